@@ -1,0 +1,1 @@
+"""Prefect flows: order, branching, and what a person sees. No I/O of their own."""

@@ -1,0 +1,1 @@
+"""The cluster. The only importer of the kubernetes client; its errors are translated here and nowhere else."""

@@ -1,0 +1,1 @@
+"""The API server: storage, patches, discovery, Tables, authentication and streams."""

@@ -1,0 +1,1 @@
+"""Controllers: Deployments, ReplicaSets, Services, service accounts, garbage collection, admission."""

@@ -1,0 +1,1 @@
+"""The node: pods as processes, volumes, tokens, probes, restarts, exec and logs."""

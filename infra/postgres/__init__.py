@@ -1,0 +1,1 @@
+"""PostgreSQL: fresh logins and login roles. The only importer of psycopg."""

@@ -1,0 +1,1 @@
+"""The core of a rotation, pure: observation -> plan -> steps. No I/O, no Prefect, no Azure, no clock of its own."""

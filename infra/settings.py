@@ -1,0 +1,48 @@
+"""Settings: what belongs to the place where Keyturn runs, not to one run. Read from the environment."""
+
+from pathlib import Path
+
+from pydantic import AliasChoices, Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Settings of the process, from `KEYTURN_*` and Azure's own variables.
+
+    Proxies and certificate bundles are read by the SDKs themselves (HTTPS_PROXY, NO_PROXY, REQUESTS_CA_BUNDLE,
+    SSL_CERT_FILE), credentials by DefaultAzureCredential (AZURE_CLIENT_ID and so on).
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="KEYTURN_", populate_by_name=True, extra="ignore", frozen=True
+    )
+
+    subscription_id: str = Field(
+        "",
+        validation_alias=AliasChoices("KEYTURN_SUBSCRIPTION_ID", "AZURE_SUBSCRIPTION_ID"),
+        description="The Azure subscription that everything is in.",
+    )
+    kubeconfig: Path | None = Field(
+        None,
+        description="A kubeconfig to use instead of the one that AKS hands out for the target's cluster by name. "
+        "KUBECONFIG is deliberately not read: it may point at another cluster.",
+    )
+    kube_context: str | None = Field(
+        None, description="The context in that kubeconfig; its current one by default."
+    )
+    resolve: str = Field(
+        "",
+        description="Where names that are not reached by DNS are found, as curl's --connect-to: "
+        "comma-separated HOST:PORT:ADDRESS:PORT. For private endpoints and tunnels; TLS still verifies HOST.",
+    )
+    postgres_ca_file: Path | None = Field(
+        None,
+        validation_alias=AliasChoices("KEYTURN_POSTGRES_CA_FILE", "SSL_CERT_FILE"),
+        description="The certificate authorities that a PostgreSQL server's certificate must come from; "
+        "certifi's by default.",
+    )
+    connect_timeout_seconds: int = Field(5, ge=1, le=60, description="Bound on one connection attempt.")
+    request_timeout_seconds: int = Field(30, ge=1, le=600, description="Bound on one request to a service.")
+    propagation_timeout_seconds: int = Field(
+        600, ge=1, le=3600, description="How long to wait for new role assignments and federated credentials."
+    )

@@ -1,0 +1,281 @@
+"""The models that name things: the stack that is provisioned and the credential that is rotated.
+
+They are the flows' parameters, so they make the forms of the Prefect UI: titles, help and bounds are read by
+people. Names only, never values. The defaults are the walkthrough's.
+"""
+
+from enum import StrEnum
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Strategy(StrEnum):
+    """How the database takes the new credential."""
+
+    RECREATE = "recreate"
+
+
+class Sync(StrEnum):
+    """How the consumers get the new versions: the driver's poll is waited for, or a fresh mount fetches them."""
+
+    WAIT = "wait"
+    EXPRESS = "express"
+
+
+class Model(BaseModel):
+    """Base of all parameter models: unknown fields are refused, instances do not change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_enum_values=False)
+
+
+DNS_LABEL = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
+
+
+class Stack(Model):
+    """Everything that the walkthrough creates, by name."""
+
+    resource_group: str = Field(
+        "integrateakskv-rg",
+        title="Resource group",
+        description="1-90 letters, digits, . _ - ( ), not ending with a dot.",
+        pattern=r"^[-\w.()]{0,89}[-\w()]$",
+        examples=["integrateakskv-rg"],
+    )
+    location: str = Field(
+        "eastus2", title="Location", description="The Azure region.", pattern=r"^[a-z0-9]+$"
+    )
+    vault: str = Field(
+        "dexterkeyvault",
+        title="Key vault",
+        description="3-24 letters, digits and hyphens, beginning with a letter; unique in all of Azure.",
+        min_length=3,
+        max_length=24,
+        pattern=r"^[a-zA-Z](-?[a-zA-Z0-9])+$",
+    )
+    username_secret: str = Field(
+        "username",
+        title="Username secret",
+        pattern=r"^[0-9a-zA-Z-]{1,127}$",
+        description="Name of the vault's secret that holds the username: letters, digits and hyphens.",
+    )
+    password_secret: str = Field(
+        "password",
+        title="Password secret",
+        pattern=r"^[0-9a-zA-Z-]{1,127}$",
+        description="Name of the vault's secret that holds the password: letters, digits and hyphens.",
+    )
+    first_username: str = Field(
+        "dexter",
+        title="First username",
+        pattern=r"^[a-z_][a-z0-9_]{0,62}$",
+        description="The login that a new vault starts with: lower case, digits and underscores.",
+    )
+    first_password_variable: str = Field(
+        "",
+        title="First password from",
+        pattern=r"^([A-Za-z_][A-Za-z0-9_]*)?$",
+        description="Name of an environment variable of the worker that holds the first password; "
+        "empty: one is generated. The password itself is never a parameter.",
+    )
+    storage_account: str = Field(
+        "integrateakskvtachotacho",
+        title="Storage account",
+        description="3-24 lower-case letters and digits; unique in all of Azure.",
+        min_length=3,
+        max_length=24,
+        pattern=r"^[a-z0-9]+$",
+    )
+    container: str = Field(
+        "dexter",
+        title="Blob container",
+        min_length=3,
+        max_length=63,
+        pattern=r"^[a-z0-9](-?[a-z0-9])+$",
+        description="3-63 lower-case letters, digits and single hyphens.",
+    )
+    blob: str = Field(
+        "demo.txt", title="Blob", description="Name of the demo file.", min_length=1, max_length=1024
+    )
+    identity: str = Field(
+        "id-aks-uai",
+        title="User-assigned identity",
+        pattern=r"^[a-zA-Z0-9][-\w]{2,127}$",
+        description="3-128 letters, digits, hyphens and underscores.",
+    )
+    federated_credential: str = Field(
+        "aksfederatedidentity",
+        title="Federated credential",
+        pattern=r"^[a-zA-Z0-9][-\w]{2,119}$",
+        description="3-120 letters, digits, hyphens and underscores.",
+    )
+    cluster: str = Field(
+        "integrateakskv-cluster",
+        title="AKS cluster",
+        pattern=r"^[a-zA-Z0-9]([-\w]{0,61}[a-zA-Z0-9])?$",
+        description="1-63 letters, digits, hyphens and underscores.",
+    )
+    poll_interval_seconds: int = Field(
+        120,
+        ge=1,
+        le=86400,
+        title="Rotation poll interval (seconds)",
+        description="How often the CSI driver looks for new versions. 120 is AKS's default.",
+    )
+    virtual_machine: str = Field(
+        "AzureVM-Server",
+        title="Virtual machine",
+        pattern=r"^[a-zA-Z0-9]([-a-zA-Z0-9]{0,62}[a-zA-Z0-9])?$",
+        description="The VM that reads the vault and the blob through its system-assigned identity.",
+    )
+    server: str = Field(
+        "sonarqube-postgresql3",
+        title="Flexible Server",
+        min_length=3,
+        max_length=63,
+        pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$",
+        description="3-63 lower-case letters, digits and hyphens; unique in all of Azure.",
+    )
+    namespace: str = Field(
+        "dexter",
+        title="Namespace",
+        max_length=63,
+        pattern=DNS_LABEL,
+        description="The Kubernetes namespace.",
+    )
+    service_account: str = Field(
+        "dexter-sa",
+        title="Service account",
+        max_length=63,
+        pattern=DNS_LABEL,
+        description="The Kubernetes service account that the identity is federated with.",
+    )
+
+
+class Target(Model):
+    """One credential to rotate: where it is kept, which database takes it, who consumes it. Names only."""
+
+    resource_group: str = Field(
+        "integrateakskv-rg",
+        title="Resource group",
+        description="The resource group of cluster and vault.",
+        pattern=r"^[-\w.()]{0,89}[-\w()]$",
+    )
+    cluster: str = Field(
+        "integrateakskv-cluster",
+        title="AKS cluster",
+        description="The cluster that the consumers run in.",
+        pattern=r"^[a-zA-Z0-9]([-\w]{0,61}[a-zA-Z0-9])?$",
+    )
+    vault: str = Field(
+        "dexterkeyvault",
+        title="Key vault",
+        description="3-24 letters, digits and hyphens.",
+        min_length=3,
+        max_length=24,
+        pattern=r"^[a-zA-Z](-?[a-zA-Z0-9])+$",
+    )
+    username_secret: str = Field(
+        "username",
+        title="Username secret",
+        pattern=r"^[0-9a-zA-Z-]{1,127}$",
+        description="The vault's secret that holds the username.",
+    )
+    password_secret: str = Field(
+        "password",
+        title="Password secret",
+        pattern=r"^[0-9a-zA-Z-]{1,127}$",
+        description="The vault's secret that holds the password.",
+    )
+    namespace: str = Field(
+        "dexter",
+        title="Namespace",
+        max_length=63,
+        pattern=DNS_LABEL,
+        description="The Kubernetes namespace of the consumers.",
+    )
+    workload: str = Field(
+        "postgres-pod-kv",
+        title="Deployment",
+        max_length=63,
+        pattern=DNS_LABEL,
+        description="The Deployment whose pods consume the credential.",
+    )
+    secret_provider_class: str = Field(
+        "postgresql-kvname",
+        title="SecretProviderClass",
+        max_length=253,
+        pattern=r"^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$",
+        description="The SecretProviderClass that mounts both secrets.",
+    )
+    synced_secret: str = Field(
+        "userpass",
+        title="Synced Secret",
+        max_length=253,
+        pattern=r"^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$",
+        description="The Kubernetes Secret that the CSI driver keeps equal to the vault.",
+    )
+    service: str = Field(
+        "dexter-service",
+        title="Service",
+        max_length=63,
+        pattern=DNS_LABEL,
+        description="The LoadBalancer through which the database is reached.",
+    )
+    database: str = Field(
+        "postgres",
+        title="Database",
+        min_length=1,
+        max_length=63,
+        description="The database that proves a login. `postgres` exists on every server.",
+    )
+    strategy: Strategy = Field(
+        Strategy.RECREATE,
+        title="Strategy",
+        description="recreate: the database is initialised from the Secret when its pod starts; "
+        "its data goes with it.",
+    )
+
+
+class RotationOptions(Model):
+    """How this one rotation goes. As they stand, nothing is changed: the plan is shown alone."""
+
+    dry_run: bool = Field(True, title="Dry run", description="Show the plan and change nothing.")
+    sync: Sync = Field(
+        Sync.WAIT,
+        title="Sync",
+        description="wait: for the driver's poll, at most the timeout below. express: scale to 0, delete the "
+        "stale Secret, scale to 1; the new mount itself fetches the newest versions.",
+    )
+    data_loss: Literal["no", "I accept data loss"] = Field(
+        "no",
+        title="Data loss",
+        description="The strategy recreate begins with an empty database: it runs only with this consent.",
+    )
+    new_username: str = Field(
+        "",
+        title="New username",
+        pattern=r"^([a-z_][a-z0-9_]{0,62})?$",
+        description="Lower case, digits, underscores. Empty: derived from the present one.",
+    )
+    rotation_id: str = Field(
+        "",
+        title="Rotation id",
+        pattern=r"^([0-9a-z][-0-9a-z]{0,62})?$",
+        description="Give the id of an earlier run to resume it. Empty: an unfinished one is found, "
+        "or a new one begun.",
+    )
+    sync_timeout_seconds: int = Field(
+        360,
+        ge=1,
+        le=7200,
+        title="Sync timeout (seconds)",
+        description="Bound on the wait for the sync: poll interval + 90 s + slack.",
+    )
+    ready_timeout_seconds: int = Field(
+        300,
+        ge=1,
+        le=3600,
+        title="Ready timeout (seconds)",
+        description="Bound on the wait for the new pods.",
+    )
