@@ -40,9 +40,7 @@ class KeyturnError(Exception):
         return _rebuild, (type(self), self.what, self.name, self.seen, self.remedy, self.code)
 
 
-def _rebuild(
-    kind: type[KeyturnError], what: str, name: str, seen: str, remedy: str, code: str
-) -> KeyturnError:
+def _rebuild(kind: type[KeyturnError], what: str, name: str, seen: str, remedy: str, code: str) -> KeyturnError:
     return kind(what, name=name, seen=seen, remedy=remedy, code=code)
 
 

@@ -13,9 +13,7 @@ class Settings(BaseSettings):
     SSL_CERT_FILE), credentials by DefaultAzureCredential (AZURE_CLIENT_ID and so on).
     """
 
-    model_config = SettingsConfigDict(
-        env_prefix="KEYTURN_", populate_by_name=True, extra="ignore", frozen=True
-    )
+    model_config = SettingsConfigDict(env_prefix="KEYTURN_", populate_by_name=True, extra="ignore", frozen=True)
 
     subscription_id: str = Field(
         "",
@@ -27,9 +25,7 @@ class Settings(BaseSettings):
         description="A kubeconfig to use instead of the one that AKS hands out for the target's cluster by name. "
         "KUBECONFIG is deliberately not read: it may point at another cluster.",
     )
-    kube_context: str | None = Field(
-        None, description="The context in that kubeconfig; its current one by default."
-    )
+    kube_context: str | None = Field(None, description="The context in that kubeconfig; its current one by default.")
     resolve: str = Field(
         "",
         description="Where names that are not reached by DNS are found, as curl's --connect-to: "

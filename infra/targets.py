@@ -42,9 +42,7 @@ class Stack(Model):
         pattern=r"^[-\w.()]{0,89}[-\w()]$",
         examples=["integrateakskv-rg"],
     )
-    location: str = Field(
-        "eastus2", title="Location", description="The Azure region.", pattern=r"^[a-z0-9]+$"
-    )
+    location: str = Field("eastus2", title="Location", description="The Azure region.", pattern=r"^[a-z0-9]+$")
     vault: str = Field(
         "dexterkeyvault",
         title="Key vault",
@@ -94,9 +92,7 @@ class Stack(Model):
         pattern=r"^[a-z0-9](-?[a-z0-9])+$",
         description="3-63 lower-case letters, digits and single hyphens.",
     )
-    blob: str = Field(
-        "demo.txt", title="Blob", description="Name of the demo file.", min_length=1, max_length=1024
-    )
+    blob: str = Field("demo.txt", title="Blob", description="Name of the demo file.", min_length=1, max_length=1024)
     identity: str = Field(
         "id-aks-uai",
         title="User-assigned identity",
@@ -232,8 +228,7 @@ class Target(Model):
     strategy: Strategy = Field(
         Strategy.RECREATE,
         title="Strategy",
-        description="recreate: the database is initialised from the Secret when its pod starts; "
-        "its data goes with it.",
+        description="recreate: the database is initialised from the Secret when its pod starts; its data goes with it.",
     )
 
 
