@@ -1,0 +1,106 @@
+"""Who the product is to Azure: the credential, the clients made with it, and the caller that its token names."""
+
+import base64
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+from azure.core.credentials import TokenCredential
+from azure.identity import DefaultAzureCredential
+
+from infra.azure.errors import translated
+from infra.errors import InvalidInput
+from infra.settings import Settings
+
+ARM_SCOPE = "https://management.azure.com/.default"
+
+
+class Closing(Protocol):
+    """What every client and credential of the SDKs can do."""
+
+    def close(self) -> None:
+        """Release sockets."""
+
+
+C = TypeVar("C", bound=Closing)
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Whom an access token names.
+
+    Args:
+        tenant_id: the tenant that issued it.
+        object_id: the principal's object id, which role assignments are made to.
+        kind: "User" or "ServicePrincipal", as role assignments call it.
+    """
+
+    tenant_id: str
+    object_id: str
+    kind: str
+
+
+def credential(settings: Settings) -> DefaultAzureCredential:
+    """Return the credential that the environment gives, never one that opens a window.
+
+    See https://learn.microsoft.com/python/api/azure-identity/azure.identity.defaultazurecredential
+    """
+    return DefaultAzureCredential(
+        exclude_interactive_browser_credential=True,
+        exclude_broker_credential=True,
+        exclude_visual_studio_code_credential=True,
+        **timeouts(settings),
+    )
+
+
+def timeouts(settings: Settings) -> dict[str, int]:
+    """Return the bounds on connecting and reading that every client of the SDKs takes."""
+    return {
+        "connection_timeout": settings.connect_timeout_seconds,
+        "read_timeout": settings.request_timeout_seconds,
+    }
+
+
+@contextmanager
+def managed(kind: Callable[..., C], settings: Settings) -> Iterator[C]:
+    """Open a management client of `kind` and close it with its credential.
+
+    Raises:
+        InvalidInput: no subscription is set.
+    """
+    if not settings.subscription_id:
+        raise InvalidInput(
+            "No subscription is given",
+            name="AZURE_SUBSCRIPTION_ID",
+            remedy="set AZURE_SUBSCRIPTION_ID or KEYTURN_SUBSCRIPTION_ID where the flow runs",
+        )
+    with credential(settings) as owner:
+        client = kind(owner, settings.subscription_id, **timeouts(settings))
+        try:
+            yield client
+        finally:
+            client.close()
+
+
+def get_caller(settings: Settings) -> Caller:
+    """Return whom the credential's own ARM token names: object id and tenant are looked up, never typed.
+
+    Raises:
+        AuthenticationFailed: no credential, or Entra ID refuses it.
+    """
+    with credential(settings) as owner, translated("Cannot get a token", name=ARM_SCOPE):
+        claims = _read_claims(owner)
+    return Caller(
+        tenant_id=str(claims.get("tid", "")),
+        object_id=str(claims.get("oid", "")),
+        kind="User" if claims.get("idtyp", "user" if "scp" in claims else "app") == "user" else "ServicePrincipal",
+    )
+
+
+def _read_claims(owner: TokenCredential) -> dict[str, Any]:
+    """Read a token's claims without checking its signature: it is ours, straight from Entra ID."""
+    payload = owner.get_token(ARM_SCOPE).token.split(".")[1]
+    claims: dict[str, Any] = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+    return claims

@@ -1,0 +1,122 @@
+"""Where errors of the Azure SDKs become the product's own. Nothing else in infra.azure catches them for good.
+
+A message takes over Azure's code and the first line of its text, never a request's or an answer's body: a body
+may hold a secret's value.
+"""
+
+import re
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+
+from azure.core.exceptions import (
+    AzureError,
+    ClientAuthenticationError,
+    HttpResponseError,
+    ServiceRequestError,
+)
+
+from infra.errors import (
+    AccessDenied,
+    AuthenticationFailed,
+    Conflict,
+    InvalidInput,
+    KeyturnError,
+    NotFound,
+    NotYetPropagated,
+    SecretUnusable,
+    ServiceFailed,
+)
+
+SEEN_LIMIT = 300
+UNRESOLVED = re.compile(
+    r"failed to resolve|name resolution|getaddrinfo|name or service not known|tunnel connection", re.I
+)
+REMEDIES = {
+    "ObjectIsDeletedButRecoverable": "recover the deleted one or purge it",
+    "ConflictError": "recover the deleted one, purge it, or choose another name",
+    "SecretDisabled": "enable the newest version, or write a new one",
+    "VaultAlreadyExists": "choose another name: a vault's name is unique in all of Azure",
+    "StorageAccountAlreadyTaken": "choose another name: a storage account's name is unique in all of Azure",
+    "ServerNameAlreadyExists": "choose another name: a server's name is unique in all of Azure",
+}
+
+
+@contextmanager
+def translated(
+    what: str, *, name: str, role: str = "", scope: str = "", propagating: Collection[str] = ()
+) -> Iterator[None]:
+    """Let no SDK error out: each becomes one of infra.errors, without its cause.
+
+    Args:
+        what: what is being done, as the error will say that it failed: "Cannot read the secret".
+        name: the resource it is done to.
+        role: the role that allows it, for the remedy when it is denied.
+        scope: the scope that the role is needed on.
+        propagating: codes that, for this call, mean that something new is not effective yet.
+
+    Raises:
+        KeyturnError: the translation.
+    """
+    try:
+        yield
+    except AzureError as error:
+        raise translate(error, what, name=name, role=role, scope=scope, propagating=propagating) from None
+
+
+def translate(
+    error: AzureError, what: str, *, name: str, role: str = "", scope: str = "", propagating: Collection[str] = ()
+) -> KeyturnError:
+    """Return the product's error for an SDK's; see `translated` for the arguments."""
+    kind: type[KeyturnError]
+    code, seen = get_code(error), get_text(error)
+    status = getattr(error, "status_code", None)
+    if code in propagating:
+        kind, remedy = NotYetPropagated, "wait: it takes effect within minutes"
+    elif code.startswith("AADSTS") or isinstance(error, ClientAuthenticationError):
+        kind, remedy = AuthenticationFailed, _authentication_remedy(code)
+    elif code == "SecretDisabled":
+        kind, remedy = SecretUnusable, REMEDIES[code]
+    elif status == 403:
+        kind, remedy = AccessDenied, _access_remedy(role, scope)
+    else:
+        kind, remedy = _by_status(error, status), REMEDIES.get(code, "")
+    return kind(what, name=name, seen=seen, remedy=remedy, code=code)
+
+
+def get_code(error: AzureError) -> str:
+    """Return the most specific code that an error carries: inner error, header, AADSTS number; else its status."""
+    if found := re.search(r"AADSTS\d+", str(error)):
+        return found.group()
+    if not isinstance(error, HttpResponseError):
+        return type(error).__name__
+    inner = getattr(error.error, "innererror", None) or {}
+    candidates = (inner.get("code"), getattr(error, "error_code", None), getattr(error.error, "code", None))
+    return next((str(getattr(one, "value", one)) for one in candidates if one), str(error.status_code or ""))
+
+
+def get_text(error: AzureError) -> str:
+    """Return the first line of what Azure said, at most 300 characters."""
+    said = getattr(getattr(error, "error", None), "message", None) or error.message or type(error).__name__
+    return str(said).strip().splitlines()[0][:SEEN_LIMIT] if str(said).strip() else type(error).__name__
+
+
+def _by_status(error: AzureError, status: int | None) -> type[KeyturnError]:
+    if isinstance(error, ServiceRequestError):
+        return NotFound if UNRESOLVED.search(str(error)) else ServiceFailed
+    return {400: InvalidInput, 401: AuthenticationFailed, 404: NotFound, 409: Conflict}.get(status or 0, ServiceFailed)
+
+
+def _access_remedy(role: str, scope: str) -> str:
+    if not role:
+        return "give the caller a role that allows it (Contributor on the resource group, as a rule)"
+    return f"assign the role {role}" + (f" on {scope}" if scope else "") + "; a new assignment needs some minutes"
+
+
+def _authentication_remedy(code: str) -> str:
+    if code in ("AADSTS7000215", "AADSTS7000222"):
+        return "check AZURE_CLIENT_SECRET: it is wrong or expired"
+    if code == "AADSTS700016":
+        return "check AZURE_CLIENT_ID and AZURE_TENANT_ID: the tenant does not know this client"
+    if code.startswith("AADSTS7002"):
+        return "compare issuer, subject and audience of the federated credential with the token's"
+    return "give a credential that DefaultAzureCredential finds: AZURE_* variables, a managed identity or `az login`"

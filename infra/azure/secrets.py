@@ -1,0 +1,176 @@
+"""Secrets of a Key Vault: its data plane. Versions are facts and travel; values are read where they are used.
+
+Key Vault has no pending label: what is written is live. Its list of versions is in no order, and a GET without
+a version takes the newest one even when that is disabled.
+https://learn.microsoft.com/azure/key-vault/secrets/about-secrets
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from azure.keyvault.secrets import SecretClient, SecretProperties
+
+from infra.azure.credentials import credential, timeouts
+from infra.azure.errors import translated
+from infra.errors import NotFound, SecretUnusable
+from infra.settings import Settings
+
+READER, WRITER = "Key Vault Secrets User", "Key Vault Secrets Officer"
+EPOCH = datetime.fromtimestamp(0, UTC)
+
+
+@dataclass(frozen=True)
+class SecretVersion:
+    """One version of a secret, without its value.
+
+    Args:
+        name: the secret's name.
+        version: the version's id, 32 hexadecimal digits.
+        enabled: whether it can be read.
+        created_at: when it was written; Key Vault counts whole seconds.
+        tags: its tags.
+    """
+
+    name: str
+    version: str
+    enabled: bool
+    created_at: datetime
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+class Secrets:
+    """The secrets of one vault.
+
+    Each call opens its own client and token: nothing is shared between threads, and a role that was given a
+    moment ago is seen.
+
+    Args:
+        vault: the vault's name, 3-24 characters.
+        settings: timeouts.
+    """
+
+    def __init__(self, vault: str, settings: Settings) -> None:
+        self.vault = vault
+        self._settings = settings
+
+    def list_versions(self, name: str) -> list[SecretVersion]:
+        """Return all versions of a secret, newest first; those of the same second stay in the order found.
+
+        Returns:
+            An empty list when the secret does not exist.
+        """
+        with self._opened("Cannot list the versions of the secret", name, WRITER) as client:
+            found = [_version(name, one) for one in client.list_properties_of_secret_versions(name)]
+        return sorted(found, key=lambda one: one.created_at, reverse=True)
+
+    def find_latest(self, name: str) -> SecretVersion | None:
+        """Return the version that a GET without a version takes, or None when there is no such secret.
+
+        Creation times count whole seconds: of versions written in the same one, only a GET knows the newest.
+        """
+        versions = self.list_versions(name)
+        tied = [one for one in versions if one.created_at == versions[0].created_at]
+        if len(tied) < 2:
+            return versions[0] if versions else None
+        try:
+            with self._opened("Cannot read the secret", name, READER) as client:
+                latest = client.get_secret(name).properties.version
+        except SecretUnusable:
+            return next((one for one in tied if not one.enabled), tied[0])
+        return next((one for one in tied if one.version == latest), tied[0])
+
+    def get_latest(self, name: str) -> SecretVersion:
+        """Return the newest version.
+
+        Raises:
+            NotFound: there is no such secret.
+        """
+        if found := self.find_latest(name):
+            return found
+        raise NotFound(
+            "The secret does not exist",
+            name=self._where(name),
+            remedy="provision the vault, or write the secret",
+            code="SecretNotFound",
+        )
+
+    def read(self, name: str, version: str = "") -> str:
+        """Return a secret's value: the newest by default. The value must not leave the calling task.
+
+        Raises:
+            NotFound: the vault, the secret or the version does not exist.
+            SecretUnusable: the version is disabled (code SecretDisabled).
+            AccessDenied: the caller lacks Key Vault Secrets User.
+        """
+        with self._opened("Cannot read the secret", name, READER) as client:
+            return client.get_secret(name, version or None).value or ""
+
+    def write(self, name: str, value: str, tags: Mapping[str, str] | None = None) -> SecretVersion:
+        """Write a new version, which is live at once, and return it without its value."""
+        with self._opened("Cannot write the secret", name, WRITER) as client:
+            return _version(name, client.set_secret(name, value, tags=dict(tags or {})).properties)
+
+    def set_enabled(self, name: str, version: str, enabled: bool) -> None:
+        """Enable or disable one version."""
+        with self._opened("Cannot enable or disable the secret", name, WRITER) as client:
+            client.update_secret_properties(name, version, enabled=enabled)
+
+    def set_tags(self, name: str, version: str, tags: Mapping[str, str]) -> None:
+        """Replace the tags of one version."""
+        with self._opened("Cannot tag the secret", name, WRITER) as client:
+            client.update_secret_properties(name, version, tags=dict(tags))
+
+    def delete(self, name: str) -> None:
+        """Delete a secret softly, all its versions, and wait until that is done. An absent one is left at that."""
+        try:
+            with self._opened("Cannot delete the secret", name, WRITER) as client:
+                client.begin_delete_secret(name).wait(self._settings.request_timeout_seconds)
+        except NotFound as error:
+            if error.code != "SecretNotFound":
+                raise
+
+    def find_deleted(self, name: str) -> bool:
+        """Tell whether a soft-deleted secret holds the name."""
+        try:
+            with self._opened("Cannot look for the deleted secret", name, WRITER) as client:
+                client.get_deleted_secret(name)
+        except NotFound as error:
+            if error.code != "SecretNotFound":
+                raise
+            return False
+        return True
+
+    def recover(self, name: str) -> None:
+        """Bring a soft-deleted secret back and wait until it is there."""
+        with self._opened("Cannot recover the secret", name, WRITER) as client:
+            client.begin_recover_deleted_secret(name).wait(self._settings.request_timeout_seconds)
+
+    def purge(self, name: str) -> None:
+        """Remove a soft-deleted secret for good."""
+        with self._opened("Cannot purge the secret", name, "Key Vault Administrator") as client:
+            client.purge_deleted_secret(name)
+
+    def _where(self, name: str) -> str:
+        return f"{self.vault}/{name}"
+
+    @contextmanager
+    def _opened(self, what: str, name: str, role: str) -> Iterator[SecretClient]:
+        url = f"https://{self.vault}.vault.azure.net"
+        with (
+            translated(what, name=self._where(name), role=role, scope=f"the vault {self.vault}"),
+            credential(self._settings) as owner,
+            SecretClient(url, owner, **timeouts(self._settings)) as client,
+        ):
+            yield client
+
+
+def _version(name: str, properties: SecretProperties) -> SecretVersion:
+    return SecretVersion(
+        name=name,
+        version=properties.version or "",
+        enabled=bool(properties.enabled),
+        created_at=properties.created_on or EPOCH,
+        tags=dict(properties.tags or {}),
+    )
