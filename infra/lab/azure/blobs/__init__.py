@@ -1,0 +1,1 @@
+"""Blob storage's data plane: `store` keeps accounts, containers and blobs, `http` answers."""
