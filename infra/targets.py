@@ -274,3 +274,57 @@ class RotationOptions(Model):
         title="Ready timeout (seconds)",
         description="Bound on the wait for the new pods.",
     )
+
+
+class ProvisionOptions(Model):
+    """How this one provisioning goes. As it stands, nothing is changed: the plan is shown alone."""
+
+    dry_run: bool = Field(True, title="Dry run", description="Show the plan and change nothing.")
+    machine_size: str = Field(
+        "Standard_B2s",
+        title="Size of the virtual machine",
+        pattern=r"^(Standard|Basic)_\w+$",
+        description="Begins with Standard_ or Basic_.",
+    )
+    node_size: str = Field(
+        "Standard_D2s_v5",
+        title="Size of the cluster's nodes",
+        pattern=r"^Standard_\w+$",
+        description="Begins with Standard_; used when the cluster is created.",
+    )
+    node_count: int = Field(1, ge=1, le=100, title="Number of nodes", description="Used when the cluster is created.")
+    server_size: str = Field(
+        "Standard_B1ms",
+        title="Size of the Flexible Server",
+        pattern=r"^Standard_\w+$",
+        description="Begins with Standard_; B sizes are burstable.",
+    )
+    server_version: str = Field(
+        "14",
+        title="PostgreSQL version of the Flexible Server",
+        pattern=r"^1[1-9]$",
+        description="A major version from 11 on. A server with a newer one is left as it is.",
+    )
+    first_address: str = Field(
+        "0.0.0.0",  # noqa: S104
+        title="First address that reaches the server",
+        pattern=r"^\d{1,3}(\.\d{1,3}){3}$",
+        description="Four numbers with dots. 0.0.0.0 in both fields lets in what runs in Azure.",
+    )
+    last_address: str = Field(
+        "0.0.0.0",  # noqa: S104
+        title="Last address that reaches the server",
+        pattern=r"^\d{1,3}(\.\d{1,3}){3}$",
+        description="Four numbers with dots.",
+    )
+
+
+class TearDownOptions(Model):
+    """Whether everything is really removed. As it stands, what would be removed is shown alone."""
+
+    confirm: str = Field(
+        "",
+        title="Name of the resource group, to confirm",
+        max_length=90,
+        description="Repeat the resource group's name: it is deleted with all that is in it, and its vault is purged.",
+    )

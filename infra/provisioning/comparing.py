@@ -1,0 +1,105 @@
+"""How a wanted resource and the one that is found compare, field by field.
+
+The fields say it themselves: `free` ones can be changed in place, `fixed` ones cannot, `at_least` ones may be
+found higher, `one_of` ones allow several; all others are details of creation or facts that are looked up, and
+do not compare. None means: whatever it is, when wanted; not known, when found.
+"""
+
+from dataclasses import dataclass, field, fields
+from typing import Any, ClassVar
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One field that is not as wanted.
+
+    Args:
+        field: its name, as a person would say it.
+        wanted: the wanted value, as text.
+        found: the value found, as text.
+        fixed: whether it cannot be changed in place.
+    """
+
+    field: str
+    wanted: str
+    found: str
+    fixed: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.field}: {self.found} -> {self.wanted}"
+
+
+def free(default: Any = None) -> Any:
+    """Declare a field that can be changed in place."""
+    return field(default=default, metadata={"compare": "free"})
+
+
+def fixed(default: Any = None) -> Any:
+    """Declare a field that cannot be changed in place."""
+    return field(default=default, metadata={"compare": "fixed"})
+
+
+def at_least(default: Any = None) -> Any:
+    """Declare a numeric field that cannot be changed in place, and may be found higher than wanted."""
+    return field(default=default, metadata={"compare": "at least"})
+
+
+def one_of(default: Any = None) -> Any:
+    """Declare a field that cannot be changed in place: a tuple of which the one found must be a part."""
+    return field(default=default, metadata={"compare": "one of"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resource:
+    """Base of all kinds.
+
+    Args:
+        name: its name in Azure; with KIND and `parent` it is unique in a stack.
+        parent: the name of what it is in, for secrets, containers and the like.
+    """
+
+    KIND: ClassVar[str] = "resource"
+    name: str
+    parent: str = ""
+
+    @property
+    def label(self) -> str:
+        """Its name as a person would write it."""
+        return f"{self.parent}/{self.name}" if self.parent else self.name
+
+    @property
+    def key(self) -> str:
+        """What identifies it in a plan: kind and label."""
+        return f"{self.KIND} {self.label}"
+
+    def differences(self, found: "Resource") -> tuple[Difference, ...]:
+        """Return where `found` is not as this resource wants it."""
+        pairs = ((one, getattr(self, one.name), getattr(found, one.name)) for one in fields(self))
+        return tuple(
+            Difference(
+                one.name.replace("_", " "),
+                _text(wanted),
+                _text(seen),
+                fixed=one.metadata["compare"] != "free",
+            )
+            for one, wanted, seen in pairs
+            if "compare" in one.metadata and _differs(one.metadata["compare"], wanted, seen)
+        )
+
+
+def _differs(rule: str, wanted: Any, seen: Any) -> bool:
+    if wanted is None or seen is None:
+        return False
+    if rule == "at least":
+        return float(seen) < float(wanted)
+    if rule == "one of":
+        return not set(seen) <= set(wanted)
+    return bool(wanted != seen)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, tuple):
+        return " or ".join(dict.fromkeys(map(str, value)))
+    return "(none)" if value in (None, "") else str(value)

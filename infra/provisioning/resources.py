@@ -1,0 +1,224 @@
+"""What can be provisioned: one class a kind of resource. See infra.provisioning.comparing for their fields."""
+
+from dataclasses import dataclass
+
+from infra.provisioning.comparing import Resource, at_least, fixed, free, one_of
+
+UNKNOWN_ISSUER = "(read from the cluster once it is there)"
+AUDIENCE = "api://AzureADTokenExchange"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResourceGroup(Resource):
+    """The group that everything is in."""
+
+    KIND = "resource group"
+    location: str = fixed()
+
+
+@dataclass(frozen=True, kw_only=True)
+class SecurityGroup(Resource):
+    """A network security group with Azure's default rules: nothing comes in from the internet."""
+
+    KIND = "network security group"
+    location: str = fixed()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Network(Resource):
+    """A virtual network with one subnet."""
+
+    KIND = "virtual network"
+    location: str = fixed()
+    addresses: str = fixed()
+    subnet: str = ""
+    security_group: str = free()
+
+
+@dataclass(frozen=True, kw_only=True)
+class PublicAddress(Resource):
+    """A static public address: the machine's way out."""
+
+    KIND = "public address"
+    location: str = fixed()
+    sku: str = fixed("Standard")
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkInterface(Resource):
+    """The machine's network interface."""
+
+    KIND = "network interface"
+    location: str = fixed()
+    network: str = fixed()
+    subnet: str = ""
+    public_address: str = free()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Machine(Resource):
+    """A Linux virtual machine with a system-assigned identity; nobody logs in to it.
+
+    Args:
+        principal_id: the identity's object id, a fact.
+    """
+
+    KIND = "virtual machine"
+    location: str = fixed()
+    size: str = free()
+    image: str = fixed()
+    system_assigned_identity: bool = free(True)
+    network_interface: str = fixed()
+    principal_id: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Vault(Resource):
+    """A key vault in RBAC mode with soft delete.
+
+    Args:
+        soft_delete_days: how long deleted things are kept; Azure takes it at creation only.
+    """
+
+    KIND = "vault"
+    resource_group: str = fixed()
+    location: str = fixed()
+    tenant: str = fixed()
+    rbac: bool = free(True)
+    soft_delete_days: int = 7
+
+
+@dataclass(frozen=True, kw_only=True)
+class VaultSecret(Resource):
+    """A secret of the vault that must exist, whatever its value; `parent` is the vault.
+
+    Args:
+        newest_version_enabled: provisioning writes no version over a disabled one.
+    """
+
+    KIND = "secret"
+    newest_version_enabled: bool = fixed(True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StorageAccount(Resource):
+    """A storage account that takes Entra ID tokens only."""
+
+    KIND = "storage account"
+    location: str = fixed()
+    account_kind: str = fixed("StorageV2")
+    sku: str = free("Standard_LRS")
+    shared_key_access: bool = free(False)
+    public_blobs: bool = free(False)
+    minimum_tls: str = free("TLS1_2")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Container(Resource):
+    """A blob container; `parent` is the storage account."""
+
+    KIND = "container"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Blob(Resource):
+    """The demo file; `parent` is ACCOUNT/CONTAINER.
+
+    Args:
+        size_bytes: its size.
+        md5: its content's MD5, in hexadecimal; None where the service does not know it.
+    """
+
+    KIND = "blob"
+    size_bytes: int = free()
+    md5: str | None = free()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Identity(Resource):
+    """A user-assigned identity. Its ids are facts: looked up, never typed."""
+
+    KIND = "identity"
+    location: str = fixed()
+    client_id: str = ""
+    principal_id: str = ""
+    tenant_id: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FederatedCredential(Resource):
+    """What Entra ID takes instead of a secret: one service account's tokens. `parent` is the identity."""
+
+    KIND = "federated credential"
+    issuer: str = free()
+    subject: str = free()
+    audience: str = free(AUDIENCE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ManagedCluster(Resource):
+    """An AKS cluster.
+
+    Args:
+        dns_prefix: None leaves an existing cluster's; a new one then gets its own name.
+        poll_interval_seconds: of the add-on azureKeyvaultSecretsProvider.
+        issuer: its OIDC issuer, a fact.
+    """
+
+    KIND = "cluster"
+    location: str = fixed()
+    dns_prefix: str | None = fixed()
+    oidc_issuer: bool = free(True)
+    workload_identity: bool = free(True)
+    secrets_provider: bool = free(True)
+    secret_rotation: bool = free(True)
+    poll_interval_seconds: int = free()
+    node_size: str = ""
+    node_count: int = 1
+    issuer: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RoleAssignment(Resource):
+    """A built-in role, by name, for one principal on one scope; its name in Azure is made of the three.
+
+    Args:
+        scope: the key of the resource that it is given on.
+        principal: the key of the identity or machine, or "caller".
+    """
+
+    KIND = "role assignment"
+    scope: str
+    principal: str
+
+    @property
+    def label(self) -> str:
+        """Role, scope and principal."""
+        return f"{self.name} on {self.scope} for {self.principal}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatabaseServer(Resource):
+    """A Flexible Server of PostgreSQL whose administrator is the vault's credential.
+
+    Args:
+        administrators: the logins that its administrator may have: the first username, or the vault's present
+            one. A new server takes the vault's.
+    """
+
+    KIND = "Flexible Server"
+    location: str = fixed()
+    version: str = at_least()
+    administrators: tuple[str, ...] | None = one_of()
+    public_access: bool = fixed(True)
+    size: str = free()
+    storage_gb: int = 32
+
+
+@dataclass(frozen=True, kw_only=True)
+class FirewallRule(Resource):
+    """The addresses that reach the server; `parent` is the server. 0.0.0.0 to 0.0.0.0 means Azure's own."""
+
+    KIND = "firewall rule"
+    first_address: str = free()
+    last_address: str = free()
