@@ -1,0 +1,104 @@
+"""All parts of one lab, put together: the local Azure, what it makes real, and the control API."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+from infra.lab import network, tools
+from infra.lab.azure.cloud import AzureCloud
+from infra.lab.backends import ClusterSpec, Origin, Proxies, RunningCluster
+from infra.lab.certificates import Authority
+from infra.lab.cluster.cluster import Cluster, ClusterPlace
+from infra.lab.control import ControlServer
+from infra.lab.environment import SERVER_DOMAIN, operator_variables, proxy_variables
+from infra.lab.faults import Faults
+from infra.lab.machines import Machines
+from infra.lab.options import LabOptions
+from infra.lab.realizer import Realizer
+from infra.lab.servers import Servers
+from infra.lab.state import StateFolder
+from infra.lab.tls_front import TlsFront
+
+HOSTS_HEAD = "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n"
+
+
+class Lab:
+    """One lab, from its certificate authority to its processes.
+
+    Args:
+        options: its options, the network reserved.
+        folder: its state folder.
+        tools_dir: where kubectl, psql, jq and curl are put.
+    """
+
+    def __init__(self, options: LabOptions, folder: StateFolder, tools_dir: Path) -> None:
+        self._options, self._folder, self._tools_dir = options, folder, tools_dir
+        self.faults = Faults()
+        self.authority = Authority.create(folder.path)
+        self._front_address = f"{options.network}.{network.FRONT}"
+        self._front = TlsFront(
+            self._front_address,
+            network.POSTGRES_PORT,
+            self.authority.server_context,
+            lambda: self.faults.is_on("database-down"),
+        )
+        self._servers = Servers(options, self._front, self._write_hosts)
+        self._machines = Machines(options, self._get_proxies, self.authority.bundle_path, folder, tools_dir)
+        self._realizer = Realizer(self._start_cluster, self._machines, self._servers, folder.kubeconfig)
+        self._cloud = AzureCloud(options, self._realizer, self.authority, self.faults)
+        self._control: ControlServer | None = None
+        self._operator_proxy = ""
+
+    async def start(self) -> None:
+        """Start what an empty subscription has."""
+        self._write_hosts([])
+        unpacking = asyncio.create_task(asyncio.to_thread(tools.ensure_tools, self._tools_dir))
+        await self._cloud.start()
+        self._operator_proxy = await self._cloud.gateway.open(Origin("operator"))
+        await self._front.start()
+        await unpacking
+
+    async def stop(self) -> None:
+        """End everything, the newest first."""
+        if self._control is not None:
+            await self._control.stop()
+        await self._realizer.stop()
+        await self._front.stop()
+        await self._cloud.stop()
+
+    async def open_control(self, token: str) -> ControlServer:
+        """Open the control API."""
+        first, last = self._options.ports
+        self._control = ControlServer(self._realizer.status, self.faults, token, range(first, last + 1))
+        await self._control.start()
+        return self._control
+
+    def environment(self) -> dict[str, str]:
+        """The operator's variables."""
+        return {
+            **proxy_variables(self._operator_proxy, self.authority.bundle_path),
+            **operator_variables(self._cloud.operator_secret, self._folder.kubeconfig, self._front_address),
+        }
+
+    def _get_proxies(self) -> Proxies:
+        return self._cloud.gateway
+
+    def _write_hosts(self, servers: list[str]) -> None:
+        """Write the hosts file in place: it is mounted over /etc/hosts of what runs already."""
+        lines = [f"{self._front_address} {name}.{SERVER_DOMAIN}\n" for name in servers]
+        self._folder.hosts_file.write_text(HOSTS_HEAD + "".join(lines))
+
+    async def _start_cluster(self, spec: ClusterSpec) -> RunningCluster:
+        place = ClusterPlace(
+            options=self._options,
+            authority=self.authority,
+            proxies=self._cloud.gateway,
+            faults=self.faults,
+        )
+        cluster = Cluster(spec, place)
+        await cluster.start()
+        return cluster
+
+    def describe(self) -> dict[str, Any]:
+        """Names of what runs."""
+        return self._realizer.status()

@@ -1,0 +1,97 @@
+"""Fixtures that all tests share: a lab of their own for each worker, gone when the tests are over."""
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from infra.lab import lifecycle
+from infra.lab.control_client import ControlClient
+from infra.lab.state import LabInfo
+
+ROOT = Path(__file__).parent.parent
+POLL_INTERVAL_SECONDS = 2.0
+
+
+@dataclass(frozen=True)
+class RunningLab:
+    """A lab as tests use it.
+
+    Args:
+        options: what it was started with.
+        info: what its lab.json holds.
+    """
+
+    options: lifecycle.StartOptions
+    info: LabInfo
+
+    @property
+    def env(self) -> dict[str, str]:
+        """The variables of `lab env`."""
+        return dict(self.info.environment)
+
+    @property
+    def faults(self) -> ControlClient:
+        """Adds and clears faults, tells the status."""
+        return ControlClient(self.info.control_url, self.info.control_token)
+
+    @property
+    def state_dir(self) -> Path:
+        """Its state folder."""
+        return self.options.state
+
+    def run(
+        self,
+        argv: Sequence[str],
+        *,
+        stdin: str | None = None,
+        env: Mapping[str, str] | None = None,
+        timeout_seconds: float = 60,
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command by `lab run` and return what it printed."""
+        return subprocess.run(
+            [sys.executable, "-m", "infra.lab", "run", "--state", str(self.state_dir), "--", *argv],
+            input=stdin,
+            env={**os.environ, "PYTHONPATH": str(ROOT), **(env or {})},
+            capture_output=True,
+            text=True,
+            timeout=timeout_seconds,
+            check=False,
+        )
+
+
+def make_state_folder() -> Path:
+    """A short path that other users may pass through: PostgreSQL drops root, and sockets have short names."""
+    folder = Path(tempfile.mkdtemp(prefix="keyturn-"))
+    folder.chmod(0o711)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def lab(request: pytest.FixtureRequest) -> Iterator[RunningLab]:
+    """A lab for the session, or for each generation of the CSI driver by indirect parametrisation.
+
+    @pytest.mark.parametrize("lab", ["reconciler", "republish"], indirect=True)
+    """
+    options = lifecycle.StartOptions(
+        state=make_state_folder(),
+        driver=getattr(request, "param", "reconciler"),
+        poll_interval_seconds=POLL_INTERVAL_SECONDS,
+        operation_seconds=0.05,
+    )
+    with lifecycle.attached(options) as info:
+        yield RunningLab(options, info)
+
+
+@pytest.fixture
+def lab_env(lab: RunningLab, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """The lab's variables in this process, for default-constructed clients; without faults from earlier tests."""
+    lab.faults.clear_faults()
+    for name, value in lab.env.items():
+        monkeypatch.setenv(name, value)
+    return lab.env
