@@ -1,0 +1,203 @@
+"""The connection to one cluster: requests with a bound, answers as JSON, errors as ours.
+
+The official client does transport, TLS, proxies and authentication; objects stay the JSON that the API server
+sent, since the generated models refuse some valid objects and know no custom ones.
+"""
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import kubernetes.client
+import kubernetes.config
+import urllib3.exceptions
+import yaml
+from kubernetes.config.config_exception import ConfigException
+
+from infra.errors import InvalidInput, NotFound
+from infra.kubernetes.translation import Expired, error_of, translated
+from infra.settings import Settings
+
+Object = dict[str, Any]
+"""A Kubernetes object, or a list of them, as JSON."""
+
+MERGE_PATCH = "application/merge-patch+json"
+APPLY_PATCH = "application/apply-patch+yaml"
+
+_load_kubeconfig: Any = kubernetes.config.load_kube_config_from_dict  # has no types of its own
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A connection to a cluster. Safe to share between threads; pickles nowhere, so it stays inside a task.
+
+    Args:
+        server: the API server's URL.
+        configuration: the official client's configuration; it holds credentials.
+        api: the official client's transport.
+        settings: bounds on connections and requests.
+    """
+
+    server: str
+    configuration: Any = field(repr=False)
+    api: Any = field(repr=False)
+    settings: Settings = field(repr=False)
+
+    def get(self, path: str, **query: str) -> Object:
+        """Return the object or list at `path`.
+
+        Raises:
+            NotFound: there is none.
+        """
+        return self.request("GET", path, query)
+
+    def find(self, path: str, **query: str) -> Object | None:
+        """Return the object at `path`, None when it does not exist."""
+        try:
+            return self.get(path, **query)
+        except NotFound:
+            return None
+
+    def delete(self, path: str, **query: str) -> None:
+        """Delete the object at `path`; that it is gone already is fine."""
+        try:
+            self.request("DELETE", path, {"propagationPolicy": "Background"} | query)
+        except NotFound:
+            return
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None = None,
+        body: Object | None = None,
+        content_type: str = "application/json",
+    ) -> Object:
+        """Send one request and return the answer's JSON.
+
+        Raises:
+            KeyturnError: one of AuthenticationFailed, AccessDenied, NotFound, Conflict, InvalidInput, ServiceFailed.
+        """
+        name = described(path)
+        read = float(self.settings.request_timeout_seconds)
+        with (
+            translated(name, self.server),
+            closing(self._send(method, path, query, body, content_type, read)) as answer,
+        ):
+            data = answer.read()
+        if not 200 <= answer.status <= 299:
+            raise error_of(answer.status, data, name)
+        parsed: Object = json.loads(data)
+        return parsed
+
+    def watch(self, path: str, query: Mapping[str, str], version: str, wait_seconds: float) -> Iterator[Object]:
+        """Yield the changes after `version` for about `wait_seconds`, each as soon as it arrives.
+
+        Returns silently when the time is over or the server cuts the connection: go on from the last version.
+
+        Raises:
+            Expired: the server no longer knows `version`.
+            KeyturnError: as `request`.
+        """
+        name = described(path)
+        asked = {"watch": "1", "allowWatchBookmarks": "true", "resourceVersion": version}
+        asked["timeoutSeconds"] = str(max(1, math.ceil(wait_seconds)))
+        with translated(name, self.server):
+            answer = self._send("GET", path, {**query, **asked}, None, "application/json", wait_seconds + 0.3)
+        with closing(answer):
+            if answer.status == 410:
+                raise Expired(name)
+            if not 200 <= answer.status <= 299:
+                raise error_of(answer.status, answer.read(), name)
+            for event in _events(answer):
+                if event["type"] == "ERROR":
+                    raise _watch_error(event["object"], name)
+                yield event
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None,
+        body: Object | None,
+        content_type: str,
+        read_seconds: float,
+    ) -> Any:
+        request = self.api.param_serialize(
+            method,
+            path,
+            query_params=list((query or {}).items()),
+            header_params={"Accept": "application/json", "Content-Type": content_type},
+            body=body,
+            auth_settings=["BearerToken"],
+        )
+        timeout = (self.settings.connect_timeout_seconds, read_seconds)
+        return self.api.call_api(*request, _request_timeout=timeout).response
+
+
+def connect(kubeconfig: Mapping[str, Any] | Path, settings: Settings, context: str | None = None) -> Cluster:
+    """Make a connection from a kubeconfig. Nothing is asked of the cluster yet.
+
+    Args:
+        kubeconfig: the parsed kubeconfig, or the path of one.
+        settings: bounds on connections and requests.
+        context: the context to use, the current one by default.
+
+    Raises:
+        NotFound: the file does not exist.
+        InvalidInput: it is no kubeconfig, or has no such context.
+    """
+    origin = str(kubeconfig) if isinstance(kubeconfig, Path) else "kubeconfig"
+    content = _read(kubeconfig) if isinstance(kubeconfig, Path) else kubeconfig
+    configuration = kubernetes.client.Configuration()  # reads HTTPS_PROXY and NO_PROXY, CIDR blocks included
+    try:
+        _load_kubeconfig(dict(content), context, configuration)
+    except (ConfigException, TypeError, KeyError, ValueError) as error:
+        seen = str(error) if isinstance(error, ConfigException) else "not the form of a kubeconfig"
+        remedy = "give a kubeconfig with clusters, users, contexts and a context of that name"
+        raise InvalidInput("The kubeconfig cannot be used", name=origin, seen=seen, remedy=remedy) from None
+    api = kubernetes.client.ApiClient(configuration)
+    return Cluster(str(configuration.host), configuration, api, settings)
+
+
+def _read(path: Path) -> Mapping[str, Any]:
+    remedy = "set KEYTURN_KUBECONFIG to an existing kubeconfig, or unset it to have AKS hand one out"
+    try:
+        content = yaml.safe_load(path.expanduser().read_text())
+    except FileNotFoundError:
+        raise NotFound("The kubeconfig does not exist", name=str(path), remedy=remedy) from None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        seen = type(error).__name__
+        raise InvalidInput("The kubeconfig cannot be read", name=str(path), seen=seen, remedy=remedy) from None
+    if not isinstance(content, dict):
+        raise InvalidInput("The kubeconfig is empty", name=str(path), seen="no mapping", remedy=remedy)
+    return content
+
+
+def described(path: str) -> str:
+    """Say in words what a request path is about: `secrets/userpass in dexter`."""
+    parts = path.strip("/").split("/")
+    parts = parts[2:] if parts[0] == "api" else parts[3:]
+    if len(parts) > 2 and parts[0] == "namespaces":
+        return f"{'/'.join(parts[2:])} in {parts[1]}"
+    return "/".join(parts) or path
+
+
+def _events(answer: Any) -> Iterator[Object]:
+    """Split a watch's answer into its events; a silent or broken connection ends it."""
+    rest = b""
+    try:
+        for chunk in answer.stream(None, decode_content=False):
+            *lines, rest = (rest + chunk).split(b"\n")
+            yield from (json.loads(line) for line in lines if line.strip())
+    except (urllib3.exceptions.HTTPError, OSError):
+        return
+
+
+def _watch_error(status: Object, name: str) -> Exception:
+    code = int(status.get("code") or 500)
+    return Expired(name) if code == 410 else error_of(code, json.dumps(status), name)

@@ -1,0 +1,118 @@
+"""The adapter's border: what the API server and the transport answer, in the terms of infra.errors.
+
+Nothing outside this module looks at a vendor's exception, and no vendor's exception leaves the package.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import urllib3.exceptions
+from kubernetes.client.exceptions import ApiException
+
+from infra.errors import (
+    AccessDenied,
+    AuthenticationFailed,
+    Conflict,
+    InvalidInput,
+    KeyturnError,
+    NotFound,
+    ServiceFailed,
+)
+
+_MESSAGE_LIMIT = 600
+
+_KINDS: dict[int, tuple[type[KeyturnError], str, str]] = {
+    400: (InvalidInput, "The cluster refuses the request", "correct the field that the message names"),
+    401: (
+        AuthenticationFailed,
+        "The cluster does not recognise the caller",
+        "the kubeconfig's token has probably expired: fetch a new one, or unset KEYTURN_KUBECONFIG to have it "
+        "fetched for each run",
+    ),
+    403: (
+        AccessDenied,
+        "The cluster does not allow this",
+        "give the caller a role that allows the verb on the resource that the message names",
+    ),
+    404: (NotFound, "The cluster does not have this", "check the name and the namespace, or run the deploy flow"),
+    409: (Conflict, "The object was changed or taken by somebody else", "run again; if it repeats, see who writes it"),
+    410: (Conflict, "The version asked for is gone", "list again"),
+    422: (InvalidInput, "The cluster finds the object invalid", "correct the field that the message names"),
+}
+
+
+class Expired(Exception):
+    """A watch cannot go on from its version: list again. Stays inside this package."""
+
+
+class Unreachable(ServiceFailed):
+    """No answer from the API server: refused, timed out, cut off, or its certificate is not trusted."""
+
+
+def error_of(status: int, body: bytes | str, name: str) -> KeyturnError:
+    """Make the error for an answer of the API server.
+
+    Args:
+        status: the HTTP status.
+        body: the body; usually a `Status` object, anything else is shown shortened.
+        name: what the request was about.
+    """
+    message, reason = _parts(body)
+    kind, what, remedy = _KINDS.get(
+        status, (ServiceFailed, "The cluster's API server failed", "see the API server's log, then run again")
+    )
+    return kind(what, name=name, seen=message, remedy=remedy, code=reason or str(status))
+
+
+def _parts(body: bytes | str) -> tuple[str, str]:
+    """Return message and reason of a `Status` object, shortened."""
+    text = body.decode("utf-8", "replace") if isinstance(body, bytes) else body
+    try:
+        status: Any = json.loads(text)
+    except ValueError:
+        status = {"message": text}
+    if not isinstance(status, dict):
+        return "", ""
+    message = re.sub(r"\s+", " ", str(status.get("message") or "")).strip()
+    return message[:_MESSAGE_LIMIT], str(status.get("reason") or "")
+
+
+@contextmanager
+def translated(name: str, server: str = "") -> Iterator[None]:
+    """Turn the client library's errors into ours, `from None`: theirs may carry headers and bodies.
+
+    Args:
+        name: what the request is about.
+        server: the API server, named when it cannot be reached.
+
+    Raises:
+        KeyturnError: the translation of whatever the client library raised.
+    """
+    try:
+        yield
+    except ApiException as error:
+        if error.status:
+            raise error_of(int(error.status), error.body or str(error.reason or ""), name) from None
+        raise _unreachable(server or name, str(error.reason or "")) from None
+    except (urllib3.exceptions.HTTPError, OSError) as error:
+        raise _unreachable(server or name, _cause(error)) from None
+
+
+def _cause(error: BaseException) -> str:
+    """Name the innermost reason of a transport error without its object addresses."""
+    reason = getattr(error, "reason", None) or error
+    return re.sub(r"<[^>]* at 0x[0-9a-f]+>:?\s*", "", f"{type(reason).__name__}: {reason}")[:_MESSAGE_LIMIT]
+
+
+def _unreachable(server: str, seen: str) -> Unreachable:
+    return Unreachable(
+        "The cluster's API server does not answer",
+        name=server,
+        seen=seen,
+        remedy="check that the cluster runs and that the kubeconfig's server is reachable from here "
+        "(HTTPS_PROXY and NO_PROXY included)",
+        code="Unreachable",
+    )

@@ -1,0 +1,114 @@
+"""Waiting for evidence: the objects at a path, again after each change, until a bound.
+
+One thread, no sleeping: the watch itself is what blocks. Each watch lasts a slice, so that a waiting task can
+report, be cancelled, and notice its bound; the next one goes on from the same version, so that nothing is missed.
+https://kubernetes.io/docs/reference/using-api/api-concepts/#efficient-detection-of-changes
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+from infra.errors import ServiceFailed
+from infra.kubernetes.client import Cluster, Object
+from infra.kubernetes.translation import Expired
+
+Clock = Callable[[], float]
+"""Seconds on a clock that never goes back."""
+
+_SLICE_SECONDS = 2.0
+_RECONNECT_SECONDS = 0.2
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What a wait sees at this moment.
+
+    Args:
+        seen: one readable line; never a secret value.
+        left_seconds: what is left of the bound.
+    """
+
+    seen: str
+    left_seconds: float
+
+
+OnProgress = Callable[[Progress], None]
+
+
+def ignore(progress: Progress) -> None:
+    """Take no notice of progress."""
+
+
+def follow(
+    cluster: Cluster, path: str, query: Mapping[str, str], timeout_seconds: float, clock: Clock = time.monotonic
+) -> Iterator[tuple[Mapping[str, Object], float]]:
+    """Yield the objects at `path` by uid and the seconds left: at once, after each change, and now and then.
+
+    Lists again when the watch has expired, and goes on when the API server is away for a while. Ends when the
+    time is over; the caller then raises with what it saw last.
+
+    Args:
+        cluster: where to look.
+        path: a collection's path.
+        query: selectors, as `fieldSelector` and `labelSelector`.
+        timeout_seconds: bound on the whole.
+        clock: what the bound is measured with.
+
+    Raises:
+        KeyturnError: the first look failed, or the API server refuses the caller.
+    """
+    deadline = clock() + timeout_seconds
+    objects, version = _listed(cluster, path, query)
+    while True:
+        left = deadline - clock()
+        yield objects, max(0.0, left)
+        if left <= 0:
+            return
+        try:
+            if not version:
+                objects, version = _listed(cluster, path, query)
+                continue
+            for event in cluster.watch(path, query, version, min(_SLICE_SECONDS, left)):
+                version = _take(event, objects)
+                left = deadline - clock()
+                if event["type"] != "BOOKMARK":
+                    yield objects, max(0.0, left)
+                if left <= 0:
+                    return
+        except Expired:
+            version = ""
+        except ServiceFailed:
+            threading.Event().wait(min(_RECONNECT_SECONDS, left))
+            version = ""
+
+
+class Reporter:
+    """Passes progress on when it changes, and otherwise every few seconds."""
+
+    def __init__(self, on_progress: OnProgress, clock: Clock, every_seconds: float = 10.0) -> None:
+        self._on_progress, self._clock, self._every = on_progress, clock, every_seconds
+        self._seen, self._at = "", 0.0
+
+    def tell(self, seen: str, left_seconds: float) -> None:
+        """Report what is seen, unless the same was just reported."""
+        now = self._clock()
+        if seen != self._seen or now - self._at >= self._every:
+            self._seen, self._at = seen, now
+            self._on_progress(Progress(seen, left_seconds))
+
+
+def _listed(cluster: Cluster, path: str, query: Mapping[str, str]) -> tuple[dict[str, Object], str]:
+    answer = cluster.get(path, **query)
+    return {item["metadata"]["uid"]: item for item in answer["items"]}, answer["metadata"]["resourceVersion"]
+
+
+def _take(event: Object, objects: dict[str, Object]) -> str:
+    """Carry an event into the objects and return its version."""
+    item = event["object"]
+    if event["type"] == "DELETED":
+        objects.pop(item["metadata"]["uid"], None)
+    elif event["type"] != "BOOKMARK":
+        objects[item["metadata"]["uid"]] = item
+    return str(item["metadata"]["resourceVersion"])
