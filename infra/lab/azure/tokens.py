@@ -18,15 +18,6 @@ from jwt.algorithms import RSAAlgorithm
 
 from infra.lab.azure.directory import Directory, Principal
 
-ARM_AUDIENCES = (
-    "https://management.azure.com",
-    "https://management.azure.com/",
-    "https://management.core.windows.net",
-    "https://management.core.windows.net/",
-)
-VAULT_AUDIENCES = ("https://vault.azure.net", "https://vault.azure.net/", "cfa8b339-82a2-471a-a3c9-0fc0be7a4093")
-STORAGE_AUDIENCES = ("https://storage.azure.com", "https://storage.azure.com/")
-
 
 class TokenRejected(Exception):
     """A request without a token that this service can accept.
@@ -69,9 +60,13 @@ class Tokens:
         key = json.loads(RSAAlgorithm.to_jwk(self._key.public_key()))
         return {"keys": [{**key, "kid": self._kid, "x5t": self._kid, "use": "sig", "alg": "RS256"}]}
 
+    def issued_at(self) -> int:
+        """The present time as tokens have it: Unix seconds."""
+        return int(self._now().timestamp())
+
     def issue(self, principal: Principal, audience: str, lifetime: timedelta | None = None) -> str:
         """Make an access token for `principal` to show to the service of `audience`."""
-        issued = int(self._now().timestamp())
+        issued = self.issued_at()
         claims: dict[str, Any] = {
             "aud": audience,
             "iss": self.issuer,
