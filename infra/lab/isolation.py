@@ -1,0 +1,65 @@
+"""Linux namespaces for a process that is about to become a command: own mounts, own pids, own /etc/hosts.
+
+By system calls alone: nothing needs to be installed, and no process stays between the caller and the command. See
+unshare(2), mount(2), prctl(2) and user_namespaces(7).
+"""
+
+import ctypes
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+CLONE_NEWNS, CLONE_NEWUSER, CLONE_NEWPID = 0x0002_0000, 0x1000_0000, 0x2000_0000
+MS_BIND, MS_REC, MS_PRIVATE = 0x1000, 0x4000, 0x4_0000
+PR_SET_PDEATHSIG = 1
+
+
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)
+
+
+def die_with_parent() -> None:
+    """Let the kernel kill this process when its parent ends, however that ends."""
+    _libc().prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+
+
+def works(attempt: Callable[[], bool]) -> bool:
+    """Try something in a child: a namespace that was made but may not be used cannot be left again."""
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if attempt() else 1)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def unshare(flags: int) -> bool:
+    """Leave the namespaces of the caller; False where that is forbidden.
+
+    Root does it as it is; everybody else in a user namespace in which they stay who they are.
+    """
+    libc = _libc()
+    if os.geteuid() == 0 and libc.unshare(flags) == 0:
+        return True
+    uid, gid = os.geteuid(), os.getegid()
+    if libc.unshare(CLONE_NEWUSER | flags) != 0:
+        return False
+    try:
+        Path("/proc/self/setgroups").write_text("deny")
+        Path("/proc/self/uid_map").write_text(f"{uid} {uid} 1")
+        Path("/proc/self/gid_map").write_text(f"{gid} {gid} 1")
+    except OSError:
+        return False
+    return True
+
+
+def mount_over(source: Path, target: str) -> bool:
+    """Lay a file over another, for this mount namespace alone; False where that is forbidden."""
+    libc = _libc()
+    if libc.mount(None, b"/", None, MS_REC | MS_PRIVATE, None) != 0:
+        return False
+    return bool(libc.mount(os.fsencode(source), os.fsencode(target), None, MS_BIND, None) == 0)
+
+
+def mount_proc() -> bool:
+    """Mount a /proc that shows the pids of this namespace; False where that is forbidden."""
+    return bool(_libc().mount(b"proc", b"/proc", b"proc", 0, None) == 0)
