@@ -15,6 +15,8 @@ from infra.errors import InvalidInput
 from infra.settings import Settings
 
 ARM_SCOPE = "https://management.azure.com/.default"
+POLL_SECONDS = 5
+"""Between two looks at a long-running operation, where Azure does not say how long."""
 
 
 class Closing(Protocol):
@@ -55,7 +57,7 @@ def credential(settings: Settings) -> DefaultAzureCredential:
     )
 
 
-def timeouts(settings: Settings) -> dict[str, int]:
+def timeouts(settings: Settings) -> dict[str, Any]:
     """Return the bounds on connecting and reading that every client of the SDKs takes."""
     return {
         "connection_timeout": settings.connect_timeout_seconds,
@@ -67,6 +69,10 @@ def timeouts(settings: Settings) -> dict[str, int]:
 def managed(kind: Callable[..., C], settings: Settings) -> Iterator[C]:
     """Open a management client of `kind` and close it with its credential.
 
+    Args:
+        kind: the client's class.
+        settings: subscription and timeouts.
+
     Raises:
         InvalidInput: no subscription is set.
     """
@@ -77,7 +83,7 @@ def managed(kind: Callable[..., C], settings: Settings) -> Iterator[C]:
             remedy="set AZURE_SUBSCRIPTION_ID or KEYTURN_SUBSCRIPTION_ID where the flow runs",
         )
     with credential(settings) as owner:
-        client = kind(owner, settings.subscription_id, **timeouts(settings))
+        client = kind(owner, settings.subscription_id, polling_interval=POLL_SECONDS, **timeouts(settings))
         try:
             yield client
         finally:

@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from azure.core.polling import LROPoller
 
+from infra.azure.credentials import POLL_SECONDS
 from infra.errors import ServiceFailed
 from infra.provisioning.plan import Found, State
 
@@ -19,8 +20,6 @@ R = TypeVar("R")
 OnProgress = Callable[[str], None]
 """Takes one readable line."""
 
-POLL_SECONDS = 5
-"""Between two looks, where Azure does not say how long."""
 OPERATION_TIMEOUT_SECONDS = 3600.0
 _REPORT_SECONDS = 15.0
 _READY = ("succeeded", "ready", "")

@@ -83,8 +83,8 @@ class Vault(Resource):
     KIND = "vault"
     resource_group: str = fixed()
     location: str = fixed()
-    tenant: str = fixed()
-    rbac: bool = free(True)
+    tenant: str | None = fixed()
+    rbac: bool | None = free(True)
     soft_delete_days: int = 7
 
 
