@@ -328,3 +328,31 @@ class TearDownOptions(Model):
         max_length=90,
         description="Repeat the resource group's name: it is deleted with all that is in it, and its vault is purged.",
     )
+
+
+class DeployOptions(Model):
+    """How this one deployment goes. As it stands, nothing is changed: what would change is shown alone."""
+
+    dry_run: bool = Field(True, title="Dry run", description="Show what would change and change nothing.")
+    get_storage_image: str = Field(
+        "get-storage:1",
+        title="Image of get-storage",
+        max_length=255,
+        pattern=r"^[a-z0-9][-a-z0-9._/:@]*$",
+        description="Built from manifests/get-storage and pushed where the cluster can pull it, "
+        "as myregistry.azurecr.io/get-storage:1.",
+    )
+    ready_timeout_seconds: int = Field(
+        600,
+        ge=1,
+        le=3600,
+        title="Ready timeout (seconds)",
+        description="Bound on the wait for the pods. New role assignments may take 10 minutes.",
+    )
+    address_timeout_seconds: int = Field(
+        300,
+        ge=1,
+        le=3600,
+        title="Address timeout (seconds)",
+        description="Bound on the wait for the load balancer's address.",
+    )
