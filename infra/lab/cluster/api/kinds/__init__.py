@@ -1,0 +1,1 @@
+"""The kinds that are served: their names, defaults and rules."""

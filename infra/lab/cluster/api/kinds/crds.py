@@ -1,0 +1,88 @@
+"""CustomResourceDefinitions: kinds that come and go while the server runs."""
+
+from infra.lab.cluster.api.kinds.kind import STATUS_VERBS, CustomColumn, Kind, Registry, Subresource
+from infra.lab.cluster.api.objects import Clock, Json, clone, dig, metadata, timestamp
+from infra.lab.cluster.api.schema.types import ANYTHING, of_custom
+from infra.lab.cluster.api.store import Event, Store
+
+
+class CustomKinds:
+    """Serves what CustomResourceDefinitions define.
+
+    Args:
+        store: where the definitions are.
+        registry: where the kinds go.
+        now: the clock.
+    """
+
+    def __init__(self, store: Store, registry: Registry, now: Clock) -> None:
+        self._store, self._registry, self._now = store, registry, now
+        self._definition = registry.get("apiextensions.k8s.io", "customresourcedefinitions")
+        store.listen(self._hear)
+
+    def _hear(self, event: Event) -> None:
+        if event.now.kind is not self._definition:
+            return
+        for kind in [k for k in self._registry.kinds.values() if k.custom]:
+            if f"{kind.plural}.{kind.group}" == metadata(event.now.obj)["name"]:
+                self._registry.remove(kind)
+                if event.type == "DELETED":
+                    self._store.forget_kind(kind)
+        if event.type == "DELETED":
+            return
+        for version in event.now.obj["spec"]["versions"]:
+            if version.get("served"):
+                self._registry.add(kind_of(event.now.obj, version))
+        if not dig(event.now.obj, "status", "conditions"):
+            self._establish(event.now.obj)
+
+    def _establish(self, definition: Json) -> None:
+        obj = clone(definition)
+        spec = obj["spec"]
+        at = timestamp(self._now())
+        conditions = [
+            _condition("NamesAccepted", "NoConflicts", "no conflicts found", at),
+            _condition("Established", "InitialNamesAccepted", "the initial names have been accepted", at),
+        ]
+        stored = [version["name"] for version in spec["versions"] if version.get("storage")]
+        obj["status"] = {"conditions": conditions, "acceptedNames": clone(spec["names"]), "storedVersions": stored}
+        self._store.put(self._definition, obj)
+
+
+def _condition(type_: str, reason: str, message: str, at: str) -> Json:
+    return {"type": type_, "status": "True", "lastTransitionTime": at, "reason": reason, "message": message}
+
+
+def kind_of(definition: Json, version: Json) -> Kind:
+    """The kind that one version of a definition defines."""
+    spec, names = definition["spec"], definition["spec"]["names"]
+    raw = dig(version, "schema", "openAPIV3Schema")
+    parts = version.get("subresources") or {}
+    subresources = [Subresource("status", names["kind"], STATUS_VERBS)] if "status" in parts else []
+    if "scale" in parts:
+        subresources.append(Subresource("scale", "Scale", STATUS_VERBS, "autoscaling/v1"))
+    return Kind(
+        group=spec["group"],
+        version=version["name"],
+        kind=names["kind"],
+        plural=names["plural"],
+        namespaced=spec["scope"] == "Namespaced",
+        schema=of_custom(raw) if raw else ANYTHING,
+        singular=names.get("singular") or names["kind"].lower(),
+        short_names=tuple(names.get("shortNames") or ()),
+        categories=tuple(names.get("categories") or ()),
+        subresources=tuple(subresources),
+        custom=True,
+        columns=tuple(_column(one) for one in version.get("additionalPrinterColumns") or ()),
+    )
+
+
+def _column(raw: Json) -> CustomColumn:
+    return CustomColumn(
+        raw["name"],
+        raw["type"],
+        raw["jsonPath"],
+        raw.get("description", ""),
+        raw.get("priority", 0),
+        raw.get("format", ""),
+    )

@@ -1,0 +1,1 @@
+"""HTTP: from requests to the rooms that answer them."""

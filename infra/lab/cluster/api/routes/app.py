@@ -1,0 +1,72 @@
+"""The application: every request is authenticated, authorised and led to the room that answers it."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from infra.lab.cluster.api.errors import ApiError, method_not_allowed, no_such_resource
+from infra.lab.cluster.api.kinds.kind import Kind, Registry
+from infra.lab.cluster.api.requests import understand
+from infra.lab.cluster.api.routes.call import Call, failure
+from infra.lab.cluster.api.routes.documents import Documents
+from infra.lab.cluster.api.routes.resources import Resources
+from infra.lab.cluster.api.routes.subresources import Subresources
+from infra.lab.cluster.api.routes.watches import Watches
+from infra.lab.cluster.api.security.authentication import Authenticator
+from infra.lab.cluster.api.security.rbac import Authorizer
+from infra.lab.cluster.api.security.users import ANONYMOUS
+
+BODY_LIMIT_BYTES = 3 * 1024 * 1024
+_OPEN_PATHS = ("/healthz", "/livez", "/readyz", "/version")
+
+Handler = Callable[[Call, Kind], Awaitable[web.StreamResponse]]
+
+
+@dataclass(frozen=True)
+class Rooms:
+    """Who answers what."""
+
+    registry: Registry
+    authenticator: Authenticator
+    authorizer: Authorizer
+    documents: Documents
+    resources: Resources
+    subresources: Subresources
+    watches: Watches
+
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        """Answer any request."""
+        try:
+            return await self._dispatch(request)
+        except ApiError as error:
+            return failure(error)
+        except web.HTTPRequestEntityTooLarge:
+            limit = f"limit is {BODY_LIMIT_BYTES}"
+            return failure(ApiError(413, "RequestEntityTooLarge", f"Request entity too large: {limit}"))
+
+    async def _dispatch(self, request: web.Request) -> web.StreamResponse:
+        info = understand(request.method, request.path, request.query)
+        user = self.authenticator.authenticate(request.headers.get("Authorization", ""))
+        call = Call(request, info, user)
+        if not info.is_resource:
+            if user is not ANONYMOUS or not info.path.startswith(_OPEN_PATHS):
+                self.authorizer.check(user, info)
+            return await self.documents.answer(call)
+        self.authorizer.check(user, info)
+        if info.subresource:
+            return await self.subresources.answer(call)
+        kind = self.registry.find(info.group, info.version, info.resource)
+        if kind is None:
+            raise no_such_resource()
+        if not kind.stored:
+            return await self.subresources.review(call, kind)
+        if info.verb not in kind.verbs:
+            raise method_not_allowed()
+        return await self._handler(info.verb)(call, kind)
+
+    def _handler(self, verb: str) -> Handler:
+        if verb == "watch":
+            return self.watches.watch
+        handler: Handler = getattr(self.resources, verb)
+        return handler

@@ -1,0 +1,125 @@
+"""Requests for objects: create, read, update, patch and delete."""
+
+from aiohttp import web
+
+from infra.lab.cluster.api.errors import bad_request, not_found, unsupported_media_type
+from infra.lab.cluster.api.kinds.kind import Kind
+from infra.lab.cluster.api.objects import Json, name_of, namespace_of
+from infra.lab.cluster.api.rest.deletion import DeleteOptions, Deleter
+from infra.lab.cluster.api.rest.patching import PATCH_TYPES, Patcher
+from infra.lab.cluster.api.rest.reads import list_page
+from infra.lab.cluster.api.rest.writes import Writer
+from infra.lab.cluster.api.routes.call import Call
+from infra.lab.cluster.api.selectors import parse_selection
+from infra.lab.cluster.api.store import Store
+
+
+class Resources:
+    """Answers requests for objects.
+
+    Args:
+        store: where they are.
+        writer: creates and updates.
+        deleter: deletes.
+    """
+
+    def __init__(self, store: Store, writer: Writer, deleter: Deleter) -> None:
+        self._store, self._writer, self._deleter = store, writer, deleter
+        self._patcher = Patcher(writer)
+
+    async def get(self, call: Call, kind: Kind) -> web.StreamResponse:
+        """Read an object."""
+        found = self._store.find(kind, call.info.namespace if kind.namespaced else "", call.info.name)
+        if found is None:
+            raise not_found(kind.plural, kind.group, call.info.name)
+        return call.answer(found)
+
+    async def list(self, call: Call, kind: Kind) -> web.StreamResponse:
+        """Read a collection."""
+        page = list_page(self._store, kind, call.info.namespace, call.request.query)
+        return call.raw(call.form.many(kind.kind, kind.api_version, page.items, page.meta))
+
+    async def create(self, call: Call, kind: Kind) -> web.StreamResponse:
+        """Create an object."""
+        body, duplicates = await call.body()
+        obj = call.fit(kind, _expected(kind, body), duplicates)
+        namespace = _agreed_namespace(call, kind, obj)
+        return call.answer(self._writer.create(kind, namespace, obj, call.write()), 201)
+
+    async def update(self, call: Call, kind: Kind) -> web.StreamResponse:
+        """Replace an object."""
+        body, duplicates = await call.body()
+        obj = call.fit(kind, _expected(kind, body), duplicates)
+        namespace = _agreed_namespace(call, kind, obj)
+        check_name(obj, call.info.name)
+        stored = self._writer.update(kind, namespace, call.info.name, lambda _: obj, call.write())
+        return call.answer(stored)
+
+    async def patch(self, call: Call, kind: Kind) -> web.StreamResponse:
+        """Change an object."""
+        if call.media_type not in PATCH_TYPES:
+            raise unsupported_media_type(PATCH_TYPES)
+        stored, is_new = self._patcher.patch(call, kind, await call.request.read())
+        return call.answer(stored, 201 if is_new else 200)
+
+    async def delete(self, call: Call, kind: Kind) -> web.StreamResponse:
+        """Delete an object."""
+        options = DeleteOptions.of(await call.options_body(), call.request.query)
+        namespace = call.info.namespace if kind.namespaced else ""
+        deleted = self._deleter.delete(kind, namespace, call.info.name, options)
+        if not deleted.is_gone or kind.storage_key in _RETURNED:
+            return call.answer(deleted.stored)
+        details = {"name": call.info.name, "group": kind.group, "kind": kind.plural}
+        details["uid"] = deleted.stored.obj["metadata"]["uid"]
+        status: Json = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"}
+        return call.json(status | {"details": {key: value for key, value in details.items() if value}})
+
+    async def deletecollection(self, call: Call, kind: Kind) -> web.StreamResponse:
+        """Delete all objects that a selection names."""
+        options = DeleteOptions.of(await call.options_body(), call.request.query)
+        query = call.request.query
+        selection = parse_selection(kind, query.get("labelSelector", ""), query.get("fieldSelector", ""))
+        chosen = [item for item in self._store.items(kind, call.info.namespace) if selection.matches(item.obj)]
+        for item in chosen:
+            self._deleter.delete(kind, namespace_of(item.obj), name_of(item.obj), options)
+        meta = {"resourceVersion": str(self._store.revision)}
+        return call.raw(call.form.many(kind.kind, kind.api_version, chosen, meta))
+
+
+_RETURNED = {("", "pods"), ("", "serviceaccounts"), ("", "services"), ("", "persistentvolumeclaims")}
+"""Kinds whose delete answers with the object even when it is gone."""
+
+
+def check_name(obj: Json, name: str) -> None:
+    """An object says the name that its address says.
+
+    Raises:
+        ApiError: 400 if it doesn't.
+    """
+    if not name_of(obj):
+        obj.setdefault("metadata", {})["name"] = name
+    if name_of(obj) != name:
+        raise bad_request(f"the name of the object ({name_of(obj)}) does not match the name on the URL ({name})")
+
+
+def _expected(kind: Kind, body: Json) -> Json:
+    """The body, with kind and apiVersion checked; those it leaves out are what the address says."""
+    said, wanted = body.get("apiVersion") or kind.api_version, kind.api_version
+    if said != wanted:
+        raise bad_request(f"the API version in the data ({said}) does not match the expected API version ({wanted})")
+    if (body.get("kind") or kind.kind) != kind.kind:
+        what = f'{body["kind"]} in version "{kind.version}" cannot be handled as a {kind.kind}'
+        raise bad_request(f"{what}: converting ({wanted}.{body['kind']}) to ({kind.kind}): unknown conversion")
+    return body | {"kind": kind.kind, "apiVersion": wanted}
+
+
+def _agreed_namespace(call: Call, kind: Kind, obj: Json) -> str:
+    if not kind.namespaced:
+        return ""
+    said = namespace_of(obj)
+    if said and said != call.info.namespace:
+        raise bad_request("the namespace of the provided object does not match the namespace sent on the request")
+    if not call.info.namespace:
+        raise bad_request("an empty namespace may not be set during creation")
+    obj.setdefault("metadata", {})["namespace"] = call.info.namespace
+    return call.info.namespace

@@ -1,0 +1,155 @@
+"""The API server: what it is made of, its start and stop, and the credentials it hands out."""
+
+import base64
+import ssl
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+import yaml
+from aiohttp import web
+
+from infra.lab.cluster.api.bootstrap import start_objects
+from infra.lab.cluster.api.errors import expired
+from infra.lab.cluster.api.kinds.builtin import registry
+from infra.lab.cluster.api.kinds.crds import CustomKinds
+from infra.lab.cluster.api.kinds.services import Allocator
+from infra.lab.cluster.api.objects import Clock, utc_now
+from infra.lab.cluster.api.rest.admission import Admission, PodMutator
+from infra.lab.cluster.api.rest.deletion import Deleter
+from infra.lab.cluster.api.rest.writes import Writer
+from infra.lab.cluster.api.routes.app import BODY_LIMIT_BYTES, Rooms
+from infra.lab.cluster.api.routes.documents import Documents
+from infra.lab.cluster.api.routes.resources import Resources
+from infra.lab.cluster.api.routes.subresources import Subresources
+from infra.lab.cluster.api.routes.watches import Watches
+from infra.lab.cluster.api.security.authentication import Authenticator
+from infra.lab.cluster.api.security.rbac import Authorizer
+from infra.lab.cluster.api.security.tokens import ServiceAccountTokens, UserTokens
+from infra.lab.cluster.api.security.users import MASTERS
+from infra.lab.cluster.api.store import Store
+from infra.lab.cluster.api.watch import WatchHub
+
+_TOKEN_LIFETIME = timedelta(days=730)
+_USERS = {"admin": "masterclient", "user": "clusterUser"}
+
+
+class ApiServer:
+    """A Kubernetes API server in this process.
+
+    Args:
+        host: address to listen on.
+        port: port to listen on, 0 for any free one.
+        tls: certificate that it shows.
+        ca_pem: what clients check that certificate with.
+        issuer_url: the OIDC issuer of service account tokens.
+        kubelet_token: bearer token for the nodes' endpoints.
+        faults: asked before every request; gives an aiohttp middleware as `.middleware`.
+        cluster_ips: first three bytes of the services' addresses.
+        now: the clock.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        tls: ssl.SSLContext,
+        ca_pem: str,
+        issuer_url: str,
+        kubelet_token: str,
+        faults: Any = None,
+        *,
+        cluster_ips: str = "127.77.100",
+        now: Clock = utc_now,
+    ) -> None:
+        self._host, self._port, self._tls, self._ca_pem = host, port, tls, ca_pem
+        self._faults, self._kubelet_token = faults, kubelet_token
+        self._runner: web.AppRunner | None = None
+        self.store = Store()
+        self.registry = registry()
+        self._users = UserTokens(now)
+        self._accounts = ServiceAccountTokens(issuer_url, now)
+        self._admission = Admission(self.store, self.registry, Allocator(cluster_ips))
+        self._writer = Writer(self.store, self._admission, now)
+        self._deleter = Deleter(self.store, self._admission, now)
+        self._hub = WatchHub(self.store)
+        self._custom = CustomKinds(self.store, self.registry, now)
+
+    @property
+    def mutators(self) -> list[PodMutator]:
+        """Further mutations of new pods, in order; append to it before pods are made."""
+        return self._admission.mutators
+
+    @property
+    def url(self) -> str:
+        """Where it answers, once started."""
+        return f"https://{self._host}:{self._port}"
+
+    async def start(self) -> None:
+        """Listen; the cluster has its namespaces, roles and the service kubernetes then."""
+        start_objects(self._writer, self.registry)
+        app = web.Application(client_max_size=BODY_LIMIT_BYTES)
+        if self._faults is not None:
+            app.middlewares.append(self._faults.middleware)
+        app.router.add_route("*", "/{path:.*}", self._rooms().answer)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, self._host, self._port, ssl_context=self._tls, backlog=1024)
+        await site.start()
+        self._port = self._runner.addresses[0][1]
+
+    def _rooms(self) -> Rooms:
+        resources = Resources(self.store, self._writer, self._deleter)
+        return Rooms(
+            registry=self.registry,
+            authenticator=Authenticator(self._users, self._accounts, self.store, self.registry),
+            authorizer=Authorizer(self.store, self.registry),
+            documents=Documents(self.registry, self._accounts),
+            resources=resources,
+            subresources=Subresources(self.registry, self.store, resources, self._accounts),
+            watches=Watches(self.store, self._hub),
+        )
+
+    async def stop(self) -> None:
+        """End all watches and connections."""
+        self._hub.close_all()
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
+
+    def expire_watches(self) -> None:
+        """Forget the log and end every watch with 410 Gone, as a compaction does."""
+        self.store.compact()
+        self._hub.close_all(expired("The resourceVersion for the provided watch is too old."))
+
+    def token(self, user: str, groups: Sequence[str], lifetime: timedelta = _TOKEN_LIFETIME) -> str:
+        """A token for a person.
+
+        Args:
+            lifetime: how long it is good; none or less makes a token that has expired.
+        """
+        return self._users.issue(user, groups, lifetime)
+
+    def kubeconfig(self, role: str) -> str:
+        """The kubeconfig (YAML) that AKS hands out: role "admin" or "user"."""
+        user = _USERS[role]
+        token = self.token(user, [MASTERS])
+        certificate = base64.b64encode(self._ca_pem.encode()).decode()
+        cluster = {"server": self.url, "certificate-authority-data": certificate}
+        config = {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [{"name": "lab", "cluster": cluster}],
+            "users": [{"name": user, "user": {"token": token}}],
+            "contexts": [{"name": "lab", "context": {"cluster": "lab", "user": user}}],
+            "current-context": "lab",
+        }
+        return yaml.safe_dump(config, sort_keys=False)
+
+    def jwks(self) -> dict[str, Any]:
+        """The public keys that service account tokens are signed with, as a JWK set."""
+        return self._accounts.jwks()
+
+    def openid_configuration(self) -> dict[str, Any]:
+        """The document at ISSUER/.well-known/openid-configuration."""
+        return self._accounts.openid_configuration()
