@@ -1,0 +1,112 @@
+"""What an observation means for one rotation: the questions that the strategies' rules ask."""
+
+from dataclasses import dataclass
+
+from infra.rotation.observation import (
+    CandidateFacts,
+    Consumer,
+    LoginState,
+    Observation,
+    Phase,
+    SecretFacts,
+    Synced,
+    Version,
+)
+from infra.targets import RotationOptions, Sync, Target
+
+
+@dataclass(frozen=True)
+class Situation:
+    """One rotation of one target, as it stands."""
+
+    target: Target
+    options: RotationOptions
+    observation: Observation
+    rotation_id: str
+
+    @property
+    def candidate(self) -> CandidateFacts | None:
+        """The candidate of this rotation, while it has steps left."""
+        candidate = self.observation.candidate
+        if candidate and candidate.rotation_id == self.rotation_id and candidate.phase.is_live:
+            return candidate
+        return None
+
+    @property
+    def phase(self) -> Phase | None:
+        """How far this rotation is; None before it is staged and after it ended."""
+        return self.candidate.phase if self.candidate else None
+
+    @property
+    def is_express(self) -> bool:
+        """Whether a fresh mount fetches the new versions instead of the driver's poll."""
+        return self.options.sync is Sync.EXPRESS
+
+    @property
+    def consumer_keys(self) -> tuple[str, ...]:
+        """The consumers, as namespace/name."""
+        return tuple(consumer.key for consumer in self.observation.consumers)
+
+    def secret(self, name: str) -> SecretFacts:
+        """The secret called `name`."""
+        return next(secret for secret in self.observation.secrets if secret.name == name)
+
+    def base(self, name: str) -> str:
+        """The version of secret `name` that was in force when this rotation was staged."""
+        if self.candidate is None:
+            return self.secret(name).newest.version
+        is_username = name == self.observation.username.name
+        return self.candidate.base_username if is_username else self.candidate.base_password
+
+    def is_published(self, name: str) -> bool:
+        """Whether the newest version of secret `name` is this rotation's new value."""
+        newest = self.secret(name).newest
+        return newest.rotation_id == self.rotation_id and not newest.restores
+
+    def is_restored(self, name: str) -> bool:
+        """Whether the newest version of secret `name` has the value that was in force before."""
+        newest = self.secret(name).newest
+        return newest.version == self.base(name) or (newest.rotation_id == self.rotation_id and bool(newest.restores))
+
+    def strangers(self, name: str) -> tuple[Version, ...]:
+        """Versions of secret `name` that somebody else wrote since this rotation was staged."""
+        candidate, secret = self.candidate, self.secret(name)
+        if candidate is None:
+            return ()
+        known = [v for v in secret.versions if v.version == self.base(name) or v.rotation_id == self.rotation_id]
+        return tuple(
+            version
+            for version in secret.versions
+            if version not in known
+            and (version == secret.newest or (version.enabled and version.created_at > candidate.created_at))
+        )
+
+    def has_synced(self, consumer: Consumer) -> bool:
+        """Whether every pod of `consumer` has mounted the newest versions and the synced Secret holds them."""
+        newest = self.observation.newest_versions
+        mounted = all(newest.items() <= dict(pod.versions).items() for pod in consumer.pods)
+        return mounted and self.observation.synced is Synced.NEWEST
+
+    def has_restarted(self, consumer: Consumer) -> bool:
+        """Whether `consumer` runs with the new values: this rotation restarted it, or the logins prove it."""
+        if consumer.replicas == 0:
+            return False
+        logins = self.observation.logins
+        proven = logins.candidate is LoginState.WORKS and logins.previous is LoginState.REFUSED
+        return consumer.restarted_for == self.forward_mark or (proven and consumer.is_ready)
+
+    def has_returned(self, consumer: Consumer) -> bool:
+        """Whether `consumer` runs with the old values after a rollback, or never stopped doing so."""
+        if consumer.replicas == 0:
+            return False
+        return self.observation.logins.previous is LoginState.WORKS or consumer.restarted_for == self.rollback_mark
+
+    @property
+    def forward_mark(self) -> str:
+        """The mark of the restart with the new values."""
+        return self.rotation_id
+
+    @property
+    def rollback_mark(self) -> str:
+        """The mark of the restart that a rollback makes."""
+        return f"{self.rotation_id}.rollback"

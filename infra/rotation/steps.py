@@ -1,0 +1,99 @@
+"""Steps and the rules that say when one is done. A strategy is a table of rules, in their order."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from infra.errors import KeyturnError
+from infra.rotation.situation import Situation
+
+
+class Action(StrEnum):
+    """What a step does; the value is the template of its line in the plan."""
+
+    PROVE_CURRENT = "prove that the present login of {subject} works"
+    STAGE = "stage a candidate beside {subject}"
+    PUBLISH = "publish the new version of {subject}"
+    AWAIT_SYNC = "wait until {subject} has the new versions"
+    STOP = "scale {subject} to 0"
+    REFRESH_SECRET = "delete the synced Secret {subject} if it is stale"  # noqa: S105
+    START = "scale {subject} up again"
+    AWAIT_READY = "wait until {subject} is ready"
+    VERIFY = "verify files, new login and refused old login of {subject}"
+    RETIRE = "disable the older versions of {subject}"
+    FINISH = "drop the candidate of {subject}"
+    RESTORE = "write the old value of {subject} as a new version"
+    VERIFY_RESTORED = "verify that the old login of {subject} works again"
+    FINISH_ROLLBACK = "drop the failed candidate of {subject}"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One thing left to do.
+
+    Args:
+        action: what.
+        subject: the name of what it is done to.
+        reason: why, as a sentence a person understands.
+    """
+
+    action: Action
+    subject: str
+    reason: str = ""
+
+    def __str__(self) -> str:
+        return self.action.format(subject=self.subject)
+
+
+Subjects = Callable[[Situation], tuple[str, ...]]
+
+
+def the_credential(situation: Situation) -> tuple[str, ...]:
+    """The credential as a whole, called by its vault."""
+    return (situation.target.vault,)
+
+
+def both_secrets(situation: Situation) -> tuple[str, ...]:
+    """Username, then password."""
+    return tuple(secret.name for secret in situation.observation.secrets)
+
+
+def every_consumer(situation: Situation) -> tuple[str, ...]:
+    """Each consumer, as namespace/name."""
+    return situation.consumer_keys
+
+
+def the_synced_secret(situation: Situation) -> tuple[str, ...]:
+    """The Kubernetes Secret that the driver writes, as namespace/name."""
+    return (f"{situation.target.namespace}/{situation.target.synced_secret}",)
+
+
+@dataclass(frozen=True)
+class Rule:
+    """When an action on a subject is done. An observation alone decides.
+
+    Args:
+        action: what.
+        subjects: to what, in order.
+        is_done: asks a situation about one subject.
+        reason: why the step is there.
+    """
+
+    action: Action
+    subjects: Subjects
+    is_done: Callable[[Situation, str], bool]
+    reason: str
+
+
+class Strategy(Protocol):
+    """How a credential is changed: two tables of rules and what speaks against it."""
+
+    forward: tuple[Rule, ...]
+    back: tuple[Rule, ...]
+
+    def find_objection(self, situation: Situation) -> KeyturnError | None:
+        """Say why the strategy must not be used here, if so."""
+
+    def notes(self, situation: Situation) -> tuple[str, ...]:
+        """What a person should know before it is carried out."""

@@ -1,0 +1,127 @@
+"""How a run ends, and what a failed step means for what comes next. Pure."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from infra.errors import (
+    Conflict,
+    DatabaseStarting,
+    DatabaseUnreachable,
+    KeyturnError,
+    LoginRefused,
+    NeedsOperator,
+    SyncPending,
+    Unverified,
+    WorkloadUnhealthy,
+)
+from infra.rotation.plan import Plan
+from infra.rotation.steps import Action, Step
+
+
+class Verdict(StrEnum):
+    """The name of a run's last state; it is what people see first."""
+
+    ROTATED = "Rotated"
+    PLANNED = "Planned"
+    NOTHING_TO_DO = "NothingToDo"
+    REFUSED = "Refused"
+    ROLLED_BACK = "RolledBack"
+    SYNC_PENDING = "SyncPending"
+    NEEDS_OPERATOR = "NeedsOperator"
+
+    @property
+    def is_good(self) -> bool:
+        """Whether the run did what it was asked for."""
+        return self in (Verdict.ROTATED, Verdict.PLANNED, Verdict.NOTHING_TO_DO)
+
+
+_UNCHANGED = (Action.PROVE_CURRENT, Action.STAGE)
+_RESTARTING = (Action.STOP, Action.REFRESH_SECRET, Action.START, Action.AWAIT_READY, Action.VERIFY)
+_FAILED_PROOF = (
+    WorkloadUnhealthy,
+    Unverified,
+    LoginRefused,
+    DatabaseUnreachable,
+    DatabaseStarting,
+    SyncPending,
+)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A step that failed, and what to do about it.
+
+    Args:
+        step: the step.
+        error: what it raised.
+        rolls_back: whether the old values must come back.
+        verdict: how the run ends when they need not.
+    """
+
+    step: Step
+    error: KeyturnError
+    rolls_back: bool
+    verdict: Verdict
+
+
+def judge(plan: Plan, step: Step, error: KeyturnError) -> Failure:
+    """Decide what a failed step means.
+
+    A proof that fails after publishing rolls back, and so does a password that cannot be published after its
+    username. A sync that does not come harms nobody and may be waited for again. Everything else stops where it
+    is: the next run goes on from there.
+
+    Args:
+        plan: the plan that the step is from.
+        step: the step that failed.
+        error: what it raised.
+    """
+    is_torn = step.action is Action.PUBLISH and _is_published(plan, step)
+    is_disproven = step.action in _RESTARTING and isinstance(error, _FAILED_PROOF)
+    rolls_back = not plan.is_rolling_back and (is_torn or is_disproven)
+    return Failure(step, error, rolls_back, _verdict(plan, step, error))
+
+
+def _is_published(plan: Plan, step: Step) -> bool:
+    """Whether another secret was published before this one."""
+    publishing = [one for one in (*plan.done, *plan.steps) if one.action is Action.PUBLISH]
+    return publishing[0] != step
+
+
+def _verdict(plan: Plan, step: Step, error: KeyturnError) -> Verdict:
+    if step.action in _UNCHANGED and not plan.is_rolling_back:
+        return Verdict.REFUSED
+    if step.action is Action.AWAIT_SYNC and isinstance(error, SyncPending):
+        return Verdict.SYNC_PENDING
+    return Verdict.NEEDS_OPERATOR
+
+
+def judge_refusal(refusal: KeyturnError) -> Verdict:
+    """Say how a run ends whose plan must not be carried out."""
+    return Verdict.NEEDS_OPERATOR if isinstance(refusal, Conflict | NeedsOperator) else Verdict.REFUSED
+
+
+def explain_stop(plan: Plan, failure: Failure, cause: KeyturnError | None = None) -> KeyturnError:
+    """Make the error that a stopped run ends with: what failed, and every way on.
+
+    Args:
+        plan: the plan that the step is from.
+        failure: the step that failed.
+        cause: what made the rollback necessary, when it is the rollback that failed.
+    """
+    error = failure.error
+    if failure.verdict is Verdict.REFUSED:
+        return error
+    resume = f"Run again: rotation {plan.rotation_id} goes on from here"
+    if failure.verdict is Verdict.SYNC_PENDING:
+        remedy = f"{error.remedy}. {resume}; with sync 'express' it does not wait for the driver"
+        return SyncPending(error.what, name=error.name, seen=error.seen, remedy=remedy, code=error.code)
+    seen = f"{error}" + (f" It was rolling back because of this: {cause}" if cause else "")
+    return NeedsOperator(
+        f"Rotation {plan.rotation_id} stopped at '{failure.step}'",
+        name=failure.step.subject,
+        seen=seen,
+        remedy=f"Nothing was deleted: the candidate and every older version are still in the vault. "
+        f"Remove the cause above. {resume}",
+        code=error.code,
+    )

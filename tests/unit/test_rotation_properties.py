@@ -1,0 +1,185 @@
+"""Whatever happens to a rotation, it ends well: a simulated world, killed between any two calls."""
+
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rotation_world import OPTIONS, TARGET, Killed, Simulation, World
+
+from infra.rotation.execution import Ending, carry_out
+from infra.rotation.observation import Phase
+from infra.rotation.verdict import Verdict
+from infra.targets import RotationOptions, Sync
+
+GOOD_ENDS = {Verdict.ROTATED, Verdict.ROLLED_BACK}
+
+
+@dataclass
+class Bomb:
+    """Kills the process at its nth call."""
+
+    left: int
+
+    def __call__(self, world: World) -> None:
+        self.left -= 1
+        if self.left <= 0:
+            raise Killed
+
+
+def check_invariants(world: World) -> None:
+    """What must hold after every single call."""
+    for versions in world.secrets.values():
+        assert versions[-1].facts.enabled, "the newest version is disabled"
+    if world.database is not None:
+        assert world.database in world.readable_pairs, "nobody knows the login of the running database"
+
+
+def run(
+    world: World, options: RotationOptions = OPTIONS, fresh_id: str = "r1", calls: int | None = None
+) -> Ending | None:
+    """Run once; None when the process was killed."""
+    world.on_call = Bomb(calls) if calls else lambda _: None
+    try:
+        return carry_out(Simulation(world, check=check_invariants), TARGET, options, fresh_id)
+    except Killed:
+        check_invariants(world)
+        return None
+    finally:
+        world.on_call = lambda _: None
+
+
+def check_rotated(world: World) -> None:
+    assert world.database == world.newest == world.files == world.synced
+    assert world.candidate is None
+    for name in world.secrets:
+        assert not world.facts(name).older_enabled
+    assert world.replicas == 1
+
+
+worlds = st.builds(
+    World.begin,
+    refreshes_at_mount=st.booleans(),
+    seconds_per_call=st.sampled_from([0.01, 0.4, 3.0]),
+)
+syncs = st.sampled_from(list(Sync))
+
+
+@given(world=worlds, sync=syncs)
+def test_a_rotation_without_trouble_ends_rotated_and_proves_it(world: World, sync: Sync) -> None:
+    before = world.newest
+    ending = run(world, options_with(sync=sync))
+    assert ending is not None
+    assert ending.verdict is Verdict.ROTATED
+    assert world.newest != before
+    check_rotated(world)
+
+
+@given(world=worlds, kills=st.lists(st.tuples(st.integers(1, 45), syncs), max_size=6), data=st.data())
+@settings(max_examples=500, deadline=None)
+def test_a_rotation_killed_anywhere_ends_rotated_when_run_again(
+    world: World, kills: list[tuple[int, Sync]], data: st.DataObject
+) -> None:
+    for number, (calls, sync) in enumerate(kills):
+        polls_between = data.draw(st.booleans())
+        run(world, options_with(sync=sync), f"r{number}", calls)
+        if polls_between:
+            world.poll()
+        check_invariants(world)
+    ending = run(world, fresh_id="last")
+    assert ending is not None
+    assert ending.verdict is Verdict.ROTATED
+    check_rotated(world)
+
+
+@given(
+    world=worlds,
+    sync=syncs,
+    rounds=st.lists(
+        st.tuples(
+            st.integers(1, 60), st.sampled_from(["pods_broken", "forged_logins", "vault_refuses", "sync_paused"])
+        ),
+        min_size=1,
+        max_size=4,
+    ),
+)
+@settings(max_examples=500, deadline=None)
+def test_failures_and_kills_in_any_mixture_end_rotated_or_rolled_back_once_the_cause_is_gone(
+    world: World, sync: Sync, rounds: list[tuple[int, str]]
+) -> None:
+    for number, (calls, fault) in enumerate(rounds):
+        setattr(world, fault, True)
+        run(world, options_with(sync=sync), f"r{number}", calls)
+        setattr(world, fault, False)
+        check_invariants(world)
+    endings = [run(world, options_with(sync=sync), f"again{number}") for number in range(3)]
+    verdicts = [ending.verdict for ending in endings if ending]
+    assert set(verdicts) <= GOOD_ENDS
+    assert verdicts[-1] is Verdict.ROTATED, "a rotation after a rollback begins anew and succeeds"
+    check_rotated(world)
+
+
+@given(world=worlds, calls=st.integers(1, 45), name=st.sampled_from(["username", "password"]), sync=syncs)
+@settings(max_examples=500, deadline=None)
+def test_a_version_that_a_person_writes_meanwhile_is_never_overwritten_nor_disabled(
+    world: World, calls: int, name: str, sync: Sync
+) -> None:
+    if run(world, options_with(sync=sync), calls=calls) is not None:
+        return
+    was_under_way = world.candidate is not None and world.candidate[0].phase.is_live
+    world.write(name, "by hand")
+    theirs = world.facts(name).newest
+    ending = run(world, options_with(sync=sync), "again")
+    assert ending is not None
+    assert world.facts(name).newest == theirs
+    assert ending.verdict is (Verdict.NEEDS_OPERATOR if was_under_way else Verdict.REFUSED)
+    assert ending.error is not None
+    assert ending.error.remedy
+
+
+@given(world=worlds, calls=st.integers(1, 45), replicas=st.sampled_from([0, 1]), sync=syncs)
+@settings(max_examples=500, deadline=None)
+def test_a_person_who_scales_meanwhile_does_not_stop_the_rotation_from_ending(
+    world: World, calls: int, replicas: int, sync: Sync
+) -> None:
+    killed = run(world, options_with(sync=sync), calls=calls) is None
+    world.replicas = replicas
+    if replicas and world.pod is None:
+        world.run_pod()
+    elif not replicas:
+        world.stop_pods()
+    under_way = world.candidate is not None and world.candidate[0].phase is not Phase.DONE
+    ending = run(world, options_with(sync=sync), "again")
+    assert ending is not None
+    if killed and under_way:
+        assert ending.verdict is Verdict.ROTATED
+        check_rotated(world)
+
+
+@given(calls=st.integers(1, 45), sync=syncs, refreshes=st.booleans())
+def test_another_id_than_the_unfinished_one_finishes_that_first_and_then_rotates(
+    calls: int, sync: Sync, refreshes: bool
+) -> None:
+    world = World.begin(refreshes_at_mount=refreshes)
+    killed = run(world, options_with(sync=sync, rotation_id="one"), calls=calls) is None
+    ending = run(world, options_with(sync=sync, rotation_id="two"))
+    assert killed or calls > 20
+    assert ending is not None
+    assert (ending.verdict, ending.rotation_id) == (Verdict.ROTATED, "two")
+    check_rotated(world)
+
+
+@pytest.mark.parametrize("sync", list(Sync))
+def test_the_same_id_again_does_nothing(sync: Sync) -> None:
+    world = World.begin()
+    options = options_with(sync=sync, rotation_id="one")
+    run(world, options)
+    after = world.newest_versions
+    ending = run(world, options)
+    assert ending is not None
+    assert ending.verdict is Verdict.NOTHING_TO_DO
+    assert world.newest_versions == after
+
+
+def options_with(**changes: object) -> RotationOptions:
+    return OPTIONS.model_copy(update=changes)
