@@ -6,16 +6,15 @@ they name.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
 from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
 
 SWITCHES = frozenset({"sync-paused", "pods-not-starting", "database-down"})
 _log = logging.getLogger(__name__)
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 @dataclass(frozen=True)
@@ -118,7 +117,7 @@ class Faults:
                 self.clear(number)
 
     @property
-    def middleware(self) -> Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]:
+    def middleware(self) -> Middleware:
         """The aiohttp middleware that carries the rules out."""
 
         @web.middleware

@@ -9,6 +9,8 @@ from typing import Any
 
 from aiohttp import web
 
+from infra.lab.azure.compact import json_answer
+
 _CASE = "Please note that the matching is done using a case-sensitive comparison."
 _CHECK = (
     "Check your federated identity credential Subject, Audience and Issuer against the presented assertion. "
@@ -48,7 +50,7 @@ class SignInRefused(Exception):
     def response(self, request: web.Request, now: datetime) -> web.Response:
         """The answer to `request`."""
         body = self.body(now, request.headers.get("client-request-id", ""))
-        return web.json_response(body, status=self.status, headers={"x-ms-request-id": body["trace_id"]})
+        return json_answer(body, status=self.status, headers={"x-ms-request-id": body["trace_id"]})
 
 
 def unknown_tenant(tenant: str) -> SignInRefused:

@@ -8,6 +8,7 @@ from aiohttp import web
 
 from infra.lab.azure import aadsts
 from infra.lab.azure.aadsts import SignInRefused
+from infra.lab.azure.compact import json_answer
 from infra.lab.azure.directory import Directory, Principal
 from infra.lab.azure.federation import Federation
 from infra.lab.azure.resources import is_resource
@@ -49,14 +50,14 @@ class Entra:
         metadata = {"preferred_network": HOST, "preferred_cache": "login.windows.net", "aliases": aliases}
         endpoint = f"https://{HOST}/{self._tokens.tenant_id}/v2.0/.well-known/openid-configuration"
         body = {"tenant_discovery_endpoint": endpoint, "api-version": "1.1", "metadata": [metadata]}
-        return web.json_response(body)
+        return json_answer(body)
 
     async def _configuration(self, request: web.Request) -> web.Response:
         tenant = request.match_info["tenant"]
         if not self._knows(tenant) and tenant not in _ANY_TENANT:
             return aadsts.unknown_tenant(tenant).response(request, self._now())
         version = "/v2.0" if "/v2.0/" in request.path else ""
-        return web.json_response(self._configuration_of(tenant, version))
+        return json_answer(self._configuration_of(tenant, version))
 
     def _configuration_of(self, tenant: str, version: str) -> dict[str, Any]:
         base = f"https://{HOST}/{tenant}"
@@ -76,11 +77,11 @@ class Entra:
         }
 
     async def _keys(self, request: web.Request) -> web.Response:
-        return web.json_response(self._tokens.jwks())
+        return json_answer(self._tokens.jwks())
 
     async def _token(self, request: web.Request) -> web.Response:
         try:
-            return web.json_response(await self._sign_in(request), headers={"Cache-Control": "no-store, no-cache"})
+            return json_answer(await self._sign_in(request), headers={"Cache-Control": "no-store, no-cache"})
         except SignInRefused as refusal:
             return refusal.response(request, self._now())
 

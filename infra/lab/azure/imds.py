@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from aiohttp import web
 
 from infra.lab.azure.aadsts import SignInRefused, unknown_resource
+from infra.lab.azure.compact import json_answer
 from infra.lab.azure.directory import Directory, Principal
 from infra.lab.azure.resources import is_resource
 from infra.lab.azure.tokens import Tokens
@@ -86,7 +87,7 @@ class Imds:
             "resource": resource,
             "token_type": "Bearer",
         }
-        return web.json_response(body)
+        return json_answer(body)
 
 
 def _is_named(principal: Principal, key: str, value: str) -> bool:
@@ -98,4 +99,4 @@ def _is_named(principal: Principal, key: str, value: str) -> bool:
 
 
 def _refuse(error: str, description: str) -> web.Response:
-    return web.json_response({"error": error, "error_description": description}, status=400)
+    return json_answer({"error": error, "error_description": description}, status=400)

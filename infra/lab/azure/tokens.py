@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from jwt.algorithms import RSAAlgorithm
 
 from infra.lab.azure.directory import Directory, Principal
+from infra.lab.azure.resources import ARM_AUDIENCES as ARM_AUDIENCES
 
 
 class TokenRejected(Exception):

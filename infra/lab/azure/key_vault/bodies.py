@@ -5,6 +5,7 @@ from typing import Any
 
 from aiohttp import web
 
+from infra.lab.azure.compact import json_answer
 from infra.lab.azure.errors import AzureError
 from infra.lab.azure.key_vault.vault import DeletedSecret, SecretVersion, Vault
 
@@ -55,7 +56,7 @@ def error(refusal: AzureError) -> web.Response:
     body: dict[str, Any] = {"code": refusal.code, "message": refusal.message}
     if refusal.inner:
         body["innererror"] = {"code": refusal.inner}
-    return web.json_response({"error": body}, status=refusal.status, headers=refusal.headers)
+    return json_answer({"error": body}, status=refusal.status, headers=refusal.headers)
 
 
 def unauthorized(tenant_id: str, message: str) -> AzureError:

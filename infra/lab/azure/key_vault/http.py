@@ -9,6 +9,7 @@ from typing import Any
 
 from aiohttp import web
 
+from infra.lab.azure.compact import json_answer
 from infra.lab.azure.errors import AzureError
 from infra.lab.azure.key_vault import bodies
 from infra.lab.azure.key_vault.guard import Guard, Right, vault_not_found
@@ -75,7 +76,7 @@ class KeyVault:
 
 def _get(request: web.Request, vault: Vault, name: str) -> web.Response:
     found = vault.read_version(name, request.match_info.get("version", ""))
-    return web.json_response(bodies.secret(vault, found, _api(request), value=True))
+    return json_answer(bodies.secret(vault, found, _api(request), value=True))
 
 
 async def _set(request: web.Request, vault: Vault, name: str) -> web.Response:
@@ -84,36 +85,36 @@ async def _set(request: web.Request, vault: Vault, name: str) -> web.Response:
         raise AzureError(400, "BadParameter", "Property value is required and must be a string.")
     attributes = SecretAttributes(**_attributes(body))
     made = vault.set_secret(name, body["value"], attributes, body.get("tags"), body.get("contentType"))
-    return web.json_response(bodies.secret(vault, made, _api(request), value=True))
+    return json_answer(bodies.secret(vault, made, _api(request), value=True))
 
 
 async def _update(request: web.Request, vault: Vault, name: str) -> web.Response:
     body, version = await _json(request), request.match_info.get("version", "")
     changed = vault.update_version(name, version, _attributes(body), body.get("tags"), body.get("contentType"))
-    return web.json_response(bodies.secret(vault, changed, _api(request)))
+    return json_answer(bodies.secret(vault, changed, _api(request)))
 
 
 def _list(request: web.Request, vault: Vault, name: str) -> web.Response:
     items = [bodies.secret_item(vault, one, _api(request), of_versions=False) for one in vault.list_newest()]
-    return web.json_response(bodies.page(items, request, vault))
+    return json_answer(bodies.page(items, request, vault))
 
 
 def _list_versions(request: web.Request, vault: Vault, name: str) -> web.Response:
     items = [bodies.secret_item(vault, one, _api(request), of_versions=True) for one in vault.list_versions(name)]
-    return web.json_response(bodies.page(items, request, vault))
+    return json_answer(bodies.page(items, request, vault))
 
 
 def _delete(request: web.Request, vault: Vault, name: str) -> web.Response:
-    return web.json_response(bodies.deleted_secret(vault, vault.delete_secret(name), _api(request)))
+    return json_answer(bodies.deleted_secret(vault, vault.delete_secret(name), _api(request)))
 
 
 def _get_deleted(request: web.Request, vault: Vault, name: str) -> web.Response:
-    return web.json_response(bodies.deleted_secret(vault, vault.get_deleted(name), _api(request)))
+    return json_answer(bodies.deleted_secret(vault, vault.get_deleted(name), _api(request)))
 
 
 def _list_deleted(request: web.Request, vault: Vault, name: str) -> web.Response:
     items = [bodies.deleted_secret(vault, one, _api(request), item=True) for one in vault.list_deleted()]
-    return web.json_response(bodies.page(items, request, vault))
+    return json_answer(bodies.page(items, request, vault))
 
 
 def _purge(request: web.Request, vault: Vault, name: str) -> web.Response:
@@ -122,7 +123,7 @@ def _purge(request: web.Request, vault: Vault, name: str) -> web.Response:
 
 
 def _recover(request: web.Request, vault: Vault, name: str) -> web.Response:
-    return web.json_response(bodies.secret(vault, vault.recover_secret(name), _api(request)))
+    return json_answer(bodies.secret(vault, vault.recover_secret(name), _api(request)))
 
 
 def _api(request: web.Request) -> str:
