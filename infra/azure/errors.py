@@ -32,6 +32,7 @@ UNRESOLVED = re.compile(
     r"failed to resolve|name resolution|getaddrinfo|name or service not known|tunnel connection", re.I
 )
 REMEDIES = {
+    "HostNotFound": "check the name; provision it, or wait until a new one is known everywhere",
     "ObjectIsDeletedButRecoverable": "recover the deleted one or purge it",
     "ConflictError": "recover the deleted one, purge it, or choose another name",
     "SecretDisabled": "enable the newest version, or write a new one",
@@ -87,6 +88,8 @@ def get_code(error: AzureError) -> str:
     """Return the most specific code that an error carries: inner error, header, AADSTS number; else its status."""
     if found := re.search(r"AADSTS\d+", str(error)):
         return found.group()
+    if isinstance(error, ServiceRequestError) and UNRESOLVED.search(str(error)):
+        return "HostNotFound"
     if not isinstance(error, HttpResponseError):
         return type(error).__name__
     inner = getattr(error.error, "innererror", None) or {}
@@ -101,8 +104,8 @@ def get_text(error: AzureError) -> str:
 
 
 def _by_status(error: AzureError, status: int | None) -> type[KeyturnError]:
-    if isinstance(error, ServiceRequestError):
-        return NotFound if UNRESOLVED.search(str(error)) else ServiceFailed
+    if get_code(error) == "HostNotFound":
+        return NotFound
     return {400: InvalidInput, 401: AuthenticationFailed, 404: NotFound, 409: Conflict}.get(status or 0, ServiceFailed)
 
 

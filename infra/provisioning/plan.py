@@ -123,7 +123,7 @@ class Plan:
             InvalidInput: Azure does not take a name.
         """
         if self.refused:
-            raise _refusal(self.refused)
+            raise refuse(self.refused)
 
 
 def make_plan(wanted: Sequence[Wanted], found: Mapping[str, Found]) -> Plan:
@@ -167,7 +167,8 @@ _ACTIONS = {
 }
 
 
-def _refusal(steps: Sequence[Step]) -> KeyturnError:
+def refuse(steps: Sequence[Step]) -> KeyturnError:
+    """Return the error that refused steps are, all of them named."""
     names = ", ".join(step.resource.key for step in steps)
     seen = "; ".join(f"{step.resource.key}: {_reason(step)}" for step in steps)
     codes = ", ".join(dict.fromkeys(step.code for step in steps if step.code))
