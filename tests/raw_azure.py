@@ -69,7 +69,13 @@ class Azure:
         client.role_assignments.create(
             scope,
             str(uuid.uuid4()),
-            {"properties": {"roleDefinitionId": definition, "principalId": principal, "principalType": "ServicePrincipal"}},
+            {
+                "properties": {
+                    "roleDefinitionId": definition,
+                    "principalId": principal,
+                    "principalType": "ServicePrincipal",
+                }
+            },
         )
 
     def make_group(self) -> None:

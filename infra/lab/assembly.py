@@ -12,7 +12,7 @@ from infra.lab.cluster.cluster import Cluster, ClusterPlace
 from infra.lab.control import ControlServer
 from infra.lab.environment import SERVER_DOMAIN, operator_variables, proxy_variables
 from infra.lab.faults import Faults
-from infra.lab.machines import Machines
+from infra.lab.machines import MachinePlace, Machines
 from infra.lab.options import LabOptions
 from infra.lab.realizer import Realizer
 from infra.lab.servers import Servers
@@ -43,7 +43,9 @@ class Lab:
             lambda: self.faults.is_on("database-down"),
         )
         self._servers = Servers(options, self._front, self._write_hosts)
-        self._machines = Machines(options, self._get_proxies, self.authority.bundle_path, folder, tools_dir)
+        self._machines = Machines(
+            MachinePlace(options, self._get_proxies, self.authority.bundle_path, tools_dir, self._server_hosts)
+        )
         self._realizer = Realizer(self._start_cluster, self._machines, self._servers, folder.kubeconfig)
         self._cloud = AzureCloud(options, self._realizer, self.authority, self.faults)
         self._control: ControlServer | None = None
@@ -51,7 +53,7 @@ class Lab:
 
     async def start(self) -> None:
         """Start what an empty subscription has."""
-        self._write_hosts([])
+        self._write_hosts()
         unpacking = asyncio.create_task(asyncio.to_thread(tools.ensure_tools, self._tools_dir))
         await self._cloud.start()
         self._operator_proxy = await self._cloud.gateway.open(Origin("operator"))
@@ -83,10 +85,13 @@ class Lab:
     def _get_proxies(self) -> Proxies:
         return self._cloud.gateway
 
-    def _write_hosts(self, servers: list[str]) -> None:
+    def _write_hosts(self) -> None:
         """Write the hosts file in place: it is mounted over /etc/hosts of what runs already."""
-        lines = [f"{self._front_address} {name}.{SERVER_DOMAIN}\n" for name in servers]
+        lines = [f"{address} {name}\n" for name, address in self._server_hosts().items()]
         self._folder.hosts_file.write_text(HOSTS_HEAD + "".join(lines))
+
+    def _server_hosts(self) -> dict[str, str]:
+        return {f"{name}.{SERVER_DOMAIN}": self._front_address for name in self._servers.names()}
 
     async def _start_cluster(self, spec: ClusterSpec) -> RunningCluster:
         place = ClusterPlace(

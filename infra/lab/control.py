@@ -27,7 +27,8 @@ class ControlServer:
     """
 
     def __init__(self, status: Status, faults: Faults, token: str, ports: range) -> None:
-        self._status, self._faults, self._token, self._ports = status, faults, token, ports
+        self._status, self._faults, self._ports = status, faults, ports
+        self.token = token
         self._runner: web.AppRunner | None = None
         self.url = ""
 
@@ -56,7 +57,7 @@ class ControlServer:
     @web.middleware
     async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         shown = request.headers.get("Authorization", "").removeprefix("Bearer ")
-        if not hmac.compare_digest(shown.encode(), self._token.encode()):
+        if not hmac.compare_digest(shown.encode(), self.token.encode()):
             return web.json_response({"error": "not the owner of this lab"}, status=401)
         return await handler(request)
 

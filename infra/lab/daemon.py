@@ -12,6 +12,7 @@ import os
 import secrets
 import signal
 import sys
+import traceback
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -151,7 +152,9 @@ def main() -> int:
 def _parts(error: Exception) -> dict[str, str]:
     """An error as the starter rebuilds it."""
     if not isinstance(error, KeyturnError):
-        error = ServiceFailed("the lab failed", name=type(error).__name__, seen=str(error), remedy="see its log")
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        seen = f"{error} ({Path(where.filename).name}:{where.lineno})"
+        error = ServiceFailed("the lab failed", name=type(error).__name__, seen=seen, remedy="report this")
     return {
         "kind": type(error).__name__,
         "what": error.what,

@@ -187,7 +187,7 @@ def _daemon_environment() -> dict[str, str]:
     kept = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith(dropped) and name.lower() not in proxies
+        if name.startswith("KEYTURN_LAB_") or not (name.startswith(dropped) or name.lower() in proxies)
     }
     root = str(Path(infra.__file__).parent.parent)
     return kept | {"PYTHONPATH": os.pathsep.join(filter(None, [root, kept.get("PYTHONPATH", "")]))}

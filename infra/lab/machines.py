@@ -1,10 +1,11 @@
-"""Virtual machines: a proxy of their own, so that IMDS knows them, and a place where scripts run."""
+"""Virtual machines: a proxy of their own, so that IMDS knows them, and a sandbox for each script."""
 
 import asyncio
 import os
 import re
 import sys
-from collections.abc import Callable
+from asyncio.subprocess import PIPE
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,8 +15,10 @@ from infra.lab import network
 from infra.lab.backends import CommandResult, Origin, Proxies
 from infra.lab.environment import proxy_variables
 from infra.lab.options import LabOptions
-from infra.lab.state import StateFolder
+from infra.lab.sandbox import UNPRIVILEGED, Bind, Process, Sandboxes, World
 
+HOME = "/home/azureuser"
+SCRIPT = ".run-command.sh"
 SCRIPT_TIMEOUT_SECONDS = 600
 TIMED_OUT = 124
 
@@ -26,37 +29,48 @@ class Machine:
 
     Args:
         name: its name.
-        home: the folder that scripts run in; it stays between scripts.
+        folder: what is its own on the real machine; `home` in it stays between scripts.
+        address: what it calls localhost.
         proxy_url: its proxy.
     """
 
     name: str
-    home: Path
+    folder: Path
+    address: str
     proxy_url: str
 
+    @property
+    def home(self) -> Path:
+        """The folder that scripts run in."""
+        return self.folder / "home"
 
-class Machines:
-    """The virtual machines of a lab, by ARM id.
+
+@dataclass(frozen=True)
+class MachinePlace:
+    """What the lab gives to its machines.
 
     Args:
         options: the lab's options.
         proxies: gives the proxies; asked for late, since the gateway starts after this is made.
         ca_bundle: the authorities that machines trust.
-        folder: the state folder.
         tools_dir: folder with curl and jq.
+        hosts: the names of the lab's servers and their addresses, just now.
     """
 
-    def __init__(
-        self,
-        options: LabOptions,
-        proxies: Callable[[], Proxies],
-        ca_bundle: Path,
-        folder: StateFolder,
-        tools_dir: Path,
-    ) -> None:
-        self._options, self._proxies, self._ca_bundle = options, proxies, ca_bundle
-        self._folder, self._tools_dir = folder, tools_dir
+    options: LabOptions
+    proxies: Callable[[], Proxies]
+    ca_bundle: Path
+    tools_dir: Path
+    hosts: Callable[[], Mapping[str, str]]
+
+
+class Machines:
+    """The virtual machines of a lab, by ARM id."""
+
+    def __init__(self, place: MachinePlace) -> None:
+        self._place = place
         self._machines: dict[str, Machine] = {}
+        self._sandboxes: Sandboxes | None = None
         self._count = 0
 
     def names(self) -> list[str]:
@@ -69,17 +83,19 @@ class Machines:
         if key in self._machines:
             return
         self._count += 1
-        address = f"{self._options.network}.{network.MACHINES}.{self._count}"
-        home = self._folder.path / "machines" / re.sub(r"[^-\w]", "_", f"{self._count}-{name}")
-        home.mkdir(parents=True)
-        url = await self._proxies().open(Origin("vm", resource_id, address))
-        self._machines[key] = Machine(name, home, url)
+        options = self._place.options
+        folder = options.state_dir / "machines" / re.sub(r"[^-\w]", "_", f"{self._count}-{name}")
+        address = f"{options.network}.{network.MACHINES}.{self._count}"
+        url = await self._place.proxies().open(Origin("vm", resource_id, address))
+        self._machines[key] = machine = Machine(name, folder, address, url)
+        machine.home.mkdir(parents=True)
+        _give_away(machine.home)
 
     async def remove(self, resource_id: str) -> None:
         """Remove a machine; nothing happens when there is none."""
         machine = self._machines.pop(resource_id.lower(), None)
         if machine is not None:
-            await self._proxies().close(machine.proxy_url)
+            await self._place.proxies().close(machine.proxy_url)
 
     async def stop(self) -> None:
         """Remove all machines."""
@@ -95,45 +111,60 @@ class Machines:
         machine = self._machines.get(resource_id.lower())
         if machine is None:
             raise NotFound("no such machine", name=resource_id)
-        file = machine.home / ".script.sh"
+        file = machine.home / SCRIPT
         file.touch(mode=0o600)
         file.write_text(script)
+        _give_away(file)
         try:
-            return await self._run(machine, file)
+            return await self._run(machine)
         finally:
             file.unlink(missing_ok=True)
 
-    async def _run(self, machine: Machine, file: Path) -> CommandResult:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "infra.lab.machine_shell",
-            str(self._folder.hosts_file),
-            str(file),
-            cwd=machine.home,
-            env=self._environment(machine),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
+    async def _run(self, machine: Machine) -> CommandResult:
+        if self._sandboxes is None:
+            self._sandboxes = await Sandboxes.detect()
+        process = await self._sandboxes.start(
+            self._world(machine), ["/bin/sh", f"{HOME}/{SCRIPT}"], self._environment(machine), stdout=PIPE, stderr=PIPE
         )
         try:
             async with asyncio.timeout(SCRIPT_TIMEOUT_SECONDS):
-                stdout, stderr = await process.communicate()
+                return await _finish(process)
         except TimeoutError:
             return CommandResult("", f"the script ran longer than {SCRIPT_TIMEOUT_SECONDS} s", TIMED_OUT)
         finally:
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
-        return CommandResult(stdout.decode(errors="replace"), stderr.decode(errors="replace"), process.returncode or 0)
+            await process.kill()
+
+    def _world(self, machine: Machine) -> World:
+        """The machine's own home, and what the tools stand on at the paths that they are found at."""
+        place = self._place
+        shown = {Path(infra.__file__).parent.parent, Path(sys.prefix), place.tools_dir, place.ca_bundle}
+        binds = [Bind(path, str(path), read_only=True) for path in sorted(shown)]
+        return World(
+            folder=machine.folder,
+            hostname=machine.name,
+            address=machine.address,
+            user="azureuser",
+            cwd=HOME,
+            binds=(Bind(machine.home, HOME), *binds),
+            hosts=place.hosts(),
+        )
 
     def _environment(self, machine: Machine) -> dict[str, str]:
         """A machine's own environment: nothing of the daemon's but the way to programs."""
-        path = os.pathsep.join([str(self._tools_dir), os.environ.get("PATH", os.defpath)])
-        return {
-            **proxy_variables(machine.proxy_url, self._ca_bundle),
-            "PATH": path,
-            "HOME": str(machine.home),
-            "LANG": "C.UTF-8",
-            "PYTHONPATH": str(Path(infra.__file__).parent.parent),
-        }
+        path = os.pathsep.join([str(self._place.tools_dir), os.environ.get("PATH", os.defpath)])
+        proxies = proxy_variables(machine.proxy_url, self._place.ca_bundle)
+        return {**proxies, "PATH": path, "HOME": HOME, "USER": "azureuser", "LANG": "C.UTF-8"}
+
+
+async def _finish(process: Process) -> CommandResult:
+    if process.stdout is None or process.stderr is None:
+        raise ValueError("the script's output is not piped")
+    stdout, stderr = await asyncio.gather(process.stdout.read(), process.stderr.read())
+    code = await process.wait()
+    return CommandResult(stdout.decode(errors="replace"), stderr.decode(errors="replace"), code)
+
+
+def _give_away(path: Path) -> None:
+    """Let the sandbox's user have it: as root, sandboxes drop to an unprivileged one."""
+    if os.geteuid() == 0:
+        os.chown(path, UNPRIVILEGED, UNPRIVILEGED)
