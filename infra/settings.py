@@ -29,7 +29,8 @@ class Settings(BaseSettings):
     resolve: str = Field(
         "",
         description="Where names that are not reached by DNS are found, as curl's --connect-to: "
-        "comma-separated HOST:PORT:ADDRESS:PORT. For private endpoints and tunnels; TLS still verifies HOST.",
+        "comma-separated HOST:PORT:ADDRESS:PORT, HOST may be *.DOMAIN. "
+        "For private endpoints and tunnels; TLS still verifies HOST.",
     )
     postgres_ca_file: Path | None = Field(
         None,
