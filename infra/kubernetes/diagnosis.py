@@ -176,13 +176,13 @@ def _image(subject: str, image: str, reason: str, message: str, events: Sequence
         word in detail for word in ("not found", "does not exist", "InvalidImageName")
     )
     denied = any(word in detail for word in ("unauthorized", "authorization failed", "denied", "403 Forbidden"))
-    summary = "The image cannot be pulled"
+    level, summary = Level.WARNING, "The image cannot be pulled"
     remedy = "see whether the registry can be reached from the nodes"
-    if absent:
-        summary, remedy = "The image does not exist", "correct its name and tag, or build and push it"
-    elif denied:
-        summary, remedy = "The registry refuses the image", "attach the registry to the cluster, or make it public"
-    level = Level.ERROR if absent and not denied else Level.WARNING
+    if denied:
+        summary, remedy = "The registry refuses the image", "attach the registry to the cluster, or correct the name"
+    elif absent:
+        level, summary = Level.ERROR, "The image does not exist"
+        remedy = "correct its name and tag, or build and push it"
     return Diagnosis(level, subject, f"{summary}: {image}", detail[:_DETAIL_LIMIT], remedy, reason)
 
 
@@ -237,7 +237,7 @@ def _is_ready(pod: Object) -> bool:
 
 
 def _has_started(states: Sequence[Object]) -> bool:
-    return any((state.get("state") or {}).get("running") for state in states)
+    return any("running" in (state.get("state") or {}) for state in states)
 
 
 def _time(event: Object) -> str:
