@@ -3,12 +3,15 @@
 import json
 from typing import TYPE_CHECKING
 
-from infra.lab.cluster.api.errors import bad_request
+from infra.lab.cluster.api.errors import bad_request, conflict, invalid, required
 from infra.lab.cluster.api.kinds.kind import Kind
-from infra.lab.cluster.api.objects import Json
+from infra.lab.cluster.api.objects import Json, metadata, name_of
+from infra.lab.cluster.api.patches.apply import Configuration, apply_configuration
 from infra.lab.cluster.api.patches.merge import json_patch, merge_patch
 from infra.lab.cluster.api.patches.strategic import strategic_merge
+from infra.lab.cluster.api.requests import is_true
 from infra.lab.cluster.api.rest.writes import Writer
+from infra.lab.cluster.api.schema.decoding import parse
 from infra.lab.cluster.api.store import Stored
 
 if TYPE_CHECKING:
@@ -37,12 +40,51 @@ class Patcher:
         Returns:
             The object, and whether it is new.
         """
+        if call.media_type == APPLY_PATCH:
+            return self._apply(call, kind, body)
         namespace = call.info.namespace if kind.namespaced else ""
 
         def change(now: Json) -> Json:
             return call.fit(kind, patched(kind, now, body, call.media_type))
 
         return self._writer.update(kind, namespace, call.info.name, change, call.write()), False
+
+    def _apply(self, call: "Call", kind: Kind, body: bytes) -> tuple[Stored, bool]:
+        write = call.write("Apply")
+        duplicates: list[str] = []
+        obj = call.fit(kind, parse(body, "application/yaml", duplicates), duplicates)
+        _check_configuration(call, kind, obj)
+        wanted = Configuration(obj, write.manager, is_true(call.request.query, "force"))
+        namespace, name = call.info.namespace if kind.namespaced else "", call.info.name
+
+        def change(live: Json) -> Json:
+            return apply_configuration(kind, live, wanted, self._writer.now())
+
+        if self._writer.store.find(kind, namespace, name) is not None:
+            return self._writer.update(kind, namespace, name, change, write), False
+        if uid := metadata(obj).get("uid"):
+            why = f"uid mismatch: the provided object specified uid {uid}, and no existing object was found"
+            raise conflict(kind.plural, kind.group, name, why)
+        return self._writer.create(kind, namespace, change({}), write), True
+
+
+def _check_configuration(call: "Call", kind: Kind, obj: Json) -> None:
+    if not call.request.query.get("fieldManager"):
+        finding = required("fieldManager", "is required for apply patch")
+        raise invalid("PatchOptions", "meta.k8s.io", "", [finding])
+    if metadata(obj).get("managedFields") is not None:
+        raise bad_request("metadata.managedFields must be nil")
+    if (obj.get("kind"), obj.get("apiVersion")) != (kind.kind, kind.api_version):
+        raise bad_request("the apiVersion and kind of the configuration must be those of the address")
+    obj.setdefault("metadata", {})
+    if not name_of(obj):
+        obj["metadata"]["name"] = call.info.name
+    if name_of(obj) != call.info.name:
+        raise bad_request(
+            f"the name of the object ({name_of(obj)}) does not match the name on the URL ({call.info.name})"
+        )
+    if kind.namespaced:
+        obj["metadata"]["namespace"] = call.info.namespace
 
 
 def patched(kind: Kind, now: Json, body: bytes, media_type: str) -> Json:

@@ -87,7 +87,8 @@ class Writer:
         if self.store.find(kind, namespace, meta["name"]) is not None:
             raise already_exists(kind.plural, kind.group, meta["name"])
         self.admission.allocate(kind, obj)
-        track(kind, None, obj, write.manager, self.now())
+        if write.manager.operation == "Update":
+            track(kind, None, obj, write.manager, self.now())
         return self._store(kind, obj, write)
 
     def update(self, kind: Kind, namespace: str, name: str, change: Callable[[Json], Json], write: Write) -> Stored:
@@ -112,7 +113,8 @@ class Writer:
         next_generation(kind, new, old.obj)
         self._check_change(kind, behaviour, new, old.obj, write.subresource)
         self.admission.allocate(kind, new)
-        track(kind, old.obj, new, write.manager, self.now())
+        if write.manager.operation == "Update":
+            track(kind, old.obj, new, write.manager, self.now())
         if new == old.obj:
             return old
         stored = self._store(kind, new, write)
@@ -131,7 +133,7 @@ class Writer:
         meta: Json = obj.setdefault("metadata", {})
         if meta.get("resourceVersion"):
             raise bad_request("resourceVersion should not be set on objects to be created")
-        for field in (*_SYSTEM_FIELDS, "managedFields", "resourceVersion", "namespace"):
+        for field in (*_SYSTEM_FIELDS, "resourceVersion", "namespace"):
             meta.pop(field, None)
         if kind.namespaced:
             meta["namespace"] = namespace
