@@ -2,7 +2,6 @@
 
 import asyncio
 from pathlib import Path
-from typing import Any
 
 from infra.lab import network, tools
 from infra.lab.azure.cloud import AzureCloud
@@ -15,6 +14,7 @@ from infra.lab.faults import Faults
 from infra.lab.machines import MachinePlace, Machines
 from infra.lab.options import LabOptions
 from infra.lab.realizer import Realizer
+from infra.lab.runtime import Runtime
 from infra.lab.servers import Servers
 from infra.lab.state import StateFolder
 from infra.lab.tls_front import TlsFront
@@ -28,11 +28,13 @@ class Lab:
     Args:
         options: its options, the network reserved.
         folder: its state folder.
-        tools_dir: where kubectl, psql, jq and curl are put.
+        cache: folder for what is unpacked or made once: tools, PostgreSQL's template.
     """
 
-    def __init__(self, options: LabOptions, folder: StateFolder, tools_dir: Path) -> None:
-        self._options, self._folder, self._tools_dir = options, folder, tools_dir
+    def __init__(self, options: LabOptions, folder: StateFolder, cache: Path) -> None:
+        self._options, self._folder = options, folder
+        self.tools_dir = cache / "bin"
+        self._runtime = Runtime(cache)
         self.faults = Faults()
         self.authority = Authority.create(folder.path)
         self._front_address = f"{options.network}.{network.FRONT}"
@@ -42,9 +44,16 @@ class Lab:
             self.authority.server_context,
             lambda: self.faults.is_on("database-down"),
         )
-        self._servers = Servers(options, self._front, self._write_hosts)
+        self._servers = Servers(options, self._front, self._runtime.postgres, self._write_hosts)
         self._machines = Machines(
-            MachinePlace(options, self._get_proxies, self.authority.bundle_path, tools_dir, self._server_hosts)
+            MachinePlace(
+                options=options,
+                runtime=self._runtime,
+                proxies=self._get_proxies,
+                ca_bundle=self.authority.bundle_path,
+                tools_dir=self.tools_dir,
+                hosts=self._server_hosts,
+            )
         )
         self._realizer = Realizer(self._start_cluster, self._machines, self._servers, folder.kubeconfig)
         self._cloud = AzureCloud(options, self._realizer, self.authority, self.faults)
@@ -54,7 +63,7 @@ class Lab:
     async def start(self) -> None:
         """Start what an empty subscription has."""
         self._write_hosts()
-        unpacking = asyncio.create_task(asyncio.to_thread(tools.ensure_tools, self._tools_dir))
+        unpacking = asyncio.create_task(asyncio.to_thread(tools.ensure_tools, self.tools_dir))
         await self._cloud.start()
         self._operator_proxy = await self._cloud.gateway.open(Origin("operator"))
         await self._front.start()
@@ -65,6 +74,7 @@ class Lab:
         if self._control is not None:
             await self._control.stop()
         await self._realizer.stop()
+        await self._runtime.stop()
         await self._front.stop()
         await self._cloud.stop()
 
@@ -103,7 +113,3 @@ class Lab:
         cluster = Cluster(spec, place)
         await cluster.start()
         return cluster
-
-    def describe(self) -> dict[str, Any]:
-        """Names of what runs."""
-        return self._realizer.status()

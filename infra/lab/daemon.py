@@ -81,8 +81,7 @@ async def _running(arguments: Arguments, folder: StateFolder) -> AsyncIterator[L
     async with AsyncExitStack() as stack:
         reservation = stack.enter_context(network.reserve(arguments.network))
         network.check_port_is_free(reservation.address(network.FRONT))
-        tools_dir = tools.get_tools_dir(folder.path)
-        lab = Lab(arguments.options(reservation.prefix), folder, tools_dir)
+        lab = Lab(arguments.options(reservation.prefix), folder, tools.get_cache_dir(folder.path))
         stack.push_async_callback(lab.stop)
         await lab.start()
         control = await lab.open_control(secrets.token_urlsafe(24))
@@ -92,7 +91,7 @@ async def _running(arguments: Arguments, folder: StateFolder) -> AsyncIterator[L
             driver=arguments.driver,
             control_url=control.url,
             control_token=control.token,
-            tools=str(tools_dir),
+            tools=str(lab.tools_dir),
             started_at=datetime.now(UTC).isoformat(timespec="seconds"),
             environment=lab.environment(),
         )

