@@ -4,6 +4,7 @@ import base64
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
@@ -27,6 +28,8 @@ class Closing(Protocol):
 
 
 C = TypeVar("C", bound=Closing)
+_shared: ContextVar[TokenCredential | None] = ContextVar("shared credential", default=None)
+"""The credential of the enclosing `signed_in`; each task has its own context."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,23 @@ def timeouts(settings: Settings) -> dict[str, Any]:
 
 
 @contextmanager
+def signed_in(settings: Settings) -> Iterator[TokenCredential]:
+    """Open the credential for a block of calls: those within share it, and so its tokens.
+
+    A token costs several requests; without a block around them, each call gets its own.
+    """
+    if (shared := _shared.get()) is not None:
+        yield shared
+        return
+    with credential(settings) as owner:
+        mark = _shared.set(owner)
+        try:
+            yield owner
+        finally:
+            _shared.reset(mark)
+
+
+@contextmanager
 def managed(kind: Callable[..., C], settings: Settings) -> Iterator[C]:
     """Open a management client of `kind` and close it with its credential.
 
@@ -82,7 +102,7 @@ def managed(kind: Callable[..., C], settings: Settings) -> Iterator[C]:
             name="AZURE_SUBSCRIPTION_ID",
             remedy="set AZURE_SUBSCRIPTION_ID or KEYTURN_SUBSCRIPTION_ID where the flow runs",
         )
-    with credential(settings) as owner:
+    with signed_in(settings) as owner:
         client = kind(owner, settings.subscription_id, polling_interval=POLL_SECONDS, **timeouts(settings))
         try:
             yield client
@@ -96,7 +116,7 @@ def get_caller(settings: Settings) -> Caller:
     Raises:
         AuthenticationFailed: no credential, or Entra ID refuses it.
     """
-    with credential(settings) as owner, translated("Cannot get a token", name=ARM_SCOPE):
+    with signed_in(settings) as owner, translated("Cannot get a token", name=ARM_SCOPE):
         claims = _read_claims(owner)
     return Caller(
         tenant_id=str(claims.get("tid", "")),

@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from typing import Any
 
 from infra.azure import clusters, groups, identities, machines, networks, roles, servers, storage, vaults
-from infra.azure.credentials import Caller
+from infra.azure.credentials import Caller, signed_in
 from infra.azure.names import get_resource_id
 from infra.azure.secrets import Secrets
 from infra.errors import AccessDenied, KeyturnError, NotFound
@@ -39,6 +40,11 @@ def find_all(wanted: Sequence[Resource], group: str, caller: Caller, settings: S
     Raises:
         KeyturnError: it cannot be looked at.
     """
+    with signed_in(settings):
+        return _find_all(wanted, group, caller, settings)
+
+
+def _find_all(wanted: Sequence[Resource], group: str, caller: Caller, settings: Settings) -> dict[str, Found]:
     outer = [one for one in wanted if not isinstance(one, NESTED)]
     if groups.find_group(group, settings) is None:
         outer = [one for one in outer if isinstance(one, GLOBAL)]
@@ -78,7 +84,7 @@ def get_principal_id(found: Mapping[str, Found], principal: str, caller: Caller)
 
 def _look(wanted: Sequence[Resource], look: Callable[[Resource], Found | None]) -> dict[str, Found]:
     with ThreadPoolExecutor(max_workers=WORKERS) as pool:
-        found = pool.map(look, wanted)
+        found = pool.map(lambda one: one[0].run(look, one[1]), [(copy_context(), one) for one in wanted])
         return {one.key: there for one, there in zip(wanted, found, strict=True) if there is not None}
 
 

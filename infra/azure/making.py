@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from infra.azure import clusters, groups, identities, machines, networks, roles, servers, storage, vaults
-from infra.azure.credentials import get_caller
+from infra.azure.credentials import get_caller, signed_in
 from infra.azure.finding import as_assignment, find, find_assignment, is_unreachable
 from infra.azure.operations import OnProgress, wait_until_settled
 from infra.azure.secrets import Secrets
@@ -34,8 +34,13 @@ def make(wanted: Resource, stack: Stack, settings: Settings, on_progress: OnProg
         CannotChange: it was found to differ in what cannot be changed in place.
         NotYetPropagated: a role, an identity or a host name that is new has no effect yet.
     """
-    if isinstance(wanted, resources.RoleAssignment):
-        return _assign(wanted, stack, settings)
+    with signed_in(settings):
+        if isinstance(wanted, resources.RoleAssignment):
+            return _assign(wanted, stack, settings)
+        return _make(wanted, stack, settings, on_progress)
+
+
+def _make(wanted: Resource, stack: Stack, settings: Settings, on_progress: OnProgress) -> Action:
     if isinstance(wanted, resources.FederatedCredential):
         issuer = clusters.get_issuer(stack.cluster, stack.resource_group, settings)
         wanted = dataclasses.replace(wanted, issuer=issuer)

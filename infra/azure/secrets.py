@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 
 from azure.keyvault.secrets import SecretClient, SecretProperties
 
-from infra.azure.credentials import credential, timeouts
+from infra.azure.credentials import signed_in, timeouts
 from infra.azure.errors import translated
 from infra.errors import NotFound, SecretUnusable
 from infra.settings import Settings
@@ -43,8 +43,7 @@ class SecretVersion:
 class Secrets:
     """The secrets of one vault.
 
-    Each call opens its own client and token: nothing is shared between threads, and a role that was given a
-    moment ago is seen.
+    Each call opens its own client; around several, `infra.azure.credentials.signed_in` saves all tokens but one.
 
     Args:
         vault: the vault's name, 3-24 characters.
@@ -61,8 +60,13 @@ class Secrets:
         Returns:
             An empty list when the secret does not exist.
         """
-        with self._opened("Cannot list the versions of the secret", name, WRITER) as client:
-            found = [_version(name, one) for one in client.list_properties_of_secret_versions(name)]
+        try:
+            with self._opened("Cannot list the versions of the secret", name, READER) as client:
+                found = [_version(name, one) for one in client.list_properties_of_secret_versions(name)]
+        except NotFound as error:
+            if error.code != "SecretNotFound":
+                raise
+            return []
         return sorted(found, key=lambda one: one.created_at, reverse=True)
 
     def find_latest(self, name: str) -> SecretVersion | None:
@@ -160,7 +164,7 @@ class Secrets:
         url = f"https://{self.vault}.vault.azure.net"
         with (
             translated(what, name=self._where(name), role=role, scope=f"the vault {self.vault}"),
-            credential(self._settings) as owner,
+            signed_in(self._settings) as owner,
             SecretClient(url, owner, **timeouts(self._settings)) as client,
         ):
             yield client

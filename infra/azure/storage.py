@@ -10,7 +10,7 @@ from azure.core.exceptions import ResourceNotFoundError
 from azure.mgmt.storage import StorageManagementClient, models
 from azure.storage.blob import BlobServiceClient, ContentSettings
 
-from infra.azure.credentials import credential, managed, timeouts
+from infra.azure.credentials import managed, signed_in, timeouts
 from infra.azure.errors import translated
 from infra.azure.names import get_location
 from infra.azure.operations import OnProgress, finish, get_state, ignore
@@ -103,7 +103,7 @@ def _opened(what: str, account: str, name: str, role: str, settings: Settings) -
     url = f"https://{account}.blob.core.windows.net"
     with (
         translated(what, name=f"{account}/{name}", role=role, scope=f"the storage account {account}"),
-        credential(settings) as owner,
+        signed_in(settings) as owner,
         BlobServiceClient(url, owner, **timeouts(settings)) as client,
     ):
         yield client
