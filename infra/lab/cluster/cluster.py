@@ -1,7 +1,9 @@
 """One managed cluster in the lab's process: API server, controllers, node and CSI driver; a `RunningCluster`."""
 
+import errno
 import re
 import secrets
+import ssl
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +13,10 @@ from infra.errors import InvalidInput
 from infra.lab.backends import ClusterSpec, Origin, Proxies
 from infra.lab.certificates import Authority
 from infra.lab.cluster.api import ApiServer
-from infra.lab.cluster.client import Client
-from infra.lab.cluster.controllers import Controllers
-from infra.lab.cluster.csi import SecretsStore
-from infra.lab.cluster.node import Node
+from infra.lab.cluster.client import CSI_DRIVERS, Client
+from infra.lab.cluster.webhook import workload_identity
 from infra.lab.faults import Faults
-from infra.lab.options import LabOptions
+from infra.lab.options import TENANT_ID, LabOptions
 
 DEFAULT_POLL_INTERVAL = "2m"
 ADDRESS = "127.0.0.1"
@@ -51,3 +51,83 @@ def parse_go_duration(text: str) -> float:
     if not parts or "".join(number + unit for number, unit in parts) != text:
         raise InvalidInput("not a duration", name=text, remedy="write it as 2m, 90s or 1m30s")
     return sum(float(number) * _UNITS[unit] for number, unit in parts)
+
+
+class Cluster:
+    """A cluster as ARM was asked for it; implements `infra.lab.backends.RunningCluster`.
+
+    Args:
+        spec: what it is to be.
+        place: what it is made of.
+    """
+
+    def __init__(self, spec: ClusterSpec, place: ClusterPlace) -> None:
+        self._spec, self._place = spec, place
+        self._stack = AsyncExitStack()
+        self._kubelet_token = secrets.token_urlsafe(24)
+        self._api: ApiServer | None = None
+
+    async def start(self) -> None:
+        """Start all parts; returns when the API answers and the node is ready."""
+        try:
+            await self._start_api()
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def _start_api(self) -> None:
+        first, last = self._place.options.ports
+        for port in range(first, last + 1):
+            api = self._make_api(port)
+            try:
+                await api.start()
+            except OSError as error:
+                await api.stop()
+                if error.errno != errno.EADDRINUSE or port == last:
+                    raise
+            else:
+                self._api = api
+                self._stack.push_async_callback(api.stop)
+                return
+
+    def _make_api(self, port: int) -> ApiServer:
+        api = ApiServer(
+            ADDRESS,
+            port,
+            self._place.authority.server_context(ADDRESS, "kubernetes.default.svc", "kubernetes"),
+            self._place.authority.pem,
+            self._spec.issuer_url,
+            self._kubelet_token,
+            self._place.faults,
+            cluster_ips=f"{self._place.options.network}.100",
+        )
+        if self._spec.workload_identity:
+            api.mutators.append(workload_identity(TENANT_ID))
+        return api
+
+    @property
+    def api(self) -> ApiServer:
+        """The API server of the started cluster."""
+        if self._api is None:
+            raise RuntimeError("the cluster has not been started")
+        return self._api
+
+    def kubeconfig(self, role: str) -> str:
+        """The kubeconfig (YAML) that AKS hands out: role "admin" or "user"."""
+        return self.api.kubeconfig(role)
+
+    def openid_configuration(self) -> dict[str, Any]:
+        """The document at ISSUER/.well-known/openid-configuration."""
+        return self.api.openid_configuration()
+
+    def jwks(self) -> dict[str, Any]:
+        """The public keys that service account tokens are signed with, as a JWK set."""
+        return self.api.jwks()
+
+    async def update(self, spec: ClusterSpec) -> None:
+        """Take over a changed spec (poll interval, rotation on or off)."""
+        self._spec = spec
+
+    async def stop(self) -> None:
+        """End all of its processes."""
+        await self._stack.aclose()
