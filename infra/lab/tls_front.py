@@ -182,8 +182,8 @@ async def _join(
     finally:
         for way in ways:
             way.cancel()
-        await asyncio.gather(*ways, return_exceptions=True)
         behind_writer.close()
+        await asyncio.gather(*ways, return_exceptions=True)
 
 
 async def _pass(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:

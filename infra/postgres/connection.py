@@ -32,7 +32,7 @@ from infra.errors import (
 from infra.postgres.addresses import Endpoint, Tls, find_route
 from infra.settings import Settings
 
-_SQLSTATE = re.compile(r'\bErrorResponse\t.*?\bC "(\w{5})" M "(.*?)"(?= \w ")')
+_SQLSTATE = re.compile(r'\bErrorResponse\t.*?\bC "(\w{5})" M "(.*?)"(?= \w "| \\x00)')
 _STARTING = ("57P03", "53300")
 _DONE = (pq.PollingStatus.OK, pq.PollingStatus.FAILED)
 

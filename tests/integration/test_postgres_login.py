@@ -1,0 +1,286 @@
+"""Logins to a real PostgreSQL: proofs, refusals by SQLSTATE, TLS with its name verified."""
+
+import asyncio
+import os
+import pwd
+import shutil
+import socket
+import struct
+import subprocess
+import tempfile
+import threading
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from infra.errors import (
+    DatabaseStarting,
+    DatabaseUnreachable,
+    InvalidInput,
+    KeyturnError,
+    LoginRefused,
+    NotFound,
+    Unverified,
+)
+from infra.lab.certificates import Authority
+from infra.lab.postgres import find_binaries
+from infra.lab.tls_front import Backend, TlsFront
+from infra.postgres.addresses import find_route
+from infra.postgres.login import Endpoint, Tls, login, prove_login, wait_for_login
+from infra.postgres.tls import get_tls_facts
+from infra.settings import Settings
+
+USER, PASSWORD = "dexter", "Admin123"
+SERVER = "sonarqube-postgresql3"
+HOST = f"{SERVER}.postgres.database.azure.com"
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running PostgreSQL."""
+
+    port: int
+    log: Path
+
+    def endpoint(self, database: str = "postgres", tls: Tls = Tls.DISABLE) -> Endpoint:
+        return Endpoint("127.0.0.1", self.port, database, tls)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    folder = Path(tempfile.mkdtemp(prefix="keyturn-pg-"))
+    folder.chmod(0o711)
+    home = folder / "server"
+    home.mkdir()
+    who = {"user": "nobody"} if os.geteuid() == 0 else {}
+    if who:
+        os.chown(home, *pwd.getpwnam("nobody")[2:4])
+    port, binaries = _free_port(), find_binaries().folder
+    (folder / "password").write_text(PASSWORD)
+    (folder / "password").chmod(0o644)
+    options = ["-U", USER, "-A", "scram-sha-256", "-E", "UTF8", "--no-locale", "--no-sync", "--pwfile"]
+    argv = [binaries / "initdb", "-D", home / "data", *options, folder / "password"]
+    subprocess.run(argv, check=True, capture_output=True, cwd=folder, env={}, **who)
+    rules = (home / "data/pg_hba.conf").read_text()
+    (home / "data/pg_hba.conf").write_text("host trusting all 127.0.0.1/32 trust\n" + rules)
+    flags = ["-c", "fsync=off", "-c", f"port={port}", "-k", home, "-c", "listen_addresses=127.0.0.1"]
+    with (folder / "log").open("w") as log:
+        argv = [binaries / "postgres", "-D", home / "data", *flags]
+        process = subprocess.Popen(argv, stdout=log, stderr=log, cwd=folder, env={}, **who)
+    try:
+        running = Server(port, folder / "log")
+        wait_for_login(running.endpoint(), USER, PASSWORD, Settings(), 30)
+        yield running
+    finally:
+        process.terminate()
+        process.wait(20)
+        shutil.rmtree(folder)
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+@dataclass(frozen=True)
+class Front:
+    """The server behind TLS, under a Flexible Server's name."""
+
+    settings: Settings
+    endpoint: Endpoint
+    authority: Authority
+
+
+@pytest.fixture
+async def front(server: Server, tmp_path: Path) -> AsyncIterator[Front]:
+    authority, port = Authority.create(tmp_path), _free_port()
+    gateway = TlsFront("127.0.0.1", port, authority.server_context)
+    gateway.add(SERVER, Backend("127.0.0.1", server.port))
+    await gateway.start()
+    resolve = f"*.postgres.database.azure.com:5432:127.0.0.1:{port}"
+    settings = Settings(resolve=resolve, postgres_ca_file=authority.pem_path, connect_timeout_seconds=5)
+    yield Front(settings, Endpoint(HOST), authority)
+    await gateway.stop()
+
+
+def test_a_login_tells_who_it_is_and_lists_the_databases(server: Server) -> None:
+    seen = login(server.endpoint(), USER, PASSWORD, Settings())
+    assert seen.user == USER
+    assert seen.server_version.split(".")[0].isdigit()
+    assert seen.tls is None
+    assert [database.name for database in seen.databases] == ["postgres", "template0", "template1"]
+    template = seen.databases[1]
+    assert (template.owner, template.encoding, template.collate, template.ctype) == (USER, "UTF8", "C", "C")
+    assert template.access == f"=c/{USER}, {USER}=CTc/{USER}"
+    assert 0 < seen.took_seconds < 10
+
+
+@pytest.mark.parametrize(("username", "password"), [(USER, "Mashroof123"), ("therema", PASSWORD)])
+def test_a_wrong_login_is_refused_with_its_sqlstate_and_without_its_values(
+    server: Server, username: str, password: str
+) -> None:
+    with pytest.raises(LoginRefused) as caught:
+        prove_login(server.endpoint(), username, password, Settings())
+    assert caught.value.code == "28P01"
+    assert password not in str(caught.value)
+    assert username not in str(caught.value)
+    assert not caught.value.retryable
+
+
+def test_a_right_login_to_a_database_that_is_not_there_says_so(server: Server) -> None:
+    with pytest.raises(NotFound) as caught:
+        prove_login(server.endpoint("sonarqube"), USER, PASSWORD, Settings())
+    assert caught.value.code == "3D000"
+    assert 'database "sonarqube" does not exist' in str(caught.value)
+
+
+def test_a_server_that_asks_for_no_password_proves_nothing(server: Server) -> None:
+    with pytest.raises(Unverified) as caught:
+        prove_login(server.endpoint("trusting"), USER, "whatever", Settings())
+    assert caught.value.code == "auth"
+
+
+def test_nobody_at_the_address_is_told_from_a_refusal() -> None:
+    with pytest.raises(DatabaseUnreachable, match="Connection refused"):
+        prove_login(Endpoint("127.0.0.1", _free_port(), tls=Tls.DISABLE), USER, PASSWORD, Settings())
+
+
+def test_a_server_that_says_nothing_is_given_up_in_time() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        endpoint = Endpoint("127.0.0.1", silent.getsockname()[1], tls=Tls.DISABLE)
+        with pytest.raises(DatabaseUnreachable, match="no answer in time"):
+            prove_login(endpoint, USER, PASSWORD, Settings(connect_timeout_seconds=1))
+
+
+class StartingDoor:
+    """Answers 57P03 to the first callers and passes the later ones through."""
+
+    def __init__(self, refusals: int, behind: int) -> None:
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self.listener.getsockname()[1]
+        self.refusals, self.behind = refusals, behind
+        self.thread = threading.Thread(target=self._run)
+        self.thread.start()
+
+    def _run(self) -> None:
+        fields = b"SFATAL\0VFATAL\0C57P03\0Mthe database system is starting up\0Fpostmaster.c\0\0"
+        for _ in range(self.refusals):
+            with self.listener.accept()[0] as caller:
+                caller.recv(1024)
+                caller.sendall(b"E" + struct.pack("!i", len(fields) + 4) + fields)
+        with self.listener.accept()[0] as caller, socket.create_connection(("127.0.0.1", self.behind)) as behind:
+            other = threading.Thread(target=self._pass, args=(behind, caller))
+            other.start()
+            self._pass(caller, behind)
+            other.join()
+
+    @staticmethod
+    def _pass(source: socket.socket, sink: socket.socket) -> None:
+        while data := source.recv(65536):
+            sink.sendall(data)
+        sink.shutdown(socket.SHUT_WR)
+
+    def close(self) -> None:
+        self.thread.join(10)
+        self.listener.close()
+
+
+def test_a_login_is_waited_for_while_the_database_starts(server: Server) -> None:
+    door, seen = StartingDoor(3, server.port), list[KeyturnError]()
+    endpoint = Endpoint("127.0.0.1", door.port, tls=Tls.DISABLE)
+    wait_for_login(endpoint, USER, PASSWORD, Settings(), 20, lambda error, left: seen.append(error))
+    door.close()
+    assert [type(error) for error in seen] == [DatabaseStarting], "the same is reported once"
+    assert seen[0].code == "57P03"
+    assert seen[0].retryable
+
+
+def test_a_refused_login_is_not_waited_for(server: Server) -> None:
+    pauses = list[float]()
+    with pytest.raises(LoginRefused):
+        wait_for_login(server.endpoint(), USER, "wrong", Settings(), 20, pause=pauses.append)
+    assert not pauses
+
+
+def test_the_wait_ends_with_what_it_saw_last() -> None:
+    ticks = iter(range(100))
+    endpoint = Endpoint("127.0.0.1", _free_port(), tls=Tls.DISABLE)
+    with pytest.raises(DatabaseUnreachable):
+        wait_for_login(endpoint, USER, PASSWORD, Settings(), 5, clock=lambda: next(ticks), pause=lambda _: None)
+
+
+async def test_tls_is_verified_for_the_name_although_the_address_is_another(front: Front) -> None:
+    seen = await asyncio.to_thread(login, front.endpoint, USER, PASSWORD, front.settings)
+    assert seen.tls is not None
+    assert seen.tls.protocol == "TLSv1.3"
+    assert seen.tls.cipher == "TLS_AES_256_GCM_SHA384"
+    assert seen.tls.bits == 256
+    assert seen.tls.verified_name == HOST
+    assert "Keyturn lab" in seen.tls.issuer
+    assert seen.tls.expires_at is not None
+    assert seen.tls.expires_at > datetime.now(UTC) + timedelta(hours=1)
+
+
+async def test_a_refused_login_over_tls_has_the_same_code(front: Front) -> None:
+    with pytest.raises(LoginRefused) as caught:
+        await asyncio.to_thread(prove_login, front.endpoint, USER, "wrong", front.settings)
+    assert caught.value.code == "28P01"
+
+
+@pytest.mark.parametrize("use", [get_tls_facts, lambda e, s: prove_login(e, USER, PASSWORD, s)])
+async def test_a_certificate_of_an_unknown_authority_is_refused(front: Front, tmp_path: Path, use: object) -> None:
+    assert callable(use)
+    stranger = Authority.create(tmp_path / "other")
+    settings = front.settings.model_copy(update={"postgres_ca_file": stranger.pem_path})
+    with pytest.raises(Unverified) as caught:
+        await asyncio.to_thread(use, front.endpoint, settings)
+    assert caught.value.code == "tls"
+    assert "certificate" in str(caught.value)
+
+
+@pytest.mark.parametrize("use", [get_tls_facts, lambda e, s: prove_login(e, USER, PASSWORD, s)])
+async def test_a_certificate_of_another_name_is_refused(front: Front, use: object) -> None:
+    assert callable(use)
+    endpoint = Endpoint("other.postgres.database.azure.com")
+    with pytest.raises(Unverified) as caught:
+        await asyncio.to_thread(use, endpoint, front.settings)
+    assert caught.value.code == "tls"
+
+
+async def test_a_plain_connection_to_a_server_that_demands_tls_is_refused(front: Front) -> None:
+    with pytest.raises(LoginRefused) as caught:
+        await asyncio.to_thread(prove_login, Endpoint(HOST, tls=Tls.DISABLE), USER, PASSWORD, front.settings)
+    assert caught.value.code == "28000"
+
+
+@pytest.mark.parametrize("tls", [Tls.REQUIRE, Tls.VERIFY_FULL])
+def test_a_server_without_tls_is_never_spoken_to_in_plain_text(server: Server, tls: Tls) -> None:
+    for use in (lambda: get_tls_facts(server.endpoint(tls=tls), Settings()), lambda: _prove(server, tls)):
+        with pytest.raises(Unverified) as caught:
+            use()
+        assert caught.value.code == "tls"
+
+
+def _prove(server: Server, tls: Tls) -> None:
+    prove_login(server.endpoint(tls=tls), USER, PASSWORD, Settings())
+
+
+def test_passwords_stay_out_of_the_servers_log(server: Server) -> None:
+    prove_login(server.endpoint(), USER, PASSWORD, Settings())
+    assert PASSWORD not in server.log.read_text()
+
+
+def test_a_route_is_found_by_host_and_port_and_keeps_what_is_left_empty() -> None:
+    settings = Settings(resolve="db.example:5432:10.0.0.4:6432, *.corp.example::tunnel:,")
+    assert find_route("DB.example", 5432, settings) == ("10.0.0.4", 6432)
+    assert find_route("db.example", 5433, settings) == ("db.example", 5433)
+    assert find_route("a.corp.example", 1, settings) == ("tunnel", 1)
+
+
+def test_a_route_that_cannot_be_read_is_refused_by_name() -> None:
+    with pytest.raises(InvalidInput) as caught:
+        find_route("db", 5432, Settings(resolve="db:5432"))
+    assert caught.value.name == "KEYTURN_RESOLVE"
