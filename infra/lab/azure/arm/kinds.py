@@ -131,9 +131,11 @@ class Kind:
         return Reply(self.updated if old else self.created, self.present(resource))
 
     async def patch(self, call: Call) -> Reply:
-        """Change the given properties only."""
+        """Change the given properties only; tags are replaced as a whole."""
         old = self.require(call.path)
-        return await self.put(replace(call, body=merge(old.body, call.body)))
+        body = merge(old.body, call.body)
+        body["tags"] = dict(call.body.get("tags", old.body.get("tags")) or {})
+        return await self.put(replace(call, body=body))
 
     async def delete(self, call: Call) -> Reply:
         """Delete; one that is not there is no error."""

@@ -18,6 +18,7 @@ from infra.lab.azure.arm.store import Resource
 PASSWORD = "administratorLoginPassword"  # noqa: S105
 VERSIONS = ("11", "12", "13", "14", "15", "16", "17", "18")
 RESERVED_LOGINS = {"azure_superuser", "azuresu", "azure_pg_admin", "admin", "administrator", "root", "guest", "public"}
+BUILT_IN = ("azure_maintenance", "azure_sys", "postgres")
 READY = {"Creating": "Provisioning", "Updating": "Updating", "Deleting": "Dropping", "Failed": "Disabled"}
 
 
@@ -68,6 +69,11 @@ class FlexibleServers(Kind):
             # The backend's text may carry the password.
             text = f"An unexpected error occured while processing the request. Tracking ID: {type(error).__name__}"
             raise ArmError(500, "InternalServerError", text) from None
+        for name in BUILT_IN:
+            database = f"{resource.id}/databases/{name}"
+            if self.store.find(database) is None:
+                settings = {"properties": {"charset": "UTF8", "collation": "en_US.utf8"}}
+                self.store.put(Resource(database, Databases.type_name, name, settings, is_real=True))
 
     async def remove(self, resource: Resource) -> None:
         """End the server and drop its data."""
