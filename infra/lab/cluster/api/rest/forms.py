@@ -2,11 +2,14 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
-from infra.lab.cluster.api.objects import Json
+from infra.lab.cluster.api.kinds.kind import Kind
+from infra.lab.cluster.api.objects import Json, utc_now
 from infra.lab.cluster.api.store import Stored
-from infra.lab.cluster.api.tables.render import table_of
+from infra.lab.cluster.api.tables.render import TableOptions, table_of
+
+_METADATA_FORMS = ("PartialObjectMetadata", "PartialObjectMetadataList")
 
 
 def encode(value: object) -> bytes:
@@ -20,54 +23,57 @@ class Form:
 
     Args:
         name: "object", "table" or "metadata".
-        version: meta.k8s.io version of the answer.
-        include: what a table's rows carry along: None, Metadata or Object.
+        table: how a table is asked for; its version is that of the metadata form, too.
     """
 
     name: str = "object"
-    version: str = "v1"
-    include: str = "Metadata"
+    table: TableOptions = field(default_factory=TableOptions)
 
     @classmethod
     def of(cls, accept: str, include: str) -> "Form":
         """Read an Accept header; the first form that is known counts."""
         for part in accept.split(","):
-            parameters = dict(one.strip().partition("=")[::2] for one in part.split(";")[1:])
-            wanted, version = parameters.get("as"), parameters.get("v", "v1")
+            media, *rest = (one.strip() for one in part.split(";"))
+            parameters = dict(one.partition("=")[::2] for one in rest)
+            wanted = parameters.get("as")
+            if media != "application/json" or (wanted is None and parameters):
+                continue
+            options = TableOptions(parameters.get("v", "v1"), include or "Metadata")
             if wanted == "Table":
-                return cls("table", version, include or "Metadata")
-            if wanted in ("PartialObjectMetadata", "PartialObjectMetadataList"):
-                return cls("metadata", version)
+                return cls("table", options)
+            if wanted in _METADATA_FORMS:
+                return cls("metadata", options)
+            return cls()
         return cls()
 
     def one(self, stored: Stored) -> bytes:
         """An object in this form."""
         if self.name == "table":
-            version = {"resourceVersion": stored.obj["metadata"].get("resourceVersion", "")}
-            return encode(table_of([stored], version, self.version, self.include, True))
+            meta = {"resourceVersion": stored.obj["metadata"].get("resourceVersion", "")}
+            return encode(table_of(stored.kind, [stored.obj], meta, self.table, utc_now()))
         if self.name == "metadata":
-            return encode(_metadata_only(stored, self.version))
+            return encode(self._metadata(stored))
         return stored.encoded
 
     def event(self, stored: Stored, with_columns: bool) -> bytes:
         """The object of a watch event; a table says its columns only the first time."""
         if self.name == "table":
-            return encode(table_of([stored], {}, self.version, self.include, with_columns))
+            options = replace(self.table, with_columns=with_columns)
+            meta = {"resourceVersion": stored.obj["metadata"].get("resourceVersion", "")}
+            return encode(table_of(stored.kind, [stored.obj], meta, options, utc_now()))
         return self.one(stored)
 
-    def many(self, kind_name: str, api_version: str, items: Sequence[Stored], meta: Json) -> bytes:
+    def many(self, kind: Kind, items: Sequence[Stored], meta: Json) -> bytes:
         """A list in this form."""
         if self.name == "table":
-            return encode(table_of(items, meta, self.version, self.include, True, kind_name))
+            return encode(table_of(kind, [item.obj for item in items], meta, self.table, utc_now()))
         if self.name == "metadata":
-            rows = [_metadata_only(item, self.version) for item in items]
-            version = f"meta.k8s.io/{self.version}"
+            version = f"meta.k8s.io/{self.table.version}"
             head = {"kind": "PartialObjectMetadataList", "apiVersion": version, "metadata": meta}
-            return encode(head | {"items": rows})
-        head_bytes = encode({"kind": f"{kind_name}List", "apiVersion": api_version, "metadata": meta})[:-1]
-        return head_bytes + b',"items":[' + b",".join(item.encoded_in_list for item in items) + b"]}"
+            return encode(head | {"items": [self._metadata(item) for item in items]})
+        head = {"kind": f"{kind.kind}List", "apiVersion": kind.api_version, "metadata": meta}
+        return encode(head)[:-1] + b',"items":[' + b",".join(item.encoded_in_list for item in items) + b"]}"
 
-
-def _metadata_only(stored: Stored, version: str) -> Json:
-    head = {"kind": "PartialObjectMetadata", "apiVersion": f"meta.k8s.io/{version}"}
-    return head | {"metadata": stored.obj["metadata"]}
+    def _metadata(self, stored: Stored) -> Json:
+        head = {"kind": "PartialObjectMetadata", "apiVersion": f"meta.k8s.io/{self.table.version}"}
+        return head | {"metadata": stored.obj["metadata"]}

@@ -37,7 +37,7 @@ class Resources:
     async def list(self, call: Call, kind: Kind) -> web.StreamResponse:
         """Read a collection."""
         page = list_page(self._store, kind, call.info.namespace, call.request.query)
-        return call.raw(call.form.many(kind.kind, kind.api_version, page.items, page.meta))
+        return call.raw(call.form.many(kind, page.items, page.meta))
 
     async def create(self, call: Call, kind: Kind) -> web.StreamResponse:
         """Create an object."""
@@ -83,7 +83,7 @@ class Resources:
         for item in chosen:
             self._deleter.delete(kind, namespace_of(item.obj), name_of(item.obj), options)
         meta = {"resourceVersion": str(self._store.revision)}
-        return call.raw(call.form.many(kind.kind, kind.api_version, chosen, meta))
+        return call.raw(call.form.many(kind, chosen, meta))
 
 
 _RETURNED = {("", "pods"), ("", "serviceaccounts"), ("", "services"), ("", "persistentvolumeclaims")}
