@@ -87,12 +87,12 @@ class AzureCloud:
         self._given_issuers: dict[str, Issuer] = {}
         self._issuers = Issuers(self._find_issuer)
         self._federation = Federation(self.directory, self._issuers.fetch_keys, now)
-        self._limits = Limits(now)
+        self.limits = Limits(now)
         self._now = now
         self._runner = create_runner(self._applications(), faults)
 
     def _applications(self) -> dict[str, Any]:
-        vaults = KeyVault(self.vaults, VaultGuard(self.tokens, self.access), self._limits)
+        vaults = KeyVault(self.vaults, VaultGuard(self.tokens, self.access), self.limits)
         blobs = BlobService(self.storage, BlobGuard(self.tokens, self.access))
         return {
             entra.HOST: Entra(self.tokens, self.directory, self._federation, self._now).app(),

@@ -9,6 +9,7 @@ from aiohttp.typedefs import Handler
 from infra.lab.azure.routes import IMDS_HOST
 from infra.lab.faults import Faults
 
+MAX_BODY_BYTES = 64 * 2**20 + 1
 _HTTPS_DOMAINS = (".microsoftonline.com", ".azure.com", ".azure.net", ".windows.net")
 
 
@@ -35,7 +36,7 @@ async def keep_apart(request: web.Request, handler: Handler) -> web.StreamRespon
 
 def create_runner(applications: dict[str, web.Application], faults: Faults) -> web.AppRunner:
     """The server for `applications`: host, or `*.` and domain, or `*` to application; the first that fits answers."""
-    root = web.Application(middlewares=[faults.middleware, keep_apart])
+    root = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[faults.middleware, keep_apart])
     for host, application in applications.items():
         root.add_domain(host, application)
     logger = logging.getLogger("infra.lab.azure.access")

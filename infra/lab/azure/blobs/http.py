@@ -10,7 +10,6 @@ from infra.lab.azure.blobs.guard import Guard, Right
 from infra.lab.azure.blobs.store import Account, Blob, StorageStore
 from infra.lab.azure.errors import AzureError
 
-_MAX_BLOB_BYTES = 64 * 2**20 + 1
 _PAGE = 5_000
 _RANGE = re.compile(r"bytes=(\d+)-(\d*)")
 Operation = Callable[[web.Request, Account], Awaitable[web.Response]]
@@ -41,7 +40,7 @@ class BlobService:
 
     def app(self) -> web.Application:
         """The application for *.blob.core.windows.net."""
-        app = web.Application(client_max_size=_MAX_BLOB_BYTES)
+        app = web.Application()
         app.router.add_route("*", "/", self._handle)
         app.router.add_route("*", "/{container}", self._handle)
         app.router.add_route("*", "/{container}/{blob:.+}", self._handle)
