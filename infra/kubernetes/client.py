@@ -118,6 +118,10 @@ class Cluster:
                     raise _watch_error(event["object"], name)
                 yield event
 
+    def close(self) -> None:
+        """Close the connections that are kept open for reuse; a later request opens new ones."""
+        self.api.close()
+
     def _send(
         self,
         method: str,

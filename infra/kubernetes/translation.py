@@ -24,6 +24,9 @@ from infra.errors import (
 
 _MESSAGE_LIMIT = 600
 
+_UNTYPED = "failed to create typed patch object"
+"""The API server answers 500 with this when an applied document has an unknown field."""
+
 _KINDS: dict[int, tuple[type[KeyturnError], str, str]] = {
     400: (InvalidInput, "The cluster refuses the request", "correct the field that the message names"),
     401: (
@@ -61,6 +64,8 @@ def error_of(status: int, body: bytes | str, name: str) -> KeyturnError:
         name: what the request was about.
     """
     message, reason = _parts(body)
+    if _UNTYPED in message:
+        status = 422
     kind, what, remedy = _KINDS.get(
         status, (ServiceFailed, "The cluster's API server failed", "see the API server's log, then run again")
     )

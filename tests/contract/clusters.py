@@ -67,6 +67,16 @@ def small_cluster(**options: Any) -> Iterator[SmallCluster]:
         yield SmallCluster(server, yaml.safe_load(server.kubeconfig("admin")), loop, ca_pem)
     finally:
         asyncio.run_coroutine_threadsafe(server.stop(), loop).result(30)
+        asyncio.run_coroutine_threadsafe(_drained(), loop).result(30)
         loop.call_soon_threadsafe(loop.stop)
         thread.join(30)
         loop.close()
+
+
+async def _drained() -> None:
+    """Let TLS connections end: closing one takes a few turns of the loop. Its own pipe is all that may be left."""
+    files = asyncio.get_running_loop()._selector.get_map()  # type: ignore[attr-defined]
+    for _ in range(200):
+        if len(files) <= 1:
+            return
+        await asyncio.sleep(0.01)
