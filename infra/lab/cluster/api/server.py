@@ -11,6 +11,9 @@ from aiohttp import web
 
 from infra.lab.cluster.api.bootstrap import start_objects
 from infra.lab.cluster.api.errors import expired
+from infra.lab.cluster.api.housekeeping.namespaces import NamespaceCollector
+from infra.lab.cluster.api.housekeeping.owners import OwnerCollector
+from infra.lab.cluster.api.housekeeping.worker import Housekeeper
 from infra.lab.cluster.api.kinds.builtin import registry
 from infra.lab.cluster.api.kinds.crds import CustomKinds
 from infra.lab.cluster.api.kinds.services import Allocator
@@ -18,10 +21,15 @@ from infra.lab.cluster.api.objects import Clock, utc_now
 from infra.lab.cluster.api.rest.admission import Admission, PodMutator
 from infra.lab.cluster.api.rest.deletion import Deleter
 from infra.lab.cluster.api.rest.writes import Writer
+from infra.lab.cluster.api.routes.accounts import AccountTokens
 from infra.lab.cluster.api.routes.app import BODY_LIMIT_BYTES, Rooms
 from infra.lab.cluster.api.routes.documents import Documents
+from infra.lab.cluster.api.routes.pods import PodParts
 from infra.lab.cluster.api.routes.resources import Resources
-from infra.lab.cluster.api.routes.subresources import Subresources
+from infra.lab.cluster.api.routes.reviews import Reviews
+from infra.lab.cluster.api.routes.scale import Scales
+from infra.lab.cluster.api.routes.streams import Streams
+from infra.lab.cluster.api.routes.subresources import Part, Subresources
 from infra.lab.cluster.api.routes.watches import Watches
 from infra.lab.cluster.api.security.authentication import Authenticator
 from infra.lab.cluster.api.security.rbac import Authorizer
@@ -63,7 +71,7 @@ class ApiServer:
         now: Clock = utc_now,
     ) -> None:
         self._host, self._port, self._tls, self._ca_pem = host, port, tls, ca_pem
-        self._faults, self._kubelet_token = faults, kubelet_token
+        self._faults = faults
         self._runner: web.AppRunner | None = None
         self.store = Store()
         self.registry = registry()
@@ -73,6 +81,10 @@ class ApiServer:
         self._writer = Writer(self.store, self._admission, now)
         self._deleter = Deleter(self.store, self._admission, now)
         self._hub = WatchHub(self.store)
+        owners = OwnerCollector(self.store, self._writer, self._deleter)
+        namespaces = NamespaceCollector(self.store, self.registry, self._writer, self._deleter)
+        self._housekeeper = Housekeeper(self.store, (owners.handle, namespaces.handle))
+        self._streams = Streams(self.store, self.registry, kubelet_token)
         self._custom = CustomKinds(self.store, self.registry, now)
 
     @property
@@ -88,6 +100,7 @@ class ApiServer:
     async def start(self) -> None:
         """Listen; the cluster has its namespaces, roles and the service kubernetes then."""
         start_objects(self._writer, self.registry)
+        self._housekeeper.start()
         app = web.Application(client_max_size=BODY_LIMIT_BYTES)
         if self._faults is not None:
             app.middlewares.append(self._faults.middleware)
@@ -100,19 +113,37 @@ class ApiServer:
 
     def _rooms(self) -> Rooms:
         resources = Resources(self.store, self._writer, self._deleter)
+        authenticator = Authenticator(self._users, self._accounts, self.store, self.registry)
+        authorizer = Authorizer(self.store, self.registry)
         return Rooms(
             registry=self.registry,
-            authenticator=Authenticator(self._users, self._accounts, self.store, self.registry),
-            authorizer=Authorizer(self.store, self.registry),
+            authenticator=authenticator,
+            authorizer=authorizer,
             documents=Documents(self.registry, self._accounts),
             resources=resources,
-            subresources=Subresources(self.registry, self.store, resources, self._accounts),
+            reviews=Reviews(authenticator, authorizer),
+            subresources=Subresources(self.registry, resources, self._parts()),
             watches=Watches(self.store, self._hub),
         )
 
+    def _parts(self) -> dict[str, Part]:
+        pods = PodParts(self.store, self._writer, self._deleter)
+        return {
+            "scale": Scales(self.store, self._writer).answer,
+            "token": AccountTokens(self.store, self.registry, self._accounts).answer,
+            "eviction": pods.evict,
+            "binding": pods.bind,
+            "log": self._streams.log,
+            "exec": self._streams.connect,
+            "attach": self._streams.connect,
+            "portforward": self._streams.connect,
+        }
+
     async def stop(self) -> None:
         """End all watches and connections."""
+        await self._housekeeper.stop()
         self._hub.close_all()
+        await self._streams.close()
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None

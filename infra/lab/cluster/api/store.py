@@ -84,6 +84,7 @@ class Store:
         self.revision = FIRST_REVISION
         self._compacted = FIRST_REVISION
         self._objects: dict[tuple[str, str], dict[str, dict[str, Stored]]] = {}
+        self._by_uid: dict[str, Stored] = {}
         self._log: deque[Event] = deque()
         self._log_length = log_length
         self._listeners: list[Listener] = []
@@ -97,6 +98,10 @@ class Store:
     def find(self, kind: Kind, namespace: str, name: str) -> Stored | None:
         """The object, or None."""
         return self._objects.get(kind.storage_key, {}).get(namespace, {}).get(name)
+
+    def find_by_uid(self, uid: str) -> Stored | None:
+        """The object with that uid, or None."""
+        return self._by_uid.get(uid)
 
     def items(self, kind: Kind, namespace: str = "") -> list[Stored]:
         """All objects of a kind, of one namespace if given, in the order of their keys."""
@@ -125,6 +130,7 @@ class Store:
         stored = Stored(kind, obj, self.revision)
         space = self._objects.setdefault(kind.storage_key, {}).setdefault(namespace_of(obj), {})
         space[name_of(obj)] = stored
+        self._by_uid[obj["metadata"]["uid"]] = stored
         self._publish(Event("MODIFIED" if before else "ADDED", stored, before))
         return stored
 
@@ -132,16 +138,13 @@ class Store:
         """Remove an object and return it as it was last."""
         namespace, name = namespace_of(stored.obj), name_of(stored.obj)
         before = self._objects[stored.kind.storage_key][namespace].pop(name)
+        self._by_uid.pop(before.obj["metadata"]["uid"], None)
         self.revision += 1
         last = dict(stored.obj)
         last["metadata"] = dict(last["metadata"], resourceVersion=str(self.revision))
         gone = Stored(stored.kind, last, self.revision)
         self._publish(Event("DELETED", gone, before))
         return gone
-
-    def forget_kind(self, kind: Kind) -> None:
-        """Drop what is left of a kind whose definition is gone."""
-        self._objects.pop(kind.storage_key, None)
 
     def events_since(self, revision: int) -> Iterator[Event]:
         """The changes after a revision, oldest first."""

@@ -27,7 +27,8 @@ class CustomKinds:
             if f"{kind.plural}.{kind.group}" == metadata(event.now.obj)["name"]:
                 self._registry.remove(kind)
                 if event.type == "DELETED":
-                    self._store.forget_kind(kind)
+                    for item in self._store.items(kind):
+                        self._store.remove(item)
         if event.type == "DELETED":
             return
         for version in event.now.obj["spec"]["versions"]:

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from infra.lab.cluster.api.errors import (
-    ApiError,
     FieldError,
     already_exists,
     bad_request,
@@ -193,6 +192,3 @@ def is_ready_to_go(kind: Kind, obj: Json) -> bool:
     if kind.storage_key == ("", "namespaces"):
         return not (obj.get("spec") or {}).get("finalizers")
     return not meta.get("deletionGracePeriodSeconds")
-
-
-__all__ = ["ApiError", "Write", "Writer", "is_ready_to_go", "name_rule"]

@@ -11,6 +11,7 @@ from infra.lab.cluster.api.requests import understand
 from infra.lab.cluster.api.routes.call import Call, failure
 from infra.lab.cluster.api.routes.documents import Documents
 from infra.lab.cluster.api.routes.resources import Resources
+from infra.lab.cluster.api.routes.reviews import Reviews
 from infra.lab.cluster.api.routes.subresources import Subresources
 from infra.lab.cluster.api.routes.watches import Watches
 from infra.lab.cluster.api.security.authentication import Authenticator
@@ -32,6 +33,7 @@ class Rooms:
     authorizer: Authorizer
     documents: Documents
     resources: Resources
+    reviews: Reviews
     subresources: Subresources
     watches: Watches
 
@@ -60,7 +62,7 @@ class Rooms:
         if kind is None:
             raise no_such_resource()
         if not kind.stored:
-            return await self.subresources.review(call, kind)
+            return await self.reviews.answer(call, kind)
         if info.verb not in kind.verbs:
             raise method_not_allowed()
         return await self._handler(info.verb)(call, kind)

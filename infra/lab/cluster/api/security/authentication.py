@@ -26,6 +26,11 @@ class Authenticator:
     def __init__(self, users: UserTokens, accounts: ServiceAccountTokens, store: Store, registry: Registry) -> None:
         self._users, self._accounts, self._store, self._registry = users, accounts, store, registry
 
+    @property
+    def issuer(self) -> str:
+        """The issuer of service account tokens, which is their default audience, too."""
+        return self._accounts.issuer
+
     def authenticate(self, header: str) -> User:
         """The user of an Authorization header; anonymous without one.
 

@@ -78,8 +78,7 @@ class ServiceAccountTokens:
     """
 
     def __init__(self, issuer: str, now: Clock) -> None:
-        self.issuer = issuer
-        self._now = now
+        self.issuer, self.now = issuer, now
         # Making the key takes longer than everything else at start: it is waited for when it is needed.
         pool = ThreadPoolExecutor(1, "signing-key")
         self._made = pool.submit(rsa.generate_private_key, 65537, _KEY_BITS)
@@ -119,7 +118,7 @@ class ServiceAccountTokens:
         Returns:
             The token and when it expires.
         """
-        issued_at = self._now().replace(microsecond=0)
+        issued_at = self.now().replace(microsecond=0)
         expires_at = issued_at + lifetime
         identity: dict[str, Any] = {"namespace": namespace}
         identity |= {kind: {"name": one.name, "uid": one.uid} for kind, one in bound.items()}
@@ -143,7 +142,7 @@ class ServiceAccountTokens:
         Raises:
             ApiError: 401 if it is not ours, is expired, or is meant for somebody else.
         """
-        now = self._now().timestamp()
+        now = self.now().timestamp()
         options: Any = {"verify_exp": False, "verify_nbf": False, "verify_iat": False}
         try:
             claims: dict[str, Any] = jwt.decode(
