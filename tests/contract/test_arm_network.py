@@ -195,8 +195,8 @@ def test_deleting_a_machine_takes_its_identity_along(world, machine, machines, n
         machines.get(group, "AzureVM-Server")
     assert caught.value.error.code == "ResourceNotFound"
     assert caught.value.error.message == (
-        f"The Resource 'Microsoft.Compute/virtualMachines/AzureVM-Server' under resource group '{group}' was not found. "
-        "For more details please go to https://aka.ms/ARMResourceNotFoundFix"
+        f"The Resource 'Microsoft.Compute/virtualMachines/AzureVM-Server' under resource group '{group}' was not "
+        "found. For more details please go to https://aka.ms/ARMResourceNotFoundFix"
     )
     network.network_interfaces.begin_delete(group, "nic").result()
     assert list(network.network_interfaces.list(group)) == []

@@ -118,7 +118,7 @@ def test_a_firewall_rule_backwards_is_refused(server, client, group):
 
 
 def test_a_firewall_rule_needs_its_server(client, group):
-    rule = {"properties": {"startIpAddress": "0.0.0.0", "endIpAddress": "0.0.0.0"}}
+    rule = {"properties": {"startIpAddress": "203.0.113.1", "endIpAddress": "203.0.113.1"}}
     with pytest.raises(ResourceNotFoundError) as caught:
         client.firewall_rules.begin_create_or_update(group, SERVER, "office", rule)
     assert caught.value.error.code == "ParentResourceNotFound"
@@ -127,7 +127,7 @@ def test_a_firewall_rule_needs_its_server(client, group):
 def test_a_busy_server_does_one_thing_at_a_time(world, server, client, group):
     world.pause()
     poller = client.servers.begin_update(group, SERVER, {"properties": {"administratorLoginPassword": SECOND}})
-    rule = {"properties": {"startIpAddress": "0.0.0.0", "endIpAddress": "0.0.0.0"}}
+    rule = {"properties": {"startIpAddress": "203.0.113.1", "endIpAddress": "203.0.113.1"}}
     with pytest.raises(ResourceExistsError) as caught:
         client.firewall_rules.begin_create_or_update(group, SERVER, "office", rule)
     assert caught.value.error.code == "ServerBusy"

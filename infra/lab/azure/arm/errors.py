@@ -3,6 +3,7 @@
 https://learn.microsoft.com/azure/azure-resource-manager/troubleshooting/common-deployment-errors
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from infra.lab.azure.errors import AzureError
@@ -55,6 +56,26 @@ def not_linked(client_id: str, object_id: str, action: str, scope: str, linked: 
 def group_not_found(name: str) -> ArmError:
     """No such resource group."""
     return ArmError(404, "ResourceGroupNotFound", f"Resource group '{name}' could not be found.")
+
+
+def group_being_deleted(name: str) -> ArmError:
+    """Nothing can be put into a group that is being deleted."""
+    return ArmError(
+        409,
+        "ResourceGroupBeingDeleted",
+        f"The resource group '{name}' is in deprovisioning state and cannot perform this operation.",
+    )
+
+
+def group_not_deleted(name: str, failed: Mapping[str, Exception]) -> ArmError:
+    """Some of what is in a group could not be deleted; `failed` says which and why."""
+    reasons = " ".join(f"Deleting resource '{one}' failed: {why}." for one, why in failed.items())
+    return ArmError(
+        409,
+        "ResourceGroupDeletionBlocked",
+        f"Deletion of resource group '{name}' failed as resources with identifiers '{', '.join(failed)}' could not be "
+        f"deleted. The provisioning state of the resource group will be rolled back. {reasons}",
+    )
 
 
 def resource_not_found(type_and_name: str, group: str) -> ArmError:

@@ -7,9 +7,9 @@ import asyncio
 from collections.abc import Iterable
 from typing import Any
 
-from infra.lab.azure.arm import names
+from infra.lab.azure.arm import errors, names
 from infra.lab.azure.arm.context import Call, Context
-from infra.lab.azure.arm.errors import ArmError, group_not_found
+from infra.lab.azure.arm.errors import ArmError
 from infra.lab.azure.arm.ids import Path, is_within
 from infra.lab.azure.arm.kinds import Kind, Monitor
 from infra.lab.azure.arm.operations import Operation, Reply
@@ -39,13 +39,13 @@ class Groups(Kind):
         """Check the name; a group stays in its region."""
         names.check_group(call.path.name)
         if old and old.state == "Deleting":
-            raise being_deleted(old.name)
+            raise errors.group_being_deleted(old.name)
 
     def require(self, path: Path) -> Resource:
         """The group, or ResourceGroupNotFound."""
         group = self.store.find(str(path))
         if group is None:
-            raise group_not_found(path.name)
+            raise errors.group_not_found(path.name)
         return group
 
     def require_parent(self, path: Path) -> str:
@@ -76,16 +76,25 @@ class Groups(Kind):
     async def _empty(self, group: Resource) -> None:
         while inside := self._top_level(group):
             first = min(self._kind(one).rank for one in inside)
-            await asyncio.gather(*(self._dispose(one) for one in inside if self._kind(one).rank == first))
+            now = [one for one in inside if self._kind(one).rank == first]
+            outcomes = await asyncio.gather(*(self._dispose(one) for one in now), return_exceptions=True)
+            failed = {one.id: why for one, why in zip(now, outcomes, strict=True) if isinstance(why, Exception)}
+            if failed:
+                raise errors.group_not_deleted(group.name, failed)
         self.context.access.remove_below(group.id)
         self.store.delete(group.id)
 
     async def _dispose(self, resource: Resource) -> None:
         if resource.operation:
             await resource.operation.done.wait()
-        if self.store.find(resource.id):
-            resource.state = "Deleting"
+        if not self.store.find(resource.id):
+            return
+        resource.state = "Deleting"
+        try:
             await self._kind(resource).dispose(resource)
+        except Exception:
+            resource.state = "Failed"
+            raise
 
     def _kind(self, resource: Resource) -> Kind:
         return self._kinds[resource.type.lower()]
@@ -107,12 +116,3 @@ class Groups(Kind):
                 f"Invalid resource group location '{body['location']}'. The Resource group already exists in location "
                 f"'{old.location}'.",
             )
-
-
-def being_deleted(name: str) -> ArmError:
-    """Nothing can be put into a group that is being deleted."""
-    return ArmError(
-        409,
-        "ResourceGroupBeingDeleted",
-        f"The resource group '{name}' is in deprovisioning state and cannot perform this operation.",
-    )

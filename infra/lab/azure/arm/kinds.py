@@ -108,6 +108,7 @@ class Kind:
         if self.name_rule:
             self.name_rule.check(call.path.name)
         parent_id, old = self.require_parent(call.path), self.store.find(str(call.path))
+        self._require_group_stays(call.path)
         if old and old.is_busy and old.operation:
             raise self.busy(old, old.operation)
         body = {name: value for name, value in call.body.items() if name not in GENERATED}
@@ -206,15 +207,23 @@ class Kind:
 
         def end(error: AzureError | None) -> None:
             resource.is_real = resource.is_real or error is None
-            resource.state = "Failed" if error else SUCCEEDED
+            if resource.operation is operation:
+                resource.state = "Failed" if error else SUCCEEDED
 
-        return self.context.operations.start(work, self.operations_url(call, resource.location), reply, end, after)
+        url = self.operations_url(call, resource.location)
+        operation = self.context.operations.start(work, url, reply, end, after)
+        return operation
 
     def operations_url(self, call: Call, region: str) -> str:
         """Where the statuses of this provider's operations in a region are."""
         namespace = self.type_name.partition("/")[0]
         subscription = f"{call.origin}/subscriptions/{call.path.subscription}"
         return f"{subscription}/providers/{namespace}/locations/{region or 'global'}/{self.segments[0]}"
+
+    def _require_group_stays(self, path: Path) -> None:
+        group = self.store.find(f"/subscriptions/{path.subscription}/resourceGroups/{path.group}")
+        if path.group and group and group.state == "Deleting":
+            raise errors.group_being_deleted(group.name)
 
     def _begin(self, resource: Resource, call: Call) -> Reply:
         status = self.updated if resource.is_real else self.created
