@@ -1,8 +1,12 @@
 """Provision: everything that the walkthrough creates, observed, planned, and made side by side where it can be."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
 from prefect import flow, get_run_logger
 from prefect.futures import PrefectFuture
-from prefect.states import Completed, State
+from prefect.states import Completed
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.shell import run_from_shell
@@ -13,13 +17,26 @@ from tasks import federation, provisioning
 from tasks.provisioning import Outcome
 
 
+@dataclass(frozen=True)
+class Provisioned:
+    """What a provisioning came to.
+
+    Args:
+        verdict: "Unchanged", "Planned" or "Provisioned", as the state's name says.
+        counts: how many resources were, or would be, created, changed, left and so on.
+    """
+
+    verdict: str
+    counts: Mapping[str, int]
+
+
 @flow(
     name="provision",
     flow_run_name="Provision {stack.resource_group}",
-    task_runner=ThreadPoolTaskRunner(max_workers=8),
+    task_runner=ThreadPoolTaskRunner[Any](max_workers=8),  # type: ignore[arg-type]
     persist_result=False,
 )
-def provision(stack: Stack = Stack(), options: ProvisionOptions = ProvisionOptions()) -> State[None]:  # noqa: B008
+def provision(stack: Stack = Stack(), options: ProvisionOptions = ProvisionOptions()) -> Any:  # noqa: B008
     """Make the stack as it is wanted: what is missing is created, what differs is changed, the rest is left.
 
     What cannot be changed in place is refused by name before anything is changed. Run it again to go on after
@@ -34,14 +51,18 @@ def provision(stack: Stack = Stack(), options: ProvisionOptions = ProvisionOptio
     plan.raise_if_refused()
     if not plan.left:
         get_run_logger().info("Nothing to change: all %d resources are as wanted", len(plan.steps))
-        return Completed(name="Unchanged", message=provisioning.describe(plan))
+        return _end("Unchanged", plan)
     if options.dry_run:
-        return Completed(name="Planned", message=f"Dry run: {provisioning.describe(plan)}")
-    steps = plan.left
-    outcomes, errors = provisioning.collect(steps, _submit(plan, stack))
+        return _end("Planned", plan)
+    outcomes, errors = provisioning.collect(plan.left, _submit(plan, stack))
     provisioning.report_outcomes(plan, outcomes, stack.resource_group)
     provisioning.raise_first(errors)
-    return Completed(name="Provisioned", message=provisioning.describe(plan))
+    return _end("Provisioned", plan)
+
+
+def _end(verdict: str, plan: Plan) -> Any:
+    """Put the verdict into the state's name, where people see it."""
+    return Completed(name=verdict, message=provisioning.describe(plan), data=Provisioned(verdict, plan.count()))
 
 
 def _submit(plan: Plan, stack: Stack) -> list[PrefectFuture[Outcome]]:

@@ -1,7 +1,9 @@
 """Tear down: the resource group with all that is in it, and the vault for good."""
 
+from typing import Any
+
 from prefect import flow, get_run_logger
-from prefect.states import Completed, State
+from prefect.states import Completed
 
 from flows.shell import run_from_shell
 from infra.errors import Refused
@@ -10,7 +12,7 @@ from tasks import provisioning
 
 
 @flow(name="tear down", flow_run_name="Tear down {stack.resource_group}", persist_result=False)
-def tear_down(stack: Stack = Stack(), options: TearDownOptions = TearDownOptions()) -> State[None]:  # noqa: B008
+def tear_down(stack: Stack = Stack(), options: TearDownOptions = TearDownOptions()) -> Any:  # noqa: B008
     """Remove everything: deletes the resource group and purges the vault, so that all names are free again.
 
     Without the confirmation it shows what would be removed, and removes nothing. Run again it finds nothing.

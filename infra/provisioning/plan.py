@@ -169,7 +169,8 @@ _ACTIONS = {
 
 def refuse(steps: Sequence[Step]) -> KeyturnError:
     """Return the error that refused steps are, all of them named."""
-    names = ", ".join(step.resource.key for step in steps)
+    named = ", ".join(step.resource.key for step in steps[:NAMED_LIMIT])
+    names = named if len(steps) <= NAMED_LIMIT else f"{named} and {len(steps) - NAMED_LIMIT} more"
     seen = "; ".join(f"{step.resource.key}: {_reason(step)}" for step in steps)
     codes = ", ".join(dict.fromkeys(step.code for step in steps if step.code))
     fixed = [step for step in steps if step.differences]
@@ -187,3 +188,4 @@ def _reason(step: Step) -> str:
 
 
 NAMES_REFUSED = ("AccountNameInvalid", "Invalid")
+NAMED_LIMIT = 3
