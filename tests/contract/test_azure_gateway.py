@@ -54,7 +54,7 @@ def connect(proxy: str, target: str) -> tuple[socket.socket, bytes]:
 
 
 def test_a_host_outside_the_lab_is_refused_by_name(azure: AzureWorld) -> None:
-    with pytest.raises(requests.exceptions.ProxyError, match="403 Host example.com is not part of this lab"):
+    with pytest.raises(requests.exceptions.ProxyError, match=r"403 Host example\.com is not part of this lab"):
         azure.request("GET", "https://example.com/")
     answer = azure.request("GET", "http://example.com/")
     assert (answer.status_code, answer.text) == (403, "Host example.com is not part of this lab.\n")
@@ -75,7 +75,7 @@ def test_what_is_no_target_is_refused(azure: AzureWorld, target: str) -> None:
 
 
 def test_a_vault_that_does_not_exist_is_a_name_that_does_not_resolve(azure: AzureWorld) -> None:
-    with pytest.raises(ServiceRequestError, match="Could not resolve host nosuch.vault.azure.net"):
+    with pytest.raises(ServiceRequestError, match=r"Could not resolve host nosuch\.vault\.azure\.net"):
         azure.secrets(vault="nosuch", retry_total=0).get_secret("username")
 
 

@@ -1,0 +1,81 @@
+"""Faults that are asked of the lab: which requests they act on, and how often."""
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
+
+from infra.lab.faults import Fault, Faults
+
+
+async def hello(request: web.Request) -> web.Response:
+    return web.Response(text="hello")
+
+
+async def statuses(faults: Faults, *paths: str) -> list[int]:
+    app = web.Application(middlewares=[faults.middleware])
+    app.router.add_route("*", "/{path:.*}", hello)
+    async with TestClient(TestServer(app)) as client:
+        return [(await client.get(path)).status for path in paths]
+
+
+@pytest.mark.parametrize(
+    ("fault", "acts"),
+    [
+        (Fault(), True),
+        (Fault(host="*.vault.azure.net"), True),
+        (Fault(host="DEXTERKEYVAULT.vault.azure.net"), True),
+        (Fault(host="other.vault.azure.net"), False),
+        (Fault(path="/secrets/*"), True),
+        (Fault(path="/secrets"), False),
+        (Fault(method="PUT"), False),
+        (Fault(method="GET", path="*/versions"), True),
+    ],
+)
+def test_a_fault_acts_on_what_it_names(fault: Fault, acts: bool) -> None:
+    assert fault.matches("GET", "dexterkeyvault.vault.azure.net", "/secrets/username/versions") is acts
+
+
+async def test_a_fault_answers_in_the_place_of_the_service() -> None:
+    faults = Faults()
+    faults.add(Fault(path="/a", status=503, headers={"Retry-After": "1"}, body="busy"))
+    app = web.Application(middlewares=[faults.middleware])
+    app.router.add_route("*", "/{path:.*}", hello)
+    async with TestClient(TestServer(app)) as client:
+        answer = await client.get("/a")
+        assert (answer.status, answer.headers["Retry-After"], await answer.text()) == (503, "1", "busy")
+        assert (await client.get("/b")).status == 200
+
+
+async def test_a_fault_with_a_number_of_times_ends_by_itself() -> None:
+    faults = Faults()
+    faults.add(Fault(status=500, times=2))
+    assert await statuses(faults, "/", "/", "/") == [500, 500, 200]
+    assert faults.list() == {}
+
+
+async def test_a_fault_without_a_status_lets_the_request_through() -> None:
+    faults = Faults()
+    faults.add(Fault(delay_seconds=0.01, times=1))
+    assert await statuses(faults, "/") == [200]
+    assert faults.list() == {}
+
+
+async def test_the_oldest_of_several_faults_acts() -> None:
+    faults = Faults()
+    first = faults.add(Fault(status=500))
+    second = faults.add(Fault(status=429))
+    assert await statuses(faults, "/") == [500]
+    faults.clear(first)
+    assert list(faults.list()) == [second]
+    assert await statuses(faults, "/") == [429]
+
+
+def test_switches_are_known_by_name() -> None:
+    faults = Faults()
+    faults.switch("sync-paused", True)
+    assert faults.is_on("sync-paused")
+    assert faults.switches() == {"sync-paused"}
+    with pytest.raises(ValueError, match="no switch 'sync-pausd'; there are database-down"):
+        faults.switch("sync-pausd", True)
+    faults.clear()
+    assert not faults.is_on("sync-paused")
