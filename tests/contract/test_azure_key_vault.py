@@ -221,7 +221,9 @@ def test_the_sdk_waits_when_it_is_throttled(azure: AzureWorld, secrets: SecretCl
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"[]", b"{", b'{"value": 1}'], ids=["empty", "a list", "broken", "value is a number"]
+    "body",
+    [b"", b"[]", b"{", b'{"value": 1}', b'{"value": "x", "tags": "a"}', b'{"value": "x", "attributes": [1]}'],
+    ids=["empty", "a list", "broken", "value is a number", "tags are text", "attributes are a list"],
 )
 def test_a_body_that_is_no_secret_is_refused(azure: AzureWorld, secrets: SecretClient, body: Any) -> None:
     headers = {"Authorization": f"Bearer {azure.token()}", "Content-Type": "application/json"}

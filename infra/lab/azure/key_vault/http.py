@@ -137,6 +137,9 @@ async def _json(request: web.Request) -> Mapping[str, Any]:
         body = None
     if not isinstance(body, dict):
         raise AzureError(400, "BadParameter", "The request body is not valid JSON.")
+    for name in ("tags", "attributes"):
+        if not isinstance(body.get(name) or {}, dict):
+            raise AzureError(400, "BadParameter", f"Property {name} must be an object.")
     return body
 
 
