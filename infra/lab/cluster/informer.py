@@ -89,7 +89,7 @@ class Informer:
                 while True:
                     version = await self._follow(version)
             except ApiError as error:
-                if error.status != 410:
+                if error.status not in (404, 410):
                     log.warning("%s: %s", self.resource.plural, error)
             except (aiohttp.ClientError, TimeoutError) as error:
                 log.warning("%s: %s", self.resource.plural, error or type(error).__name__)
@@ -200,7 +200,8 @@ class Queue:
             self._failures.pop(key, None)
         except (ApiError, aiohttp.ClientError, OSError) as error:
             failures = self._failures[key] = self._failures.get(key, 0) + 1
-            if not (isinstance(error, ApiError) and error.conflict):
+            expected = isinstance(error, ApiError) and (error.conflict or "being terminated" in error.message)
+            if not expected:
                 log.warning("%s %s: %s", self._name, "/".join(key), error)
             self.add_after(key, min(RETRY_SECONDS[0] * 2 ** min(failures - 1, 10), RETRY_SECONDS[1]))
 

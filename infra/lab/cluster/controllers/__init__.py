@@ -1,1 +1,5 @@
-"""Controllers: Deployments, ReplicaSets, Services, service accounts, garbage collection, admission."""
+"""Controllers: Deployments, ReplicaSets, Services, namespaces, scheduling, garbage collection."""
+
+from infra.lab.cluster.controllers.manager import Controllers
+
+__all__ = ["Controllers"]

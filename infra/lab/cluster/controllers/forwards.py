@@ -1,0 +1,95 @@
+"""TCP forwards: what a load balancer and kube-proxy do, as listeners on loopback addresses."""
+
+import asyncio
+import contextlib
+from dataclasses import dataclass
+
+from infra.lab.cluster.informer import cancel
+
+CHUNK = 65536
+Target = tuple[str, int]
+"""Address and port."""
+
+
+@dataclass(frozen=True)
+class Listen:
+    """Where a forward listens, and its source address towards the pods."""
+
+    address: str
+    port: int
+
+
+class Forward:
+    """One listener that hands connections to its targets in turn; without targets it refuses, as iptables does."""
+
+    def __init__(self, listen: Listen) -> None:
+        self.listen = listen
+        self._targets: list[Target] = []
+        self._turn = 0
+        self._server: asyncio.Server | None = None
+        self._connections: set[asyncio.Task[None]] = set()
+
+    async def direct(self, targets: list[Target]) -> None:
+        """Send new connections to `targets`; those that are open stay.
+
+        Raises:
+            OSError: the port cannot be bound.
+        """
+        self._targets = targets
+        if targets and self._server is None:
+            self._server = await asyncio.start_server(
+                self._accept, self.listen.address, self.listen.port, reuse_address=True
+            )
+        elif not targets:
+            self._close()
+
+    def _close(self) -> None:
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+
+    async def stop(self) -> None:
+        """Close the listener and all connections."""
+        self._close()
+        for task in list(self._connections):
+            await cancel(task)
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.create_task(
+            self._carry(reader, writer), name=f"forward {self.listen.address}:{self.listen.port}"
+        )
+        self._connections.add(task)
+        task.add_done_callback(self._connections.discard)
+
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            inner = await self._connect()
+            if inner is None:
+                writer.transport.abort()
+                return
+            try:
+                await asyncio.gather(_copy(reader, inner[1]), _copy(inner[0], writer))
+            finally:
+                inner[1].transport.abort()
+        finally:
+            writer.transport.abort()
+
+    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
+        for _ in range(len(self._targets)):
+            self._turn += 1
+            target = self._targets[self._turn % len(self._targets)]
+            with contextlib.suppress(OSError):
+                return await asyncio.open_connection(*target, local_addr=(self.listen.address, 0))
+        return None
+
+
+async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Carry one direction to its end; a reset ends both."""
+    try:
+        while data := await reader.read(CHUNK):
+            writer.write(data)
+            await writer.drain()
+        if writer.can_write_eof():
+            writer.write_eof()
+    except OSError:
+        writer.transport.abort()

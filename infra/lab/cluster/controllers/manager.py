@@ -1,0 +1,60 @@
+"""All controllers of one cluster, over the same caches."""
+
+import asyncio
+
+from infra.lab.cluster.client import Client
+from infra.lab.cluster.controllers.common import Context
+from infra.lab.cluster.controllers.deployments import Deployments
+from infra.lab.cluster.controllers.endpoints import Endpoints
+from infra.lab.cluster.controllers.garbage import Garbage
+from infra.lab.cluster.controllers.namespaces import Namespaces
+from infra.lab.cluster.controllers.replicasets import ReplicaSets
+from infra.lab.cluster.controllers.scheduling import Scheduling
+from infra.lab.cluster.controllers.services import Services
+
+
+class Controllers:
+    """The controller manager, scheduler, load balancer and proxy of a cluster.
+
+    Args:
+        client: an administrator's client of the API server.
+        network: first two bytes of the loopback network that load balancers take their addresses from.
+        ca_pem: the API server's CA, which every namespace is given.
+    """
+
+    def __init__(self, client: Client, network: str, ca_pem: str = "") -> None:
+        self._context = Context(client)
+        self._garbage = Garbage(self._context)
+        self._services = Services(self._context, network)
+        scheduling = Scheduling(self._context)
+        self._queues = [
+            Deployments(self._context).queue,
+            ReplicaSets(self._context).queue,
+            Endpoints(self._context).queue,
+            Namespaces(self._context, ca_pem).queue,
+            self._services.queue,
+            scheduling.queue,
+            scheduling.claims,
+        ]
+
+    async def start(self) -> None:
+        """Fill the caches and begin to work."""
+        for recorder in self._context.recorders.values():
+            recorder.start()
+        await asyncio.gather(*(informer.start() for informer in self._context.informers.values()))
+        self._extra = asyncio.create_task(self._garbage.extra.start(), name="informer of mount reports")
+        for queue in self._queues:
+            queue.start()
+        self._garbage.start()
+
+    async def stop(self) -> None:
+        """Stop working and close all forwards; objects stay as they are."""
+        self._extra.cancel()
+        for queue in self._queues:
+            await queue.stop()
+        await self._garbage.stop()
+        await self._services.stop()
+        for informer in (*self._context.informers.values(), self._garbage.extra):
+            await informer.stop()
+        for recorder in self._context.recorders.values():
+            await recorder.stop()
