@@ -49,7 +49,16 @@ class Server(ThreadingHTTPServer):
 
     def __init__(self, address: tuple[str, int]) -> None:
         super().__init__(address, Handler)
-        self.credential = DefaultAzureCredential()
+        # Nobody else's identity when the pod's own is refused: on AKS, IMDS would offer the node's.
+        self.credential = DefaultAzureCredential(
+            exclude_managed_identity_credential=True,
+            exclude_shared_token_cache_credential=True,
+            exclude_visual_studio_code_credential=True,
+            exclude_cli_credential=True,
+            exclude_powershell_credential=True,
+            exclude_developer_cli_credential=True,
+            exclude_broker_credential=True,
+        )
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -76,6 +85,8 @@ class Handler(BaseHTTPRequestHandler):
         """Stream a blob. A failure after its first bytes can only be shown by cutting the connection."""
         with client(account, container, blob, self.server.credential) as source:
             try:
+                # Asked for by itself: the storage client would try a refused identity again and again.
+                self.server.credential.get_token("https://storage.azure.com/.default")
                 download = source.download_blob()
             except AzureError as error:
                 raise refusal(error, account) from None
@@ -127,6 +138,8 @@ def client(account: str, container: str, blob: str, credential: DefaultAzureCred
         connection_timeout=5,
         read_timeout=30,
         retry_total=2,
+        initial_backoff=1,
+        increment_base=2,
     )
 
 
@@ -155,7 +168,7 @@ def main() -> None:
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
-    print(f"get-storage listens on {address[0]}:{address[1]}", file=sys.stderr, flush=True)
+    print("get-storage listens on {}:{}".format(*server.server_address), file=sys.stderr, flush=True)
     with server:
         server.serve_forever(poll_interval=0.1)
 
