@@ -1,27 +1,22 @@
-"""A local ARM on loopback, with fakes for what it makes real, and SDK clients that find it."""
+"""The local Azure, with fakes for what it makes real, and default-constructed SDK clients that find it."""
 
 import asyncio
-import ssl
 import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Future
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
-from aiohttp import web
 from azure.core.credentials import AccessToken
 
-from infra.lab.azure.access import Access
-from infra.lab.azure.arm import Arm
-from infra.lab.azure.blobs.store import StorageStore
-from infra.lab.azure.directory import Directory, Principal
-from infra.lab.azure.key_vault.store import VaultStore
+from infra.lab.azure.cloud import AzureCloud
+from infra.lab.azure.directory import Principal
 from infra.lab.azure.tokens import Tokens
-from infra.lab.backends import ClusterSpec, CommandResult
+from infra.lab.backends import ClusterSpec, CommandResult, Origin
 from infra.lab.certificates import Authority
+from infra.lab.faults import Faults
 from infra.lab.options import OPERATOR_CLIENT_ID, SUBSCRIPTION_ID, TENANT_ID, LabOptions
 
 SCOPE = f"/subscriptions/{SUBSCRIPTION_ID}"
@@ -112,42 +107,55 @@ class Credential:
 
 
 class World:
-    """ARM in a thread of its own, as the SDK clients block."""
+    """The local Azure in a thread of its own, as the SDK clients block. What it makes real are fakes.
+
+    Args:
+        state_dir: for certificates.
+    """
+
+    url = "https://management.azure.com"
 
     def __init__(self, state_dir: Path) -> None:
-        def now() -> datetime:
-            return datetime.now(UTC)
-
         self.authority = Authority.create(state_dir)
-        self.directory = Directory(now, OPERATOR_CLIENT_ID)
-        self.access, self.tokens = Access(now), Tokens(TENANT_ID, self.directory, now)
-        self.access.make_owner(self.directory.operator.object_id, SCOPE)
-        self.vaults, self.storage = VaultStore(now), StorageStore(now)
         self.options = LabOptions(state_dir, operation_seconds=OPERATION_SECONDS)
         self._clients: list[Any] = []
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
-        self.url = self.run(self._start(self.authority.server_context("127.0.0.1")))
+        self.proxy = self.run(self._start())
+        self.arm, self.directory, self.access = self.cloud.arm, self.cloud.directory, self.cloud.access
+        self.vaults, self.storage, self.tokens = self.cloud.vaults, self.cloud.storage, self.cloud.tokens
+
+    @property
+    def env(self) -> dict[str, str]:
+        """The variables by which clients find the lab."""
+        return {
+            "HTTPS_PROXY": self.proxy,
+            "https_proxy": self.proxy,
+            "NO_PROXY": "",
+            "no_proxy": "",
+            "REQUESTS_CA_BUNDLE": str(self.authority.bundle_path),
+            "AZURE_TENANT_ID": TENANT_ID,
+            "AZURE_CLIENT_ID": OPERATOR_CLIENT_ID,
+            "AZURE_CLIENT_SECRET": self.cloud.operator_secret,
+        }
 
     def run(self, work: Coroutine[Any, Any, Any]) -> Any:
-        """Run a coroutine in ARM's thread and return its result."""
+        """Run a coroutine in the lab's thread and return its result."""
         future: Future[Any] = asyncio.run_coroutine_threadsafe(work, self._loop)
         return future.result(timeout=30)
 
     def call(self, function: Callable[[], Any]) -> Any:
-        """Call a function in ARM's thread."""
+        """Call a function in the lab's thread."""
 
         async def work() -> Any:
             return function()
 
         return self.run(work())
 
-    def client(self, kind: type[Any], principal: Principal | None = None, **options: Any) -> Any:
-        """An SDK client for the operator, or for somebody else."""
-        credential = Credential(self.tokens, principal or self.directory.operator)
-        arguments = {"base_url": self.url, "connection_verify": str(self.authority.pem_path), **options}
-        made = kind(credential, SUBSCRIPTION_ID, **arguments)
+    def client(self, kind: type[Any], principal: Principal | None = None) -> Any:
+        """A default-constructed SDK client for the operator, or for somebody else."""
+        made = kind(Credential(self.tokens, principal or self.directory.operator), SUBSCRIPTION_ID)
         self._clients.append(made)
         return made
 
@@ -159,39 +167,29 @@ class World:
         """Let it go on."""
         self.call(self.backends.open.set)
 
-    async def _start(self, context: ssl.SSLContext) -> str:
+    async def _start(self) -> str:
         self.backends = FakeBackends()
-        self.arm = Arm(self.options, self.directory, self.access, self.tokens, self.backends, self.vaults, self.storage)
-        self._runner = web.AppRunner(self.arm.app(), shutdown_timeout=0.1)
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", 0, ssl_context=context)
-        await site.start()
-        return f"https://127.0.0.1:{self._runner.addresses[0][1]}"
-
-    async def _stop(self) -> None:
-        await self.arm.stop()
-        server = self._runner.server
-        # A client keeps its connection as long as an error that holds the response is alive.
-        for connection in list(server.connections) if server else ():
-            if connection.transport:
-                connection.transport.abort()
-        await self._runner.cleanup()
+        self.cloud = AzureCloud(self.options, self.backends, self.authority, Faults())
+        await self.cloud.start()
+        return await self.cloud.gateway.open(Origin("operator"))
 
     def close(self) -> None:
         """End the thread and everything in it."""
         for client in self._clients:
             client.close()
         self.resume()
-        self.run(self._stop())
+        self.run(self.cloud.stop())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(timeout=10)
         self._loop.close()
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    """An empty subscription."""
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    """An empty subscription, found by the environment."""
     made = World(tmp_path)
+    for name, value in made.env.items():
+        monkeypatch.setenv(name, value)
     yield made
     made.close()
 

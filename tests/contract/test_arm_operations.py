@@ -6,6 +6,7 @@ import pytest
 from arm_world import GROUP, LOCATION, OPERATION_SECONDS, SCOPE, World
 from azure.core.exceptions import HttpResponseError, ResourceExistsError, ResourceNotFoundError
 from azure.core.polling import LROPoller
+from azure.identity import DefaultAzureCredential
 from azure.mgmt.containerservice import ContainerServiceClient
 from azure.mgmt.core.polling.arm_polling import ARMPolling
 from azure.mgmt.keyvault import KeyVaultManagementClient
@@ -16,6 +17,8 @@ from test_arm_clusters import body as cluster_body
 from test_arm_network import VNET
 from test_arm_vaults import VAULT
 from test_arm_vaults import body as vault_body
+
+from infra.lab.options import SUBSCRIPTION_ID
 
 
 @pytest.fixture
@@ -147,15 +150,19 @@ def test_a_failed_removal_leaves_the_group_and_says_why(world, clusters, groups,
     async def refuse():
         raise RuntimeError("a process does not end")
 
-    monkeypatch.setattr(world.backends.clusters[CLUSTER], "stop", refuse)
-    with pytest.raises(HttpResponseError) as caught:
+    with monkeypatch.context() as patch, pytest.raises(HttpResponseError) as caught:
+        patch.setattr(world.backends.clusters[CLUSTER], "stop", refuse)
         groups.begin_delete(group).result()
     assert "ResourceGroupDeletionBlocked" in str(caught.value)
     assert "a process does not end" in str(caught.value)
     assert groups.get(group).properties.provisioning_state == "Succeeded"
-    monkeypatch.undo()
     groups.begin_delete(group).result()
     assert not groups.check_existence(group)
+
+
+def test_a_credential_from_the_environment_is_all_that_a_client_needs(world, group):
+    with DefaultAzureCredential() as credential, ResourceManagementClient(credential, SUBSCRIPTION_ID) as client:
+        assert [one.name for one in client.resource_groups.list()] == [group]
 
 
 def test_resources_are_listed_in_group_and_subscription(world, clusters, group):

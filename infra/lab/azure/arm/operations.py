@@ -147,6 +147,9 @@ class Operations:
             await work
         except AzureError as error:
             operation.error = error
+        except asyncio.CancelledError:
+            operation.error = ArmError(409, "OperationPreempted", "The lab was stopped while this was under way.")
+            raise
         except Exception as error:
             logger.exception("operation %s failed", operation.url)
             operation.error = ArmError(500, "InternalExecutionError", f"An internal execution error occurred: {error}")
