@@ -356,3 +356,98 @@ class DeployOptions(Model):
         title="Address timeout (seconds)",
         description="Bound on the wait for the load balancer's address.",
     )
+
+
+class Through(StrEnum):
+    """Which way a login goes."""
+
+    SERVICE = "service"
+    SERVER = "server"
+
+
+class LoginTarget(Model):
+    """A database to log in to, and where its credential is kept. Names only, never values."""
+
+    through: Through = Field(
+        Through.SERVICE,
+        title="Through",
+        description="service: the LoadBalancer in the cluster. server: the Flexible Server, over verified TLS.",
+    )
+    vault: str = Field(
+        "dexterkeyvault",
+        title="Key vault",
+        description="3-24 letters, digits and hyphens.",
+        min_length=3,
+        max_length=24,
+        pattern=r"^[a-zA-Z](-?[a-zA-Z0-9])+$",
+    )
+    username_secret: str = Field(
+        "username",
+        title="Username secret",
+        pattern=r"^[0-9a-zA-Z-]{1,127}$",
+        description="The vault's secret that holds the username.",
+    )
+    password_secret: str = Field(
+        "password",
+        title="Password secret",
+        pattern=r"^[0-9a-zA-Z-]{1,127}$",
+        description="The vault's secret that holds the password.",
+    )
+    server: str = Field(
+        "sonarqube-postgresql3",
+        title="Flexible Server",
+        min_length=3,
+        max_length=63,
+        pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$",
+        description="Used with `server`: 3-63 lower-case letters, digits and hyphens.",
+    )
+    resource_group: str = Field(
+        "integrateakskv-rg",
+        title="Resource group",
+        description="Used with `service`: the resource group of the cluster.",
+        pattern=r"^[-\w.()]{0,89}[-\w()]$",
+    )
+    cluster: str = Field(
+        "integrateakskv-cluster",
+        title="AKS cluster",
+        description="Used with `service`: the cluster that the database runs in.",
+        pattern=r"^[a-zA-Z0-9]([-\w]{0,61}[a-zA-Z0-9])?$",
+    )
+    namespace: str = Field(
+        "dexter",
+        title="Namespace",
+        max_length=63,
+        pattern=DNS_LABEL,
+        description="Used with `service`: the Kubernetes namespace.",
+    )
+    service: str = Field(
+        "dexter-service",
+        title="Service",
+        max_length=63,
+        pattern=DNS_LABEL,
+        description="Used with `service`: the LoadBalancer through which the database is reached.",
+    )
+    database: str = Field(
+        "postgres",
+        title="Database",
+        min_length=1,
+        max_length=63,
+        description="The database to log in to. `postgres` exists on every server.",
+    )
+
+
+class LoginOptions(Model):
+    """What a login must prove."""
+
+    check_older: bool = Field(
+        True,
+        title="Try older versions",
+        description="Try the login of every older version that can still be read; each must be refused.",
+    )
+    timeout_seconds: int = Field(
+        60,
+        ge=1,
+        le=3600,
+        title="Timeout (seconds)",
+        description="Bound on the wait for a database that is starting.",
+    )

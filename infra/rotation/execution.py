@@ -71,7 +71,11 @@ def carry_out(actor: Actor, target: Target, options: RotationOptions, fresh_id: 
     run = _Run(options.rotation_id or fresh_id)
     wanted = run.rotation_id
     for _ in range(MOST_ROUNDS):
-        plan = make_plan(target, options, actor.observe(), wanted)
+        try:
+            observation = actor.observe()
+        except KeyturnError as error:
+            return run.end(Verdict.NEEDS_OPERATOR if run.performed or run.cause else Verdict.REFUSED, error)
+        plan = make_plan(target, options, observation, wanted)
         run.rotation_id = plan.rotation_id
         if not options.rotation_id:
             wanted = plan.rotation_id

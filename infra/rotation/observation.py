@@ -112,11 +112,13 @@ class Logins:
         candidate: with the staged candidate.
         previous: with the versions that were in force before: the candidate's base, else the enabled ones before
             the newest.
+        detail: what was said where the current one did not work.
     """
 
     current: LoginState = LoginState.UNTRIED
     candidate: LoginState = LoginState.UNTRIED
     previous: LoginState = LoginState.UNTRIED
+    detail: str = ""
 
 
 @dataclass(frozen=True)

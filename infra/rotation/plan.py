@@ -136,7 +136,7 @@ def _find_broken_login(situation: Situation) -> KeyturnError | None:
         return DatabaseUnreachable(
             "The present login cannot be proven, so no rotation begins",
             name=where,
-            seen=str(state),
+            seen=situation.observation.logins.detail or str(state),
             remedy="see that the database's pod runs and the load balancer has an address; then run again",
         )
     remedy = "set the secrets to a login that the database takes, or restart the workload so that it takes theirs"

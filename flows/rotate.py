@@ -1,0 +1,109 @@
+"""Rotate: observe, plan, perform what is left; killed anywhere and run again, it ends well."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from prefect import flow
+from prefect.states import Completed, Failed
+
+from flows.shell import run_from_shell
+from infra.errors import KeyturnError
+from infra.rotation.execution import Ending, carry_out
+from infra.rotation.observation import Observation
+from infra.rotation.plan import Plan, make_plan
+from infra.rotation.steps import Action, Step
+from infra.rotation.verdict import Failure, Verdict
+from infra.targets import RotationOptions, Target
+from tasks import rotation, rotation_report, scaling, sync, verification
+from tasks.locking import rotation_locked
+from tasks.observation import observe
+from tasks.orders import Order
+
+TASKS: Mapping[Action, Callable[[Order], object]] = {
+    Action.PROVE_CURRENT: rotation.prove_current,
+    Action.STAGE: rotation.stage,
+    Action.PUBLISH: rotation.publish,
+    Action.AWAIT_SYNC: sync.await_sync,
+    Action.STOP: scaling.stop,
+    Action.REFRESH_SECRET: sync.refresh_secret,
+    Action.START: scaling.start,
+    Action.AWAIT_READY: scaling.await_ready,
+    Action.VERIFY: verification.verify,
+    Action.RETIRE: rotation.retire,
+    Action.FINISH: rotation.finish,
+    Action.RESTORE: rotation.restore,
+    Action.VERIFY_RESTORED: verification.verify_restored,
+    Action.FINISH_ROLLBACK: rotation.finish_rollback,
+}
+
+
+class Tasks:
+    """Carries a plan out by Prefect tasks, and keeps the time of each for the picture."""
+
+    def __init__(self, target: Target, options: RotationOptions) -> None:
+        self.target, self.options = target, options
+        self.timeline = rotation_report.Timeline()
+
+    def observe(self) -> Observation:
+        """Look at everything afresh."""
+        with self.timeline.span("observe"):
+            return observe(self.target)
+
+    def show(self, plan: Plan) -> None:
+        """Make the plan's table."""
+        rotation_report.show_plan(plan, self.target)
+
+    def perform(self, plan: Plan, step: Step) -> None:
+        """Run the step's task."""
+        order = Order(self.target, self.options, plan.rotation_id, step.subject, plan.mark)
+        with self.timeline.span(str(step)):
+            TASKS[step.action](order)
+
+    def begin_rollback(self, plan: Plan, failure: Failure) -> None:
+        """Note in the vault that the rotation goes back."""
+        order = Order(self.target, self.options, plan.rotation_id, self.target.vault, plan.mark)
+        with self.timeline.span("roll back"):
+            rotation.begin_rollback(order)
+
+
+@flow(
+    name="rotate",
+    flow_run_name="Rotate {target.vault} for {target.namespace}/{target.workload}",
+    persist_result=False,
+)
+def rotate(
+    target: Target = Target(),  # noqa: B008
+    options: RotationOptions = RotationOptions(),  # noqa: B008
+) -> Any:
+    """Give a credential a new username and password, prove them, and retire the old ones.
+
+    The verdict is the name of the last state: Rotated, Planned, NothingToDo, or Refused, SyncPending, RolledBack,
+    NeedsOperator with what to do. An unfinished rotation is taken up where it was left.
+
+    Args:
+        target: the credential: where it is kept, which database takes it, who consumes it.
+        options: how this rotation goes. As they stand, the plan is shown alone.
+    """
+    actor, fresh_id = Tasks(target, options), rotation_report.name_rotation()
+    if options.dry_run:
+        plan = make_plan(target, options, actor.observe(), options.rotation_id or fresh_id)
+        actor.show(plan)
+        return Completed(name=Verdict.PLANNED.value, message=rotation_report.describe_plan(plan))
+    try:
+        with rotation_locked(target, options.rotation_id or fresh_id):
+            ending = carry_out(actor, target, options, fresh_id)
+    except KeyturnError as error:
+        ending = Ending(Verdict.REFUSED, options.rotation_id or fresh_id, error=error)
+    rotation_report.tell_ending(ending, target, actor.timeline)
+    return _state(ending)
+
+
+def _state(ending: Ending) -> Any:
+    """Put the verdict into the state's name, where people see it."""
+    if ending.verdict.is_good:
+        return Completed(name=ending.verdict.value, message=rotation_report.describe_ending(ending), data=ending)
+    return Failed(name=ending.verdict.value, message=rotation_report.describe_ending(ending), data=ending.error)
+
+
+if __name__ == "__main__":
+    run_from_shell(rotate)

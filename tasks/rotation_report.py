@@ -1,0 +1,116 @@
+"""What people see of a rotation: the plan before, the story and a picture of the time after."""
+
+import secrets
+import string
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from prefect.logging import get_run_logger
+
+from infra.rotation.execution import Ending
+from infra.rotation.plan import Plan, new_rotation_id
+from infra.targets import Target
+from tasks.policy import step
+from tasks.reporting import report_markdown, report_table
+
+_TOKEN_CHARACTERS = string.ascii_lowercase + string.digits
+
+
+@dataclass(frozen=True)
+class Span:
+    """How long something took.
+
+    Args:
+        label: what.
+        start_seconds: since the run began.
+        end_seconds: since the run began.
+        failed: whether it ended with an error.
+    """
+
+    label: str
+    start_seconds: float
+    end_seconds: float
+    failed: bool = False
+
+
+@dataclass
+class Timeline:
+    """Keeps the time of what is done in a run."""
+
+    clock: Callable[[], float] = time.monotonic
+    spans: list[Span] = field(default_factory=list)
+    began: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.began = self.clock()
+
+    @contextmanager
+    def span(self, label: str) -> Iterator[None]:
+        """Take the time of a block."""
+        start, failed = self.clock(), True
+        try:
+            yield
+            failed = False
+        finally:
+            self.spans.append(Span(label, start - self.began, self.clock() - self.began, failed))
+
+
+def name_rotation(now: datetime | None = None) -> str:
+    """Name a new rotation by the time and four random characters."""
+    token = "".join(secrets.choice(_TOKEN_CHARACTERS) for _ in range(4))
+    return new_rotation_id(now or datetime.now(UTC), token)
+
+
+def describe_plan(plan: Plan) -> str:
+    """Say in one paragraph what would be done."""
+    if plan.refusal:
+        return f"Rotation {plan.rotation_id} would be refused. {plan.refusal}"
+    if not plan.steps:
+        return f"Rotation {plan.rotation_id} is {plan.outcome}: nothing is left to do."
+    steps = "; ".join(str(one) for one in plan.steps)
+    return f"Rotation {plan.rotation_id}, {len(plan.steps)} steps: {steps}."
+
+
+def describe_ending(ending: Ending) -> str:
+    """Say in one paragraph how a run ended."""
+    if ending.error:
+        return str(ending.error)
+    if not ending.performed:
+        return f"Rotation {ending.rotation_id} was done before: nothing was left to do."
+    return f"Rotation {ending.rotation_id}: {len(ending.performed)} steps; the new login works, the old one is refused."
+
+
+@step(name="Show the plan", run_name="show what is left of rotation {plan.rotation_id}")
+def show_plan(plan: Plan, target: Target) -> None:
+    """Make the table of the plan, and log it."""
+    logger = get_run_logger()
+    for note in plan.notes:
+        logger.info("note: %s", note)
+    for number, one in enumerate(plan.steps, 1):
+        logger.info("left %d/%d: %s", number, len(plan.steps), one)
+    if plan.refusal:
+        logger.warning("refused: %s", plan.refusal)
+    states = [*((one, "done") for one in plan.done), *((one, "left") for one in plan.steps)]
+    rows = [
+        {"nr": str(number), "state": state, "step": str(one), "why": one.reason}
+        for number, (one, state) in enumerate(states, 1)
+    ]
+    notes = [f"Rotation `{plan.rotation_id}` of `{target.vault}`, strategy {target.strategy.value}.", *plan.notes]
+    if plan.refusal:
+        notes.append(f"**It would be refused.** {plan.refusal}")
+    report_table("rotation-plan", rows, " ".join(notes))
+
+
+@step(name="Tell the ending", run_name="tell how rotation {ending.rotation_id} ended: {ending.verdict}")
+def tell_ending(ending: Ending, target: Target, timeline: Timeline) -> None:
+    """Make the report of the run: verdict, steps with their times, and the picture."""
+    get_run_logger().info("%s: %s", ending.verdict, describe_ending(ending))
+    lines = [f"# {ending.verdict}: {target.vault}", "", describe_ending(ending), "", "| step | seconds |", "|---|---:|"]
+    lines += [
+        f"| {one.label}{' **failed**' if one.failed else ''} | {one.end_seconds - one.start_seconds:.2f} |"
+        for one in timeline.spans
+    ]
+    report_markdown("rotation-report", "\n".join(lines), f"How rotation {ending.rotation_id} went.")

@@ -1,0 +1,117 @@
+"""The proof of a rotation: files, Secret and logins, all looked at afresh. Values are compared in here."""
+
+from prefect.logging import get_run_logger
+
+from infra.errors import LoginRefused, Unverified
+from infra.kubernetes.client import Cluster
+from infra.kubernetes.mounted_files import differing_files
+from infra.kubernetes.provider_classes import ProviderClass, get_provider_class
+from infra.kubernetes.secrets_store import wait_for_mounts, wait_for_synced_secret
+from infra.kubernetes.workloads import Workload, get_workload
+from infra.postgres.login import Endpoint, prove_login, wait_for_login
+from infra.rotation.candidate import Credential
+from infra.rotation.observation import Phase
+from infra.settings import Settings
+from tasks.credentials import endpoint_of, get_candidate, read_base, read_newest, synced_values, values_by_secret
+from tasks.orders import Order, logged, logged_errors
+from tasks.policy import step
+from tasks.rotation import opened, set_phase
+
+
+@step(name="Verify", run_name="verify files, new login and refused old login of {order.subject}", retries=0)
+def verify(order: Order) -> None:
+    """Prove that the consumers have the new values and that the database takes them, and no longer the old ones.
+
+    Raises:
+        SyncPending: mount or Secret do not have the new versions.
+        Unverified: a file differs, or the old login still works.
+        LoginRefused: the new login does not work.
+        DatabaseStarting, DatabaseUnreachable: the database did not answer in time.
+    """
+    logger = get_run_logger()
+    with opened(order) as (vault, cluster):
+        candidate, facts = get_candidate(vault, order.target, order.rotation_id)
+        new, old = read_newest(vault, order.target), read_base(vault, order.target, facts)
+        versions = {name: vault.get_latest(name).version for name in values_by_secret(order.target, new)}
+        _verify_consumers(order, cluster, versions, new)
+        logger.info("mounts, files and Secret have the new values")
+        endpoint = endpoint_of(order.target, cluster)
+        _wait_for_login(order, endpoint, new)
+        logger.info("the new login works at %s", endpoint)
+        verify_refused(endpoint, old)
+        logger.info("the old login is refused")
+        set_phase(vault, candidate, Phase.PROVEN)
+
+
+@step(
+    name="Verify the old login again",
+    run_name="verify that the old login of {order.subject} works again",
+    retries=0,
+)
+def verify_restored(order: Order) -> None:
+    """Log in afresh with the restored versions; the database may need a while to begin.
+
+    Raises:
+        LoginRefused: it does not take them.
+        DatabaseStarting, DatabaseUnreachable: it did not answer in time.
+    """
+    with opened(order) as (vault, cluster):
+        endpoint = endpoint_of(order.target, cluster)
+        _wait_for_login(order, endpoint, read_newest(vault, order.target))
+        get_run_logger().info("the old login works again at %s", endpoint)
+
+
+def verify_refused(endpoint: Endpoint, old: Credential) -> None:
+    """See that a login does not work, for the one right reason.
+
+    Raises:
+        Unverified: it works.
+        DatabaseUnreachable, ServiceFailed: it failed for another reason, which proves nothing.
+    """
+    try:
+        prove_login(endpoint, old.username, old.password, Settings())
+    except LoginRefused:
+        return
+    raise Unverified(
+        "The old login still works",
+        name=str(endpoint),
+        seen="a fresh connection with the former versions was let in",
+        remedy="see whether the database was really initialised anew",
+        code="OldLoginWorks",
+    )
+
+
+def _wait_for_login(order: Order, endpoint: Endpoint, credential: Credential) -> None:
+    timeout, tell = order.options.ready_timeout_seconds, logged_errors(str(endpoint))
+    wait_for_login(endpoint, credential.username, credential.password, Settings(), timeout, tell)
+
+
+def _verify_consumers(order: Order, cluster: Cluster, versions: dict[str, str], new: Credential) -> None:
+    target, timeout = order.target, order.options.ready_timeout_seconds
+    provider = get_provider_class(cluster, target.namespace, target.secret_provider_class)
+    workload = get_workload(cluster, target.namespace, target.workload)
+    pods = {pod.uid: pod.name for pod in workload.pods if not pod.terminating}
+    wait_for_mounts(
+        cluster, target.namespace, target.secret_provider_class, pods, versions, timeout, logged(target.workload)
+    )
+    expected = synced_values(target, provider, new)
+    wait_for_synced_secret(
+        cluster, target.namespace, target.synced_secret, expected, timeout, logged(target.synced_secret)
+    )
+    files = _files(order, provider, workload, new)
+    for pod in pods.values():
+        if differing := differing_files(cluster, target.namespace, pod, files):
+            raise Unverified(
+                "The files in the pod are not the vault's",
+                name=f"{target.namespace}/{pod}",
+                seen=f"other content than the vault's in {', '.join(differing)}",
+                remedy="see the CSI driver's log on the pod's node",
+                code="FilesDiffer",
+            )
+
+
+def _files(order: Order, provider: ProviderClass, workload: Workload, new: Credential) -> dict[str, str]:
+    """Return path -> value of the files that every pod must have."""
+    values = values_by_secret(order.target, new)
+    roots = [volume.mount_path for volume in workload.volumes if volume.source == order.target.secret_provider_class]
+    return {f"{root}/{file}": values[name] for root in roots for file, name in provider.files.items() if name in values}
