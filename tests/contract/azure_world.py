@@ -8,6 +8,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -58,8 +59,8 @@ class Clock:
 class ClusterIssuer:
     """Signs service account tokens, as a cluster does."""
 
-    def __init__(self) -> None:
-        self.key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    def __init__(self, key: rsa.RSAPrivateKey | None = None) -> None:
+        self.key = key or rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
     def openid_configuration(self) -> dict[str, Any]:
         return {"issuer": ISSUER, "jwks_uri": f"{ISSUER}openid/v1/jwks"}
@@ -177,11 +178,18 @@ def make_azure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Call
     loop.close()
 
 
+@cache
+def _keys() -> tuple[rsa.RSAPrivateKey, rsa.RSAPrivateKey]:
+    """Keys for all worlds of a run: making them takes longer than a test."""
+    return ClusterIssuer().key, ClusterIssuer().key
+
+
 def _start(options: LabOptions, loop: asyncio.AbstractEventLoop, monkeypatch: pytest.MonkeyPatch) -> AzureWorld:
-    authority, faults, clock, issuer = Authority.create(options.state_dir), Faults(), Clock(), ClusterIssuer()
+    authority, faults, clock, keys = Authority.create(options.state_dir), Faults(), Clock(), _keys()
+    issuer = ClusterIssuer(keys[1])
 
     async def start() -> tuple[AzureCloud, str]:
-        cloud = AzureCloud(options, cast(Backends, None), authority, faults, clock)
+        cloud = AzureCloud(options, cast(Backends, None), authority, faults, clock, keys[0])
         await cloud.start()
         return cloud, await cloud.gateway.open(Origin("operator"))
 
@@ -189,7 +197,7 @@ def _start(options: LabOptions, loop: asyncio.AbstractEventLoop, monkeypatch: py
     cloud.vaults.create(VAULT_ID, VAULT, "eastus2", retention_days=7)
     cloud.storage.create(ACCOUNT_ID, ACCOUNT, "eastus2")
     cloud.set_issuer(ISSUER, issuer.openid_configuration, issuer.jwks)
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(cloud.ca_bundle))
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(authority.pem_path))
     monkeypatch.setenv("NO_PROXY", "")
     monkeypatch.setenv("no_proxy", "")
     world = AzureWorld(cloud, faults, clock, loop, proxy, monkeypatch, issuer)

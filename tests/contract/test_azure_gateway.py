@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import certifi
 import pytest
 import requests
 from azure.core.exceptions import HttpResponseError, ServiceRequestError
@@ -96,7 +97,7 @@ def test_services_are_not_reached_by_plain_http(azure: AzureWorld) -> None:
 
 def test_a_client_that_does_not_trust_the_lab_gets_nowhere(azure: AzureWorld) -> None:
     with pytest.raises(requests.exceptions.SSLError):
-        azure.request("GET", f"https://{VAULT}.vault.azure.net/", verify="/etc/ssl/certs/ca-certificates.crt")
+        azure.request("GET", f"https://{VAULT}.vault.azure.net/", verify=certifi.where())
 
 
 def test_localhost_in_a_pod_is_the_pods_own_address(azure: AzureWorld, pod_server: int) -> None:

@@ -6,6 +6,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from cryptography.hazmat.primitives.asymmetric import rsa
+
 from infra.lab.azure import elsewhere, entra
 from infra.lab.azure.access import Access
 from infra.lab.azure.arm import Arm
@@ -64,6 +66,7 @@ class AzureCloud:
         authority: signs what the services show.
         faults: what is to go wrong.
         now: the clock of tokens, propagation, limits and retention.
+        signing_key: signs the access tokens; None makes a new one.
     """
 
     def __init__(
@@ -73,13 +76,14 @@ class AzureCloud:
         authority: Authority,
         faults: Faults,
         now: Callable[[], datetime] = utc_now,
+        signing_key: rsa.RSAPrivateKey | None = None,
     ) -> None:
         propagation = timedelta(seconds=options.propagation_delay_seconds)
         self._authority, self._faults = authority, faults
         self.directory = Directory(now, OPERATOR_CLIENT_ID, propagation)
         self.access = Access(now, propagation)
         self.access.make_owner(self.directory.operator.object_id, f"/subscriptions/{SUBSCRIPTION_ID}")
-        self.tokens = Tokens(TENANT_ID, self.directory, now)
+        self.tokens = Tokens(TENANT_ID, self.directory, now, key=signing_key)
         self.vaults = VaultStore(now, timedelta(seconds=options.operation_seconds))
         self.storage = StorageStore(now)
         self.gateway = Gateway(Routes(options.network, self._finds), options.ports)

@@ -41,6 +41,7 @@ class Tokens:
         directory: who the tokens speak for.
         now: the clock.
         lifetime: how long a token is good for, unless told otherwise.
+        key: signs them; None makes a new one.
     """
 
     def __init__(
@@ -49,11 +50,12 @@ class Tokens:
         directory: Directory,
         now: Callable[[], datetime],
         lifetime: timedelta = timedelta(hours=1),
+        key: rsa.RSAPrivateKey | None = None,
     ) -> None:
         self.tenant_id, self.lifetime = tenant_id, lifetime
         self.issuer = f"https://sts.windows.net/{tenant_id}/"
         self._directory, self._now = directory, now
-        self._key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        self._key = key or rsa.generate_private_key(public_exponent=65537, key_size=2048)
         self._kid = _key_id(self._key.public_key())
 
     def jwks(self) -> dict[str, Any]:
