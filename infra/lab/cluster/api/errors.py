@@ -70,6 +70,24 @@ def unauthorized() -> ApiError:
     return ApiError(401, "Unauthorized", "Unauthorized")
 
 
+def internal(message: str) -> ApiError:
+    """500 without a reason, as the storage layer of a real server answers."""
+    return ApiError(500, "", message)
+
+
+def bad_patch(why: str) -> ApiError:
+    """422: a patch whose result is no object of the kind. The patch itself is not repeated: it may hold secrets."""
+    text = f'Invalid value: "...": {why}'
+    cause = {"reason": "FieldValueInvalid", "message": text, "field": "patch"}
+    return ApiError(422, "Invalid", f' "" is invalid: patch: {text}', {"causes": [cause]})
+
+
+def precondition_failed(kind: str, group: str, name: str, why: str) -> ApiError:
+    """409: what a delete was to hold does not."""
+    message = f'Operation cannot be fulfilled on {_qualified(kind, group)} "{name}": {why}'
+    return ApiError(409, "Conflict", message, _details(name, group, kind))
+
+
 def forbidden(resource: str, group: str, name: str, why: str) -> ApiError:
     """403: the user may not, or the state of the cluster forbids it."""
     subject = f'{_qualified(resource, group)} "{name}"' if name else _qualified(resource, group)
@@ -115,6 +133,11 @@ def unsupported_media_type(supported: Sequence[str]) -> ApiError:
     """415: the body is in a format that is not read here."""
     message = "the body of the request was in an unknown format - accepted media types include: " + ", ".join(supported)
     return ApiError(415, "UnsupportedMediaType", message)
+
+
+def unsupported_patch() -> ApiError:
+    """415: a patch in a format that is not known."""
+    return ApiError(415, "UnsupportedMediaType", "415: Unsupported Media Type", {})
 
 
 def invalid(kind: str, group: str, name: str, findings: Sequence[FieldError]) -> ApiError:

@@ -136,5 +136,5 @@ def matches_selector(selector: Mapping[str, Any], labels: Mapping[str, str]) -> 
 def _fits_expression(expression: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
     key, operator, values = expression.get("key", ""), expression.get("operator"), expression.get("values") or []
     if operator in ("Exists", "DoesNotExist"):
-        return (key in labels) == (operator == "Exists")
-    return (labels.get(key) in values) == (operator == "In")
+        return bool((key in labels) == (operator == "Exists"))
+    return bool((labels.get(key) in values) == (operator == "In"))

@@ -175,7 +175,7 @@ class ApiServer:
             "contexts": [{"name": "lab", "context": {"cluster": "lab", "user": user}}],
             "current-context": "lab",
         }
-        return yaml.safe_dump(config, sort_keys=False)
+        return str(yaml.safe_dump(config, sort_keys=False))
 
     def jwks(self) -> dict[str, Any]:
         """The public keys that service account tokens are signed with, as a JWK set."""

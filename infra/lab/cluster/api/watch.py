@@ -49,7 +49,7 @@ class Watcher:
     def hear(self, event: Event) -> None:
         """Take an event into the queue, if this watcher wants it."""
         change = self._translate(event)
-        if change is None or self.is_over:
+        if change is None or self.is_over or event.revision <= self.seen:
             return
         if len(self._waiting) >= self._limit:
             self.close()
@@ -126,9 +126,9 @@ class WatchHub:
             return watcher, [item for item in begin if selection.matches(item.obj)]
         if revision < self._store.compacted:
             raise expired(f"too old resource version: {revision} ({self._store.compacted})")
+        watcher.seen = revision
         for event in self._store.events_since(revision):
             watcher.hear(event)
-        watcher.seen = revision
         self._watchers.add(watcher)
         return watcher, []
 

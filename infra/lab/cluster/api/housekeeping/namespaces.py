@@ -52,9 +52,8 @@ class NamespaceCollector:
 
 
 def _is_ending(namespace: Json) -> bool:
-    return bool(metadata(namespace).get("deletionTimestamp")) and _FINALIZER in (
-        dig(namespace, "spec", "finalizers") or ()
-    )
+    finalizers = dig(namespace, "spec", "finalizers") or ()
+    return bool(metadata(namespace).get("deletionTimestamp")) and _FINALIZER in finalizers
 
 
 def _without_finalizer(namespace: Json) -> Json:

@@ -90,7 +90,7 @@ def merge(schema: Schema | None, live: Any, wanted: Any) -> Any:
 def _merge_list(schema: Schema | None, live: list[Any], wanted: list[Any]) -> list[Any]:
     """Elements that both have come in the wanted order; the others stay where they were."""
     if schema is None:
-        return clone(wanted)
+        return list(wanted)
     present = {element: item for element, _, item in elements(schema, live)}
     asked = {element: item for element, _, item in elements(schema, wanted)}
     result: dict[str, Any] = {}

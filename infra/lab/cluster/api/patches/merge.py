@@ -35,8 +35,6 @@ def json_patch(target: Json, body: bytes) -> Json:
         raise bad_request(f"error decoding patch: {error}") from None
     try:
         result: Json = patch.apply(clone(target))
-    except (jsonpatch.JsonPatchException, jsonpatch.JsonPointerException) as error:
-        raise ApiError(
-            422, "Invalid", f"the server rejected our request due to an error in our request: {error}", {}
-        ) from None
+    except (jsonpatch.JsonPatchException, jsonpatch.JsonPointerException):
+        raise ApiError(422, "Invalid", "the server rejected our request due to an error in our request", {}) from None
     return result

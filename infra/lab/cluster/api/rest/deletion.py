@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from infra.lab.cluster.api.errors import FieldError, conflict, invalid, not_found, not_supported
+from infra.lab.cluster.api.errors import FieldError, invalid, not_found, not_supported, precondition_failed
 from infra.lab.cluster.api.kinds.kind import Kind
 from infra.lab.cluster.api.objects import Clock, Json, clone, metadata, name_of, parse_time, timestamp
 from infra.lab.cluster.api.rest.admission import Admission, pod_is_finished
 from infra.lab.cluster.api.rest.writes import is_ready_to_go
 from infra.lab.cluster.api.store import Store, Stored
 
-POLICIES = ("Background", "Foreground", "Orphan")
+POLICIES = ("Foreground", "Background", "Orphan")
 _FINALIZERS = {"Foreground": "foregroundDeletion", "Orphan": "orphan"}
 _DEFAULT_GRACE = 30
 
@@ -50,7 +50,7 @@ class DeleteOptions:
             grace = int(query["gracePeriodSeconds"])
         policy = body.get("propagationPolicy") or query.get("propagationPolicy", "")
         if policy and policy not in POLICIES:
-            raise invalid("DeleteOptions", "", "", [_bad_policy(policy)])
+            raise invalid("DeleteOptions", "meta.k8s.io", "", [_bad_policy(policy)])
         orphan = body.get("orphanDependents")
         if orphan is not None and not policy:
             policy = "Orphan" if orphan else "Background"
@@ -146,10 +146,11 @@ def _set_finalizer(meta: Json, policy: str) -> None:
 def _check_preconditions(kind: Kind, found: Stored, options: DeleteOptions) -> None:
     meta = metadata(found.obj)
     checks = (
-        ("UID", "UID in object meta", options.uid, meta["uid"]),
-        ("ResourceVersion", "ResourceVersion in object meta", options.resource_version, meta["resourceVersion"]),
+        ("UID", options.uid, meta["uid"], "deleted and then recreated"),
+        ("ResourceVersion", options.resource_version, meta["resourceVersion"], "modified"),
     )
-    for name, where, wanted, seen in checks:
+    for name, wanted, seen, guess in checks:
         if wanted and wanted != seen:
-            why = f"Precondition failed: {name} in precondition: {wanted}, {where}: {seen}"
-            raise conflict(kind.plural, kind.group, name_of(found.obj), why)
+            why = f"the {name} in the precondition ({wanted}) does not match the {name} in record ({seen}). "
+            why += f"The object might have been {guess}"
+            raise precondition_failed(kind.kind, kind.group, name_of(found.obj), why)

@@ -3,7 +3,7 @@
 import json
 from typing import TYPE_CHECKING
 
-from infra.lab.cluster.api.errors import bad_request, conflict, invalid, required
+from infra.lab.cluster.api.errors import bad_patch, bad_request, conflict, invalid, required
 from infra.lab.cluster.api.kinds.kind import Kind
 from infra.lab.cluster.api.objects import Json, metadata, name_of
 from infra.lab.cluster.api.patches.apply import Configuration, apply_configuration
@@ -11,7 +11,7 @@ from infra.lab.cluster.api.patches.merge import json_patch, merge_patch
 from infra.lab.cluster.api.patches.strategic import strategic_merge
 from infra.lab.cluster.api.requests import is_true
 from infra.lab.cluster.api.rest.writes import Writer
-from infra.lab.cluster.api.schema.decoding import parse
+from infra.lab.cluster.api.schema.decoding import Unfit, parse
 from infra.lab.cluster.api.store import Stored
 
 if TYPE_CHECKING:
@@ -45,14 +45,16 @@ class Patcher:
         namespace = call.info.namespace if kind.namespaced else ""
 
         def change(now: Json) -> Json:
-            return call.fit(kind, patched(kind, now, body, call.media_type))
+            try:
+                return call.fit(kind, patched(kind, now, body, call.media_type))
+            except Unfit as unfit:
+                raise bad_patch(unfit.why) from None
 
         return self._writer.update(kind, namespace, call.info.name, change, call.write()), False
 
     def _apply(self, call: "Call", kind: Kind, body: bytes) -> tuple[Stored, bool]:
         write = call.write("Apply")
-        duplicates: list[str] = []
-        obj = call.fit(kind, parse(body, "application/yaml", duplicates), duplicates)
+        obj = call.fit(kind, parse(body, "application/yaml", kind.kind))
         _check_configuration(call, kind, obj)
         wanted = Configuration(obj, write.manager, is_true(call.request.query, "force"))
         namespace, name = call.info.namespace if kind.namespaced else "", call.info.name

@@ -46,7 +46,7 @@ class _Continue:
             namespace, _, name = str(token["start"]).partition("/")
             return cls(int(token["rv"]), (namespace, name))
         except (ValueError, KeyError, TypeError):
-            raise bad_request("continue key is not valid") from None
+            raise bad_request("invalid continue token: continue key is not valid") from None
 
 
 def parse_revision(text: str) -> int:
@@ -56,7 +56,9 @@ def parse_revision(text: str) -> int:
         ApiError: 400 if it is none.
     """
     if not text.isascii() or not text.isdigit():
-        raise bad_request(f'Invalid value: "{text}": strconv.ParseUint: parsing "{text}": invalid syntax')
+        raise bad_request(
+            f'invalid resource version: resourceVersion: Invalid value: "{text}": strconv.ParseUint: parsing "{text}": invalid syntax'
+        )
     return int(text)
 
 

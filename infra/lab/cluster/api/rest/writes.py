@@ -9,6 +9,7 @@ from infra.lab.cluster.api.errors import (
     already_exists,
     bad_request,
     conflict,
+    internal,
     invalid,
     not_allowed,
     not_found,
@@ -131,7 +132,7 @@ class Writer:
     def _start_metadata(self, kind: Kind, namespace: str, obj: Json) -> Json:
         meta: Json = obj.setdefault("metadata", {})
         if meta.get("resourceVersion"):
-            raise bad_request("resourceVersion should not be set on objects to be created")
+            raise internal("resourceVersion should not be set on objects to be created")
         for field in (*_SYSTEM_FIELDS, "resourceVersion", "namespace"):
             meta.pop(field, None)
         if kind.namespaced:
@@ -143,9 +144,13 @@ class Writer:
     def _check_identity(self, kind: Kind, old: Stored, new: Json) -> None:
         before, meta = old.obj["metadata"], new.setdefault("metadata", {})
         name = before["name"]
+        if meta.get("name") and meta["name"] != name:
+            raise bad_request(f"the name of the object ({meta['name']}) does not match the name on the URL ({name})")
         uid, version = meta.get("uid"), meta.get("resourceVersion")
         if uid and uid != before["uid"]:
-            why = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {before['uid']}"
+            key = f"/registry/{kind.plural}/{before.get('namespace', '')}/{name}".replace("//", "/")
+            why = f"StorageError: invalid object, Code: 4, Key: {key}, ResourceVersion: 0, AdditionalErrorMsg: "
+            why += f"Precondition failed: UID in precondition: {uid}, UID in object meta: {before['uid']}"
             raise conflict(kind.plural, kind.group, name, why)
         if version and version != before["resourceVersion"]:
             raise conflict(kind.plural, kind.group, name)

@@ -7,9 +7,9 @@ from aiohttp import web
 
 from infra.lab.cluster.api.errors import ApiError, method_not_allowed, no_such_resource
 from infra.lab.cluster.api.kinds.kind import Kind, Registry
-from infra.lab.cluster.api.requests import understand
+from infra.lab.cluster.api.requests import RequestInfo, understand
 from infra.lab.cluster.api.routes.call import Call, failure
-from infra.lab.cluster.api.routes.documents import Documents
+from infra.lab.cluster.api.routes.documents import Documents, no_page
 from infra.lab.cluster.api.routes.resources import Resources
 from infra.lab.cluster.api.routes.reviews import Reviews
 from infra.lab.cluster.api.routes.subresources import Subresources
@@ -60,10 +60,12 @@ class Rooms:
             return await self.subresources.answer(call)
         kind = self.registry.find(info.group, info.version, info.resource)
         if kind is None:
-            raise no_such_resource()
+            if self.documents.has_group(info.group, info.version):
+                raise no_such_resource()
+            return no_page()
         if not kind.stored:
             return await self.reviews.answer(call, kind)
-        if info.verb not in kind.verbs:
+        if info.verb not in kind.verbs or not _fits_address(info):
             raise method_not_allowed()
         return await self._handler(info.verb)(call, kind)
 
@@ -72,3 +74,10 @@ class Rooms:
             return self.watches.watch
         handler: Handler = getattr(self.resources, verb)
         return handler
+
+
+def _fits_address(info: RequestInfo) -> bool:
+    """Collections are posted to, objects are put and patched."""
+    if info.verb == "create":
+        return not info.name
+    return bool(info.name) or info.verb not in ("update", "patch")

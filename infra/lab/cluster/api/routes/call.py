@@ -1,7 +1,6 @@
 """One request on its way: who asks, what for, and how the answer is to look."""
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from aiohttp import web
@@ -60,36 +59,35 @@ class Call:
         manager = Manager(name[:_MANAGER_LENGTH], operation, self.info.subresource)
         return Write(manager, self.info.subresource, self.dry_run)
 
-    async def body(self, supported: Sequence[str] = READABLE) -> tuple[Json, list[str]]:
-        """The object in the body, and the fields that occur twice in it.
+    async def body(self, kind: str = "Object") -> Json:
+        """The object in the body.
+
+        Args:
+            kind: what is expected, for messages.
 
         Raises:
             ApiError: 415 for other formats, 400 if it cannot be read.
         """
-        if self.media_type not in supported:
-            raise unsupported_media_type(supported)
-        duplicates: list[str] = []
-        watched = duplicates if self._validation != "Ignore" else None
-        return parse(await self.request.read(), self.media_type, watched), duplicates
+        if self.media_type not in READABLE:
+            raise unsupported_media_type(READABLE)
+        return parse(await self.request.read(), self.media_type, kind)
 
     async def options_body(self) -> Json:
         """The body of a request that may have none."""
         raw = await self.request.read()
         return parse(raw, self.media_type) if raw.strip() else {}
 
-    def fit(self, kind: Kind, obj: Json, duplicates: list[str] | None = None) -> Json:
+    def fit(self, kind: Kind, obj: Json) -> Json:
         """Keep what the kind's schema knows; the rest is refused, told or ignored as asked.
 
         Raises:
             ApiError: 400 for ill-typed fields, and for unknown ones when validation is strict.
         """
-        return self.fit_schema(kind.schema, obj, kind.kind, kind.version, duplicates)
+        return self.fit_schema(kind.schema, obj, kind.kind, kind.version)
 
-    def fit_schema(
-        self, schema: Schema, obj: Json, kind: str, version: str, duplicates: list[str] | None = None
-    ) -> Json:
+    def fit_schema(self, schema: Schema, obj: Json, kind: str, version: str) -> Json:
         """`fit` for an object that is no resource of its own, as a Scale."""
-        decoded = conform(schema, obj, kind, version, duplicates)
+        decoded = conform(schema, obj, kind, version)
         if self._validation == "Strict":
             refuse(decoded.problems, kind, version)
         if self._validation == "Warn":

@@ -57,6 +57,10 @@ class Documents:
             return self._openapi(call, path.removeprefix("/openapi/v3").strip("/"))
         return self._discovery(call, path.strip("/").split("/"))
 
+    def has_group(self, group: str, version: str) -> bool:
+        """Whether anything of a group version is served."""
+        return discovery.find_resources(self._registry, group, version) is not None
+
     def _openapi(self, call: Call, path: str) -> web.Response:
         document = openapi.find_document(self._registry, path) if path else openapi.index(self._registry)
         if document is None:
@@ -65,7 +69,7 @@ class Documents:
 
     def _discovery(self, call: Call, parts: list[str]) -> web.Response:
         if parts[0] not in ("api", "apis"):
-            return web.Response(text="404 page not found\n", status=404)
+            return no_page()
         is_core = parts[0] == "api"
         if len(parts) == 1:
             if discovery.wants_aggregated(call.request.headers.get("Accept", "")):
@@ -80,6 +84,9 @@ class Documents:
             found = discovery.find_resources(self._registry, group, rest[0])
         else:
             found = discovery.find_group(self._registry, group)
-        if found is None:
-            raise no_such_resource()
-        return call.json(found)
+        return call.json(found) if found else no_page()
+
+
+def no_page() -> web.Response:
+    """The answer for paths that lead nowhere."""
+    return web.Response(text="404 page not found\n", status=404)

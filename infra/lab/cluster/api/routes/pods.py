@@ -32,16 +32,16 @@ class PodParts:
         """Delete a pod in the manner of a drained node."""
         if self._store.find(kind, call.info.namespace, call.info.name) is None:
             raise not_found(kind.plural, kind.group, call.info.name)
-        body, duplicates = await call.body()
-        eviction = call.fit_schema(built_in()[_EVICTION], body, "Eviction", "v1", duplicates)
+        body = await call.body()
+        eviction = call.fit_schema(built_in()[_EVICTION], body, "Eviction", "v1")
         options = DeleteOptions.of(eviction.get("deleteOptions") or {}, call.request.query)
         self._deleter.delete(kind, call.info.namespace, call.info.name, options)
         return call.json(_SUCCESS, 201)
 
     async def bind(self, call: Call, kind: Kind) -> web.StreamResponse:
         """Assign a pod to a node."""
-        body, duplicates = await call.body()
-        binding = call.fit_schema(built_in()[_BINDING], body, "Binding", "v1", duplicates)
+        body = await call.body()
+        binding = call.fit_schema(built_in()[_BINDING], body, "Binding", "v1")
         node = dig(binding, "target", "name")
         if not node:
             raise bad_request('Binding "" is invalid: target.name: Required value')

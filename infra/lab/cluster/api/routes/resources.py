@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from infra.lab.cluster.api.errors import bad_request, not_found, unsupported_media_type
+from infra.lab.cluster.api.errors import bad_request, not_found, unsupported_patch
 from infra.lab.cluster.api.kinds.kind import Kind
 from infra.lab.cluster.api.objects import Json, name_of, namespace_of
 from infra.lab.cluster.api.rest.deletion import DeleteOptions, Deleter
@@ -41,15 +41,15 @@ class Resources:
 
     async def create(self, call: Call, kind: Kind) -> web.StreamResponse:
         """Create an object."""
-        body, duplicates = await call.body()
-        obj = call.fit(kind, _expected(kind, body), duplicates)
+        body = await call.body(kind.kind)
+        obj = call.fit(kind, _expected(kind, body))
         namespace = _agreed_namespace(call, kind, obj)
         return call.answer(self._writer.create(kind, namespace, obj, call.write()), 201)
 
     async def update(self, call: Call, kind: Kind) -> web.StreamResponse:
         """Replace an object."""
-        body, duplicates = await call.body()
-        obj = call.fit(kind, _expected(kind, body), duplicates)
+        body = await call.body(kind.kind)
+        obj = call.fit(kind, _expected(kind, body))
         namespace = _agreed_namespace(call, kind, obj)
         check_name(obj, call.info.name)
         stored = self._writer.update(kind, namespace, call.info.name, lambda _: obj, call.write())
@@ -58,7 +58,7 @@ class Resources:
     async def patch(self, call: Call, kind: Kind) -> web.StreamResponse:
         """Change an object."""
         if call.media_type not in PATCH_TYPES:
-            raise unsupported_media_type(PATCH_TYPES)
+            raise unsupported_patch()
         stored, is_new = self._patcher.patch(call, kind, await call.request.read())
         return call.answer(stored, 201 if is_new else 200)
 
@@ -105,12 +105,16 @@ def check_name(obj: Json, name: str) -> None:
 def _expected(kind: Kind, body: Json) -> Json:
     """The body, with kind and apiVersion checked; those it leaves out are what the address says."""
     said, wanted = body.get("apiVersion") or kind.api_version, kind.api_version
+    named = body.get("kind") or kind.kind
+    what = f'{named} in version "{kind.version}" cannot be handled as a {kind.kind}'
     if said != wanted:
-        raise bad_request(f"the API version in the data ({said}) does not match the expected API version ({wanted})")
-    if (body.get("kind") or kind.kind) != kind.kind:
-        what = f'{body["kind"]} in version "{kind.version}" cannot be handled as a {kind.kind}'
-        raise bad_request(f"{what}: converting ({wanted}.{body['kind']}) to ({kind.kind}): unknown conversion")
-    return body | {"kind": kind.kind, "apiVersion": wanted}
+        why = f'no kind "{named}" is registered for version "{said}" in scheme "pkg/runtime/scheme.go:110"'
+        raise bad_request(f"{what}: {why}")
+    if named != kind.kind:
+        internal = f"{kind.group.partition('.')[0] or 'core'}.{kind.kind}"
+        raise bad_request(f"{what}: converting ({kind.version}.{named}) to ({internal}): unknown conversion")
+    body["kind"], body["apiVersion"] = kind.kind, wanted
+    return body
 
 
 def _agreed_namespace(call: Call, kind: Kind, obj: Json) -> str:

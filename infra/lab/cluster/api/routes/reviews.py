@@ -46,8 +46,8 @@ class Reviews:
         }
         if call.info.verb != "create" or kind.kind not in answers:
             raise no_such_resource()
-        body, duplicates = await call.body()
-        review = call.fit(kind, body, duplicates)
+        body = await call.body()
+        review = call.fit(kind, body)
         head: Json = {"kind": kind.kind, "apiVersion": kind.api_version, "metadata": review.get("metadata") or {}}
         if "spec" in review:
             head["spec"] = review["spec"]

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from aiohttp import web
 
-from infra.lab.cluster.api.errors import bad_value, invalid, not_found, unsupported_media_type
+from infra.lab.cluster.api.errors import bad_value, invalid, not_found, unsupported_patch
 from infra.lab.cluster.api.kinds.kind import Kind
 from infra.lab.cluster.api.objects import Json, clone, dig, metadata
 from infra.lab.cluster.api.rest.patching import PATCH_TYPES, patched
@@ -43,13 +43,13 @@ class Scales:
                 raise not_found(kind.plural, kind.group, call.info.name)
             return call.json(scale_of(found.obj))
         if call.info.verb == "update":
-            body, duplicates = await call.body()
-            wanted = _fit(call, body, duplicates)
+            body = await call.body()
+            wanted = _fit(call, body)
             check_name(wanted, call.info.name)
             stored = self._set(call, kind, lambda _: wanted)
         else:
             if call.media_type not in PATCH_TYPES:
-                raise unsupported_media_type(PATCH_TYPES)
+                raise unsupported_patch()
             raw = await call.request.read()
             stored = self._set(call, kind, lambda now: _fit(call, patched(kind, now, raw, call.media_type)))
         return call.json(scale_of(stored.obj))
@@ -70,8 +70,8 @@ class Scales:
         return self._writer.update(kind, call.info.namespace, call.info.name, with_replicas, call.write())
 
 
-def _fit(call: Call, obj: Json, duplicates: list[str] | None = None) -> Json:
-    return call.fit_schema(built_in()[_SCHEMA], obj, "Scale", "v1", duplicates)
+def _fit(call: Call, obj: Json) -> Json:
+    return call.fit_schema(built_in()[_SCHEMA], obj, "Scale", "v1")
 
 
 def scale_of(workload: Json) -> Json:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import aiohttp
 from aiohttp import web
 from multidict import MultiDict
+from yarl import URL
 
 from infra.lab.cluster.api.errors import ApiError, bad_request
 from infra.lab.cluster.api.kinds.kind import Kind, Registry
@@ -120,7 +121,7 @@ class Streams:
         path = f"{_KUBELET_PATHS[part]}/{namespace}/{name}"
         if part != "portforward":
             path += "/" + _container(pod, query.pop("container", ""))
-        url = aiohttp.client.URL(f"{self._endpoint(node_name)}/{path}").with_query(query)
+        url = URL(f"{self._endpoint(node_name)}/{path}").with_query(query)
         return _Place(str(url), {"Authorization": f"Bearer {self._token}"})
 
     def _endpoint(self, node_name: str) -> str:

@@ -11,7 +11,7 @@ from infra.lab.cluster.api.errors import ApiError
 from infra.lab.cluster.api.kinds.kind import Kind
 from infra.lab.cluster.api.requests import is_true
 from infra.lab.cluster.api.rest.forms import Form, encode
-from infra.lab.cluster.api.rest.reads import check_not_future, parse_revision
+from infra.lab.cluster.api.rest.reads import parse_revision
 from infra.lab.cluster.api.routes.call import Call
 from infra.lab.cluster.api.selectors import parse_selection
 from infra.lab.cluster.api.store import Store, Stored
@@ -102,7 +102,6 @@ class Watches:
         if text in ("", "0"):
             return self._store.revision if wants_initial == "false" else None
         asked = parse_revision(text)
-        check_not_future(self._store, asked)
         return None if is_true(query, "sendInitialEvents") else asked
 
     async def _begin(

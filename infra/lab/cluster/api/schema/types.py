@@ -72,8 +72,10 @@ class Schema:
     def is_atomic(self) -> bool:
         """Whether it is owned and replaced as a whole."""
         if self.type == "array":
-            return self.raw.get("x-kubernetes-list-type", "atomic") == "atomic"
-        return self.raw.get("x-kubernetes-map-type") == "atomic" or self.ref.endswith(("RawExtension", "FieldsV1"))
+            return bool(self.raw.get("x-kubernetes-list-type", "atomic") == "atomic")
+        return bool(self.raw.get("x-kubernetes-map-type") == "atomic") or self.ref.endswith(
+            ("RawExtension", "FieldsV1")
+        )
 
     @cached_property
     def list_keys(self) -> tuple[str, ...]:
@@ -83,7 +85,7 @@ class Schema:
     @cached_property
     def is_set(self) -> bool:
         """Whether it is a list without duplicates whose elements are owned one by one."""
-        return self.raw.get("x-kubernetes-list-type") == "set"
+        return bool(self.raw.get("x-kubernetes-list-type") == "set")
 
     @cached_property
     def merge_key(self) -> str:

@@ -96,7 +96,7 @@ def _custom_cell(column: CustomColumn, obj: Json, now: datetime) -> Any:
         return print_values([value])
     if column.type == "date":
         return age(value, now) if isinstance(value, str) else None
-    expected = {"integer": int, "number": (int, float), "boolean": bool}.get(column.type, object)
+    expected: Any = {"integer": int, "number": (int, float), "boolean": bool}.get(column.type, object)
     if not isinstance(value, expected) or (isinstance(value, bool) and column.type != "boolean"):
         return None
     return value

@@ -46,7 +46,7 @@ def _port(port: Json) -> str:
 
 
 def _endpoints(obj: Json, now: datetime) -> Sequence[Any]:
-    places = []
+    places: list[str] = []
     for subset in obj.get("subsets") or ():
         addresses = [one["ip"] for one in subset.get("addresses") or ()]
         ports = subset.get("ports") or []
