@@ -1,0 +1,61 @@
+"""Deploy: the manifests on the cluster, filled in from what is looked up, until everything runs and is proven."""
+
+from typing import Any
+
+from prefect import flow, get_run_logger
+from prefect.client.schemas.objects import State
+from prefect.states import Completed
+from prefect.task_runners import ThreadPoolTaskRunner
+
+from flows.shell import run_from_shell
+from infra.targets import DeployOptions, Stack
+from tasks import deployment, inventory
+
+MANIFESTS = ("dexter.yaml", "medoko.yaml")
+
+
+@flow(
+    name="deploy",
+    flow_run_name="Deploy to {stack.cluster}",
+    task_runner=ThreadPoolTaskRunner[Any](max_workers=4),  # type: ignore[arg-type]
+    persist_result=False,
+)
+def deploy(stack: Stack = Stack(), options: DeployOptions = DeployOptions()) -> State[None]:  # noqa: B008
+    """Apply the manifests to the cluster and wait until the pods are ready and the database has an address.
+
+    Run it again to go on after an interruption, or to see that nothing is left to do. Ends as Planned (a dry
+    run), Unchanged or Deployed; a failure says which pod did not get ready, why, and what to do.
+
+    Args:
+        stack: the names of everything; the defaults are the walkthrough's.
+        options: how it goes. As it stands, what would change is shown alone.
+    """
+    values = deployment.look_up_values(stack, options)
+    deployment.check_secrets(stack)
+    deployment.see_driver(stack)
+    applied = [one for name in MANIFESTS for one in deployment.apply_manifest(stack, name, values, options.dry_run)]
+    inventory.report_applied(applied, options.dry_run)
+    changed = sum(one.action != "unchanged" for one in applied)
+    if options.dry_run:
+        return Completed(name="Planned", message=f"Dry run: {changed} of {len(applied)} objects would change")
+    address = _wait(stack, options)
+    inventory.report_inventory(stack)
+    name = "Deployed" if changed else "Unchanged"
+    message = f"{changed} of {len(applied)} objects changed; the database is at {address.host}:{address.port}"
+    return Completed(name=name, message=message)
+
+
+def _wait(stack: Stack, options: DeployOptions) -> deployment.Address:
+    """Wait for both workloads and the load balancer side by side, then prove the values."""
+    seconds = options.ready_timeout_seconds
+    database = deployment.wait_for_workload.submit(stack, deployment.DATABASE, seconds)
+    storage = deployment.wait_for_workload.submit(stack, deployment.STORAGE, seconds)
+    balancer = deployment.wait_for_address.submit(stack, deployment.SERVICE, options.address_timeout_seconds)
+    workload, _, address = database.result(), storage.result(), balancer.result()
+    for one in deployment.verify_values(stack, workload, seconds):
+        get_run_logger().info("Equal to the vault: %s", one)
+    return address
+
+
+if __name__ == "__main__":
+    run_from_shell(deploy)
