@@ -1,9 +1,9 @@
 """Deploy: the manifests on the cluster, filled in from what is looked up, until everything runs and is proven."""
 
+from dataclasses import dataclass
 from typing import Any
 
 from prefect import flow, get_run_logger
-from prefect.client.schemas.objects import State
 from prefect.states import Completed
 from prefect.task_runners import ThreadPoolTaskRunner
 
@@ -14,13 +14,28 @@ from tasks import deployment, inventory
 MANIFESTS = ("dexter.yaml", "medoko.yaml")
 
 
+@dataclass(frozen=True)
+class Deployed:
+    """What a deployment came to, for the flow that called it.
+
+    Args:
+        verdict: Planned, Unchanged or Deployed.
+        changed: how many objects were created or configured, or would be.
+        address: where the database is reached; None after a dry run.
+    """
+
+    verdict: str
+    changed: int
+    address: deployment.Address | None = None
+
+
 @flow(
     name="deploy",
     flow_run_name="Deploy to {stack.cluster}",
     task_runner=ThreadPoolTaskRunner[Any](max_workers=4),  # type: ignore[arg-type]
     persist_result=False,
 )
-def deploy(stack: Stack = Stack(), options: DeployOptions = DeployOptions()) -> State[None]:  # noqa: B008
+def deploy(stack: Stack = Stack(), options: DeployOptions = DeployOptions()) -> Any:  # noqa: B008
     """Apply the manifests to the cluster and wait until the pods are ready and the database has an address.
 
     Run it again to go on after an interruption, or to see that nothing is left to do. Ends as Planned (a dry
@@ -37,12 +52,16 @@ def deploy(stack: Stack = Stack(), options: DeployOptions = DeployOptions()) -> 
     inventory.report_applied(applied, options.dry_run)
     changed = sum(one.action != "unchanged" for one in applied)
     if options.dry_run:
-        return Completed(name="Planned", message=f"Dry run: {changed} of {len(applied)} objects would change")
+        return _end(Deployed("Planned", changed), f"dry run: {changed} of {len(applied)} objects would change")
     address = _wait(stack, options)
     inventory.report_inventory(stack)
-    name = "Deployed" if changed else "Unchanged"
     message = f"{changed} of {len(applied)} objects changed; the database is at {address.host}:{address.port}"
-    return Completed(name=name, message=message)
+    return _end(Deployed("Deployed" if changed else "Unchanged", changed, address), message)
+
+
+def _end(deployed: Deployed, message: str) -> Any:
+    """Put the verdict into the state's name, where people see it."""
+    return Completed(name=deployed.verdict, message=message, data=deployed)
 
 
 def _wait(stack: Stack, options: DeployOptions) -> deployment.Address:
