@@ -22,7 +22,7 @@ from infra.lab.options import OPERATOR_CLIENT_ID, SUBSCRIPTION_ID, TENANT_ID, La
 SCOPE = f"/subscriptions/{SUBSCRIPTION_ID}"
 GROUP = "integrateakskv-rg"
 LOCATION = "eastus2"
-OPERATION_SECONDS = 0.05
+OPERATION_SECONDS = 0.02
 
 
 class FakeCluster:
@@ -134,7 +134,7 @@ class World:
             "https_proxy": self.proxy,
             "NO_PROXY": "",
             "no_proxy": "",
-            "REQUESTS_CA_BUNDLE": str(self.authority.bundle_path),
+            "REQUESTS_CA_BUNDLE": str(self.authority.pem_path),
             "AZURE_TENANT_ID": TENANT_ID,
             "AZURE_CLIENT_ID": OPERATOR_CLIENT_ID,
             "AZURE_CLIENT_SECRET": self.cloud.operator_secret,

@@ -4,6 +4,7 @@ import pytest
 from arm_world import LOCATION, SCOPE, World
 from azure.core.exceptions import HttpResponseError, ResourceExistsError, ResourceNotFoundError
 from azure.mgmt.compute import ComputeManagementClient
+from azure.mgmt.msi import ManagedServiceIdentityClient
 from azure.mgmt.network import NetworkManagementClient
 
 from infra.lab.backends import CommandResult
@@ -120,6 +121,35 @@ def test_a_machine_has_an_identity_of_its_own_and_shows_no_password(world, machi
     assert world.backends.machines == {machine.id.lower(): "AzureVM-Server"}
     assert PASSWORD not in str(machine.as_dict())
     assert machines.get(group, "AZUREVM-SERVER").name == "AzureVM-Server"
+
+
+def test_a_machine_may_have_identities_of_others(world, machine, machines, group):
+    identity = world.client(ManagedServiceIdentityClient).user_assigned_identities.create_or_update(
+        group, "id-aks-uai", {"location": LOCATION}
+    )
+    both = {"type": "SystemAssigned, UserAssigned", "userAssignedIdentities": {identity.id: {}}}
+    changed = machines.begin_update(group, "AzureVM-Server", {"identity": both}).result()
+    assert changed.identity.user_assigned_identities[identity.id].client_id == identity.client_id
+    assert changed.identity.principal_id == machine.identity.principal_id
+    assert [one.object_id for one in world.directory.attached(machine.id)] == [identity.principal_id]
+    machines.begin_update(group, "AzureVM-Server", {"identity": {"type": "None"}}).result()
+    assert world.directory.attached(machine.id) == []
+    assert world.directory.by_resource_id(machine.id) is None
+
+
+def test_an_identity_is_lent_by_those_who_may_assign_it(world, machine, group):
+    identity = world.client(ManagedServiceIdentityClient).user_assigned_identities.create_or_update(
+        group, "id-aks-uai", {"location": LOCATION}
+    )
+    principal = world.directory.add_user_identity("/x/builder")
+    builder = "9980e02c-c2be-4d73-94e8-173b1dc7cf3c"
+    world.call(lambda: world.access.assign(f"{SCOPE}/resourceGroups/{group}", builder, principal.object_id, "one"))
+    theirs = world.client(ComputeManagementClient, principal).virtual_machines
+    given = {"type": "UserAssigned", "userAssignedIdentities": {identity.id: {}}}
+    with pytest.raises(HttpResponseError) as caught:
+        theirs.begin_update(group, "AzureVM-Server", {"identity": given})
+    assert (caught.value.status_code, caught.value.error.code) == (403, "LinkedAuthorizationFailed")
+    assert world.directory.attached(machine.id) == []
 
 
 def test_an_interface_knows_its_machine(network, machine, group):

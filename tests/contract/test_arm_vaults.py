@@ -119,6 +119,11 @@ def test_a_vault_does_not_move(vault, vaults, group):
     assert caught.value.error.code == "InvalidResourceLocation"
 
 
+def test_vaults_are_listed_in_group_and_subscription(vault, vaults, group):
+    for found in (vaults.list_by_resource_group(group), vaults.list_by_subscription(), vaults.list()):
+        assert [one.name for one in found] == [VAULT]
+
+
 def test_names_are_told_to_be_free_or_not(vault, vaults):
     def check(name):
         return vaults.check_name_availability({"name": name, "type": "Microsoft.KeyVault/vaults"})

@@ -5,6 +5,8 @@ https://learn.microsoft.com/rest/api/postgresql
 """
 
 import ipaddress
+import logging
+import traceback
 from typing import Any
 
 from infra.lab.azure.arm import errors, ids, names
@@ -14,6 +16,8 @@ from infra.lab.azure.arm.errors import ArmError
 from infra.lab.azure.arm.kinds import Kind, Monitor
 from infra.lab.azure.arm.operations import Operation
 from infra.lab.azure.arm.store import Resource
+
+logger = logging.getLogger(__name__)
 
 PASSWORD = "administratorLoginPassword"  # noqa: S105
 VERSIONS = ("11", "12", "13", "14", "15", "16", "17", "18")
@@ -66,7 +70,9 @@ class FlexibleServers(Kind):
             elif password is not None:
                 await self.context.backends.set_server_password(resource.name, password)
         except Exception as error:
-            # The backend's text may carry the password.
+            # The text of the backend's error may carry the password: where it came from is all that is told.
+            where = "".join(traceback.format_tb(error.__traceback__))
+            logger.error("server %s: %s\n%s", resource.name, type(error).__name__, where)
             text = f"An unexpected error occured while processing the request. Tracking ID: {type(error).__name__}"
             raise ArmError(500, "InternalServerError", text) from None
         for name in BUILT_IN:

@@ -3,6 +3,7 @@
 https://learn.microsoft.com/rest/api/resources
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -108,17 +109,27 @@ class Resources:
         self._context = context
 
     async def list_all(self, call: Call) -> Reply:
-        """Answer what has a region, without the properties."""
+        """Answer what has a region, without the properties; a filter may ask for a type or a name."""
         scope, store = str(call.path.owner), self._context.store
         if call.path.group and store.find(scope) is None:
             raise group_not_found(call.path.group)
-        found = [one for one in store.within(scope) if one.type.count("/") == 1 and "/providers/" in one.id]
-        return Reply(200, {"value": [_brief(one.id, one.name, one.type, one.body) for one in found if one.location]})
+        wanted = dict(re.findall(r"(\w+) eq '([^']*)'", call.query.get("$filter", "").lower()))
+        found = [
+            _brief(one.id, one.name, one.type, one.body)
+            for one in store.within(scope)
+            if one.location and one.type.count("/") == 1 and "/resourceGroups/" in one.id and "/providers/" in one.id
+        ]
+        return Reply(200, {"value": [one for one in found if _fits(one, wanted)]})
 
 
 def _brief(resource_id: str, name: str, type_name: str, body: Mapping[str, Any]) -> dict[str, Any]:
     shown = {key: body[key] for key in ("location", "tags", "kind", "sku", "identity") if key in body}
     return {"id": resource_id, "name": name, "type": type_name, **shown}
+
+
+def _fits(brief: Mapping[str, Any], wanted: Mapping[str, str]) -> bool:
+    pairs = (("resourcetype", str(brief["type"])), ("name", str(brief["name"])))
+    return all(wanted.get(key, one.lower()) == one.lower() for key, one in pairs)
 
 
 def _subscription() -> dict[str, Any]:
