@@ -1,0 +1,195 @@
+"""Locks and restarts on an API server: one holder at a time, dead ones waited out, nothing forgotten by a crash."""
+
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+
+import pytest
+from cluster_world import World
+
+from infra.errors import Conflict
+from infra.kubernetes.apply import apply
+from infra.kubernetes.client import MERGE_PATCH, Cluster, connect
+from infra.kubernetes.leases import Holder, Lock, locked
+from infra.kubernetes.restarts import RestartFacts, get_restart_facts, start, stop
+from infra.settings import Settings
+from tests.contract.clusters import small_cluster
+
+ELSEWHERE = Holder("r0", "another-machine", "1.1", "elsewhere")
+
+
+@pytest.fixture(scope="module")
+def world() -> Iterator[World]:
+    with small_cluster() as server:
+        connected = connect(server.kubeconfig, Settings(request_timeout_seconds=5))
+        yield World(connected, "locks")
+        connected.close()
+
+
+@pytest.fixture
+def cluster(world: World) -> Cluster:
+    world.cluster.delete(world.path("leases", "credential", "apis/coordination.k8s.io/v1"))
+    return world.cluster
+
+
+class Time:
+    """A clock that stands still until somebody waits."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def pause(self, seconds: float) -> None:
+        self.now += seconds
+
+
+def lock_of(cluster: Cluster, holder: Holder, time: Time | None = None) -> Lock:
+    return Lock(cluster, "locks", "credential", holder, 15, time or Time())
+
+
+def test_a_lock_is_taken_released_and_taken_by_the_next(cluster: Cluster) -> None:
+    first = lock_of(cluster, ELSEWHERE)
+    first.acquire()
+    first.confirm()
+    first.release()
+    lock_of(cluster, Holder.of_this_process("r1")).acquire()
+
+
+def test_a_holder_that_lives_is_named_with_the_way_to_break_its_lock(cluster: Cluster) -> None:
+    theirs, time = lock_of(cluster, ELSEWHERE), Time()
+    theirs.acquire()
+
+    def pause(seconds: float) -> None:
+        time.pause(seconds)
+        theirs.confirm()
+
+    with pytest.raises(Conflict) as caught:
+        lock_of(cluster, Holder.of_this_process("r1"), time).acquire(pause)
+    assert caught.value.code == "Locked"
+    assert "elsewhere/another-machine/1.1 for rotation r0 since 20" in caught.value.seen
+    assert "kubectl delete lease credential -n locks" in caught.value.remedy
+    assert time.now < 15
+
+
+def test_a_holder_that_gives_no_sign_of_life_is_waited_out(cluster: Cluster) -> None:
+    lock_of(cluster, ELSEWHERE).acquire()
+    time = Time()
+    ours = lock_of(cluster, Holder.of_this_process("r1"), time)
+    ours.acquire(time.pause)
+    assert 15 <= time.now <= 16
+    ours.confirm()
+
+
+def test_the_lock_of_a_process_that_ended_here_is_free_at_once(cluster: Cluster) -> None:
+    script = "from infra.kubernetes.leases import Holder; print(Holder.of_this_process('r0').process)"
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.strip()
+    here = Holder.of_this_process("r1")
+    lock_of(cluster, Holder("r0", here.machine, ended, here.host)).acquire()
+    time = Time()
+    lock_of(cluster, here, time).acquire(time.pause)
+    assert time.now == 0
+
+
+def test_the_same_process_takes_its_own_lock_again(cluster: Cluster) -> None:
+    time = Time()
+    lock_of(cluster, Holder.of_this_process("r1")).acquire()
+    lock_of(cluster, Holder.of_this_process("r1"), time).acquire(time.pause)
+    assert time.now == 0
+
+
+def test_a_lock_that_was_broken_stops_its_holder_before_the_next_write(cluster: Cluster) -> None:
+    ours = lock_of(cluster, Holder.of_this_process("r1"))
+    ours.acquire()
+    cluster.delete("/apis/coordination.k8s.io/v1/namespaces/locks/leases/credential")
+    with pytest.raises(Conflict) as caught:
+        ours.confirm()
+    assert caught.value.code == "LockLost"
+    lock_of(cluster, ELSEWHERE).acquire()
+    with pytest.raises(Conflict, match="elsewhere"):
+        ours.confirm()
+
+
+def test_of_many_who_ask_at_once_one_gets_the_lock(cluster: Cluster) -> None:
+    holders = [Holder(f"r{number}", f"machine-{number}", "1.1", f"host-{number}") for number in range(4)]
+    outcomes: list[str] = []
+    together = threading.Barrier(len(holders))
+
+    def ask(holder: Holder) -> None:
+        lock = Lock(cluster, "locks", "credential", holder, 15)
+        together.wait()
+        given_up = threading.Event()
+
+        def pause(seconds: float) -> None:
+            given_up.wait(0.05)
+            if len(outcomes) > 2:
+                raise Conflict("given up", name="test")
+            outcomes.append("waits")
+
+        try:
+            lock.acquire(pause)
+            outcomes.append("holds")
+        except Conflict:
+            pass
+
+    threads = [threading.Thread(target=ask, args=(holder,)) for holder in holders]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert outcomes.count("holds") == 1
+
+
+def test_a_held_lock_is_renewed_meanwhile_and_given_back_at_the_end(cluster: Cluster) -> None:
+    path = "/apis/coordination.k8s.io/v1/namespaces/locks/leases/credential"
+    with locked(cluster, "locks", "credential", Holder.of_this_process("r1"), duration_seconds=1):
+        first = cluster.get(path)["metadata"]["resourceVersion"]
+        for event in cluster.watch(
+            "/apis/coordination.k8s.io/v1/namespaces/locks/leases",
+            {"fieldSelector": "metadata.name=credential"},
+            first,
+            5,
+        ):
+            assert event["object"]["spec"]["holderIdentity"]
+            break
+        else:
+            pytest.fail("the lease was not renewed")
+    assert not cluster.get(path)["spec"].get("holderIdentity")
+
+
+@pytest.fixture
+def deployment(world: World) -> str:
+    name = "consumer"
+    pod = {"metadata": {"labels": {"app": name}}, "spec": {"containers": [{"name": "c", "image": "postgres:14"}]}}
+    apply(
+        world.cluster,
+        [
+            {
+                "apiVersion": "apps/v1",
+                "kind": "Deployment",
+                "metadata": {"name": name, "namespace": "locks"},
+                "spec": {"replicas": 2, "selector": {"matchLabels": {"app": name}}, "template": pod},
+            }
+        ],
+    )
+    body = {"metadata": {"annotations": None}, "spec": {"replicas": 2}}
+    world.cluster.request("PATCH", world.path("deployments", name, "apis/apps/v1"), {}, body, MERGE_PATCH)
+    return name
+
+
+def test_a_stop_remembers_the_replicas_and_a_start_brings_them_back(cluster: Cluster, deployment: str) -> None:
+    stop(cluster, "locks", deployment)
+    assert get_restart_facts(cluster, "locks", deployment) == RestartFacts(0, 2, "")
+    stop(cluster, "locks", deployment)
+    assert get_restart_facts(cluster, "locks", deployment) == RestartFacts(0, 2, "")
+    assert start(cluster, "locks", deployment, "r1") == 2
+    assert get_restart_facts(cluster, "locks", deployment) == RestartFacts(2, None, "r1")
+    assert start(cluster, "locks", deployment, "r1") == 2
+
+
+def test_a_start_of_what_a_person_scaled_to_0_wants_one_pod(world: World, cluster: Cluster, deployment: str) -> None:
+    body = {"spec": {"replicas": 0}}
+    cluster.request("PATCH", world.path("deployments", deployment, "apis/apps/v1"), {}, body, MERGE_PATCH)
+    assert start(cluster, "locks", deployment, "r1") == 1
