@@ -12,7 +12,9 @@ def now() -> datetime:
 
 
 def start(operations, work, ends=None, **options):
-    return operations.start(work, "https://host/operations", lambda: Reply(200), ([] if ends is None else ends).append, **options)
+    return operations.start(
+        work, "https://host/operations", lambda: Reply(200), ([] if ends is None else ends).append, **options
+    )
 
 
 async def nothing():
