@@ -3,6 +3,7 @@
 Texts follow k8s.io/apimachinery/pkg/api/errors, since clients and people match on them.
 """
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -167,6 +168,11 @@ def not_supported(field: str, value: object, supported: Sequence[str]) -> FieldE
     )
 
 
+def not_found_value(field: str, value: object) -> FieldError:
+    """A field that names what isn't there."""
+    return FieldError("FieldValueNotFound", field, f"Not found: {_shown(value)}")
+
+
 def duplicate(field: str, value: object) -> FieldError:
     """A value that may occur once only."""
     return FieldError("FieldValueDuplicate", field, f"Duplicate value: {_shown(value)}")
@@ -178,6 +184,4 @@ def not_allowed(field: str, detail: str) -> FieldError:
 
 
 def _shown(value: object) -> str:
-    import json
-
-    return str(value) if isinstance(value, int | float) else json.dumps(value, separators=(",", ":"), sort_keys=True)
+    return str(value) if isinstance(value, int | float) else json.dumps(value, separators=(",", ":"))

@@ -9,6 +9,8 @@ from infra.lab.cluster.api.kinds.kind import Kind
 _RBAC = "rbac.authorization.k8s.io"
 _BEHAVIOURS: Mapping[tuple[str, str], Behaviour] = {
     ("", "configmaps"): core.CONFIG_MAPS,
+    ("", "endpoints"): core.ENDPOINTS,
+    ("", "events"): core.EVENTS,
     ("", "namespaces"): core.NAMESPACES,
     ("", "nodes"): core.NODES,
     ("", "persistentvolumeclaims"): core.CLAIMS,
@@ -21,6 +23,7 @@ _BEHAVIOURS: Mapping[tuple[str, str], Behaviour] = {
     ("apps", "replicasets"): workloads.REPLICA_SETS,
     ("apps", "statefulsets"): workloads.STATEFUL_SETS,
     ("coordination.k8s.io", "leases"): core.LEASES,
+    ("discovery.k8s.io", "endpointslices"): core.ENDPOINT_SLICES,
     ("storage.k8s.io", "csidrivers"): core.CSI_DRIVERS,
     ("storage.k8s.io", "storageclasses"): core.STORAGE_CLASSES,
     (_RBAC, "clusterroles"): core.ROLES,

@@ -8,6 +8,7 @@ from infra.lab.cluster.api.schema.types import built_in
 STATUS = ("status",)
 SCALED = ("status", "scale")
 CREATE = ("create",)
+_ENDPOINTS = "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"
 _NO_COLLECTION = tuple(verb for verb in ALL_VERBS if verb != "deletecollection")
 
 
@@ -21,12 +22,13 @@ class _Row:
     subresources: tuple[str, ...] = ()
     generation: bool = False
     verbs: tuple[str, ...] = ALL_VERBS
+    deprecation: str = ""
 
 
 _CORE = (
     _Row("Binding", "bindings", verbs=CREATE),
     _Row("ConfigMap", "configmaps", short=("cm",)),
-    _Row("Endpoints", "endpoints", short=("ep",)),
+    _Row("Endpoints", "endpoints", short=("ep",), deprecation=_ENDPOINTS),
     _Row("Event", "events", short=("ev",)),
     _Row("Namespace", "namespaces", False, ("ns",), (), ("finalize", "status"), verbs=_NO_COLLECTION),
     _Row("Node", "nodes", False, ("no",), (), ("proxy", "status")),
@@ -92,7 +94,7 @@ _GROUPS = (
     ("storage.k8s.io", "io.k8s.api.storage", _STORAGE),
     ("rbac.authorization.k8s.io", "io.k8s.api.rbac", _RBAC),
     ("coordination.k8s.io", "io.k8s.api.coordination", (_Row("Lease", "leases"),)),
-    ("discovery.k8s.io", "io.k8s.api.discovery", (_Row("EndpointSlice", "endpointslices"),)),
+    ("discovery.k8s.io", "io.k8s.api.discovery", (_Row("EndpointSlice", "endpointslices", generation=True),)),
     ("apiextensions.k8s.io", "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions", _CRD),
 )
 _STREAM = ("create", "get")
@@ -132,6 +134,7 @@ def _kind(group: str, package: str, row: _Row) -> Kind:
         subresources=tuple(_subresource(name, row.kind) for name in row.subresources),
         stored=row.verbs != CREATE,
         generation=row.generation,
+        deprecation=row.deprecation,
     )
 
 

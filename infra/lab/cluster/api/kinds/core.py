@@ -66,7 +66,9 @@ def _default_csi_driver(obj: Json) -> None:
 
 def _default_node(obj: Json) -> None:
     obj.setdefault("spec", {})
-    obj.setdefault("status", {})
+    status = obj.setdefault("status", {})
+    if status.get("capacity"):
+        fill(status, allocatable=dict(status["capacity"]))
 
 
 def _default_storage_class(obj: Json) -> None:
@@ -110,6 +112,25 @@ def _validate_role_binding_change(new: Json, old: Json) -> list[FieldError]:
     return [bad_value("roleRef", new.get("roleRef"), "cannot change roleRef")]
 
 
+def _default_event(obj: Json) -> None:
+    fill(obj, source={}, reportingComponent="", reportingInstance="")
+    for field in ("firstTimestamp", "lastTimestamp", "eventTime"):
+        obj.setdefault(field, None)
+
+
+def _default_endpoints(obj: Json) -> None:
+    for subset in obj.get("subsets") or ():
+        for port in subset.get("ports") or ():
+            fill(port, protocol="TCP")
+
+
+def _default_slice(obj: Json) -> None:
+    for port in obj.get("ports") or ():
+        fill(port, protocol="TCP", name="")
+    for point in obj.get("endpoints") or ():
+        fill(point, conditions={})
+
+
 def _default_lease(obj: Json) -> None:
     obj.setdefault("spec", {})
 
@@ -129,4 +150,7 @@ ROLE_BINDINGS = Behaviour(
     validate_change=_validate_role_binding_change,
     name="path",
 )
+EVENTS = Behaviour(_default_event)
+ENDPOINTS = Behaviour(_default_endpoints)
+ENDPOINT_SLICES = Behaviour(_default_slice)
 LEASES = Behaviour(_default_lease)

@@ -1,8 +1,6 @@
 """What a kind is: its names, its scope, its verbs and its schema."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from infra.lab.cluster.api.schema.types import Schema
 
@@ -57,6 +55,7 @@ class Kind:
         generation: whether metadata.generation counts the changes of spec.
         custom: whether a CustomResourceDefinition defines it.
         columns: columns of Tables that the definition adds.
+        deprecation: what clients are warned of.
     """
 
     group: str
@@ -74,7 +73,7 @@ class Kind:
     generation: bool = False
     custom: bool = False
     columns: tuple[CustomColumn, ...] = ()
-    openapi: Mapping[str, Any] = field(default_factory=dict)
+    deprecation: str = ""
 
     @property
     def api_version(self) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from infra.lab.cluster.api.errors import FieldError, bad_value, not_supported, required
 from infra.lab.cluster.api.kinds.behaviour import Behaviour, fill
-from infra.lab.cluster.api.objects import Json
+from infra.lab.cluster.api.objects import Json, dig
 
 NODE_PORTS = range(30000, 32768)
 _TYPES = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
@@ -27,6 +27,9 @@ def _default(obj: Json) -> None:
         fill(spec, externalTrafficPolicy="Cluster")
     if spec["type"] == "LoadBalancer":
         fill(spec, allocateLoadBalancerNodePorts=True)
+    for point in dig(obj, "status", "loadBalancer", "ingress") or ():
+        if point.get("ip"):
+            fill(point, ipMode="VIP")
 
 
 def _start(obj: Json) -> None:
@@ -40,6 +43,8 @@ def _carry_over(new: Json, old: Json) -> None:
         for name in ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"):
             if before.get(name) is not None:
                 fill(spec, **{name: before[name]})
+    if spec["type"] not in _EXTERNAL and before["type"] in _EXTERNAL:
+        _drop_external(spec, before)
     if spec["type"] in _EXTERNAL and before["type"] in _EXTERNAL:
         ports = {(p["port"], p["protocol"]): p.get("nodePort") for p in before.get("ports") or ()}
         for port in spec.get("ports") or ():
@@ -47,16 +52,27 @@ def _carry_over(new: Json, old: Json) -> None:
                 fill(port, nodePort=known)
 
 
+def _drop_external(spec: Json, before: Json) -> None:
+    """What only an external type has goes with it, unless the client asks for it anew."""
+    for name in ("externalTrafficPolicy", "allocateLoadBalancerNodePorts", "loadBalancerClass"):
+        if spec.get(name) == before.get(name):
+            spec.pop(name, None)
+    known = {port.get("nodePort") for port in before.get("ports") or ()}
+    for port in spec.get("ports") or ():
+        if port.get("nodePort") in known:
+            port.pop("nodePort", None)
+
+
 def _validate(obj: Json) -> list[FieldError]:
     spec = obj["spec"]
     findings: list[FieldError] = []
-    if spec["type"] not in _TYPES:
-        findings.append(not_supported("spec.type", spec["type"], _TYPES))
     ports = spec.get("ports") or []
     if not ports and spec["type"] != "ExternalName" and spec.get("clusterIP") != "None":
         findings.append(required("spec.ports"))
     for index, port in enumerate(ports):
         findings += _validate_port(port, f"spec.ports[{index}]", len(ports) > 1)
+    if spec["type"] not in _TYPES:
+        findings.append(not_supported("spec.type", spec["type"], _TYPES))
     return findings
 
 
@@ -64,9 +80,10 @@ def _validate_port(port: Json, path: str, needs_name: bool) -> list[FieldError]:
     findings = []
     if needs_name and not port.get("name"):
         findings.append(required(f"{path}.name"))
-    number = port.get("port", 0)
-    if not 0 < number < 65536:
-        findings.append(bad_value(f"{path}.port", number, "must be between 1 and 65535, inclusive"))
+    for name in ("port", "targetPort"):
+        number = port.get(name, 0)
+        if isinstance(number, int) and not 0 < number < 65536:
+            findings.append(bad_value(f"{path}.{name}", number, "must be between 1 and 65535, inclusive"))
     return findings
 
 

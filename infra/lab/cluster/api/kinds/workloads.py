@@ -5,10 +5,12 @@ https://github.com/kubernetes/kubernetes/blob/v1.34.4/pkg/apis/apps/v1/defaults.
 
 from infra.lab.cluster.api.errors import FieldError, bad_value, not_supported, required
 from infra.lab.cluster.api.kinds.behaviour import Behaviour, fill
-from infra.lab.cluster.api.kinds.pods import default_pod_spec, validate_pod_spec
+from infra.lab.cluster.api.kinds.pod_rules import validate_pod_spec
+from infra.lab.cluster.api.kinds.pods import default_pod_spec
 from infra.lab.cluster.api.objects import Json, dig
 from infra.lab.cluster.api.selectors import matches_selector
 
+_STRATEGIES = ("Recreate", "RollingUpdate")
 _IMMUTABLE = "field is immutable"
 
 
@@ -41,6 +43,9 @@ def _default_stateful_set(obj: Json) -> None:
     if spec["updateStrategy"]["type"] == "RollingUpdate":
         fill(spec["updateStrategy"], rollingUpdate={})
         fill(spec["updateStrategy"]["rollingUpdate"], partition=0)
+    for claim in spec.get("volumeClaimTemplates") or ():
+        fill(claim, kind="PersistentVolumeClaim", apiVersion="v1", status={"phase": "Pending"})
+        fill(claim.setdefault("spec", {}), volumeMode="Filesystem")
     fill(spec, persistentVolumeClaimRetentionPolicy={"whenDeleted": "Retain", "whenScaled": "Retain"})
     _default_template(spec)
 
@@ -87,14 +92,14 @@ def _validate(obj: Json) -> list[FieldError]:
 
 def _validate_selector(spec: Json) -> list[FieldError]:
     selector = spec.get("selector")
-    if selector is None:
-        return [required("spec.selector")]
-    if not selector:
+    if selector == {}:
         return [bad_value("spec.selector", {}, "empty selector is invalid for deployment")]
-    labels = dig(spec, "template", "metadata", "labels") or {}
-    if not matches_selector(selector, labels):
-        return [bad_value("spec.template.metadata.labels", labels, "`selector` does not match template `labels`")]
-    return []
+    labels = dig(spec, "template", "metadata", "labels")
+    findings = [] if selector else [required("spec.selector")]
+    if not selector or not matches_selector(selector, labels or {}):
+        text = "`selector` does not match template `labels`"
+        findings.append(bad_value("spec.template.metadata.labels", labels, text))
+    return findings
 
 
 def _validate_strategy(spec: Json) -> list[FieldError]:
@@ -102,6 +107,9 @@ def _validate_strategy(spec: Json) -> list[FieldError]:
     if strategy.get("type") == "Recreate" and strategy.get("rollingUpdate") is not None:
         text = "Forbidden: may not be specified when strategy `type` is 'Recreate'"
         return [FieldError("FieldValueForbidden", "spec.strategy.rollingUpdate", text)]
+    if strategy and strategy.get("type") not in _STRATEGIES:
+        shown = {"Type": strategy.get("type"), "RollingUpdate": strategy.get("rollingUpdate")}
+        return [not_supported("spec.strategy", shown, _STRATEGIES)]
     return []
 
 

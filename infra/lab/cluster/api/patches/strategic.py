@@ -3,6 +3,7 @@
 https://github.com/kubernetes/community/blob/master/contributors/devel/sig-api-machinery/strategic-merge-patch.md
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from infra.lab.cluster.api.errors import bad_request
@@ -34,7 +35,7 @@ def strategic_merge(schema: Schema | None, target: Json, patch: Json) -> Json:
     result = _retained(target, patch)
     for key, value in patch.items():
         if not key.startswith("$"):
-            _merge_field(schema, result, key, value)
+            _merge_field(schema, result, key, value, patch.get(f"{_ORDER}{key}"))
     _apply_list_directives(schema, result, patch)
     return result
 
@@ -44,7 +45,7 @@ def _retained(target: Json, patch: Json) -> Json:
     return {key: value for key, value in target.items() if keep is None or key in keep}
 
 
-def _merge_field(schema: Schema | None, result: Json, key: str, value: Any) -> None:
+def _merge_field(schema: Schema | None, result: Json, key: str, value: Any, order: list[Any] | None) -> None:
     if value is None:
         result.pop(key, None)
         return
@@ -54,15 +55,16 @@ def _merge_field(schema: Schema | None, result: Json, key: str, value: Any) -> N
         replaced = field is not None and "replace" in field.patch_strategies
         result[key] = strategic_merge(field, now if isinstance(now, dict) and not replaced else {}, value)
     elif isinstance(value, list) and field is not None and "merge" in field.patch_strategies:
-        result[key] = _merge_list(field, now if isinstance(now, list) else [], value)
+        result[key] = _merge_list(field, now if isinstance(now, list) else [], value, order)
     else:
         result[key] = clone(value)
 
 
-def _merge_list(schema: Schema, target: list[Any], patch: list[Any]) -> list[Any]:
+def _merge_list(schema: Schema, target: list[Any], patch: list[Any], order: list[Any] | None) -> list[Any]:
     key = schema.merge_key
     if not key:
-        return target + [item for item in patch if item not in target]
+        merged = target + [item for item in patch if item not in target]
+        return _arranged(merged, target, order or patch, _itself)
     if any(item.get(_DIRECTIVE) == "replace" and key not in item for item in patch):
         return [clone(item) for item in patch if _DIRECTIVE not in item]
     result = list(target)
@@ -76,7 +78,28 @@ def _merge_list(schema: Schema, target: list[Any], patch: list[Any]) -> list[Any
             result.append(strategic_merge(schema.items, {}, item))
         else:
             result[place] = strategic_merge(schema.items, result[place], item)
-    return result
+    return _arranged(result, target, order or patch, lambda item: item.get(key))
+
+
+def _itself(item: Any) -> Any:
+    return item
+
+
+def _arranged(items: list[Any], server: list[Any], wanted: list[Any], identity: Callable[[Any], Any]) -> list[Any]:
+    """Order a merged list: what the patch names in its order, what only the server has in the server's.
+
+    Where these two meet, an element of the server comes first only if it stood before the other one on the server.
+    """
+    asked = {identity(item): place for place, item in reversed(list(enumerate(wanted)))}
+    known = {identity(item): place for place, item in enumerate(server)}
+    mine = [item for item in items if identity(item) not in asked]
+    theirs = sorted((item for item in items if identity(item) in asked), key=lambda item: asked[identity(item)])
+    result: list[Any] = []
+    while mine and theirs:
+        left, right = known.get(identity(mine[0])), known.get(identity(theirs[0]))
+        is_before = left is not None and right is not None and left < right
+        result.append(mine.pop(0) if is_before else theirs.pop(0))
+    return result + mine + theirs
 
 
 def _apply_list_directives(schema: Schema | None, result: Json, patch: Json) -> None:
@@ -84,23 +107,6 @@ def _apply_list_directives(schema: Schema | None, result: Json, patch: Json) -> 
         if key.startswith(_DELETE):
             name = key.removeprefix(_DELETE)
             result[name] = [item for item in result.get(name, []) if item not in value]
-        elif key.startswith(_ORDER):
-            name = key.removeprefix(_ORDER)
+        elif key.startswith(_ORDER) and (name := key.removeprefix(_ORDER)) not in patch and name in result:
             field = schema.field(name) if schema else None
-            if name in result:
-                result[name] = _ordered(result[name], value, field.merge_key if field else "")
-
-
-def _ordered(items: list[Any], order: list[Any], key: str) -> list[Any]:
-    """Sort by the order asked for; elements that it does not name stay behind the one they followed."""
-
-    def identity(item: Any) -> Any:
-        return item.get(key) if key and isinstance(item, dict) else item
-
-    wanted = {identity(item): place for place, item in enumerate(order)}
-    result: list[tuple[int, int, Any]] = []
-    last = -1
-    for place, item in enumerate(items):
-        last = wanted.get(identity(item), last)
-        result.append((last, place, item))
-    return [item for _, _, item in sorted(result, key=lambda entry: entry[:2])]
+            result[name] = _merge_list(field, result[name], [], value) if field else result[name]

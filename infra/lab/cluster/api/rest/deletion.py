@@ -98,7 +98,9 @@ class Deleter:
         if options.dry_run:
             return Deleted(found, is_ready_to_go(kind, marked))
         if is_ready_to_go(kind, marked):
-            return Deleted(self._store.remove(found), True)
+            gone = self._store.remove(found)
+            # The answer to a pod's delete says when it was deleted; the event shows the pod as it was.
+            return Deleted(Stored(kind, marked, gone.revision) if kind.storage_key == ("", "pods") else gone, True)
         if marked == found.obj:
             return Deleted(found, False)
         return Deleted(self._store.put(kind, marked), False)

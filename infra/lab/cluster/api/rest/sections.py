@@ -36,12 +36,8 @@ def next_generation(kind: Kind, new: Json, old: Json) -> None:
     """Count up metadata.generation when what is wanted has changed."""
     if not (kind.generation or kind.custom):
         return
-    if kind.custom:
-        ignored = {"metadata", "status"} if kind.has_status else {"metadata"}
-        changed = _without(new, ignored) != _without(old, ignored)
-    else:
-        changed = new.get("spec") != old.get("spec")
-    if changed:
+    ignored = {"metadata", "status"} if kind.has_status else {"metadata"}
+    if _without(new, ignored) != _without(old, ignored):
         new["metadata"]["generation"] = int(old["metadata"].get("generation", 0)) + 1
 
 

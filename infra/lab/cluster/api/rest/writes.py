@@ -17,10 +17,10 @@ from infra.lab.cluster.api.errors import (
 from infra.lab.cluster.api.kinds.behaviour import Behaviour
 from infra.lab.cluster.api.kinds.behaviours import behaviour_of
 from infra.lab.cluster.api.kinds.kind import Kind
+from infra.lab.cluster.api.kinds.names import validate_metadata
 from infra.lab.cluster.api.objects import Clock, Json, clone, metadata, name_of, random_suffix, timestamp
 from infra.lab.cluster.api.patches.ownership import Manager, track
 from infra.lab.cluster.api.rest.admission import Admission
-from infra.lab.cluster.api.rest.names import validate_metadata
 from infra.lab.cluster.api.rest.sections import keep_other_sections, next_generation
 from infra.lab.cluster.api.store import Store, Stored
 

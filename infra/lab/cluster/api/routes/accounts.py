@@ -51,7 +51,7 @@ class AccountTokens:
             account["namespace"], account["name"], account["uid"], audiences, timedelta(seconds=seconds), bound
         )
         answer: Json = {"kind": "TokenRequest", "apiVersion": "authentication.k8s.io/v1"}
-        answer["metadata"] = {"name": account["name"], "namespace": account["namespace"]}
+        answer["metadata"] = {key: account[key] for key in ("name", "namespace", "uid")}
         answer["metadata"]["creationTimestamp"] = timestamp(self._tokens.now())
         answer["spec"] = spec | {"audiences": audiences, "expirationSeconds": seconds}
         answer["spec"].setdefault("boundObjectRef", None)

@@ -67,6 +67,8 @@ class Rooms:
             return await self.reviews.answer(call, kind)
         if info.verb not in kind.verbs or not _fits_address(info):
             raise method_not_allowed()
+        if kind.deprecation:
+            call.warnings.append(kind.deprecation)
         return await self._handler(info.verb)(call, kind)
 
     def _handler(self, verb: str) -> Handler:

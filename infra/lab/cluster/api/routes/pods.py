@@ -4,7 +4,7 @@ from aiohttp import web
 
 from infra.lab.cluster.api.errors import bad_request, conflict, not_found
 from infra.lab.cluster.api.kinds.kind import Kind
-from infra.lab.cluster.api.objects import Json, clone, dig, metadata, timestamp
+from infra.lab.cluster.api.objects import Json, clone, dig, metadata, name_of, timestamp
 from infra.lab.cluster.api.rest.deletion import DeleteOptions, Deleter
 from infra.lab.cluster.api.rest.writes import Writer
 from infra.lab.cluster.api.routes.call import Call
@@ -42,6 +42,8 @@ class PodParts:
         """Assign a pod to a node."""
         body = await call.body()
         binding = call.fit_schema(built_in()[_BINDING], body, "Binding", "v1")
+        if name_of(binding) != call.info.name:
+            raise bad_request("name in URL does not match name in Binding object")
         node = dig(binding, "target", "name")
         if not node:
             raise bad_request('Binding "" is invalid: target.name: Required value')

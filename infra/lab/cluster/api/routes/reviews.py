@@ -10,7 +10,7 @@ from aiohttp import web
 
 from infra.lab.cluster.api.errors import ApiError, no_such_resource
 from infra.lab.cluster.api.kinds.kind import Kind
-from infra.lab.cluster.api.objects import Json
+from infra.lab.cluster.api.objects import Json, timestamp, utc_now
 from infra.lab.cluster.api.requests import RequestInfo
 from infra.lab.cluster.api.routes.call import Call
 from infra.lab.cluster.api.security.authentication import Authenticator
@@ -49,6 +49,8 @@ class Reviews:
         body = await call.body()
         review = call.fit(kind, body)
         head: Json = {"kind": kind.kind, "apiVersion": kind.api_version, "metadata": review.get("metadata") or {}}
+        if kind.kind == "SelfSubjectReview":
+            head["metadata"]["creationTimestamp"] = timestamp(utc_now())
         if "spec" in review:
             head["spec"] = review["spec"]
         return call.json(head | {"status": answers[kind.kind](call, review.get("spec") or {})}, 201)
@@ -84,7 +86,7 @@ class Reviews:
         try:
             user = self._authenticator.user_of(spec.get("token", ""), audiences)
         except ApiError:
-            return {"user": {}, "error": "[invalid bearer token, token lookup failed]"}
+            return {"user": {}, "error": "invalid bearer token"}
         status: Json = {"authenticated": True, "user": _described(user)}
         status["audiences"] = audiences or [self._authenticator.issuer]
         return status

@@ -17,6 +17,10 @@ from infra.lab.cluster.api.objects import Json
 from infra.lab.cluster.api.schema.types import Schema
 
 _GO_TYPES = {"string": "string", "boolean": "bool", "number": "float64"}
+_KEEP_EMPTY = frozenset(
+    ("storageClassName", "volumeAttributesClassName", "holderIdentity", "service", "name", "type", "nodeName")
+)
+"""Optional strings that are pointers in Go: there, empty is not the same as absent."""
 _BASE64 = re.compile("(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?")
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)")
 _PYTHON_TYPES: Mapping[str, type | tuple[type, ...]] = {
@@ -154,10 +158,12 @@ def _fits(value: Any, expected: type | tuple[type, ...]) -> bool:
 
 
 def _is_dropped(parent: Schema, child: Schema, key: str, value: Any) -> bool:
-    """Empty lists and maps that are optional vanish in Go's encoding of built-in kinds."""
-    if value or not isinstance(value, list | dict) or not parent.ref or key in parent.raw.get("required", ()):
+    """Empty lists, maps and strings that are optional vanish in Go's encoding of built-in kinds."""
+    if value or not parent.ref or key in parent.raw.get("required", ()):
         return False
-    return child.type == "array" or child.additional is not None
+    if value == "":
+        return child.type == "string" and key not in _KEEP_EMPTY
+    return isinstance(value, list | dict) and (child.type == "array" or child.additional is not None)
 
 
 def _bad_format(schema: Schema, value: Any) -> str | None:

@@ -8,6 +8,7 @@ import re
 from infra.lab.cluster.api.errors import FieldError, bad_value, required
 from infra.lab.cluster.api.objects import Json, metadata
 
+_OWNER_FIELDS = ("apiVersion", "kind", "name", "uid")
 _LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 _SUBDOMAIN = rf"{_LABEL}(\.{_LABEL})*"
 _QUALIFIED = r"([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]"
@@ -37,13 +38,13 @@ _KEY_TEXT = (
 )
 
 
-def validate_name(name: str, rule: str) -> list[FieldError]:
+def validate_name(name: str, rule: str, field: str = "metadata.name") -> list[FieldError]:
     """The findings about a name.
 
     Args:
         rule: "subdomain", "label", "service" or "path".
+        field: where it is.
     """
-    field = "metadata.name"
     if rule == "path":
         return _validate_path(name, field)
     limit, pattern, text = {
@@ -83,14 +84,10 @@ def validate_metadata(obj: Json, rule: str) -> list[FieldError]:
 
 
 def _validate_owners(meta: Json) -> list[FieldError]:
+    path = "metadata.ownerReferences"
     findings = []
-    for index, owner in enumerate(meta.get("ownerReferences") or ()):
-        path = f"metadata.ownerReferences[{index}]" if False else "metadata.ownerReferences"
-        findings += [
-            bad_value(f"{path}.{key}", "", "must not be empty")
-            for key in ("uid", "name", "kind", "apiVersion")
-            if not owner.get(key)
-        ]
+    for owner in meta.get("ownerReferences") or ():
+        findings += [bad_value(f"{path}.{key}", "", "must not be empty") for key in _OWNER_FIELDS if not owner.get(key)]
     return findings
 
 
