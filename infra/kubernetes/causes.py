@@ -1,9 +1,11 @@
-"""What the texts of failed mounts mean: a table from pattern to cause, most specific first."""
+"""Causes: how grave one is, how it is told, and what the texts of failed mounts mean, most specific first."""
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+
+DETAIL_LIMIT = 700
 
 
 class Level(StrEnum):
@@ -15,6 +17,32 @@ class Level(StrEnum):
     """It may pass by itself, as propagation does."""
     INFO = "info"
     """Normal so far."""
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """One cause.
+
+    Args:
+        level: error: does not pass by itself; warning: may pass; info: normal so far.
+        subject: the pod, container or Service that it is about.
+        summary: the cause in one sentence, without a full stop.
+        detail: what was seen, shortened.
+        remedy: what to do.
+        code: the vendor's code or reason, as `AADSTS700213`, `ForbiddenByRbac`, `ErrImagePull`.
+    """
+
+    level: Level
+    subject: str
+    summary: str
+    detail: str
+    remedy: str
+    code: str = ""
+
+
+def told(summary: str, detail: str, remedy: str, subject: str = "", level: Level = Level.INFO) -> Diagnosis:
+    """Make a diagnosis that has no code."""
+    return Diagnosis(level, subject, summary, detail[:DETAIL_LIMIT], remedy)
 
 
 @dataclass(frozen=True)

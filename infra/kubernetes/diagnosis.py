@@ -6,16 +6,13 @@ https://azure.github.io/secrets-store-csi-driver-provider-azure/docs/troubleshoo
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 
 from infra.errors import WorkloadUnhealthy
-from infra.kubernetes.causes import MOUNT_CAUSES, Level, matching
+from infra.kubernetes.causes import DETAIL_LIMIT, MOUNT_CAUSES, Diagnosis, Level, matching, told
 from infra.kubernetes.client import Object
 
-__all__ = ["Diagnosis", "Level", "diagnose", "diagnose_service", "told", "unhealthy"]
-
-_DETAIL_LIMIT = 700
+__all__ = ["Diagnosis", "Level", "diagnose", "diagnose_deployment", "diagnose_service", "told", "unhealthy"]
 
 
 class _Reason(StrEnum):
@@ -26,32 +23,6 @@ class _Reason(StrEnum):
     PULL_BACKOFF = "ImagePullBackOff"
     NAME = "InvalidImageName"
     CRASH = "CrashLoopBackOff"
-
-
-@dataclass(frozen=True)
-class Diagnosis:
-    """One cause.
-
-    Args:
-        level: error: does not pass by itself; warning: may pass; info: normal so far.
-        subject: the pod, container or Service that it is about.
-        summary: the cause in one sentence, without a full stop.
-        detail: what was seen, shortened.
-        remedy: what to do.
-        code: the vendor's code or reason, as `AADSTS700213`, `ForbiddenByRbac`, `ErrImagePull`.
-    """
-
-    level: Level
-    subject: str
-    summary: str
-    detail: str
-    remedy: str
-    code: str = ""
-
-
-def told(summary: str, detail: str, remedy: str, subject: str = "", level: Level = Level.INFO) -> Diagnosis:
-    """Make a diagnosis that has no code."""
-    return Diagnosis(level, subject, summary, detail[:_DETAIL_LIMIT], remedy)
 
 
 def diagnose(pods: Sequence[Object], events: Iterable[Object]) -> list[Diagnosis]:
@@ -74,6 +45,23 @@ def diagnose(pods: Sequence[Object], events: Iterable[Object]) -> list[Diagnosis
         for cause in _pod(pod, by_uid.get(pod["metadata"]["uid"], []))
     ]
     return sorted(found, key=lambda cause: list(Level).index(cause.level))
+
+
+def diagnose_deployment(deployment: Object) -> list[Diagnosis]:
+    """Explain why a Deployment has no pods: its controller was refused, by a quota or an admission rule."""
+    conditions = (deployment.get("status") or {}).get("conditions") or []
+    return [
+        Diagnosis(
+            Level.WARNING,
+            f"deployment {deployment['metadata']['name']}",
+            "The pods cannot be created",
+            str(condition.get("message") or "")[:DETAIL_LIMIT],
+            "correct what the message names: a missing service account, a quota, an admission rule",
+            str(condition.get("reason") or "ReplicaFailure"),
+        )
+        for condition in conditions
+        if condition["type"] == "ReplicaFailure" and condition["status"] == "True"
+    ]
 
 
 def unhealthy(name: str, found: Sequence[Diagnosis]) -> WorkloadUnhealthy:
@@ -108,7 +96,7 @@ def diagnose_service(service: Object, events: Iterable[Object]) -> list[Diagnosi
             Level.WARNING,
             subject,
             "The load balancer has no address",
-            detail[:_DETAIL_LIMIT],
+            detail[:DETAIL_LIMIT],
             remedy,
             failed[-1].get("reason", "") if failed else "NoAddress",
         )
@@ -183,7 +171,7 @@ def _image(subject: str, image: str, reason: str, message: str, events: Sequence
     elif absent:
         level, summary = Level.ERROR, "The image does not exist"
         remedy = "correct its name and tag, or build and push it"
-    return Diagnosis(level, subject, f"{summary}: {image}", detail[:_DETAIL_LIMIT], remedy, reason)
+    return Diagnosis(level, subject, f"{summary}: {image}", detail[:DETAIL_LIMIT], remedy, reason)
 
 
 def _unscheduled(subject: str, status: Object) -> Iterator[Diagnosis]:
@@ -193,7 +181,7 @@ def _unscheduled(subject: str, status: Object) -> Iterator[Diagnosis]:
                 Level.WARNING,
                 subject,
                 "No node takes the pod",
-                str(condition.get("message") or "")[:_DETAIL_LIMIT],
+                str(condition.get("message") or "")[:DETAIL_LIMIT],
                 "see the nodes' free resources, taints and the autoscaler's limit",
                 str(condition.get("reason") or "Unschedulable"),
             )
@@ -218,7 +206,7 @@ def _waiting(subject: str, states: Sequence[Object], events: Sequence[Object]) -
     if _has_started(states):
         detail = unready[-1] if unready else "no readiness probe has failed"
         remedy = "read the container's log if it stays so"
-        return Diagnosis(Level.INFO, subject, "The container runs and is not ready yet", detail[:_DETAIL_LIMIT], remedy)
+        return Diagnosis(Level.INFO, subject, "The container runs and is not ready yet", detail[:DETAIL_LIMIT], remedy)
     warnings = [event.get("message", "") for event in events if event.get("type") == "Warning"]
     detail = warnings[-1] if warnings else "no warning among its events"
     return told("The pod is being started", detail, "wait; see the node if it stays so", subject)
@@ -228,7 +216,7 @@ def _shortened(message: str) -> str:
     """Drop the wrappers that every failed mount has, and keep the end, where the cause is."""
     inner = message.rsplit("rpc error: code = Unknown desc = ", 1)[-1]
     inner = " ".join(inner.split())
-    return inner if len(inner) <= _DETAIL_LIMIT else f"{inner[: _DETAIL_LIMIT // 2]} ... {inner[-_DETAIL_LIMIT // 2 :]}"
+    return inner if len(inner) <= DETAIL_LIMIT else f"{inner[: DETAIL_LIMIT // 2]} ... {inner[-DETAIL_LIMIT // 2 :]}"
 
 
 def _is_ready(pod: Object) -> bool:

@@ -40,7 +40,7 @@ def wait_for_load_balancer(
         found = _address(service)
         if found:
             return found
-        reporter.tell(f"{name} has no address yet", left)
+        reporter.tell("no address yet", left)
     assert service is not None
     return _raise_without_address(cluster, service)
 

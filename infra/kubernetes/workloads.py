@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from infra.errors import NotFound, WorkloadUnhealthy
 from infra.kubernetes.client import MERGE_PATCH, Cluster, Object
 from infra.kubernetes.commands import CommandOutput, run_in_pod
-from infra.kubernetes.diagnosis import Diagnosis, Level, diagnose, unhealthy
+from infra.kubernetes.diagnosis import Diagnosis, Level, diagnose, diagnose_deployment, unhealthy
 from infra.kubernetes.load_balancers import get_load_balancer, wait_for_load_balancer
 from infra.kubernetes.pods import (
     PodFacts,
@@ -156,7 +156,7 @@ def explain(cluster: Cluster, deployment: Object) -> list[Diagnosis]:
     """Say why a Deployment's pods are not ready, the gravest cause first."""
     namespace = deployment["metadata"]["namespace"]
     events = cluster.get(f"/api/v1/namespaces/{namespace}/events")["items"]
-    return diagnose(_pods(cluster, deployment), events)
+    return diagnose(_pods(cluster, deployment), events) or diagnose_deployment(deployment)
 
 
 def _path(namespace: str, name: str) -> str:

@@ -1,13 +1,16 @@
 """The adapter on an API server: what it applies, reads and waits for. Controllers and node are the tests' own hands."""
 
+import copy
 import time
 from collections.abc import Iterator
+from contextlib import closing
+from datetime import timedelta
 from itertools import count
 
 import pytest
 from cluster_world import CLASS, DEFINITIONS, Then, World, driver
 
-from infra.errors import InvalidInput, NotFound, SyncPending, WorkloadUnhealthy
+from infra.errors import AccessDenied, AuthenticationFailed, InvalidInput, NotFound, SyncPending, WorkloadUnhealthy
 from infra.kubernetes.apply import apply, delete
 from infra.kubernetes.client import Cluster, connect
 from infra.kubernetes.inventory import list_pods, list_service_accounts, list_services
@@ -33,7 +36,7 @@ from infra.kubernetes.workloads import (
     wait_for_ready,
 )
 from infra.settings import Settings
-from tests.contract.clusters import small_cluster
+from tests.contract.clusters import SmallCluster, small_cluster
 
 VALUES = {
     "SERVICE_ACCOUNT": "dexter-sa",
@@ -50,12 +53,17 @@ ALLOWED_SECONDS = 0.2
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[Cluster]:
-    with small_cluster() as server:
-        connected = connect(server.kubeconfig, Settings(request_timeout_seconds=5))
-        apply(connected, [*DEFINITIONS, driver(republish=False)])
-        yield connected
-        connected.close()
+def server() -> Iterator[SmallCluster]:
+    with small_cluster() as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def cluster(server: SmallCluster) -> Iterator[Cluster]:
+    connected = connect(server.kubeconfig, Settings(request_timeout_seconds=5))
+    apply(connected, [*DEFINITIONS, driver(republish=False)])
+    yield connected
+    connected.close()
 
 
 @pytest.fixture
@@ -374,3 +382,32 @@ def test_service_accounts_tell_their_identity(world: World) -> None:
     apply(world.cluster, load("dexter.yaml", VALUES | {"NAMESPACE": world.namespace})[2:3])
     found = {account.name: account.client_id for account in list_service_accounts(world.cluster, world.namespace)}
     assert found["dexter-sa"] == VALUES["CLIENT_ID"]
+
+
+def with_token(server: SmallCluster, user: str, lifetime: timedelta) -> Cluster:
+    kubeconfig = copy.deepcopy(server.kubeconfig)
+    token = server.call(server.server.token, user, [], lifetime)
+    kubeconfig["users"][0]["user"] = {"token": token}
+    return connect(kubeconfig, Settings(request_timeout_seconds=5))
+
+
+def test_a_kubeconfig_whose_token_has_expired_is_not_recognised(server: SmallCluster, world: World) -> None:
+    with (
+        closing(with_token(server, "somebody", timedelta(0))) as cluster,
+        pytest.raises(AuthenticationFailed) as caught,
+    ):
+        scale(cluster, world.namespace, "db", 0)
+    assert caught.value.code == "Unauthorized"
+    assert "expired" in caught.value.remedy
+
+
+def test_who_has_no_rights_is_told_what_was_refused_and_nothing_is_changed(server: SmallCluster, world: World) -> None:
+    world.deployment(replicas=1)
+    with (
+        closing(with_token(server, "somebody", timedelta(minutes=5))) as cluster,
+        pytest.raises(AccessDenied) as caught,
+    ):
+        scale(cluster, world.namespace, "db", 0)
+    assert caught.value.code == "Forbidden"
+    assert "somebody" in caught.value.seen
+    assert get_workload(world.cluster, world.namespace, "db").replicas == 1

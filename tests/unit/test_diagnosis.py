@@ -3,7 +3,7 @@
 from pod_states import event, pod
 
 from infra.errors import WorkloadUnhealthy
-from infra.kubernetes.diagnosis import Level, diagnose, diagnose_service, unhealthy
+from infra.kubernetes.diagnosis import Level, diagnose, diagnose_deployment, diagnose_service, unhealthy
 
 MISSING_KEY = "couldn't find key NAME in Secret dexter/userpass"
 
@@ -104,6 +104,13 @@ def test_the_gravest_cause_comes_first_and_makes_the_error() -> None:
     assert error.what == "The Secret lacks a key that the container needs"
     assert MISSING_KEY in error.seen
     assert "pod db-1" in error.seen
+
+
+def test_a_deployment_whose_pods_are_refused_shows_why() -> None:
+    condition = {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": "exceeded quota"}
+    healthy = {"type": "Available", "status": "True"}
+    [found] = diagnose_deployment({"metadata": {"name": "db"}, "status": {"conditions": [healthy, condition]}})
+    assert (found.code, found.detail) == ("FailedCreate", "exceeded quota")
 
 
 def test_a_load_balancer_without_address_shows_the_clouds_last_warning() -> None:
