@@ -1,9 +1,15 @@
 """Endpoints and EndpointSlices: which pods stand behind a service."""
 
-from infra.lab.cluster.client import ENDPOINT_SLICES, ENDPOINTS, PODS, SERVICES, Object
+import logging
+
+from infra.lab.cluster.client import ENDPOINT_SLICES, ENDPOINTS, PODS, SERVICES, ApiError, Object
 from infra.lab.cluster.controllers.common import Context, differs, owner_reference, ready, terminating
 from infra.lab.cluster.informer import Key, Queue, key_of
 
+log = logging.getLogger(__name__)
+
+UNPROCESSABLE = 422
+"""What a real API server says to endpoints on loopback addresses; the forwards work without them."""
 SERVICE_NAME = "kubernetes.io/service-name"
 MANAGED_BY = "endpointslice.kubernetes.io/managed-by"
 
@@ -52,8 +58,13 @@ class Endpoints:
         if service is None or terminating(service) or not service["spec"].get("selector"):
             return
         pods = sorted((pod for pod in self._pods if selects(service, pod)), key=key_of)
-        await self._write_endpoints(service, pods)
-        await self._write_slice(service, pods)
+        try:
+            await self._write_endpoints(service, pods)
+            await self._write_slice(service, pods)
+        except ApiError as error:
+            if error.status != UNPROCESSABLE:
+                raise
+            log.debug("endpoints of %s: %s", "/".join(key), error)
 
     async def _write_endpoints(self, service: Object, pods: list[Object]) -> None:
         meta = service["metadata"]
