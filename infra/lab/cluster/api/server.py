@@ -85,7 +85,7 @@ class ApiServer:
         namespaces = NamespaceCollector(self.store, self.registry, self._writer, self._deleter)
         self._housekeeper = Housekeeper(self.store, (owners.handle, namespaces.handle))
         self._streams = Streams(self.store, self.registry, kubelet_token)
-        self._custom = CustomKinds(self.store, self.registry, now)
+        self._custom = CustomKinds(self.store, self.registry)
 
     @property
     def mutators(self) -> list[PodMutator]:

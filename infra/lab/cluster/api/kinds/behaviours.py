@@ -4,7 +4,9 @@ from collections.abc import Mapping
 
 from infra.lab.cluster.api.kinds import core, pods, services, workloads
 from infra.lab.cluster.api.kinds.behaviour import Behaviour
+from infra.lab.cluster.api.kinds.definitions import DEFINITIONS
 from infra.lab.cluster.api.kinds.kind import Kind
+from infra.lab.cluster.api.schema.custom import fill_defaults, validate_custom
 
 _RBAC = "rbac.authorization.k8s.io"
 _BEHAVIOURS: Mapping[tuple[str, str], Behaviour] = {
@@ -22,6 +24,7 @@ _BEHAVIOURS: Mapping[tuple[str, str], Behaviour] = {
     ("apps", "deployments"): workloads.DEPLOYMENTS,
     ("apps", "replicasets"): workloads.REPLICA_SETS,
     ("apps", "statefulsets"): workloads.STATEFUL_SETS,
+    ("apiextensions.k8s.io", "customresourcedefinitions"): DEFINITIONS,
     ("coordination.k8s.io", "leases"): core.LEASES,
     ("discovery.k8s.io", "endpointslices"): core.ENDPOINT_SLICES,
     ("storage.k8s.io", "csidrivers"): core.CSI_DRIVERS,
@@ -36,4 +39,9 @@ _PLAIN = Behaviour()
 
 def behaviour_of(kind: Kind) -> Behaviour:
     """The rules of a kind; those without any of their own are stored as they come."""
+    if kind.custom:
+        return Behaviour(
+            default=lambda obj: fill_defaults(kind.schema, obj),
+            validate=lambda obj: validate_custom(kind.schema, obj),
+        )
     return _BEHAVIOURS.get(kind.storage_key, _PLAIN)

@@ -1,7 +1,7 @@
 """CustomResourceDefinitions: kinds that come and go while the server runs."""
 
 from infra.lab.cluster.api.kinds.kind import STATUS_VERBS, CustomColumn, Kind, Registry, Subresource
-from infra.lab.cluster.api.objects import Clock, Json, clone, dig, metadata, timestamp
+from infra.lab.cluster.api.objects import Json, dig, metadata
 from infra.lab.cluster.api.schema.types import ANYTHING, of_custom
 from infra.lab.cluster.api.store import Event, Store
 
@@ -12,11 +12,10 @@ class CustomKinds:
     Args:
         store: where the definitions are.
         registry: where the kinds go.
-        now: the clock.
     """
 
-    def __init__(self, store: Store, registry: Registry, now: Clock) -> None:
-        self._store, self._registry, self._now = store, registry, now
+    def __init__(self, store: Store, registry: Registry) -> None:
+        self._store, self._registry = store, registry
         self._definition = registry.get("apiextensions.k8s.io", "customresourcedefinitions")
         store.listen(self._hear)
 
@@ -34,24 +33,6 @@ class CustomKinds:
         for version in event.now.obj["spec"]["versions"]:
             if version.get("served"):
                 self._registry.add(kind_of(event.now.obj, version))
-        if not dig(event.now.obj, "status", "conditions"):
-            self._establish(event.now.obj)
-
-    def _establish(self, definition: Json) -> None:
-        obj = clone(definition)
-        spec = obj["spec"]
-        at = timestamp(self._now())
-        conditions = [
-            _condition("NamesAccepted", "NoConflicts", "no conflicts found", at),
-            _condition("Established", "InitialNamesAccepted", "the initial names have been accepted", at),
-        ]
-        stored = [version["name"] for version in spec["versions"] if version.get("storage")]
-        obj["status"] = {"conditions": conditions, "acceptedNames": clone(spec["names"]), "storedVersions": stored}
-        self._store.put(self._definition, obj)
-
-
-def _condition(type_: str, reason: str, message: str, at: str) -> Json:
-    return {"type": type_, "status": "True", "lastTransitionTime": at, "reason": reason, "message": message}
 
 
 def kind_of(definition: Json, version: Json) -> Kind:

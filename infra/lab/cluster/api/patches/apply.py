@@ -3,13 +3,14 @@
 https://kubernetes.io/docs/reference/using-api/server-side-apply/
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from infra.lab.cluster.api.errors import ApiError, bad_request
+from infra.lab.cluster.api.errors import ApiError, internal
 from infra.lab.cluster.api.kinds.kind import Kind
-from infra.lab.cluster.api.objects import Json, clone, timestamp
+from infra.lab.cluster.api.objects import Json, clone, name_of, namespace_of, timestamp
 from infra.lab.cluster.api.patches.fields import (
     Path,
     Paths,
@@ -49,7 +50,7 @@ def apply_configuration(kind: Kind, live: Json, wanted: Configuration, now: date
     Raises:
         ApiError: 409 if it changes fields that others own, with every conflict as a cause.
     """
-    check_lists(kind.schema, wanted.obj, "")
+    _check_lists(kind, wanted.obj)
     owners = Owners.of(live)
     before, applied = owners.get(wanted.manager), _own_section(kind, paths_of(kind.schema, wanted.obj), wanted.manager)
     result: Json = merge(kind.schema, live, wanted.obj)
@@ -140,8 +141,11 @@ def _refusal(kind: Kind, conflicts: list[tuple[Manager, Path]]) -> ApiError:
     for manager, path in conflicts:
         by_manager.setdefault(manager, []).append(spell(path))
     for manager, fields in by_manager.items():
-        part = f' with subresource "{manager.subresource}"' if manager.subresource else ""
-        text = f'conflict with "{manager.name}"{part} using {kind.api_version}'
+        text = f'conflict with "{manager.name}"'
+        if manager.subresource:
+            text += f' with subresource "{manager.subresource}"'
+        if manager.operation == "Update":
+            text += f" using {kind.api_version}"
         causes += [{"reason": "FieldManagerConflict", "message": text, "field": one} for one in fields]
         lines.append(
             f"{text}: {fields[0]}" if len(fields) == 1 else "\n".join([f"{text}:", *(f"- {f}" for f in fields)])
@@ -154,21 +158,28 @@ def _refusal(kind: Kind, conflicts: list[tuple[Manager, Path]]) -> ApiError:
     return ApiError(409, "Conflict", message, {"causes": causes})
 
 
-def check_lists(schema: Schema | None, value: Any, path: str) -> None:
-    """Elements of a list are told apart by their keys, so these must be there and differ.
+def untyped(kind: Kind, obj: Json, why: str) -> ApiError:
+    """500: a configuration that does not fit the kind's schema, as a real server refuses it."""
+    where = f"{namespace_of(obj)}/{name_of(obj)}; {kind.api_version}, Kind={kind.kind}"
+    return internal(f"failed to create typed patch object ({where}): {why}")
 
-    Raises:
-        ApiError: 400 for those that are not.
-    """
+
+def _check_lists(kind: Kind, obj: Json) -> None:
+    """Elements of a list are told apart by their keys, so these must differ."""
+    repeated = next(_repeated(kind.schema, obj, ""), None)
+    if repeated is not None:
+        raise untyped(kind, obj, repeated)
+
+
+def _repeated(schema: Schema | None, value: Any, path: str) -> Iterator[str]:
     if isinstance(value, dict):
         for key, item in value.items():
-            check_lists(schema.field(key) if schema else None, item, f"{path}.{key}")
+            yield from _repeated(schema.field(key) if schema else None, item, f"{path}.{key}")
     elif isinstance(value, list) and schema is not None and is_granular(schema, value):
         seen: set[str] = set()
         for item in value:
             element = element_of(schema, item)
             if element in seen:
-                keys = spell((element,))
-                raise bad_request(f"failed to create typed patch object: {path}: duplicate entries for key {keys}")
+                yield f"{path}: duplicate entries for key {spell((element,))}"
             seen.add(element)
-            check_lists(schema.items, item, f"{path}{spell((element,))}")
+            yield from _repeated(schema.items, item, path + spell((element,)))

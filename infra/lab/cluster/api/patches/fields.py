@@ -16,7 +16,11 @@ Path = tuple[str, ...]
 Paths = set[Path]
 
 _ABSENT: Any = object()
-_UNNAMED: Iterable[Path] = (("f:metadata",), ("f:spec",), ("f:status",))
+_UNNAMED = frozenset(
+    f"f:{name}"
+    for name in ("containers", "metadata", "resources", "spec", "status", "strategy", "template", "updateStrategy")
+)
+"""Fields that are always there in Go, so that nobody owns their being there."""
 _SYSTEM = (
     "name",
     "namespace",
@@ -111,7 +115,8 @@ def compare(schema: Schema | None, old: Json, new: Json) -> Comparison:
     _compare(schema, old, new, (), result)
     for paths in (result.added, result.modified, result.removed):
         paths -= _STRIPPED
-        paths.difference_update(_UNNAMED)
+        inner = {path[:-1] for path in paths}
+        paths -= {path for path in paths if path[-1] in _UNNAMED and path in inner}
     return result
 
 

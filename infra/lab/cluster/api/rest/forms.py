@@ -71,6 +71,8 @@ class Form:
             version = f"meta.k8s.io/{self.table.version}"
             head = {"kind": "PartialObjectMetadataList", "apiVersion": version, "metadata": meta}
             return encode(head | {"items": [self._metadata(item) for item in items]})
+        if kind.custom:
+            meta = {"continue": ""} | meta
         head = {"kind": f"{kind.kind}List", "apiVersion": kind.api_version, "metadata": meta}
         return encode(head)[:-1] + b',"items":[' + b",".join(item.encoded_in_list for item in items) + b"]}"
 

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 from infra.lab.cluster.api.errors import bad_patch, bad_request, conflict, invalid, required
 from infra.lab.cluster.api.kinds.kind import Kind
 from infra.lab.cluster.api.objects import Json, metadata, name_of
-from infra.lab.cluster.api.patches.apply import Configuration, apply_configuration
+from infra.lab.cluster.api.patches.apply import Configuration, apply_configuration, untyped
 from infra.lab.cluster.api.patches.merge import json_patch, merge_patch
 from infra.lab.cluster.api.patches.strategic import strategic_merge
 from infra.lab.cluster.api.requests import is_true
 from infra.lab.cluster.api.rest.writes import Writer
-from infra.lab.cluster.api.schema.decoding import Unfit, parse
+from infra.lab.cluster.api.schema.decoding import Unfit, conform, parse
 from infra.lab.cluster.api.store import Stored
 
 if TYPE_CHECKING:
@@ -54,8 +54,12 @@ class Patcher:
 
     def _apply(self, call: "Call", kind: Kind, body: bytes) -> tuple[Stored, bool]:
         write = call.write("Apply")
-        obj = call.fit(kind, parse(body, "application/yaml", kind.kind))
+        obj = parse(body, "application/yaml", kind.kind)
         _check_configuration(call, kind, obj)
+        decoded = conform(kind.schema, obj, kind.kind, kind.version)
+        if decoded.problems:
+            raise untyped(kind, obj, _undeclared(decoded.problems[0]))
+        obj = decoded.obj
         wanted = Configuration(obj, write.manager, is_true(call.request.query, "force"))
         namespace, name = call.info.namespace if kind.namespaced else "", call.info.name
 
@@ -70,11 +74,17 @@ class Patcher:
         return self._writer.create(kind, namespace, change({}), write), True
 
 
+def _undeclared(problem: str) -> str:
+    what, _, path = problem.partition(" field ")
+    path = path.strip('"')
+    return f".{path}: field not declared in schema" if what == "unknown" else f'duplicate field "{path}"'
+
+
 def _check_configuration(call: "Call", kind: Kind, obj: Json) -> None:
     if not call.request.query.get("fieldManager"):
         finding = required("fieldManager", "is required for apply patch")
         raise invalid("PatchOptions", "meta.k8s.io", "", [finding])
-    if metadata(obj).get("managedFields") is not None:
+    if "managedFields" in metadata(obj):
         raise bad_request("metadata.managedFields must be nil")
     if (obj.get("kind"), obj.get("apiVersion")) != (kind.kind, kind.api_version):
         raise bad_request("the apiVersion and kind of the configuration must be those of the address")

@@ -86,9 +86,9 @@ class Writer:
         self._check(kind, obj, behaviour.validate(obj))
         if self.store.find(kind, namespace, meta["name"]) is not None:
             raise already_exists(kind.plural, kind.group, meta["name"])
-        self.admission.allocate(kind, obj)
         if write.manager.operation == "Update":
             track(kind, None, obj, write.manager, self.now())
+        self.admission.allocate(kind, obj)
         return self._store(kind, obj, write)
 
     def update(self, kind: Kind, namespace: str, name: str, change: Callable[[Json], Json], write: Write) -> Stored:

@@ -2,11 +2,18 @@
 
 from aiohttp import web
 
-from infra.lab.cluster.api.errors import bad_request, not_found, unsupported_patch
+from infra.lab.cluster.api.errors import (
+    bad_request,
+    bad_value,
+    invalid,
+    not_found,
+    unsupported_media_type,
+    unsupported_patch,
+)
 from infra.lab.cluster.api.kinds.kind import Kind
 from infra.lab.cluster.api.objects import Json, name_of, namespace_of
 from infra.lab.cluster.api.rest.deletion import DeleteOptions, Deleter
-from infra.lab.cluster.api.rest.patching import PATCH_TYPES, Patcher
+from infra.lab.cluster.api.rest.patching import PATCH_TYPES, STRATEGIC_PATCH, Patcher
 from infra.lab.cluster.api.rest.reads import list_page
 from infra.lab.cluster.api.rest.writes import Writer
 from infra.lab.cluster.api.routes.call import Call
@@ -52,6 +59,9 @@ class Resources:
         obj = call.fit(kind, _expected(kind, body))
         namespace = _agreed_namespace(call, kind, obj)
         check_name(obj, call.info.name)
+        if kind.custom and not obj["metadata"].get("resourceVersion"):
+            finding = bad_value("metadata.resourceVersion", 0, "must be specified for an update")
+            raise invalid(kind.plural, kind.group, call.info.name, [finding])
         stored = self._writer.update(kind, namespace, call.info.name, lambda _: obj, call.write())
         return call.answer(stored)
 
@@ -59,6 +69,8 @@ class Resources:
         """Change an object."""
         if call.media_type not in PATCH_TYPES:
             raise unsupported_patch()
+        if kind.custom and call.media_type == STRATEGIC_PATCH:
+            raise unsupported_media_type(PATCH_TYPES[:-1])
         stored, is_new = self._patcher.patch(call, kind, await call.request.read())
         return call.answer(stored, 201 if is_new else 200)
 
@@ -104,6 +116,10 @@ def check_name(obj: Json, name: str) -> None:
 
 def _expected(kind: Kind, body: Json) -> Json:
     """The body, with kind and apiVersion checked; those it leaves out are what the address says."""
+    if kind.custom and not body.get("kind"):
+        raise bad_request(
+            f"the object provided is unrecognized (must be of type {kind.kind}): Object 'Kind' is missing"
+        )
     said, wanted = body.get("apiVersion") or kind.api_version, kind.api_version
     named = body.get("kind") or kind.kind
     what = f'{named} in version "{kind.version}" cannot be handled as a {kind.kind}'

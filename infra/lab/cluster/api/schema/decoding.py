@@ -203,16 +203,17 @@ class Decoded:
 
 
 def conform(schema: Schema, obj: Json, kind: str, version: str) -> Decoded:
-    """Keep what the schema knows.
+    """Keep what the schema knows. Ill-typed fields of custom resources are left to validation.
 
     Raises:
         Unfit: if a field has another type than the schema says.
     """
     walk = _Walk()
     fitted = walk.fields(schema, obj, _Place("", kind, ""))
-    if walk.mismatches:
+    if walk.mismatches and schema.ref:
         raise Unfit(kind, version, walk.mismatches[0])
-    return Decoded(fitted, tuple(walk.problems))
+    # Go reads a custom resource into a map, so there the fields come sorted.
+    return Decoded(fitted, tuple(walk.problems if schema.ref else sorted(walk.problems)))
 
 
 def refuse(problems: tuple[str, ...], kind: str, version: str) -> None:

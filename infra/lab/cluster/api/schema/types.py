@@ -64,7 +64,7 @@ class Schema:
         """Whether fields that it does not name are kept."""
         return bool(
             self.raw.get("x-kubernetes-preserve-unknown-fields")
-            or (self.type == "object" and not self.properties and self.additional is None)
+            or (self.type in ("", "object") and not self.properties and self.additional is None)
             or self.raw.get("additionalProperties") is True
         )
 
