@@ -1,83 +1,102 @@
-"""The workload-identity webhook: what it adds to new pods that carry its label.
+"""The workload identity webhook: what it does to new pods that carry its label.
 
-https://azure.github.io/azure-workload-identity/docs/topics/service-account-labels-and-annotations.html
+https://github.com/Azure/azure-workload-identity/blob/v1.6.0/pkg/webhook/webhook.go
 """
 
+import base64
+import json
 from collections.abc import Callable
-from typing import Any
+from copy import deepcopy
 
-Json = dict[str, Any]
+from infra.lab.cluster.client import Object
 
-LABEL = "azure.workload.identity/use"
-CLIENT_ID = "azure.workload.identity/client-id"
-TENANT_ID = "azure.workload.identity/tenant-id"
-EXPIRATION = "azure.workload.identity/service-account-token-expiration"
-SKIPPED = "azure.workload.identity/skip-containers"
-AUDIENCE = "api://AzureADTokenExchange"
-AUTHORITY_HOST = "https://login.microsoftonline.com/"
+PREFIX = "azure.workload.identity/"
 VOLUME = "azure-identity-token"
 MOUNT_PATH = "/var/run/secrets/azure/tokens"
-DEFAULT_EXPIRATION_SECONDS = 3600
-EXPIRATION_BOUNDS_SECONDS = (3600, 86400)
+AUDIENCE = "api://AzureADTokenExchange"
+AUTHORITY_HOST = "https://login.microsoftonline.com/"
+EXPIRATION = range(3600, 86401)
+"""Seconds that a token may live; the first is the default."""
+
+Mutator = Callable[[Object, Object], Object]
+"""Called with a new pod and its service account, returns the pod as it is to be."""
 
 
-def workload_identity(tenant_id: str) -> Callable[[Json, Json], Json]:
-    """The mutation of new pods, for clusters of one tenant.
+def workload_identity(tenant_id: str) -> Mutator:
+    """The webhook of a cluster in a tenant.
 
     Args:
-        tenant_id: the tenant that a service account is in unless its annotation says otherwise.
+        tenant_id: where identities are looked for unless the service account names another tenant.
     """
 
-    def mutate(pod: Json, account: Json) -> Json:
-        if _of(pod, "labels").get(LABEL) != "true":
+    def mutate(pod: Object, account: Object) -> Object:
+        if (pod["metadata"].get("labels") or {}).get(f"{PREFIX}use") != "true":
             return pod
-        variables = {
-            "AZURE_CLIENT_ID": _of(account, "annotations").get(CLIENT_ID, ""),
-            "AZURE_TENANT_ID": _of(account, "annotations").get(TENANT_ID, tenant_id),
-            "AZURE_FEDERATED_TOKEN_FILE": f"{MOUNT_PATH}/{VOLUME}",
-            "AZURE_AUTHORITY_HOST": AUTHORITY_HOST,
-        }
-        for container in _containers(pod):
-            _complete(container, variables)
-        _add_volume(pod, _expiration_seconds(pod, account))
-        return pod
+        return _mutate(deepcopy(pod), account, tenant_id)
 
     return mutate
 
 
-def _of(obj: Json, field: str) -> dict[str, str]:
-    values: dict[str, str] = obj.get("metadata", {}).get(field) or {}
-    return values
+def review(request: Object, account: Object, tenant_id: str) -> Object:
+    """The answer to an AdmissionReview, for API servers that call webhooks over HTTP.
+
+    Args:
+        request: the AdmissionReview.
+        account: the pod's service account.
+        tenant_id: as for `workload_identity`.
+    """
+    pod = request["request"]["object"]
+    patch = [{"op": "replace", "path": "/spec", "value": workload_identity(tenant_id)(pod, account)["spec"]}]
+    answer = {
+        "uid": request["request"]["uid"],
+        "allowed": True,
+        "patchType": "JSONPatch",
+        "patch": base64.b64encode(json.dumps(patch).encode()).decode(),
+    }
+    return {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": answer}
 
 
-def _containers(pod: Json) -> list[Json]:
-    skipped = {name.strip() for name in _of(pod, "annotations").get(SKIPPED, "").split(";")}
-    found = [*pod["spec"].get("initContainers", []), *pod["spec"].get("containers", [])]
-    return [container for container in found if container["name"] not in skipped]
+def _mutate(pod: Object, account: Object, tenant_id: str) -> Object:
+    given = account["metadata"].get("annotations") or {}
+    own = pod["metadata"].get("annotations") or {}
+    variables = {
+        "AZURE_CLIENT_ID": given.get(f"{PREFIX}client-id", ""),
+        "AZURE_TENANT_ID": given.get(f"{PREFIX}tenant-id") or tenant_id,
+        "AZURE_FEDERATED_TOKEN_FILE": f"{MOUNT_PATH}/{VOLUME}",
+        "AZURE_AUTHORITY_HOST": AUTHORITY_HOST,
+    }
+    skipped = {name.strip() for name in own.get(f"{PREFIX}skip-containers", "").split(";")}
+    spec = pod["spec"]
+    for container in (*(spec.get("initContainers") or []), *spec["containers"]):
+        if container["name"] not in skipped:
+            _add_variables(container, variables)
+            _add_mount(container)
+    _add_volume(spec, _expiration(own, given))
+    return pod
 
 
-def _complete(container: Json, variables: dict[str, str]) -> None:
-    """Add what is missing; what the manifest says itself stays."""
-    given = container.setdefault("env", [])
-    present = {variable["name"] for variable in given}
-    given.extend({"name": name, "value": value} for name, value in variables.items() if name not in present)
+def _expiration(own: dict[str, str], given: dict[str, str]) -> int:
+    """The pod's wish goes before the service account's; one that is out of bounds is not granted."""
+    name = f"{PREFIX}service-account-token-expiration"
+    wish = own.get(name) or given.get(name) or ""
+    return int(wish) if wish.isdecimal() and int(wish) in EXPIRATION else EXPIRATION.start
+
+
+def _add_variables(container: Object, variables: dict[str, str]) -> None:
+    entries = container.setdefault("env", [])
+    present = {entry["name"] for entry in entries}
+    entries.extend({"name": name, "value": value} for name, value in variables.items() if name not in present)
+
+
+def _add_mount(container: Object) -> None:
     mounts = container.setdefault("volumeMounts", [])
     if all(mount["name"] != VOLUME for mount in mounts):
         mounts.append({"name": VOLUME, "mountPath": MOUNT_PATH, "readOnly": True})
 
 
-def _add_volume(pod: Json, expiration_seconds: int) -> None:
-    volumes = pod["spec"].setdefault("volumes", [])
+def _add_volume(spec: Object, seconds: int) -> None:
+    volumes = spec.setdefault("volumes", [])
     if any(volume["name"] == VOLUME for volume in volumes):
         return
-    token = {"path": VOLUME, "audience": AUDIENCE, "expirationSeconds": expiration_seconds}
-    volumes.append({"name": VOLUME, "projected": {"sources": [{"serviceAccountToken": token}], "defaultMode": 420}})
-
-
-def _expiration_seconds(pod: Json, account: Json) -> int:
-    """The pod's annotation, else the service account's, within the webhook's bounds."""
-    for obj in (pod, account):
-        text = _of(obj, "annotations").get(EXPIRATION, "")
-        if text.isdecimal() and EXPIRATION_BOUNDS_SECONDS[0] <= int(text) <= EXPIRATION_BOUNDS_SECONDS[1]:
-            return int(text)
-    return DEFAULT_EXPIRATION_SECONDS
+    token = {"path": VOLUME, "expirationSeconds": seconds, "audience": AUDIENCE}
+    volumes.append({"name": VOLUME, "projected": {"sources": [{"serviceAccountToken": token}], "defaultMode": 0o644}})
