@@ -60,8 +60,7 @@ class Situation:
 
     def is_published(self, name: str) -> bool:
         """Whether the newest version of secret `name` is this rotation's new value."""
-        newest = self.secret(name).newest
-        return newest.rotation_id == self.rotation_id and not newest.restores
+        return self.secret(name).newest.rotation_id == self.rotation_id
 
     def is_restored(self, name: str) -> bool:
         """Whether the newest version of secret `name` has the value that was in force before."""

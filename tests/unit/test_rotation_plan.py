@@ -215,6 +215,12 @@ def test_rolling_back_leaves_a_database_alone_that_still_takes_the_old_login() -
     assert actions(plan.steps)[0] is Action.RESTORE
 
 
+def test_rolling_back_starts_what_is_scaled_to_0_although_its_last_pod_still_takes_the_old_login() -> None:
+    ending = consumer(replicas=0, stopped_replicas=1)
+    plan = plan_for(replace(PUBLISHED, candidate=replace(STAGED, phase=Phase.ROLLING_BACK), consumers=ending))
+    assert Action.START in actions(plan.steps)
+
+
 def assert_refused(plan: Plan, kind: type[KeyturnError], code: str) -> KeyturnError:
     assert type(plan.refusal) is kind
     assert plan.refusal.code == code

@@ -1,0 +1,135 @@
+"""The deploy flow on the lab: what it makes, what it says, and that it makes nothing twice."""
+
+import asyncio
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
+from prefect.client.schemas.objects import State
+from rotating import STACK, World
+
+from flows.deploy import Deployed, deploy
+from infra.azure.secrets import Secrets
+from infra.errors import AuthenticationFailed, KeyturnError, NotFound, SecretUnusable
+from infra.kubernetes.client import Cluster
+from infra.settings import Settings
+from infra.targets import DeployOptions, Stack
+from tasks.deployment import Address
+
+OPTIONS = DeployOptions(dry_run=False, ready_timeout_seconds=60, address_timeout_seconds=20)
+
+
+def run(stack: Stack = STACK, options: DeployOptions = OPTIONS) -> State[Any]:
+    return deploy(stack, options, return_state=True)
+
+
+def refusal(stack: Stack) -> KeyturnError:
+    found = run(stack).result(raise_on_failure=False)
+    assert isinstance(found, KeyturnError), found
+    return found
+
+
+def rows(key: str) -> list[dict[str, str]]:
+    """The newest table artifact of a key."""
+
+    async def read() -> str:
+        async with get_client() as client:
+            wanted = ArtifactFilter(key=ArtifactFilterKey(any_=[key]))
+            found = await client.read_artifacts(artifact_filter=wanted)
+        return str(max(found, key=lambda one: str(one.created)).data)
+
+    table: list[dict[str, str]] = json.loads(asyncio.run(read()))
+    return table
+
+
+def namespaces(cluster: Cluster) -> set[str]:
+    return {item["metadata"]["name"] for item in cluster.get("/api/v1/namespaces")["items"]}
+
+
+@pytest.fixture
+def disabled(world: World) -> Iterator[str]:
+    """A secret whose newest version is disabled."""
+    vault = Secrets(STACK.vault, Settings())
+    written = vault.write("switched-off", "canary")
+    vault.set_enabled("switched-off", written.version, False)
+    yield "switched-off"
+    vault.delete("switched-off")
+
+
+def test_a_dry_run_says_what_would_be_made_and_makes_nothing(world: World) -> None:
+    before = namespaces(world.cluster)
+    state = run(Stack.model_validate(STACK.model_dump() | {"namespace": "elsewhere"}), DeployOptions())
+    assert (state.name, state.result()) == ("Planned", Deployed("Planned", 6))
+    assert [row["action"] for row in rows("deploy-plan")] == ["created"] * 6
+    assert namespaces(world.cluster) == before
+
+
+def test_a_second_deployment_changes_nothing_and_says_so(world: World) -> None:
+    before = world.snapshot()
+    state = run()
+    assert state.name == "Unchanged"
+    deployed = state.result()
+    assert deployed == Deployed("Unchanged", 0, Address(world.endpoint.host, 5432))
+    assert world.snapshot() == before
+    assert {row["action"] for row in rows("deploy-applied")} == {"unchanged"}
+
+
+def test_the_reports_show_what_runs_and_no_value(world: World) -> None:
+    run()
+    [driver] = rows("csi-driver")
+    assert driver["generation"] == str(world.lab.options.driver)
+    accounts = {row["service account"]: row["client id"] for row in rows("service-accounts")}
+    assert len(accounts["dexter-sa"]) == 36
+    pods = {row["pod"].rsplit("-", 2)[0]: row["ready"] for row in rows("pods")}
+    assert pods == {"postgres-pod-kv": "yes", "get-storage": "yes"}
+    [service] = [row for row in rows("services") if row["service"] == "dexter-service"]
+    assert (service["type"], service["address"]) == ("LoadBalancer", world.endpoint.host)
+    username, password = world.values()
+    keys = {row["key"]: row["bytes"] for row in rows("synced-secret")}
+    assert keys == {"USERNAME": str(len(username)), "PASSWORD": str(len(password))}
+    assert password not in json.dumps([rows(key) for key in ("synced-secret", "pods", "services", "csi-driver")])
+
+
+def test_a_vault_that_does_not_exist_stops_it_before_anything_is_applied(world: World) -> None:
+    before = world.snapshot()
+    error = refusal(Stack.model_validate(STACK.model_dump() | {"vault": "nosuchvault"}))
+    assert type(error) is NotFound
+    assert "nosuchvault" in error.name
+    assert world.snapshot() == before
+
+
+def test_a_secret_that_does_not_exist_stops_it_before_anything_is_applied(world: World) -> None:
+    before = world.snapshot()
+    error = refusal(Stack.model_validate(STACK.model_dump() | {"password_secret": "nosuch"}))
+    assert (type(error), error.code) == (NotFound, "SecretNotFound")
+    assert world.snapshot() == before
+
+
+def test_a_disabled_secret_stops_it_before_anything_is_applied(world: World, disabled: str) -> None:
+    before = world.snapshot()
+    error = refusal(Stack.model_validate(STACK.model_dump() | {"password_secret": disabled}))
+    assert (type(error), error.code) == (SecretUnusable, "SecretDisabled")
+    assert world.snapshot() == before
+
+
+def test_a_kubeconfig_that_does_not_exist_is_named(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KEYTURN_KUBECONFIG", "/nosuch/kubeconfig")
+    error = refusal(STACK)
+    assert (type(error), error.name) == (NotFound, "/nosuch/kubeconfig")
+
+
+def test_a_kubeconfig_with_a_token_that_is_no_longer_good_says_what_to_do(
+    world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+) -> None:
+    kubeconfig = world.lab.env["KUBECONFIG"]
+    text = tmp_path / "kubeconfig"
+    with open(kubeconfig) as original:
+        lines = original.read().splitlines()
+    text.write_text("\n".join(f"{line}x" if line.strip().startswith("token:") else line for line in lines))
+    monkeypatch.setenv("KEYTURN_KUBECONFIG", str(text))
+    error = refusal(STACK)
+    assert (type(error), error.code) == (AuthenticationFailed, "Unauthorized")
+    assert "expired" in error.remedy

@@ -1,0 +1,78 @@
+"""Killed anywhere and run again, a rotation ends well: `kill -9` around every write, and by the shell's own command."""
+
+import signal
+import subprocess
+import sys
+
+import pytest
+from rotating import World, options_with, rotate, run_python
+
+from infra.errors import KeyturnError
+from tests.conftest import ROOT
+
+WRITES = 16
+"""stage, publish twice, stop, delete the Secret, start, proven, retire twice, done, delete, purge, and some more."""
+
+
+def kill(when: str, nth: int, **options: object) -> str:
+    """Run a rotation that is killed around its nth write; return its last line."""
+    script = ROOT / "tests/e2e/killed_rotation.py"
+    process = run_python(script, when, str(nth), options_with(sync="express", **options).model_dump_json())
+    printed, _ = process.communicate(timeout=120)
+    lines = [line for line in printed.splitlines() if line.startswith(("killed ", "ended "))]
+    assert lines, printed[-3000:]
+    assert (process.returncode == -signal.SIGKILL) == lines[-1].startswith("killed ")
+    return lines[-1]
+
+
+def assert_somebody_knows_the_login(world: World) -> None:
+    """If a database runs, its login is among what the vault still tells; the newest versions are enabled."""
+    for name in ("username", "password"):
+        assert world.vault.get_latest(name).enabled
+    assert readable_logins(world)
+
+
+def readable_logins(world: World) -> bool:
+    if not world.pods():
+        return True
+    names = ("username", "password")
+    enabled = [[one.version for one in world.vault.list_versions(name) if one.enabled] for name in names]
+    values = [[world.vault.read(name, one) for one in versions] for name, versions in zip(names, enabled, strict=True)]
+    try:
+        return any(world.logs_in((username, password)) for username in values[0] for password in values[1])
+    except KeyturnError:
+        return True
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("nth", [2, 4, 6, pytest.param(8, marks=pytest.mark.slow), 10])
+def test_a_rotation_killed_around_a_write_is_finished_by_the_next_run(world: World, when: str, nth: int) -> None:
+    before = world.values()
+    kill(when, nth)
+    assert_somebody_knows_the_login(world)
+    ended = rotate(sync="express")
+    assert ended.name == "Rotated", ended.message
+    assert world.values() != before
+    world.assert_well()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("nth", [1, 3, 5, 7, 9, 11, 12, 13, 14])
+def test_a_rotation_killed_around_any_other_write_is_finished_too(world: World, when: str, nth: int) -> None:
+    said = kill(when, nth, rotation_id=f"{when}-{nth}")
+    assert_somebody_knows_the_login(world)
+    ended = rotate(sync="express", rotation_id=f"{when}-{nth}")
+    assert ended.name in ("Rotated", "NothingToDo"), said
+    world.assert_well()
+
+
+def test_the_shells_command_is_killed_after_publishing_and_goes_on(world: World) -> None:
+    argv = ["-m", "flows.rotate", "--options.no-dry-run"]
+    process = subprocess.Popen(
+        [sys.executable, *argv], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    process.kill()
+    process.communicate(timeout=60)
+    assert rotate(sync="express").name == "Rotated"
+    world.assert_well()
