@@ -1,8 +1,8 @@
 """The deploy flow on the lab: what it makes, what it says, and that it makes nothing twice."""
 
-import asyncio
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -35,13 +35,10 @@ def refusal(stack: Stack) -> KeyturnError:
 def rows(key: str) -> list[dict[str, str]]:
     """The newest table artifact of a key."""
 
-    async def read() -> str:
-        async with get_client() as client:
-            wanted = ArtifactFilter(key=ArtifactFilterKey(any_=[key]))
-            found = await client.read_artifacts(artifact_filter=wanted)
-        return str(max(found, key=lambda one: str(one.created)).data)
-
-    table: list[dict[str, str]] = json.loads(asyncio.run(read()))
+    wanted = ArtifactFilter(key=ArtifactFilterKey(any_=[key]))
+    with get_client(sync_client=True) as client:
+        found = client.read_artifacts(artifact_filter=wanted)
+    table: list[dict[str, str]] = json.loads(str(max(found, key=lambda one: str(one.created)).data))
     return table
 
 
@@ -122,12 +119,10 @@ def test_a_kubeconfig_that_does_not_exist_is_named(world: World, monkeypatch: py
 
 
 def test_a_kubeconfig_with_a_token_that_is_no_longer_good_says_what_to_do(
-    world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+    world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    kubeconfig = world.lab.env["KUBECONFIG"]
+    lines = Path(world.lab.env["KUBECONFIG"]).read_text().splitlines()
     text = tmp_path / "kubeconfig"
-    with open(kubeconfig) as original:
-        lines = original.read().splitlines()
     text.write_text("\n".join(f"{line}x" if line.strip().startswith("token:") else line for line in lines))
     monkeypatch.setenv("KEYTURN_KUBECONFIG", str(text))
     error = refusal(STACK)

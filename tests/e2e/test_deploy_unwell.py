@@ -1,4 +1,4 @@
-"""Pods that do not get ready on the lab: each thing that can be wrong, told with its code, and nothing else disturbed."""
+"""Pods that do not get ready on the lab: each thing that can be wrong is told by its code, and disturbs nothing."""
 
 from collections.abc import Iterator
 
