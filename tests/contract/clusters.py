@@ -1,10 +1,11 @@
 """Clusters to test against: the small API server in a thread of its own, or a real kube-apiserver."""
 
 import asyncio
+import os
 import ssl
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +13,8 @@ import trustme
 import yaml
 
 from infra.lab.cluster.api import ApiServer
+from infra.lab.cluster.client import Client
+from infra.lab.cluster.controllers.manager import Controllers
 
 ISSUER = "https://oidc.lab.local/xyz/"
 KUBELET_TOKEN = "kubelet-token-of-a-test"
@@ -46,11 +49,24 @@ class SmallCluster:
         return self.run(inside())
 
 
+async def _start_controllers(server: ApiServer, ca_pem: str) -> AsyncExitStack:
+    kubeconfig = yaml.safe_load(server.kubeconfig("admin"))
+    stack = AsyncExitStack()
+    client = await stack.enter_async_context(
+        Client(server.url, ssl.create_default_context(cadata=ca_pem), kubeconfig["users"][0]["user"]["token"])
+    )
+    controllers = Controllers(client, f"127.{100 + os.getpid() % 100}", ca_pem)
+    await controllers.start()
+    stack.push_async_callback(controllers.stop)
+    return stack
+
+
 @contextmanager
-def small_cluster(**options: Any) -> Iterator[SmallCluster]:
+def small_cluster(*, controllers: bool = False, **options: Any) -> Iterator[SmallCluster]:
     """Start the small API server with TLS on a free port of 127.0.0.1; end it afterwards.
 
     Args:
+        controllers: whether its controllers run, too.
         options: passed to ApiServer.
     """
     ca = trustme.CA()
@@ -63,9 +79,13 @@ def small_cluster(**options: Any) -> Iterator[SmallCluster]:
     settings = {"issuer_url": ISSUER, "kubelet_token": KUBELET_TOKEN} | options
     server = ApiServer("127.0.0.1", 0, context, ca_pem, **settings)
     asyncio.run_coroutine_threadsafe(server.start(), loop).result(30)
+    running = AsyncExitStack()
+    if controllers:
+        running = asyncio.run_coroutine_threadsafe(_start_controllers(server, ca_pem), loop).result(30)
     try:
         yield SmallCluster(server, yaml.safe_load(server.kubeconfig("admin")), loop, ca_pem)
     finally:
+        asyncio.run_coroutine_threadsafe(running.aclose(), loop).result(30)
         asyncio.run_coroutine_threadsafe(server.stop(), loop).result(30)
         asyncio.run_coroutine_threadsafe(_drained(), loop).result(30)
         loop.call_soon_threadsafe(loop.stop)

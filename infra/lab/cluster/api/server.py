@@ -1,5 +1,6 @@
 """The API server: what it is made of, its start and stop, and the credentials it hands out."""
 
+import asyncio
 import base64
 import ssl
 from collections.abc import Sequence
@@ -39,6 +40,7 @@ from infra.lab.cluster.api.store import Store
 from infra.lab.cluster.api.watch import WatchHub
 
 _TOKEN_LIFETIME = timedelta(days=730)
+_GOODBYE_SECONDS = 0.2
 _USERS = {"admin": "masterclient", "user": "clusterUser"}
 
 
@@ -73,6 +75,7 @@ class ApiServer:
         self._host, self._port, self._tls, self._ca_pem = host, port, tls, ca_pem
         self._faults = faults
         self._runner: web.AppRunner | None = None
+        self._listener: asyncio.Server | None = None
         self.store = Store()
         self.registry = registry()
         self._users = UserTokens(now)
@@ -107,9 +110,16 @@ class ApiServer:
         app.router.add_route("*", "/{path:.*}", self._rooms().answer)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, self._host, self._port, ssl_context=self._tls, backlog=1024)
-        await site.start()
-        self._port = self._runner.addresses[0][1]
+        # aiohttp's own sites wait half a minute for TLS to say goodbye to clients that have left a watch.
+        self._listener = await asyncio.get_running_loop().create_server(
+            self._runner.server,
+            self._host,
+            self._port,
+            ssl=self._tls,
+            ssl_shutdown_timeout=_GOODBYE_SECONDS,
+            backlog=1024,
+        )
+        self._port = self._listener.sockets[0].getsockname()[1]
 
     def _rooms(self) -> Rooms:
         resources = Resources(self.store, self._writer, self._deleter)
@@ -144,6 +154,9 @@ class ApiServer:
         await self._housekeeper.stop()
         self._hub.close_all()
         await self._streams.close()
+        if self._listener is not None:
+            self._listener.close()
+            self._listener = None
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None
