@@ -3,10 +3,12 @@
 Foreground and orphan deletion as well: the finalizers that the API server sets are worked off here.
 """
 
+import asyncio
+
 from infra.lab.cluster import client as api
 from infra.lab.cluster.client import Object, Resource
 from infra.lab.cluster.controllers.common import CACHED, Context, terminating
-from infra.lab.cluster.informer import Informer, Key, Queue, key_of
+from infra.lab.cluster.informer import Informer, Key, Queue, cancel, key_of
 
 FOREGROUND, ORPHAN = "foregroundDeletion", "orphan"
 KINDS = {
@@ -28,9 +30,10 @@ class Garbage:
 
     def __init__(self, context: Context) -> None:
         self._client = context.client
-        self.extra = Informer(context.client, api.POD_STATUSES)
-        self._caches = [*(context.cache(resource) for resource in CACHED), self.extra]
+        self._extra = Informer(context.client, api.POD_STATUSES)
+        self._caches = [*(context.cache(resource) for resource in CACHED), self._extra]
         self._queues: list[Queue] = []
+        self._following: asyncio.Task[None] | None = None
         for cache in self._caches:
             self._follow(cache)
 
@@ -54,13 +57,16 @@ class Garbage:
                 if _reference_to(obj, owner):
                     queue.add(key_of(obj))
 
-    def start(self) -> None:
-        """Begin to work."""
+    async def start(self) -> None:
+        """Begin to work; the CSI driver's reports are followed as soon as there are any."""
+        self._following = asyncio.create_task(self._extra.start(), name="informer of mount reports")
         for queue in self._queues:
             queue.start()
 
     async def stop(self) -> None:
         """Stop working."""
+        await cancel(self._following)
+        await self._extra.stop()
         for queue in self._queues:
             await queue.stop()
 

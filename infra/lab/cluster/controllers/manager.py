@@ -20,18 +20,20 @@ class Controllers:
         client: an administrator's client of the API server.
         network: first two bytes of the loopback network that load balancers take their addresses from.
         ca_pem: the API server's CA, which every namespace is given.
+        housekeeping: whether ended namespaces and objects without owner are cleared away here; the small API
+            server does that itself.
     """
 
-    def __init__(self, client: Client, network: str, ca_pem: str = "") -> None:
+    def __init__(self, client: Client, network: str, ca_pem: str = "", *, housekeeping: bool = False) -> None:
         self._context = Context(client)
-        self._garbage = Garbage(self._context)
+        self._garbage = Garbage(self._context) if housekeeping else None
         self._services = Services(self._context, network)
         scheduling = Scheduling(self._context)
         self._queues = [
             Deployments(self._context).queue,
             ReplicaSets(self._context).queue,
             Endpoints(self._context).queue,
-            Namespaces(self._context, ca_pem).queue,
+            Namespaces(self._context, ca_pem, ends=housekeeping).queue,
             self._services.queue,
             scheduling.queue,
             scheduling.claims,
@@ -42,19 +44,19 @@ class Controllers:
         for recorder in self._context.recorders.values():
             recorder.start()
         await asyncio.gather(*(informer.start() for informer in self._context.informers.values()))
-        self._extra = asyncio.create_task(self._garbage.extra.start(), name="informer of mount reports")
         for queue in self._queues:
             queue.start()
-        self._garbage.start()
+        if self._garbage is not None:
+            await self._garbage.start()
 
     async def stop(self) -> None:
         """Stop working and close all forwards; objects stay as they are."""
-        self._extra.cancel()
         for queue in self._queues:
             await queue.stop()
-        await self._garbage.stop()
+        if self._garbage is not None:
+            await self._garbage.stop()
         await self._services.stop()
-        for informer in (*self._context.informers.values(), self._garbage.extra):
+        for informer in self._context.informers.values():
             await informer.stop()
         for recorder in self._context.recorders.values():
             await recorder.stop()

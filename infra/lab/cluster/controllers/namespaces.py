@@ -17,10 +17,11 @@ class Namespaces:
     Args:
         context: the caches.
         ca_pem: the API server's CA, for the config map that every namespace gets.
+        ends: whether namespaces on their way out are emptied here.
     """
 
-    def __init__(self, context: Context, ca_pem: str) -> None:
-        self._client, self._ca_pem = context.client, ca_pem
+    def __init__(self, context: Context, ca_pem: str, *, ends: bool) -> None:
+        self._client, self._ca_pem, self._ends = context.client, ca_pem, ends
         self._namespaces = context.cache(NAMESPACES)
         self._accounts, self._maps = context.cache(SERVICE_ACCOUNTS), context.cache(CONFIG_MAPS)
         self.queue = Queue("namespace", self._reconcile)
@@ -33,7 +34,8 @@ class Namespaces:
         if namespace is None:
             return
         if terminating(namespace):
-            await self._end(namespace)
+            if self._ends:
+                await self._end(namespace)
             return
         name = key[1]
         if self._accounts.get(name, ACCOUNT) is None:
