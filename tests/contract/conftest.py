@@ -2,6 +2,6 @@
 
 from arm_world import group, world
 from azure_world import azure, make_azure
-from kubernetes_world import kubernetes, space
+from kubernetes_world import kubernetes, space, widgets
 
-__all__ = ["azure", "group", "kubernetes", "make_azure", "space", "world"]
+__all__ = ["azure", "group", "kubernetes", "make_azure", "space", "widgets", "world"]

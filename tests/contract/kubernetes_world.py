@@ -207,3 +207,44 @@ def config_map(name: str, labels: Json | None = None, **data: str) -> Json:
     """A config map."""
     meta = {"name": name} | ({"labels": labels} if labels else {})
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": data}
+
+
+def widget_definition() -> Json:
+    """A custom kind with defaults, rules, columns and a status of its own."""
+    spec = {
+        "type": "object",
+        "required": ["size"],
+        "properties": {
+            "size": {"type": "integer", "minimum": 1},
+            "color": {"type": "string", "enum": ["red", "blue"], "default": "red"},
+            "params": {"type": "object", "additionalProperties": {"type": "string"}},
+        },
+    }
+    status = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    columns = [
+        {"name": "Size", "type": "integer", "jsonPath": ".spec.size"},
+        {"name": "Ready", "type": "string", "jsonPath": '.status.conditions[?(@.type=="Ready")].status'},
+    ]
+    version = {
+        "name": "v1",
+        "served": True,
+        "storage": True,
+        "subresources": {"status": {}},
+        "additionalPrinterColumns": columns,
+        "schema": {"openAPIV3Schema": {"type": "object", "properties": {"spec": spec, "status": status}}},
+    }
+    names = {"plural": "widgets", "kind": "Widget", "shortNames": ["wi"]}
+    wanted = {"group": "example.com", "scope": "Namespaced", "names": names, "versions": [version]}
+    return {"metadata": {"name": "widgets.example.com"}, "spec": wanted}
+
+
+@pytest.fixture
+def widgets(space: Space) -> Iterator[str]:
+    """The path of a custom kind's collection; the kind is gone after the test."""
+    definitions = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+    eventually(lambda: space.api("GET", f"{definitions}/widgets.example.com").code == 404)
+    space.api.create(definitions, widget_definition())
+    path = space.path("widgets", group="apis/example.com/v1")
+    eventually(lambda: space.api("GET", path).code == 200)
+    yield path
+    space.api("DELETE", f"{definitions}/widgets.example.com")
