@@ -302,7 +302,12 @@ async def _spawn(spec: dict[str, Any], streams: Mapping[str, Any]) -> Process:
     finally:
         os.close(handle)
         os.close(write)
-    reports = await _read_reports(read)
+    try:
+        reports = await _read_reports(read)
+    except BaseException:
+        outer.terminate()
+        await outer.wait()
+        raise
     failure = next((report for report in reports if "error" in report), None)
     if failure is not None or not reports:
         await outer.wait()

@@ -1,8 +1,9 @@
 """The walkthrough's objects in a cluster of the tests: class, service account, deployment, service."""
 
+import asyncio
 from typing import Any
 
-from pod_world import NAMESPACE, VAULT, PodWorld
+from pod_world import NAMESPACE, PATIENCE_SECONDS, VAULT, PodWorld
 
 from infra.lab.cluster import client as api
 from infra.lab.cluster.client import Object
@@ -88,3 +89,18 @@ async def the_pod(world: PodWorld) -> Object:
     (pod,) = [pod for pod in pods if not pod["metadata"].get("deletionTimestamp")]
     found: Object = pod
     return found
+
+
+async def another_pod(world: PodWorld, name: str) -> str:
+    """Wait until the deployment has a pod that is not called `name`, and return its name."""
+    query = {"labelSelector": "app=PostgreSQL"}
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        listing = await world.client.list(api.PODS, NAMESPACE, **query)
+        events = world.client.watch(api.PODS, NAMESPACE, listing["metadata"]["resourceVersion"], **query)
+        for pod in listing["items"]:
+            if pod["metadata"]["name"] != name:
+                return str(pod["metadata"]["name"])
+        async for event in events:
+            if event["type"] == "ADDED":
+                return str(event["object"]["metadata"]["name"])
+    raise AssertionError("the watch ended")

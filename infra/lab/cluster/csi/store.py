@@ -93,6 +93,11 @@ class SecretsStore:
             self._rotation.start(self._interval)
 
     @property
+    def poll_interval(self) -> float:
+        """Seconds between two looks for new versions."""
+        return self._interval
+
+    @property
     def _republishes(self) -> bool:
         return self._rotates and self._generation is DriverGeneration.REPUBLISH
 

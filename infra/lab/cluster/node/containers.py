@@ -187,27 +187,30 @@ class Container:
         self.log = log = ContainerLog(self._place.log_dir / self.state.name / f"{self.state.restarts}.log")
         self._event("Normal", "Created", f"Created container: {self.state.name}")
         try:
-            process = await self._start(sandboxes, launch)
+            self._process = process = await self._start(sandboxes, launch)
+            self.state.image_id = f"docker.io/lab/{images.launcher_of(self.spec['image'])}@sha256:{'0' * 64}"
+            self.state.run(f"containerd://{secrets.token_hex(32)}", datetime.now(UTC))
+            self._event("Normal", "Started", f"Started container {self.state.name}")
+            code = await self._accompany(process, log)
         except SandboxFailed as error:
-            log.end()
             return self._not_started(error)
-        self._process = process
-        self.state.image_id = f"docker.io/lab/{images.launcher_of(self.spec['image'])}@sha256:{'0' * 64}"
-        self.state.run(f"containerd://{secrets.token_hex(32)}", datetime.now(UTC))
-        self._event("Normal", "Started", f"Started container {self.state.name}")
-        streams = [asyncio.create_task(work) for work in self._copies(process, log)]
-        probing = asyncio.create_task(self._probing(process).watch(), name=f"probes of {self.state.name}")
-        self._on_change()
-        try:
-            code = await process.wait()
         finally:
-            await process.kill()
-            await cancel(probing)
-            await asyncio.gather(*streams)
             log.end()
         self.state.end(code, "Completed" if code == 0 else "Error", datetime.now(UTC))
         self._on_change()
         return code
+
+    async def _accompany(self, process: Process, log: ContainerLog) -> int:
+        """Take in its output and probe it until it ends; returns the exit code."""
+        streams = [asyncio.create_task(work) for work in self._copies(process, log)]
+        probing = asyncio.create_task(self._probing(process).watch(), name=f"probes of {self.state.name}")
+        self._on_change()
+        try:
+            return await process.wait()
+        finally:
+            await process.kill()
+            await cancel(probing)
+            await asyncio.gather(*streams)
 
     def _copies(self, process: Process, log: ContainerLog) -> list[Coroutine[Any, Any, None]]:
         streams = (("stdout", process.stdout), ("stderr", process.stderr))

@@ -1,0 +1,246 @@
+"""Mounts that fail, and the words they fail with; syncs that are paused, torn or late."""
+
+import asyncio
+import base64
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pod_world import NAMESPACE, VAULT, VAULT_ID, PodWorld, pod_world
+from walkthrough import CLASS, DEPLOYMENT, OBJECTS, SECRET, another_pod, apply_walkthrough, the_pod
+
+from infra.lab.azure.key_vault.vault import SecretAttributes, Vault
+from infra.lab.cluster import client as api
+from infra.lab.cluster.client import Object
+from infra.lab.options import TENANT_ID, DriverGeneration
+
+START = 'MountVolume.SetUp failed for volume "postgresql-store" : rpc error: code = Unknown desc = '
+
+
+@pytest.fixture
+async def world(tmp_path: Path, postgres_cache: Path) -> AsyncIterator[PodWorld]:
+    async with pod_world(tmp_path, postgres_cache, parts="controllers node csi", poll_seconds=0.5) as made:
+        yield made
+
+
+def vault_of(world: PodWorld) -> Vault:
+    assert world.cloud is not None
+    found = world.cloud.vaults.find(VAULT)
+    assert found is not None
+    return found
+
+
+async def failed_mount(world: PodWorld) -> str:
+    """The text of the first failed mount; the pod's one container is still being created."""
+    pods = await pod_names(world)
+    event = await world.event(pods[0], "FailedMount")
+    pod = await world.get(api.PODS, pods[0])
+    assert pod["status"]["phase"] == "Pending"
+    text = str(event["message"])
+    assert "Admin123" not in text
+    return text
+
+
+async def pod_names(world: PodWorld) -> list[str]:
+    """The names of the deployment's pods, once there are any."""
+    await world.until(api.DEPLOYMENTS, DEPLOYMENT, lambda d: d.get("status", {}).get("replicas") == 1)
+    listing = await world.client.list(api.PODS, NAMESPACE, labelSelector="app=PostgreSQL")
+    return [pod["metadata"]["name"] for pod in listing["items"]]
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"keyvaultName": None}, "keyvaultName is not provided"),
+        ({"tenantID": None}, "tenantId is not provided"),
+        ({"objects": None}, "objects is not set"),
+        ({"cloudName": "AzureMoonCloud"}, "cloudName AzureMoonCloud is not valid"),
+        (
+            {"keyvaultName": "a_b"},
+            'failed to get vault: Invalid vault name: "a_b", must match [-a-zA-Z0-9]{3,24}',
+        ),
+        ({"clientID": None}, "failed to build auth config for mode None: "),
+        (
+            {"objects": OBJECTS.replace("objectName: username", "objectName: nobody")},
+            "failed to get objectType:secret, objectName:nobody, objectVersion:: GET https://dexterkeyvault",
+        ),
+        (
+            {"clientID": "00000000-0000-4000-8000-000000000000"},
+            "failed to get objectType:secret, objectName:username, objectVersion:: ClientAssertionCredential "
+            f"authentication failed.\nPOST https://login.microsoftonline.com/{TENANT_ID}/oauth2/v2.0/token",
+        ),
+    ],
+)
+async def test_a_class_that_cannot_be_mounted_says_why(world: PodWorld, changes: Any, text: str) -> None:
+    await apply_walkthrough(world, **changes)
+    meta = f"{NAMESPACE}/{(await pod_names(world))[0]}"
+    inner = "rpc error: code = Unknown desc = failed to mount objects, error: "
+    wanted = f"{START}failed to mount secrets store objects for pod {meta}, err: {inner}{text}"
+    assert (await failed_mount(world))[: len(wanted)] == wanted
+
+
+async def test_a_missing_secret_is_told_with_the_vaults_own_error(world: PodWorld) -> None:
+    await apply_walkthrough(world, objects=OBJECTS.replace("objectName: username", "objectName: nobody"))
+    assert "ERROR CODE: SecretNotFound" in await failed_mount(world)
+
+
+async def test_a_disabled_newest_version_is_not_replaced_by_an_older_one(world: PodWorld) -> None:
+    vault_of(world).set_secret("password", "never-seen", SecretAttributes(enabled=False))
+    await apply_walkthrough(world)
+    text = await failed_mount(world)
+    assert "objectName:password" in text
+    assert "SecretDisabled" in text
+    assert "never-seen" not in text
+
+
+async def test_without_the_role_the_vault_refuses(world: PodWorld) -> None:
+    assert world.cloud is not None
+    for assignment in world.cloud.access.list(VAULT_ID):
+        world.cloud.access.remove(assignment.name)
+    await apply_walkthrough(world)
+    assert "ForbiddenByRbac" in await failed_mount(world)
+
+
+async def test_a_subject_that_is_not_federated_is_refused_by_entra(world: PodWorld) -> None:
+    assert world.cloud is not None and world.identity is not None
+    world.cloud.directory.remove_federated_credential(world.identity.object_id, "aks")
+    await apply_walkthrough(world)
+    assert "AADSTS70" in await failed_mount(world)
+
+
+async def test_the_pod_starts_by_itself_when_what_was_missing_is_there(world: PodWorld) -> None:
+    await apply_walkthrough(world, objects=OBJECTS.replace("objectName: username", "objectName: late"))
+    assert "objectName:late" in await failed_mount(world)
+    patch = {"spec": {"parameters": {"objects": OBJECTS}}}
+    await world.client.patch(api.PROVIDER_CLASSES, NAMESPACE, CLASS, patch)
+    await world.until(api.DEPLOYMENTS, DEPLOYMENT, lambda d: d["status"].get("readyReplicas") == 1)
+
+
+async def test_a_missing_class_is_told_before_the_provider_is_asked(world: PodWorld) -> None:
+    await apply_walkthrough(world)
+    await pod_names(world)
+    await world.client.delete(api.PROVIDER_CLASSES, NAMESPACE, CLASS)
+    pod = await replace_pod(world)
+    other = f'SecretProviderClass.secrets-store.csi.x-k8s.io "{CLASS}" not found'
+    event = await world.event(pod, "FailedMount")
+    assert event["message"] == f"{START}failed to get secretproviderclass {NAMESPACE}/{CLASS}, error: {other}"
+
+
+async def test_a_secret_key_whose_object_is_not_mounted_makes_no_secret(world: PodWorld) -> None:
+    await apply_walkthrough(world)
+    data = [{"key": "USERNAME", "objectName": "user"}]
+    patch = {"spec": {"secretObjects": [{"secretName": "other", "type": "Opaque", "data": data}]}}
+    await world.client.patch(api.PROVIDER_CLASSES, NAMESPACE, CLASS, patch)
+    pod = await replace_pod(world)
+    event = await world.event(pod, "FailedToCreateSecret")
+    assert event["message"] == (
+        f"failed to get data in spc {NAMESPACE}/{CLASS} for secret other, err: file matching objectName user not found "
+        "in the pod"
+    )
+    assert await world.client.find(api.SECRETS, NAMESPACE, "other") is None
+
+
+async def replace_pod(world: PodWorld) -> str:
+    """Delete the deployment's pod by force; returns the name of the next one."""
+    name = (await pod_names(world))[0]
+    await world.client.delete(api.PODS, NAMESPACE, name, grace_seconds=0)
+    return await another_pod(world, name)
+
+
+async def test_nothing_is_looked_up_while_the_sync_is_paused(world: PodWorld) -> None:
+    await apply_walkthrough(world)
+    await world.until(api.DEPLOYMENTS, DEPLOYMENT, lambda d: d["status"].get("readyReplicas") == 1)
+    pod = str((await the_pod(world))["metadata"]["name"])
+    report = f"{pod}-{NAMESPACE}-{CLASS}"
+    before = (await world.get(api.POD_STATUSES, report))["status"]["objects"]
+    world.faults.switch("sync-paused", True)
+    made = vault_of(world).set_secret("password", "Mashroof123")
+    await polls_passed(world, 3)
+    assert (await world.get(api.POD_STATUSES, report))["status"]["objects"] == before
+    world.faults.switch("sync-paused", False)
+    await world.until(api.POD_STATUSES, report, lambda r: made.version in str(r["status"]["objects"]))
+
+
+async def polls_passed(world: PodWorld, count: int) -> None:
+    """Wait until the driver would have looked that many times."""
+    assert world.store is not None
+    due = asyncio.get_running_loop().time() + count * world.store.poll_interval
+    while (left := due - asyncio.get_running_loop().time()) > 0:
+        await asyncio.sleep(left)
+
+
+async def test_an_existing_secret_is_not_refreshed_by_a_new_mount_before_1_6(
+    tmp_path: Path, postgres_cache: Path
+) -> None:
+    async with pod_world(tmp_path, postgres_cache, parts="controllers node csi", poll_seconds=600) as world:
+        await apply_walkthrough(world)
+        await world.until(api.DEPLOYMENTS, DEPLOYMENT, lambda d: d["status"].get("readyReplicas") == 1)
+        vault_of(world).set_secret("password", "Mashroof123")
+        pod = await replace_pod(world)
+        await world.until(api.PODS, pod, is_ready)
+        assert await world.exec(pod, "cat", "/mederma/password") == "Mashroof123"
+        assert await password_in_secret(world) == "Admin123", "the Secret is stale until the next poll"
+        assert await world.exec(pod, "printenv", "POSTGRES_PASSWORD") == "Admin123\n"
+
+
+async def test_a_new_mount_refreshes_the_secret_from_1_6_on(tmp_path: Path, postgres_cache: Path) -> None:
+    options: Any = {"poll_seconds": 600, "generation": DriverGeneration.REPUBLISH}
+    async with pod_world(tmp_path, postgres_cache, parts="controllers node csi", **options) as world:
+        await apply_walkthrough(world)
+        await world.until(api.DEPLOYMENTS, DEPLOYMENT, lambda d: d["status"].get("readyReplicas") == 1)
+        vault_of(world).set_secret("password", "Mashroof123")
+        await replace_pod(world)
+        wanted = base64.b64encode(b"Mashroof123").decode()
+        await world.until(api.SECRETS, SECRET, lambda s: s["data"]["PASSWORD"] == wanted)
+
+
+async def test_scaling_to_zero_keeps_the_secret_and_a_deleted_one_comes_back_with_the_next_pod(world: PodWorld) -> None:
+    await apply_walkthrough(world)
+    await world.until(api.DEPLOYMENTS, DEPLOYMENT, lambda d: d["status"].get("readyReplicas") == 1)
+    owned = await world.until(api.SECRETS, SECRET, lambda s: s["metadata"].get("ownerReferences"))
+    assert [owner["kind"] for owner in owned["metadata"]["ownerReferences"]] == ["ReplicaSet"]
+    pod = (await pod_names(world))[0]
+    await world.client.patch(api.DEPLOYMENTS, NAMESPACE, DEPLOYMENT, {"spec": {"replicas": 0}})
+    await world.until_gone(api.PODS, pod)
+    await world.until_gone(api.POD_STATUSES, f"{pod}-{NAMESPACE}-{CLASS}")
+    assert (await world.get(api.SECRETS, SECRET))["metadata"]["uid"] == owned["metadata"]["uid"]
+    await world.client.delete(api.SECRETS, NAMESPACE, SECRET)
+    await world.client.patch(api.DEPLOYMENTS, NAMESPACE, DEPLOYMENT, {"spec": {"replicas": 1}})
+    await world.until(api.DEPLOYMENTS, DEPLOYMENT, lambda d: d["status"].get("readyReplicas") == 1)
+    assert await password_in_secret(world) == "Admin123"
+
+
+async def test_the_report_names_pod_class_target_and_versions(world: PodWorld) -> None:
+    await apply_walkthrough(world)
+    await world.until(api.DEPLOYMENTS, DEPLOYMENT, lambda d: d["status"].get("readyReplicas") == 1)
+    pod = await the_pod(world)
+    report = await world.get(api.POD_STATUSES, f"{pod['metadata']['name']}-{NAMESPACE}-{CLASS}")
+    assert report["metadata"]["ownerReferences"][0]["uid"] == pod["metadata"]["uid"]
+    assert report["metadata"]["labels"]["internal.secrets-store.csi.k8s.io/node-name"] == pod["spec"]["nodeName"]
+    status = report["status"]
+    assert status["mounted"] is True
+    assert (status["podName"], status["secretProviderClassName"]) == (pod["metadata"]["name"], CLASS)
+    assert status["targetPath"].endswith("/volumes/kubernetes.io~csi/postgresql-store/mount")
+    newest = {f"secret/{name}": vault_of(world).get_version(name).version for name in ("username", "password")}
+    assert {entry["id"]: entry["version"] for entry in status["objects"]} == newest
+
+
+async def test_the_old_driver_says_secret_rotation_complete_at_every_poll(world: PodWorld) -> None:
+    await apply_walkthrough(world)
+    await world.until(api.DEPLOYMENTS, DEPLOYMENT, lambda d: d["status"].get("readyReplicas") == 1)
+    pod = str((await the_pod(world))["metadata"]["name"])
+    first = await world.event(pod, "SecretRotationComplete")
+    name = first["metadata"]["name"]
+    await world.until(api.EVENTS, name, lambda event: event["count"] > first["count"])
+    query = {"fieldSelector": f"involvedObject.name={pod},reason=MountRotationComplete"}
+    assert (await world.client.list(api.EVENTS, NAMESPACE, **query))["items"] == []
+
+
+def is_ready(pod: Object) -> bool:
+    conditions = pod["status"].get("conditions") or []
+    return any(entry["type"] == "Ready" and entry["status"] == "True" for entry in conditions)
+
+
+async def password_in_secret(world: PodWorld) -> str:
+    return base64.b64decode((await world.get(api.SECRETS, SECRET))["data"]["PASSWORD"]).decode()
