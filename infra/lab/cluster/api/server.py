@@ -110,6 +110,8 @@ class ApiServer:
         app.router.add_route("*", "/{path:.*}", self._rooms().answer)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
         await self._runner.setup()
+        if self._runner.server is None:
+            raise RuntimeError("aiohttp has made no server")
         # aiohttp's own sites wait half a minute for TLS to say goodbye to clients that have left a watch.
         self._listener = await asyncio.get_running_loop().create_server(
             self._runner.server,

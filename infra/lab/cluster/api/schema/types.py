@@ -19,11 +19,13 @@ class Schema:
     Args:
         raw: the node.
         definitions: where references lead.
+        name: name of the type that it defines, if it is one of the built-in types.
     """
 
-    def __init__(self, raw: Mapping[str, Any], definitions: Mapping[str, "Schema"]) -> None:
+    def __init__(self, raw: Mapping[str, Any], definitions: Mapping[str, "Schema"], name: str = "") -> None:
         target = raw.get("$ref")
-        self.ref = target.rsplit("/", 1)[-1] if isinstance(target, str) else ""
+        self._target = target.rsplit("/", 1)[-1] if isinstance(target, str) else ""
+        self.ref = name or self._target
         self._site = raw
         self._raw = raw
         self._definitions = definitions
@@ -31,15 +33,15 @@ class Schema:
     @cached_property
     def raw(self) -> Mapping[str, Any]:
         """The node itself, references followed; what the referring place says counts more."""
-        if not self.ref:
+        if not self._target:
             return self._raw
-        return {**self._definitions[self.ref].raw, **{k: v for k, v in self._site.items() if k != "$ref"}}
+        return {**self._definitions[self._target].raw, **{k: v for k, v in self._site.items() if k != "$ref"}}
 
     @cached_property
     def properties(self) -> Mapping[str, "Schema"]:
         """The named fields."""
-        if self.ref and "properties" not in self._site:
-            return self._definitions[self.ref].properties
+        if self._target and "properties" not in self._site:
+            return self._definitions[self._target].properties
         return {name: Schema(raw, self._definitions) for name, raw in self.raw.get("properties", {}).items()}
 
     @cached_property
@@ -110,7 +112,7 @@ class _Definitions(dict[str, Schema]):
         self.raw = raw
 
     def __missing__(self, name: str) -> Schema:
-        self[name] = Schema(self.raw[name], self)
+        self[name] = Schema(self.raw[name], self, name)
         return self[name]
 
 
