@@ -107,6 +107,8 @@ def _parse_objects(text: str) -> tuple[VaultObject, ...]:
         raise ProviderError("objects is not set")
     try:
         entries = (yaml.safe_load(text) or {})["array"] or []
+        if not isinstance(entries, list):
+            raise TypeError(f"yaml: unmarshal errors: cannot unmarshal {entries!r} into []string")
     except (yaml.YAMLError, KeyError, TypeError) as error:
         raise ProviderError(f"failed to yaml unmarshal objects, error: {_first_line(error)}") from None
     return tuple(_parse_object(entry, index) for index, entry in enumerate(entries))
