@@ -84,7 +84,10 @@ def _system_folders(environment: Mapping[str, str]) -> set[Path]:
 
 
 def _version(folder: Path) -> str:
-    answer = subprocess.run([folder / "postgres", "--version"], capture_output=True, text=True, check=True)
+    try:
+        answer = subprocess.run([folder / "postgres", "--version"], capture_output=True, text=True, check=True)
+    except OSError as error:
+        raise NotFound("PostgreSQL cannot be run", name=str(folder), seen=str(error.strerror)) from None
     return answer.stdout.split()[2]
 
 

@@ -67,7 +67,7 @@ class World:
         cwd: the working directory.
         binds: what is shown inside besides the machine's programs.
         hosts: more names for /etc/hosts, name -> address.
-        drop: whether root must not run the command where there are no namespaces (PostgreSQL refuses root).
+        drop: whether root must not run the first process where there are no namespaces (PostgreSQL refuses root).
         remove: folders that go with the first process, where there are no namespaces.
     """
 
@@ -232,7 +232,7 @@ class Sandboxes:
         if self.isolation is Isolation.MAPPED:
             return spec | {
                 "action": "mapped",
-                "drop": world.drop and os.geteuid() == 0,
+                "drop": world.drop and action == "start" and os.geteuid() == 0,
                 "remove": [str(folder) for folder in world.remove] if action == "start" else [],
                 "cwd": str(_mapped_cwd(world)),
                 "argv": [map_argument(world, text) for text in argv],
