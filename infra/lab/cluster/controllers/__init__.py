@@ -1,4 +1,4 @@
-"""Controllers: Deployments, ReplicaSets, Services, namespaces, scheduling, garbage collection."""
+"""Controllers: Deployments, ReplicaSets, Services, namespaces, scheduling."""
 
 from infra.lab.cluster.controllers.manager import Controllers
 

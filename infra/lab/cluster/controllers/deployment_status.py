@@ -20,7 +20,8 @@ def conditions_of(deployment: Object, status: Object, new: Object | None, create
     enough = status["availableReplicas"] >= wanted - unavailable
     entries = [_entry(deployment, "Available", AVAILABLE if enough else UNAVAILABLE, now)]
     progressing = _progressing(deployment, status, new, created, now)
-    return [*entries, progressing] if progressing else entries
+    failure = condition(new, "ReplicaFailure") if new is not None else None
+    return [*entries, *(entry for entry in (progressing, failure) if entry)]
 
 
 def _progressing(deployment: Object, status: Object, new: Object | None, created: bool, now: datetime) -> Object | None:

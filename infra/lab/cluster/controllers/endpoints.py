@@ -23,7 +23,7 @@ def selects(service: Object, pod: Object) -> bool:
         bool(selector)
         and pod["metadata"]["namespace"] == service["metadata"]["namespace"]
         and all(labels.get(key) == value for key, value in selector.items())
-        and bool(status.get("podIP"))
+        and bool(status.get("podIP") and pod["spec"].get("nodeName"))
         and status.get("phase") not in ("Succeeded", "Failed")
     )
 
@@ -111,7 +111,7 @@ def _subset(service: Object, pods: list[Object]) -> Object | None:
     addresses: dict[bool, list[Object]] = {True: [], False: []}
     for pod in pods:
         addresses[ready(pod) and not terminating(pod)].append(
-            {"ip": pod["status"]["podIP"], "nodeName": pod["spec"].get("nodeName", ""), "targetRef": _reference(pod)}
+            {"ip": pod["status"]["podIP"], "nodeName": pod["spec"]["nodeName"], "targetRef": _reference(pod)}
         )
     if not pods:
         return None
@@ -132,7 +132,7 @@ def _slice(service: Object, pods: list[Object]) -> Object:
             {
                 "addresses": [pod["status"]["podIP"]],
                 "conditions": conditions,
-                "nodeName": pod["spec"].get("nodeName", ""),
+                "nodeName": pod["spec"]["nodeName"],
                 "targetRef": _reference(pod),
             }
         )

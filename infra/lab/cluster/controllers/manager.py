@@ -1,4 +1,7 @@
-"""All controllers of one cluster, over the same caches."""
+"""All controllers of one cluster, over the same caches.
+
+Garbage collection and the end of namespaces are the API server's own; a real one has them in its own manager.
+"""
 
 import asyncio
 
@@ -6,7 +9,6 @@ from infra.lab.cluster.client import Client
 from infra.lab.cluster.controllers.common import Context
 from infra.lab.cluster.controllers.deployments import Deployments
 from infra.lab.cluster.controllers.endpoints import Endpoints
-from infra.lab.cluster.controllers.garbage import Garbage
 from infra.lab.cluster.controllers.namespaces import Namespaces
 from infra.lab.cluster.controllers.replicasets import ReplicaSets
 from infra.lab.cluster.controllers.scheduling import Scheduling
@@ -20,20 +22,17 @@ class Controllers:
         client: an administrator's client of the API server.
         network: first two bytes of the loopback network that load balancers take their addresses from.
         ca_pem: the API server's CA, which every namespace is given.
-        housekeeping: whether ended namespaces and objects without owner are cleared away here; the small API
-            server does that itself.
     """
 
-    def __init__(self, client: Client, network: str, ca_pem: str = "", *, housekeeping: bool = False) -> None:
+    def __init__(self, client: Client, network: str, ca_pem: str = "") -> None:
         self._context = Context(client)
-        self._garbage = Garbage(self._context) if housekeeping else None
         self._services = Services(self._context, network)
         scheduling = Scheduling(self._context)
         self._queues = [
             Deployments(self._context).queue,
             ReplicaSets(self._context).queue,
             Endpoints(self._context).queue,
-            Namespaces(self._context, ca_pem, ends=housekeeping).queue,
+            Namespaces(self._context, ca_pem).queue,
             self._services.queue,
             scheduling.queue,
             scheduling.claims,
@@ -46,15 +45,11 @@ class Controllers:
         await asyncio.gather(*(informer.start() for informer in self._context.informers.values()))
         for queue in self._queues:
             queue.start()
-        if self._garbage is not None:
-            await self._garbage.start()
 
     async def stop(self) -> None:
         """Stop working and close all forwards; objects stay as they are."""
         for queue in self._queues:
             await queue.stop()
-        if self._garbage is not None:
-            await self._garbage.stop()
         await self._services.stop()
         for informer in self._context.informers.values():
             await informer.stop()
