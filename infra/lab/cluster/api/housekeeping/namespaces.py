@@ -1,5 +1,13 @@
-"""Namespaces on their way out: everything in them is deleted, then they go."""
+"""Namespaces on their way out: everything in them is deleted after a moment, then they go.
 
+The moment lets a client that deletes the objects of a manifest one by one, the namespace first, find them all; a real
+cluster waits five seconds.
+"""
+
+import asyncio
+import contextlib
+
+from infra.lab.cluster.api.errors import ApiError
 from infra.lab.cluster.api.kinds.kind import Registry
 from infra.lab.cluster.api.objects import Json, clone, dig, metadata, name_of, namespace_of
 from infra.lab.cluster.api.patches.ownership import Manager
@@ -9,6 +17,7 @@ from infra.lab.cluster.api.store import Event, Store, Stored
 
 _WRITE = Write(Manager("namespace-controller", "Update", "finalize"), "finalize")
 _FINALIZER = "kubernetes"
+DELAY_SECONDS = 0.5
 
 
 class NamespaceCollector:
@@ -24,16 +33,33 @@ class NamespaceCollector:
     def __init__(self, store: Store, registry: Registry, writer: Writer, deleter: Deleter) -> None:
         self._store, self._registry, self._writer, self._deleter = store, registry, writer, deleter
         self._namespaces = registry.get("", "namespaces")
+        self._timers: dict[str, asyncio.TimerHandle] = {}
 
     def handle(self, event: Event) -> None:
         """Do what a change asks for."""
         if event.now.kind is self._namespaces:
             if event.type != "DELETED" and _is_ending(event.now.obj):
-                self._empty(name_of(event.now.obj))
+                self._empty_later(name_of(event.now.obj))
         elif event.type == "DELETED" and (namespace := namespace_of(event.now.obj)):
             found = self._store.find(self._namespaces, "", namespace)
             if found is not None and _is_ending(found.obj):
                 self._finalize(namespace)
+
+    def stop(self) -> None:
+        """Forget the namespaces that wait."""
+        for timer in self._timers.values():
+            timer.cancel()
+        self._timers.clear()
+
+    def _empty_later(self, namespace: str) -> None:
+        if namespace not in self._timers:
+            loop = asyncio.get_running_loop()
+            self._timers[namespace] = loop.call_later(DELAY_SECONDS, self._due, namespace)
+
+    def _due(self, namespace: str) -> None:
+        del self._timers[namespace]
+        with contextlib.suppress(ApiError):
+            self._empty(namespace)
 
     def _empty(self, namespace: str) -> None:
         for item in self._content(namespace):

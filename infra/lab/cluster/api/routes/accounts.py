@@ -39,8 +39,7 @@ class AccountTokens:
         found = self._store.find(kind, call.info.namespace, call.info.name)
         if found is None:
             raise not_found(kind.plural, kind.group, call.info.name)
-        body = await call.body()
-        request = call.fit_schema(built_in()[_SCHEMA], body, "TokenRequest", "v1")
+        request = await call.fitted(built_in()[_SCHEMA], "TokenRequest")
         _agree(call, request)
         spec = request.get("spec") or {}
         seconds = _seconds(spec)

@@ -14,9 +14,9 @@ from infra.lab.cluster.api.routes.resources import Resources
 from infra.lab.cluster.api.routes.reviews import Reviews
 from infra.lab.cluster.api.routes.subresources import Subresources
 from infra.lab.cluster.api.routes.watches import Watches
-from infra.lab.cluster.api.security.authentication import Authenticator
+from infra.lab.cluster.api.security.authentication import Authenticator, impersonated
 from infra.lab.cluster.api.security.rbac import Authorizer
-from infra.lab.cluster.api.security.users import ANONYMOUS
+from infra.lab.cluster.api.security.users import ANONYMOUS, User
 
 BODY_LIMIT_BYTES = 3 * 1024 * 1024
 _OPEN_PATHS = ("/healthz", "/livez", "/readyz", "/version")
@@ -49,7 +49,7 @@ class Rooms:
 
     async def _dispatch(self, request: web.Request) -> web.StreamResponse:
         info = understand(request.method, request.path, request.query)
-        user = self.authenticator.authenticate(request.headers.get("Authorization", ""))
+        user = self._user(request)
         call = Call(request, info, user)
         if not info.is_resource:
             if user is not ANONYMOUS or not info.path.startswith(_OPEN_PATHS):
@@ -70,6 +70,14 @@ class Rooms:
         if kind.deprecation:
             call.warnings.append(kind.deprecation)
         return await self._handler(info.verb)(call, kind)
+
+    def _user(self, request: web.Request) -> User:
+        user = self.authenticator.authenticate(request.headers.get("Authorization", ""))
+        other = impersonated(request.headers, request.headers.getall("Impersonate-Group", []))
+        if other is None:
+            return user
+        self.authorizer.check(user, RequestInfo("impersonate", request.path, True, resource="users", name=other.name))
+        return other
 
     def _handler(self, verb: str) -> Handler:
         if verb == "watch":

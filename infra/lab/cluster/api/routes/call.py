@@ -12,12 +12,13 @@ from infra.lab.cluster.api.patches.ownership import Manager
 from infra.lab.cluster.api.requests import RequestInfo, is_true
 from infra.lab.cluster.api.rest.forms import Form, encode
 from infra.lab.cluster.api.rest.writes import Write
+from infra.lab.cluster.api.schema import protobuf
 from infra.lab.cluster.api.schema.decoding import conform, parse, refuse
-from infra.lab.cluster.api.schema.types import Schema
+from infra.lab.cluster.api.schema.types import META, Schema, built_in
 from infra.lab.cluster.api.security.users import User
 from infra.lab.cluster.api.store import Stored
 
-READABLE = ("application/json", "application/yaml")
+READABLE = ("application/json", "application/yaml", protobuf.MEDIA_TYPE)
 _MANAGER_LENGTH = 128
 
 
@@ -59,23 +60,36 @@ class Call:
         manager = Manager(name[:_MANAGER_LENGTH], operation, self.info.subresource)
         return Write(manager, self.info.subresource, self.dry_run)
 
-    async def body(self, kind: str = "Object") -> Json:
+    async def body(self, schema: Schema, kind: str) -> Json:
         """The object in the body.
 
         Args:
-            kind: what is expected, for messages.
+            schema: what is expected, for protobuf.
+            kind: the same, for messages.
 
         Raises:
             ApiError: 415 for other formats, 400 if it cannot be read.
         """
-        if self.media_type not in READABLE:
-            raise unsupported_media_type(READABLE)
-        return parse(await self.request.read(), self.media_type, kind)
+        # A custom resource has no protobuf form.
+        readable = READABLE if schema.ref else READABLE[:-1]
+        if self.media_type not in readable:
+            raise unsupported_media_type(readable)
+        return self._parsed(await self.request.read(), schema, kind)
 
     async def options_body(self) -> Json:
-        """The body of a request that may have none."""
+        """The DeleteOptions in the body of a request that may have none."""
         raw = await self.request.read()
-        return parse(raw, self.media_type) if raw.strip() else {}
+        schema = built_in()[META + "DeleteOptions"]
+        return self._parsed(raw, schema, "DeleteOptions") if raw.strip() else {}
+
+    def _parsed(self, raw: bytes, schema: Schema, kind: str) -> Json:
+        if self.media_type == protobuf.MEDIA_TYPE:
+            return protobuf.decode(raw, schema)
+        return parse(raw, self.media_type, kind)
+
+    async def fitted(self, schema: Schema, kind: str) -> Json:
+        """The object in the body, kept to what its schema knows."""
+        return self.fit_schema(schema, await self.body(schema, kind), kind, "v1")
 
     def fit(self, kind: Kind, obj: Json) -> Json:
         """Keep what the kind's schema knows; the rest is refused, told or ignored as asked.

@@ -32,16 +32,14 @@ class PodParts:
         """Delete a pod in the manner of a drained node."""
         if self._store.find(kind, call.info.namespace, call.info.name) is None:
             raise not_found(kind.plural, kind.group, call.info.name)
-        body = await call.body()
-        eviction = call.fit_schema(built_in()[_EVICTION], body, "Eviction", "v1")
+        eviction = await call.fitted(built_in()[_EVICTION], "Eviction")
         options = DeleteOptions.of(eviction.get("deleteOptions") or {}, call.request.query)
         self._deleter.delete(kind, call.info.namespace, call.info.name, options)
         return call.json(_SUCCESS, 201)
 
     async def bind(self, call: Call, kind: Kind) -> web.StreamResponse:
         """Assign a pod to a node."""
-        body = await call.body()
-        binding = call.fit_schema(built_in()[_BINDING], body, "Binding", "v1")
+        binding = await call.fitted(built_in()[_BINDING], "Binding")
         if name_of(binding) != call.info.name:
             raise bad_request("name in URL does not match name in Binding object")
         node = dig(binding, "target", "name")

@@ -48,14 +48,14 @@ class Resources:
 
     async def create(self, call: Call, kind: Kind) -> web.StreamResponse:
         """Create an object."""
-        body = await call.body(kind.kind)
+        body = await call.body(kind.schema, kind.kind)
         obj = call.fit(kind, _expected(kind, body))
         namespace = _agreed_namespace(call, kind, obj)
         return call.answer(self._writer.create(kind, namespace, obj, call.write()), 201)
 
     async def update(self, call: Call, kind: Kind) -> web.StreamResponse:
         """Replace an object."""
-        body = await call.body(kind.kind)
+        body = await call.body(kind.schema, kind.kind)
         obj = call.fit(kind, _expected(kind, body))
         namespace = _agreed_namespace(call, kind, obj)
         check_name(obj, call.info.name)

@@ -46,8 +46,7 @@ class Reviews:
         }
         if call.info.verb != "create" or kind.kind not in answers:
             raise no_such_resource()
-        body = await call.body()
-        review = call.fit(kind, body)
+        review = await call.fitted(kind.schema, kind.kind)
         head: Json = {"kind": kind.kind, "apiVersion": kind.api_version, "metadata": review.get("metadata") or {}}
         if kind.kind == "SelfSubjectReview":
             head["metadata"]["creationTimestamp"] = timestamp(utc_now())

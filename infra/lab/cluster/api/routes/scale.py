@@ -43,8 +43,7 @@ class Scales:
                 raise not_found(kind.plural, kind.group, call.info.name)
             return call.json(scale_of(found.obj))
         if call.info.verb == "update":
-            body = await call.body()
-            wanted = _fit(call, body)
+            wanted = await call.fitted(built_in()[_SCHEMA], "Scale")
             check_name(wanted, call.info.name)
             stored = self._set(call, kind, lambda _: wanted)
         else:

@@ -100,7 +100,7 @@ class Streams:
             for task in (to_node, to_client):
                 task.cancel()
             await asyncio.gather(to_node, to_client, return_exceptions=True)
-            await client.close(code=node.close_code or aiohttp.WSCloseCode.OK)
+            await client.close(code=_close_code(node.close_code))
         finally:
             self._open.discard(client)
         return client
@@ -148,6 +148,13 @@ def _container(pod: Json, wanted: str) -> str:
         choice = " ".join(containers)
         raise bad_request(f"a container name must be specified for pod {name}, choose one of: [{choice}]")
     return str(annotated if annotated in containers else containers[0])
+
+
+def _close_code(code: int | None) -> int:
+    """The code to pass on; a connection that just ended has one that must not be sent."""
+    if code == aiohttp.WSCloseCode.ABNORMAL_CLOSURE:
+        return aiohttp.WSCloseCode.INTERNAL_ERROR
+    return code or aiohttp.WSCloseCode.OK
 
 
 async def _pump(

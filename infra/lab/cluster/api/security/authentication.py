@@ -7,7 +7,7 @@ from infra.lab.cluster.api.errors import unauthorized
 from infra.lab.cluster.api.kinds.kind import Registry
 from infra.lab.cluster.api.objects import dig, metadata
 from infra.lab.cluster.api.security.tokens import ServiceAccountTokens, UserTokens
-from infra.lab.cluster.api.security.users import ANONYMOUS, User, service_account_user
+from infra.lab.cluster.api.security.users import ANONYMOUS, AUTHENTICATED, User, service_account_user
 from infra.lab.cluster.api.store import Store
 
 _NAME = "authentication.kubernetes.io"
@@ -67,6 +67,22 @@ class Authenticator:
         found = self._store.find(self._registry.get("", plural), namespace, wanted["name"])
         if found is None or metadata(found.obj)["uid"] != wanted["uid"]:
             raise unauthorized()
+
+
+def impersonated(headers: Mapping[str, str], groups: Sequence[str]) -> User | None:
+    """Whom a request wants to be taken for, None if nobody.
+
+    Args:
+        headers: of the request.
+        groups: the values of Impersonate-Group.
+    """
+    name = headers.get("Impersonate-User", "")
+    if not name:
+        return None
+    if name.startswith("system:serviceaccount:") and name.count(":") == 3:
+        namespace, account = name.split(":")[2:]
+        return service_account_user(namespace, account, "", {})
+    return User(name, (*groups, AUTHENTICATED))
 
 
 def _account(claims: Mapping[str, Any]) -> User:
