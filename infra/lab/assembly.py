@@ -109,6 +109,7 @@ class Lab:
             authority=self.authority,
             proxies=self._cloud.gateway,
             faults=self.faults,
+            runtime=self._runtime,
         )
         cluster = Cluster(spec, place)
         await cluster.start()

@@ -6,17 +6,21 @@ import secrets
 import ssl
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 from infra.errors import InvalidInput
 from infra.lab.backends import ClusterSpec, Origin, Proxies
 from infra.lab.certificates import Authority
 from infra.lab.cluster.api import ApiServer
-from infra.lab.cluster.client import CSI_DRIVERS, Client
+from infra.lab.cluster.client import Client
+from infra.lab.cluster.controllers import Controllers
+from infra.lab.cluster.csi import SecretsStore
+from infra.lab.cluster.node import Node
 from infra.lab.cluster.webhook import workload_identity
 from infra.lab.faults import Faults
 from infra.lab.options import TENANT_ID, LabOptions
+from infra.lab.runtime import Runtime
 
 DEFAULT_POLL_INTERVAL = "2m"
 ADDRESS = "127.0.0.1"
@@ -33,12 +37,14 @@ class ClusterPlace:
         authority: signs the API server's certificate.
         proxies: opens the proxies of pods.
         faults: the lab's faults.
+        runtime: what containers are made of.
     """
 
     options: LabOptions
     authority: Authority
     proxies: Proxies
     faults: Faults
+    runtime: Runtime
 
 
 def parse_go_duration(text: str) -> float:
@@ -66,11 +72,15 @@ class Cluster:
         self._stack = AsyncExitStack()
         self._kubelet_token = secrets.token_urlsafe(24)
         self._api: ApiServer | None = None
+        self._client: Client | None = None
+        self._node: Node | None = None
+        self._store: SecretsStore | None = None
 
     async def start(self) -> None:
         """Start all parts; returns when the API answers and the node is ready."""
         try:
             await self._start_api()
+            await self._start_parts()
         except BaseException:
             await self.stop()
             raise
@@ -105,6 +115,62 @@ class Cluster:
             api.mutators.append(workload_identity(TENANT_ID))
         return api
 
+    async def _start_parts(self) -> None:
+        """Controllers, node and, where the add-on is on, the CSI driver: clients of the API and nothing else."""
+        place, options = self._place, self._place.options
+        token = self.api.token("masterclient", ["system:masters"])
+        trust = ssl.create_default_context(cadata=place.authority.pem)
+        client = self._client = await self._stack.enter_async_context(Client(self.api.url, trust, token))
+        down = partial(place.faults.is_on, "database-down")
+        controllers = Controllers(client, options.network, place.authority.pem, down)
+        node = self._node = Node(
+            client,
+            options,
+            place.proxies,
+            place.faults,
+            options.state_dir,
+            options.network,
+            self._kubelet_token,
+            place.authority.bundle_path,
+            place.runtime,
+        )
+        for part in (controllers, node):
+            self._stack.push_async_callback(part.stop)
+            await part.start()
+        await self._set_up_store()
+
+    async def _set_up_store(self) -> None:
+        """Bring the CSI driver to what the add-on's config says."""
+        config = self._spec.secrets_provider
+        if config is None:
+            await self._remove_store()
+            return
+        interval = self._place.options.poll_interval_seconds
+        if interval is None:
+            interval = parse_go_duration(config.get("rotationPollInterval") or DEFAULT_POLL_INTERVAL)
+        rotates = config.get("enableSecretRotation") == "true"
+        if self._store is not None:
+            await self._store.configure(interval, rotates)
+            return
+        await self._add_store(interval, rotates)
+
+    async def _add_store(self, interval: float, rotates: bool) -> None:
+        place = self._place
+        assert self._client is not None and self._node is not None, "they are started before"
+        proxy = await place.proxies.open(Origin("pod", address=f"{place.options.network}.0.10"))
+        self._store = SecretsStore(
+            self._client, place.options.driver, interval, rotates, proxy, place.authority.bundle_path, place.faults
+        )
+        self._node.register_driver(self._store)
+        self._stack.push_async_callback(self._remove_store)
+        await self._store.start()
+
+    async def _remove_store(self) -> None:
+        if self._store is not None and self._node is not None:
+            self._node.unregister_driver(self._store.name)
+            await self._store.stop()
+            self._store = None
+
     @property
     def api(self) -> ApiServer:
         """The API server of the started cluster."""
@@ -127,6 +193,7 @@ class Cluster:
     async def update(self, spec: ClusterSpec) -> None:
         """Take over a changed spec (poll interval, rotation on or off)."""
         self._spec = spec
+        await self._set_up_store()
 
     async def stop(self) -> None:
         """End all of its processes."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from infra.lab.cluster.informer import cancel
@@ -20,10 +21,15 @@ class Listen:
 
 
 class Forward:
-    """One listener that hands connections to its targets in turn; without targets it refuses, as iptables does."""
+    """One listener that hands connections to its targets in turn; without targets it refuses, as iptables does.
 
-    def __init__(self, listen: Listen) -> None:
-        self.listen = listen
+    Args:
+        listen: where.
+        is_down: whether connections are cut as soon as they are made.
+    """
+
+    def __init__(self, listen: Listen, is_down: Callable[[], bool] = lambda: False) -> None:
+        self.listen, self._is_down = listen, is_down
         self._targets: list[Target] = []
         self._turn = 0
         self._server: asyncio.Server | None = None
@@ -63,7 +69,7 @@ class Forward:
 
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            inner = await self._connect()
+            inner = None if self._is_down() else await self._connect()
             if inner is None:
                 writer.transport.abort()
                 return

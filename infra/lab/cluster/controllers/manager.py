@@ -4,6 +4,7 @@ Garbage collection and the end of namespaces are the API server's own; a real on
 """
 
 import asyncio
+from collections.abc import Callable
 
 from infra.lab.cluster.client import Client
 from infra.lab.cluster.controllers.common import Context
@@ -22,11 +23,14 @@ class Controllers:
         client: an administrator's client of the API server.
         network: first two bytes of the loopback network that load balancers take their addresses from.
         ca_pem: the API server's CA, which every namespace is given.
+        is_down: whether load balancers let nothing through at the moment.
     """
 
-    def __init__(self, client: Client, network: str, ca_pem: str = "") -> None:
+    def __init__(
+        self, client: Client, network: str, ca_pem: str = "", is_down: Callable[[], bool] = lambda: False
+    ) -> None:
         self._context = Context(client)
-        self._services = Services(self._context, network)
+        self._services = Services(self._context, network, is_down)
         scheduling = Scheduling(self._context)
         self._queues = [
             Deployments(self._context).queue,

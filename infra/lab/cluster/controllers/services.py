@@ -1,6 +1,7 @@
 """Services made reachable: the cluster address, and an address of its own for each load balancer."""
 
 import errno
+from collections.abc import Callable
 
 from infra.lab.cluster.client import PODS, SERVICES, Object
 from infra.lab.cluster.controllers.common import Context, ready, terminating
@@ -15,10 +16,11 @@ class Services:
     Args:
         context: the caches.
         network: first two bytes of the loopback network; load balancers get NETWORK.200.x.
+        is_down: whether nothing is let through at the moment.
     """
 
-    def __init__(self, context: Context, network: str) -> None:
-        self._client, self._network = context.client, network
+    def __init__(self, context: Context, network: str, is_down: Callable[[], bool]) -> None:
+        self._client, self._network, self._is_down = context.client, network, is_down
         self._services, self._pods = context.cache(SERVICES), context.cache(PODS)
         self._recorder = context.recorder("service-controller")
         self._addresses: dict[Key, str] = {}
@@ -75,7 +77,7 @@ class Services:
             for address in addresses:
                 listen = Listen(address, port["port"])
                 wanted.add(listen)
-                _, forward = self._forwards.setdefault(listen, (key, Forward(listen)))
+                _, forward = self._forwards.setdefault(listen, (key, Forward(listen, self._is_down)))
                 await forward.direct(self._targets(service, port))
         await self._forget(key, wanted)
 
