@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from kubernetes_world import TABLE, Json, KubernetesWorld, Space, config_map, deployment
+from kubernetes_world import MERGE, TABLE, Json, KubernetesWorld, Space, config_map, deployment
 
 COLUMNS = {
     "api/v1/pods": "Name Ready Status Restarts Age IP Node Nominated-Node Readiness-Gates",
@@ -168,8 +168,9 @@ def test_a_load_balancer_is_pending_until_it_has_an_address(space: Space) -> Non
         "Port(s)": f"5432:{node_port}/TCP",
         "Selector": "<none>",
     }
-    space.api.patch(f"{path}/status", {"status": {"loadBalancer": {"ingress": [{"ip": "1.2.3.4"}]}}})
-    assert cells(space, path)["External-IP"] == "1.2.3.4"
+    status = {"status": {"loadBalancer": {"ingress": [{"ip": "1.2.3.4"}]}}}
+    table = space.api("PATCH", f"{path}/status", status, content_type=MERGE, accept=TABLE).body
+    assert table["rows"][0]["cells"][3] == "1.2.3.4"
 
 
 def test_secrets_and_config_maps_show_how_much_they_hold(space: Space) -> None:

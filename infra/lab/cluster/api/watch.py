@@ -39,7 +39,7 @@ class Watcher:
     def __init__(self, kind: Kind, namespace: str, selection: Selection, limit: int = QUEUE_LENGTH) -> None:
         self._key, self._namespace, self._selection, self._limit = kind.storage_key, namespace, selection, limit
         self._waiting: deque[Change] = deque()
-        self._news = asyncio.Event()
+        self._news: asyncio.Future[None] | None = None
         self.end: ApiError | None = None
         """Why the watch is over, when the server ended it."""
         self.is_over = False
@@ -55,24 +55,31 @@ class Watcher:
             self.close()
             return
         self._waiting.append(change)
-        self._news.set()
+        self._wake()
 
     def close(self, why: ApiError | None = None) -> None:
         """End the watch; the reader gets what is queued first, unless there is a reason."""
         self.end, self.is_over = why, True
-        self._news.set()
+        self._wake()
 
     async def next(self, timeout_seconds: float) -> list[Change]:
         """What has happened since the last call; empty when nothing has within the time, or the watch is over."""
         if not self._waiting and not self.is_over:
+            # asyncio.wait_for makes a task each time: with a hundred watchers that is most of what an event costs.
+            loop = asyncio.get_running_loop()
+            self._news = loop.create_future()
+            timer = loop.call_later(timeout_seconds, self._wake)
             try:
-                await asyncio.wait_for(self._news.wait(), timeout_seconds)
-            except TimeoutError:
-                return []
+                await self._news
+            finally:
+                timer.cancel()
         changes = list(self._waiting)
         self._waiting.clear()
-        self._news.clear()
         return changes
+
+    def _wake(self) -> None:
+        if self._news is not None and not self._news.done():
+            self._news.set_result(None)
 
     def _translate(self, event: Event) -> Change | None:
         """Objects that come into the selection are ADDED, those that leave it DELETED."""
