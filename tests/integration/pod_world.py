@@ -2,17 +2,21 @@
 
 import asyncio
 import ssl
+import sys
 import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
+
+import yaml
 
 from infra.lab.azure.cloud import AzureCloud
 from infra.lab.azure.directory import Principal
 from infra.lab.azure.roles import find_role_by_name
-from infra.lab.backends import Backends, Origin
+from infra.lab.backends import Backends, Origin, Proxies
 from infra.lab.certificates import Authority
 from infra.lab.cluster import client as api
 from infra.lab.cluster.api import ApiServer
@@ -25,7 +29,9 @@ from infra.lab.faults import Faults
 from infra.lab.network import reserve
 from infra.lab.options import TENANT_ID, DriverGeneration, LabOptions
 from infra.lab.runtime import Runtime
-from infra.lab.sandbox import Sandboxes
+
+sys.path.append(str(Path(__file__).parents[1] / "contract"))
+import real_cluster
 
 ISSUER = f"https://eastus2.oic.prod-aks.azure.com/{TENANT_ID}/6a4d4a5e-0000-4000-8000-0123456789ab/"
 KUBELET_TOKEN = "kubelet-token-of-a-test"
@@ -48,12 +54,32 @@ class NoProxies:
         """Nothing was opened."""
 
 
+@dataclass(frozen=True)
+class Server:
+    """An API server, the small one or a real one.
+
+    Args:
+        client: an administrator's client.
+        kubeconfig: an administrator's kubeconfig.
+        ca_pem: what it is trusted by.
+        issuer: issues its service account tokens.
+        jwks: their keys.
+        real: whether it is a real one, with a real controller manager.
+    """
+
+    client: Client
+    kubeconfig: str
+    ca_pem: str
+    issuer: str
+    jwks: dict[str, Any]
+    real: bool = False
+
+
 @dataclass
 class PodWorld:
     """What a test needs of the cluster."""
 
-    client: Client
-    server: ApiServer
+    server: Server
     faults: Faults
     network: str
     state_dir: Path
@@ -62,7 +88,10 @@ class PodWorld:
     store: SecretsStore | None = None
     cloud: AzureCloud | None = None
     identity: Principal | None = None
-    names: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def client(self) -> Client:
+        return self.server.client
 
     async def get(self, resource: Resource, name: str, namespace: str = NAMESPACE) -> Object:
         return await self.client.get(resource, namespace if resource.namespaced else "", name)
@@ -150,86 +179,104 @@ async def pod_world(
     parts: str = "controllers node",
     poll_seconds: float | None = None,
     generation: DriverGeneration = DriverGeneration.RECONCILER,
-    rotation: bool = True,
-    sandboxes: Sandboxes | None = None,
+    real: bool = False,
 ) -> AsyncIterator[PodWorld]:
-    """Start what `parts` names ("controllers", "node", "csi"); everything ends with the block."""
+    """Start what `parts` names ("controllers", "node", "csi"); everything ends with the block.
+
+    `real` takes a real API server and controller manager in the place of the small ones.
+    """
     async with AsyncExitStack() as stack:
-        reservation = stack.enter_context(reserve())
-        network, faults = reservation.prefix, Faults()
+        network, faults = stack.enter_context(reserve()).prefix, Faults()
         authority = Authority.create(tmp_path / "ca")
-        tls = authority.server_context("127.0.0.1")
-        server = ApiServer(
-            "127.0.0.1", 0, tls, authority.pem, ISSUER, KUBELET_TOKEN, faults, cluster_ips=f"{network}.100"
-        )
-        server.mutators.append(workload_identity(TENANT_ID))
-        await server.start()
-        stack.push_async_callback(server.stop)
-        trust = ssl.create_default_context(cadata=authority.pem)
-        client = await stack.enter_async_context(
-            Client(server.url, trust, server.token("masterclient", ["system:masters"]))
-        )
+        server = await (_start_real if real else _start_small)(stack, tmp_path, authority, faults, network)
         runtime = Runtime(cache)
         stack.push_async_callback(runtime.stop)
-        world = PodWorld(client, server, faults, network, tmp_path / "state", runtime)
-        options = LabOptions(tmp_path / "state", network, driver=generation, poll_interval_seconds=poll_seconds)
+        world = PodWorld(server, faults, network, tmp_path / "state", runtime)
         if "controllers" in parts:
-            controllers = Controllers(client, network, authority.pem)
-            await controllers.start()
-            stack.push_async_callback(controllers.stop)
-        proxies: Any = NoProxies()
-        if "csi" in parts:
-            proxies = await _start_azure(stack, world, options, authority)
-            world.store = SecretsStore(
-                client,
-                generation,
-                poll_seconds or 120.0,
-                rotation,
-                await proxies.open(Origin("operator")),
-                authority.bundle_path,
-                faults,
-            )
-            await world.store.start()
-            stack.push_async_callback(world.store.stop)
-        if "node" in parts:
-            drivers = (world.store,) if world.store else ()
-            world.node = Node(
-                client,
-                options,
-                proxies,
-                faults,
-                world.state_dir,
-                network,
-                KUBELET_TOKEN,
-                authority.bundle_path,
-                runtime,
-                drivers,
-            )
-            await world.node.start()
-            stack.push_async_callback(world.node.stop)
+            down = partial(faults.is_on, "database-down")
+            controllers = Controllers(server.client, network, server.ca_pem, down, beside_manager=real)
+            await _enter(stack, controllers)
+        options = LabOptions(tmp_path / "state", network, driver=generation, poll_interval_seconds=poll_seconds)
+        await _start_node(stack, world, options, authority, parts)
         body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
-        await client.create(api.NAMESPACES, body)
+        await server.client.create(api.NAMESPACES, body)
         if "controllers" in parts:
             await world.until(api.CONFIG_MAPS, "kube-root-ca.crt", bool)
             await world.until(api.SERVICE_ACCOUNTS, "default", bool)
         yield world
 
 
-async def _start_azure(stack: AsyncExitStack, world: PodWorld, options: LabOptions, authority: Authority) -> Any:
+async def _enter(stack: AsyncExitStack, part: Any) -> None:
+    stack.push_async_callback(part.stop)
+    await part.start()
+
+
+async def _start_small(
+    stack: AsyncExitStack, tmp_path: Path, authority: Authority, faults: Faults, network: str
+) -> Server:
+    tls = authority.server_context("127.0.0.1")
+    server = ApiServer("127.0.0.1", 0, tls, authority.pem, ISSUER, KUBELET_TOKEN, faults, cluster_ips=f"{network}.100")
+    server.mutators.append(workload_identity(TENANT_ID))
+    await _enter(stack, server)
+    trust = ssl.create_default_context(cadata=authority.pem)
+    client = Client(server.url, trust, server.token("masterclient", ["system:masters"]))
+    await stack.enter_async_context(client)
+    return Server(client, server.kubeconfig("admin"), authority.pem, ISSUER, server.jwks())
+
+
+async def _start_real(stack: AsyncExitStack, tmp_path: Path, *_: Any) -> Server:
+    folder = tmp_path / "real"
+    folder.mkdir()
+    running = real_cluster.real_cluster(folder)
+    config = await asyncio.to_thread(running.__enter__)
+    stack.callback(running.__exit__, None, None, None)
+    trust = ssl.create_default_context(cafile=str(folder / "ca.pem"))
+    client = Client(config["clusters"][0]["cluster"]["server"], trust, config["users"][0]["user"]["token"])
+    await stack.enter_async_context(client)
+    jwks = await client.request("GET", "/openid/v1/jwks")
+    return Server(client, yaml.safe_dump(config), (folder / "ca.pem").read_text(), real_cluster.ISSUER, jwks, True)
+
+
+async def _start_node(
+    stack: AsyncExitStack, world: PodWorld, options: LabOptions, authority: Authority, parts: str
+) -> None:
+    bundle, proxies = authority.bundle_path, cast(Proxies, NoProxies())
+    if "csi" in parts:
+        proxies = await _start_azure(stack, world, options, authority)
+        proxy, interval = await proxies.open(Origin("operator")), options.poll_interval_seconds or 120.0
+        world.store = SecretsStore(world.client, options.driver, interval, True, proxy, bundle, world.faults)
+        await _enter(stack, world.store)
+    if "node" in parts:
+        drivers = (world.store,) if world.store else ()
+        world.node = Node(
+            world.client,
+            options,
+            proxies,
+            world.faults,
+            world.state_dir,
+            world.network,
+            KUBELET_TOKEN,
+            bundle,
+            world.runtime,
+            drivers,
+        )
+        await _enter(stack, world.node)
+
+
+async def _start_azure(stack: AsyncExitStack, world: PodWorld, options: LabOptions, authority: Authority) -> Proxies:
     """A vault with the walkthrough's credential, and the identity that may read it."""
     cloud = AzureCloud(options, cast(Backends, None), authority, world.faults)
-    await cloud.start()
-    stack.push_async_callback(cloud.stop)
-    cloud.set_issuer(ISSUER, world.server.openid_configuration, world.server.jwks)
+    await _enter(stack, cloud)
+    issuer, jwks = world.server.issuer, world.server.jwks
+    cloud.set_issuer(issuer, lambda: {"issuer": issuer, "jwks_uri": f"{issuer}openid/v1/jwks"}, lambda: jwks)
     world.cloud = cloud
     vault = cloud.vaults.create(VAULT_ID, VAULT, "eastus2", retention_days=7)
     vault.set_secret("username", "dexter")
     vault.set_secret("password", FIRST_PASSWORD)
     identity = world.identity = cloud.directory.add_user_identity(IDENTITY_ID)
     subject = f"system:serviceaccount:{NAMESPACE}:dexter-sa"
-    cloud.directory.add_federated_credential(
-        identity.object_id, "aks", ISSUER, subject, ("api://AzureADTokenExchange",)
-    )
+    audiences = ("api://AzureADTokenExchange",)
+    cloud.directory.add_federated_credential(identity.object_id, "aks", issuer, subject, audiences)
     role = find_role_by_name("Key Vault Secrets User")
     assert role is not None
     cloud.access.assign(VAULT_ID, role.guid, identity.object_id, str(uuid.uuid4()))

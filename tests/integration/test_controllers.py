@@ -4,22 +4,15 @@ No node takes part: the tests say themselves which pods are ready.
 """
 
 import asyncio
-import ssl
-import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
-from pod_world import PATIENCE_SECONDS, pod_world
+from pod_world import PATIENCE_SECONDS, pod_world, real_cluster
 
 from infra.lab.cluster import client as api
 from infra.lab.cluster.client import Client, Object, Resource
-
-sys.path.append(str(Path(__file__).parents[1] / "contract"))
-from real_cluster import real_cluster, why_not
 
 KINDS = ["lab", pytest.param("real", marks=pytest.mark.realcluster)]
 REVISION = "deployment.kubernetes.io/revision"
@@ -123,14 +116,10 @@ async def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempP
         async with pod_world(folder, folder, parts="controllers") as world:
             yield world.client
         return
-    if why_not():
-        pytest.skip(why_not())
-    with ExitStack() as stack:
-        config = await asyncio.to_thread(stack.enter_context, real_cluster(folder))
-        trust = ssl.create_default_context(cafile=str(folder / "ca.pem"))
-        url, token = config["clusters"][0]["cluster"]["server"], config["users"][0]["user"]["token"]
-        async with Client(url, trust, token) as client:
-            yield client
+    if real_cluster.why_not():
+        pytest.skip(real_cluster.why_not())
+    async with pod_world(folder, folder, parts="", real=True) as world:
+        yield world.client
 
 
 @pytest.fixture

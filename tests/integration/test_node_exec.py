@@ -45,7 +45,7 @@ class Kubectl:
 async def kubectl(tmp_path: Path, postgres_cache: Path) -> AsyncIterator[Kubectl]:
     async with pod_world(tmp_path, postgres_cache) as world:
         kubeconfig = tmp_path / "kubeconfig"
-        kubeconfig.write_text(world.server.kubeconfig("admin"))
+        kubeconfig.write_text(world.server.kubeconfig)
         tools = await asyncio.to_thread(ensure_tools, get_cache_dir(tmp_path) / "bin")
         container = {"name": "main", "image": "busybox:1", "command": ["sh", "-c", LOOP]}
         await world.pod("one", {"terminationGracePeriodSeconds": 0, "containers": [container]})

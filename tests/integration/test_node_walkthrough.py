@@ -4,10 +4,11 @@ import base64
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
-from pod_world import NAMESPACE, VAULT, PodWorld, pod_world
+from pod_world import NAMESPACE, VAULT, PodWorld, pod_world, real_cluster
 from walkthrough import CLASS, DEPLOYMENT, SECRET, apply_walkthrough, the_pod
 
 from infra.lab.cluster import client as api
@@ -17,9 +18,20 @@ from infra.lab.options import DriverGeneration
 POLL_SECONDS = 1.0
 
 
-@pytest.fixture(params=list(DriverGeneration))
+CASES = [
+    pytest.param((DriverGeneration.RECONCILER, False), id="reconciler"),
+    pytest.param((DriverGeneration.REPUBLISH, False), id="republish"),
+    pytest.param((DriverGeneration.RECONCILER, True), id="reconciler-real", marks=pytest.mark.realcluster),
+    pytest.param((DriverGeneration.REPUBLISH, True), id="republish-real", marks=pytest.mark.realcluster),
+]
+
+
+@pytest.fixture(params=CASES)
 async def world(request: pytest.FixtureRequest, tmp_path: Path, postgres_cache: Path) -> AsyncIterator[PodWorld]:
-    options = {"poll_seconds": POLL_SECONDS, "generation": request.param}
+    generation, real = request.param
+    if real and real_cluster.why_not():
+        pytest.skip(real_cluster.why_not())
+    options: Any = {"poll_seconds": POLL_SECONDS, "generation": generation, "real": real}
     async with pod_world(tmp_path, postgres_cache, parts="controllers node csi", **options) as made:
         yield made
 

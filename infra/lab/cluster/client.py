@@ -100,7 +100,7 @@ class Client:
 
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
-            headers = {"User-Agent": USER_AGENT, "Accept": "application/json"}
+            headers = {"User-Agent": USER_AGENT, "Accept": "application/json, */*;q=0.1"}
             if self._token:
                 headers["Authorization"] = f"Bearer {self._token}"
             connector = aiohttp.TCPConnector(ssl=self._tls if self._tls is not None else True, limit=0)

@@ -24,23 +24,30 @@ class Controllers:
         network: first two bytes of the loopback network that load balancers take their addresses from.
         ca_pem: the API server's CA, which every namespace is given.
         is_down: whether load balancers let nothing through at the moment.
+        beside_manager: a kube-controller-manager runs as well; then only what it does not do is done here.
     """
 
     def __init__(
-        self, client: Client, network: str, ca_pem: str = "", is_down: Callable[[], bool] = lambda: False
+        self,
+        client: Client,
+        network: str,
+        ca_pem: str = "",
+        is_down: Callable[[], bool] = lambda: False,
+        *,
+        beside_manager: bool = False,
     ) -> None:
         self._context = Context(client)
         self._services = Services(self._context, network, is_down)
         scheduling = Scheduling(self._context)
-        self._queues = [
-            Deployments(self._context).queue,
-            ReplicaSets(self._context).queue,
-            Endpoints(self._context).queue,
-            Namespaces(self._context, ca_pem).queue,
-            self._services.queue,
-            scheduling.queue,
-            scheduling.claims,
-        ]
+        self._queues = [self._services.queue, scheduling.queue]
+        if not beside_manager:
+            self._queues += [
+                Deployments(self._context).queue,
+                ReplicaSets(self._context).queue,
+                Endpoints(self._context).queue,
+                Namespaces(self._context, ca_pem).queue,
+                scheduling.claims,
+            ]
 
     async def start(self) -> None:
         """Fill the caches and begin to work."""

@@ -10,7 +10,7 @@ import json
 import re
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
@@ -34,7 +34,7 @@ class Fetched:
     """A mounted object: its file, bytes and version."""
 
     file_name: str
-    data: bytes
+    data: bytes = field(repr=False)
     permission: int | None
     uid: str
     version: str

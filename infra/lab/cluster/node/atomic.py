@@ -9,7 +9,7 @@ import secrets
 import shutil
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,7 +20,7 @@ DATA = "..data"
 class Content:
     """A file: its bytes and its mode."""
 
-    data: bytes
+    data: bytes = field(repr=False)
     mode: int = 0o644
 
 

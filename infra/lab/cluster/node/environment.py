@@ -4,6 +4,7 @@ import base64
 import re
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from infra.lab.cluster.client import CONFIG_MAPS, SECRETS, Client, Object, Resource
 
@@ -17,17 +18,21 @@ class ConfigError(Exception):
     """CreateContainerConfigError: what the environment refers to is not there."""
 
 
-def lab_environment(proxy: str, ca_bundle: str, address: str) -> dict[str, str]:
-    """What leads a container to the local Azure.
+def lab_environment(proxy: str, ca_bundle: str, address: str, api_url: str) -> dict[str, str]:
+    """What leads a container to the local Azure and to the API server.
 
     Args:
         proxy: URL of the pod's proxy.
         ca_bundle: where the CA bundle is inside.
         address: the pod's address, which is not proxied.
+        api_url: the API server, which is not proxied either.
     """
-    bypass = f"{address},kubernetes.default.svc"
+    server = urlsplit(api_url)
+    host, port = server.hostname or "", str(server.port or 443)
+    bypass = f"{address},{host}"
     variables = dict.fromkeys(PROXY_NAMES, proxy) | dict.fromkeys(CA_NAMES, ca_bundle)
-    return variables | {"NO_PROXY": bypass, "no_proxy": bypass}
+    service = {"KUBERNETES_SERVICE_HOST": host, "KUBERNETES_SERVICE_PORT": port, "KUBERNETES_SERVICE_PORT_HTTPS": port}
+    return variables | service | {"NO_PROXY": bypass, "no_proxy": bypass}
 
 
 def field_of(pod: Object, path: str) -> str:

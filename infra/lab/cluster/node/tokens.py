@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from infra.lab.cluster.client import SERVICE_ACCOUNTS, Client, Object
@@ -15,7 +15,7 @@ RENEW_AT = 0.8
 class Token:
     """A bound service account token and its times."""
 
-    value: str
+    value: str = field(repr=False)
     issued_at: datetime
     expires_at: datetime
 

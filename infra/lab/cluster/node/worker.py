@@ -103,14 +103,6 @@ class PodWorker:
         everything = (*self.containers, *self.inits)
         return next((container for container in everything if name in ("", container.state.name)), None)
 
-    def _environment(self) -> dict[str, str]:
-        service = {
-            "KUBERNETES_SERVICE_HOST": "kubernetes.default.svc",
-            "KUBERNETES_SERVICE_PORT": "443",
-            "KUBERNETES_SERVICE_PORT_HTTPS": "443",
-        }
-        return service | lab_environment(self._proxy, CA_BUNDLE, self._place.address)
-
     def _binds(self, spec: Object) -> tuple[Bind, ...]:
         return (Bind(self._context.ca_bundle, CA_BUNDLE, True), *self._volumes.binds(spec))
 
@@ -160,7 +152,8 @@ class PodWorker:
         self._folder.mkdir(parents=True, exist_ok=True)
         self._place.address = self._context.addresses.take()
         self._proxy = await self._context.proxies.open(Origin("pod", address=self._place.address))
-        self._place.environment = self._environment()
+        url = self._context.client.url
+        self._place.environment = lab_environment(self._proxy, CA_BUNDLE, self._place.address, url)
         self._changed.set()
 
     async def _mount(self) -> None:
