@@ -9,6 +9,13 @@ _NAMESPACES = ("default", "kube-node-lease", "kube-public", "kube-system")
 _RBAC = "rbac.authorization.k8s.io"
 _WRITE = Write(Manager("kube-apiserver"))
 _READ = ["get", "list", "watch"]
+_CHANGE = ["create", "delete", "deletecollection", "patch", "update"]
+_HEALTH = ("/healthz", "/livez", "/readyz", "/version", "/version/")
+_WORKLOADS = ["daemonsets", "deployments", "deployments/scale", "replicasets", "replicasets/scale", "statefulsets"]
+_CORE = [
+    *("configmaps", "endpoints", "events", "persistentvolumeclaims", "pods", "pods/log", "pods/status"),
+    *("serviceaccounts", "services"),
+]
 
 
 def start_objects(writer: Writer, registry: Registry) -> None:
@@ -48,46 +55,28 @@ def _paths(*paths: str) -> Json:
 
 
 def _roles() -> dict[str, list[Json]]:
-    everything = [_rule(["*"], ["*"], ["*"]), {"verbs": ["*"], "nonResourceURLs": ["*"]}]
     reviews = ["selfsubjectaccessreviews", "selfsubjectrulesreviews"]
-    workloads = ["daemonsets", "deployments", "deployments/scale", "replicasets", "replicasets/scale", "statefulsets"]
-    core = ["configmaps", "endpoints", "events", "persistentvolumeclaims", "pods", "pods/log", "pods/status"]
-    core += ["serviceaccounts", "services"]
-    write = ["create", "delete", "deletecollection", "patch", "update"]
-    view = [_rule([""], [*core, "namespaces"], _READ), _rule(["apps"], workloads, _READ)]
-    view.append(_rule(["discovery.k8s.io"], ["endpointslices"], _READ))
-    edit = [_rule([""], [*core, "secrets", "pods/exec", "pods/eviction", "serviceaccounts/token"], _READ + write)]
-    edit += [_rule(["apps"], workloads, _READ + write), *view]
+    issuer = [
+        f"/{path}{slash}" for path in (".well-known/openid-configuration", "openid/v1/jwks") for slash in ("", "/")
+    ]
+    discovered = [f"/{path}" for path in ("api", "api/*", "apis", "apis/*", "openapi", "openapi/*")]
     return {
-        "cluster-admin": everything,
-        "admin": [*edit, _rule([_RBAC], ["roles", "rolebindings"], _READ + write)],
-        "edit": edit,
-        "view": view,
+        **_user_roles(),
         "system:basic-user": [
             _rule(["authorization.k8s.io"], reviews, ["create"]),
             _rule(["authentication.k8s.io"], ["selfsubjectreviews"], ["create"]),
         ],
-        "system:discovery": [
-            _paths(
-                "/api",
-                "/api/*",
-                "/apis",
-                "/apis/*",
-                "/healthz",
-                "/livez",
-                "/openapi",
-                "/openapi/*",
-                "/readyz",
-                "/version",
-            )
-        ],
-        "system:public-info-viewer": [_paths("/healthz", "/livez", "/readyz", "/version", "/version/")],
-        "system:service-account-issuer-discovery": [
-            _paths(
-                "/.well-known/openid-configuration/",
-                "/.well-known/openid-configuration",
-                "/openid/v1/jwks/",
-                "/openid/v1/jwks",
-            )
-        ],
+        "system:discovery": [_paths(*_HEALTH, *discovered)],
+        "system:public-info-viewer": [_paths(*_HEALTH)],
+        "system:service-account-issuer-discovery": [_paths(*issuer)],
     }
+
+
+def _user_roles() -> dict[str, list[Json]]:
+    everything = [_rule(["*"], ["*"], ["*"]), {"verbs": ["*"], "nonResourceURLs": ["*"]}]
+    view = [_rule([""], [*_CORE, "namespaces"], _READ), _rule(["apps"], _WORKLOADS, _READ)]
+    view.append(_rule(["discovery.k8s.io"], ["endpointslices"], _READ))
+    hidden = ["secrets", "pods/exec", "pods/eviction", "serviceaccounts/token"]
+    edit = [_rule([""], [*_CORE, *hidden], _READ + _CHANGE), _rule(["apps"], _WORKLOADS, _READ + _CHANGE), *view]
+    admin = [*edit, _rule([_RBAC], ["roles", "rolebindings"], _READ + _CHANGE)]
+    return {"cluster-admin": everything, "admin": admin, "edit": edit, "view": view}

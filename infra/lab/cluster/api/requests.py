@@ -6,6 +6,7 @@ https://kubernetes.io/docs/reference/access-authn-authz/authorization/#determine
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from infra.lab.cluster.api.errors import bad_request
 from infra.lab.cluster.api.selectors import name_in_field_selector
 
 _VERBS = {"GET": "get", "HEAD": "get", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
@@ -39,6 +40,21 @@ class RequestInfo:
 def is_true(query: Mapping[str, str], name: str) -> bool:
     """Whether a flag of the query is set."""
     return query.get(name, "").lower() in ("true", "1")
+
+
+def integer(query: Mapping[str, str], name: str, default: int = 0) -> int:
+    """A number of the query.
+
+    Raises:
+        ApiError: 400 if it is none.
+    """
+    text = query.get(name, "")
+    if not text:
+        return default
+    try:
+        return int(text)
+    except ValueError:
+        raise bad_request(f'strconv.ParseInt: parsing "{text}": invalid syntax') from None
 
 
 def _split(path: str) -> tuple[str, str, list[str]] | None:

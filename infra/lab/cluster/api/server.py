@@ -37,7 +37,7 @@ from infra.lab.cluster.api.security.rbac import Authorizer
 from infra.lab.cluster.api.security.tokens import ServiceAccountTokens, UserTokens
 from infra.lab.cluster.api.security.users import MASTERS
 from infra.lab.cluster.api.store import Store
-from infra.lab.cluster.api.watch import WatchHub
+from infra.lab.cluster.api.watch import QUEUE_LENGTH, WatchHub
 
 _TOKEN_LIFETIME = timedelta(days=730)
 _GOODBYE_SECONDS = 0.2
@@ -56,6 +56,7 @@ class ApiServer:
         kubelet_token: bearer token for the nodes' endpoints.
         faults: asked before every request; gives an aiohttp middleware as `.middleware`.
         cluster_ips: first three bytes of the services' addresses.
+        watch_queue_length: how many changes may wait for a watcher before its connection is cut.
         now: the clock.
     """
 
@@ -70,6 +71,7 @@ class ApiServer:
         faults: Any = None,
         *,
         cluster_ips: str = "127.77.100",
+        watch_queue_length: int = QUEUE_LENGTH,
         now: Clock = utc_now,
     ) -> None:
         self._host, self._port, self._tls, self._ca_pem = host, port, tls, ca_pem
@@ -83,12 +85,17 @@ class ApiServer:
         self._admission = Admission(self.store, self.registry, Allocator(cluster_ips))
         self._writer = Writer(self.store, self._admission, now)
         self._deleter = Deleter(self.store, self._admission, now)
-        self._hub = WatchHub(self.store)
+        self._hub = WatchHub(self.store, watch_queue_length)
         owners = OwnerCollector(self.store, self._writer, self._deleter)
         self._namespaces = NamespaceCollector(self.store, self.registry, self._writer, self._deleter)
         self._housekeeper = Housekeeper(self.store, (owners.handle, self._namespaces.handle))
         self._streams = Streams(self.store, self.registry, kubelet_token)
         self._custom = CustomKinds(self.store, self.registry)
+
+    @property
+    def watchers(self) -> int:
+        """How many watches are open."""
+        return len(self._hub)
 
     @property
     def mutators(self) -> list[PodMutator]:

@@ -6,7 +6,7 @@ https://kubernetes.io/docs/reference/using-api/api-concepts/#efficient-detection
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from infra.lab.cluster.api.errors import ApiError, expired
@@ -40,6 +40,8 @@ class Watcher:
         self._key, self._namespace, self._selection, self._limit = kind.storage_key, namespace, selection, limit
         self._waiting: deque[Change] = deque()
         self._news: asyncio.Future[None] | None = None
+        self.on_overflow: Callable[[], None] = lambda: None
+        """Called when the watch ends because nobody reads it."""
         self.end: ApiError | None = None
         """Why the watch is over, when the server ended it."""
         self.is_over = False
@@ -53,6 +55,7 @@ class Watcher:
             return
         if len(self._waiting) >= self._limit:
             self.close()
+            self.on_overflow()
             return
         self._waiting.append(change)
         self._wake()
@@ -101,10 +104,11 @@ class WatchHub:
 
     Args:
         store: what is watched.
+        queue_length: how many changes may wait for a watcher before it is cut off.
     """
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self, store: Store, queue_length: int = QUEUE_LENGTH) -> None:
+        self._store, self._queue_length = store, queue_length
         self._watchers: set[Watcher] = set()
         store.listen(self._tell)
 
@@ -125,7 +129,7 @@ class WatchHub:
         Raises:
             ApiError: 410 if what came after `revision` is forgotten.
         """
-        watcher = Watcher(kind, namespace, selection)
+        watcher = Watcher(kind, namespace, selection, self._queue_length)
         if revision is None:
             begin: Iterable[Stored] = self._store.items(kind, namespace)
             watcher.seen = self._store.revision

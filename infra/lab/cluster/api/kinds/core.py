@@ -103,7 +103,10 @@ def _default_role_binding(obj: Json) -> None:
 
 
 def _validate_role_binding(obj: Json) -> list[FieldError]:
-    return [required(f"roleRef.{field}") for field in ("kind", "name") if not obj["roleRef"].get(field)]
+    findings = [required(f"roleRef.{field}") for field in ("kind", "name") if not obj["roleRef"].get(field)]
+    for index, subject in enumerate(obj.get("subjects") or ()):
+        findings += [required(f"subjects[{index}].{field}") for field in ("kind", "name") if not subject.get(field)]
+    return findings
 
 
 def _validate_role_binding_change(new: Json, old: Json) -> list[FieldError]:

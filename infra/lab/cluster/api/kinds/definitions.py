@@ -2,7 +2,7 @@
 
 from infra.lab.cluster.api.errors import FieldError, bad_value, required
 from infra.lab.cluster.api.kinds.behaviour import Behaviour, fill
-from infra.lab.cluster.api.objects import Json, clone, metadata, name_of, timestamp, utc_now
+from infra.lab.cluster.api.objects import Json, clone, name_of, timestamp, utc_now
 
 _NAMING = 'must be spec.names.plural+"."+spec.group'
 _ONE_STORED = "must have exactly one version marked as storage version"
@@ -42,13 +42,22 @@ def _validate(obj: Json) -> list[FieldError]:
     findings = [required(f"spec.{field}") for field in ("group", "scope") if not spec.get(field)]
     findings += [required(f"spec.names.{field}") for field in ("plural", "kind") if not names.get(field)]
     if name_of(obj) != f"{names.get('plural', '')}.{spec.get('group', '')}":
-        findings.append(bad_value("metadata.name", metadata(obj)["name"], _NAMING))
+        findings.append(bad_value("metadata.name", name_of(obj), _NAMING))
     if len([version for version in versions if version.get("storage")]) != 1:
         findings.append(bad_value("spec.versions", [version.get("name") for version in versions], _ONE_STORED))
         findings.append(bad_value("status.storedVersions", None, _NEED_STORED))
     for index, version in enumerate(versions):
-        if not (version.get("schema") or {}).get("openAPIV3Schema"):
-            findings.append(required(f"spec.versions[{index}].schema.openAPIV3Schema", _NEED_SCHEMA))
+        findings += _validate_version(version, f"spec.versions[{index}]")
+    return findings
+
+
+def _validate_version(version: Json, path: str) -> list[FieldError]:
+    findings = [] if version.get("name") else [required(f"{path}.name")]
+    if not (version.get("schema") or {}).get("openAPIV3Schema"):
+        findings.append(required(f"{path}.schema.openAPIV3Schema", _NEED_SCHEMA))
+    for index, column in enumerate(version.get("additionalPrinterColumns") or ()):
+        here = f"{path}.additionalPrinterColumns[{index}]"
+        findings += [required(f"{here}.{field}") for field in ("name", "type", "jsonPath") if not column.get(field)]
     return findings
 
 

@@ -128,12 +128,6 @@ class Registry:
                 return kind
         raise KeyError(f"{plural}.{group}")
 
-    def find_by_kind(self, api_version: str, kind: str) -> Kind | None:
-        """The kind of an object's apiVersion and kind, or None."""
-        return next(
-            (found for found in self.kinds.values() if (found.api_version, found.kind) == (api_version, kind)), None
-        )
-
     def stored(self) -> list[Kind]:
         """The kinds that have objects."""
         return [kind for kind in self.kinds.values() if kind.stored]

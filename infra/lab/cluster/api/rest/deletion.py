@@ -11,6 +11,7 @@ from typing import Any
 from infra.lab.cluster.api.errors import FieldError, invalid, not_found, not_supported, precondition_failed
 from infra.lab.cluster.api.kinds.kind import Kind
 from infra.lab.cluster.api.objects import Clock, Json, clone, metadata, name_of, parse_time, timestamp
+from infra.lab.cluster.api.requests import integer
 from infra.lab.cluster.api.rest.admission import Admission, pod_is_finished
 from infra.lab.cluster.api.rest.writes import is_ready_to_go
 from infra.lab.cluster.api.store import Store, Stored
@@ -47,7 +48,7 @@ class DeleteOptions:
         """
         grace = body.get("gracePeriodSeconds")
         if grace is None and query.get("gracePeriodSeconds"):
-            grace = int(query["gracePeriodSeconds"])
+            grace = integer(query, "gracePeriodSeconds")
         policy = body.get("propagationPolicy") or query.get("propagationPolicy", "")
         if policy and policy not in POLICIES:
             raise invalid("DeleteOptions", "meta.k8s.io", "", [_bad_policy(policy)])

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from infra.lab.cluster.api.errors import ApiError, bad_request, expired
 from infra.lab.cluster.api.kinds.kind import Kind
 from infra.lab.cluster.api.objects import Json, name_of, namespace_of
+from infra.lab.cluster.api.requests import integer
 from infra.lab.cluster.api.selectors import Selection, parse_selection
 from infra.lab.cluster.api.store import Store, Stored
 
@@ -68,7 +69,7 @@ def list_page(store: Store, kind: Kind, namespace: str, query: Mapping[str, str]
         ApiError: 400 for what cannot be read, 410 for a page of a list that is forgotten, 504 for a future revision.
     """
     selection = parse_selection(kind, query.get("labelSelector", ""), query.get("fieldSelector", ""))
-    limit = int(query.get("limit") or 0)
+    limit = integer(query, "limit")
     token = _Continue.decode(query["continue"]) if query.get("continue") else None
     revision = token.revision if token else _asked_revision(store, query)
     if revision == store.revision:

@@ -9,7 +9,7 @@ from infra.lab.cluster.api.errors import ApiError, unsupported_media_type
 from infra.lab.cluster.api.kinds.kind import Kind
 from infra.lab.cluster.api.objects import Json
 from infra.lab.cluster.api.patches.ownership import Manager
-from infra.lab.cluster.api.requests import RequestInfo, is_true
+from infra.lab.cluster.api.requests import RequestInfo
 from infra.lab.cluster.api.rest.forms import Form, encode
 from infra.lab.cluster.api.rest.writes import Write
 from infra.lab.cluster.api.schema import protobuf
@@ -136,8 +136,3 @@ def failure(error: ApiError) -> web.Response:
         headers["Retry-After"] = str(seconds)
     body = encode(error.status())
     return web.Response(body=body, status=error.code, content_type="application/json", headers=headers)
-
-
-def wants_watch(request: web.Request) -> bool:
-    """Whether a list is to be watched."""
-    return is_true(request.query, "watch")

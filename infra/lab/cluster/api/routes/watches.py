@@ -9,7 +9,7 @@ from aiohttp import web
 
 from infra.lab.cluster.api.errors import ApiError
 from infra.lab.cluster.api.kinds.kind import Kind
-from infra.lab.cluster.api.requests import is_true
+from infra.lab.cluster.api.requests import integer, is_true
 from infra.lab.cluster.api.rest.forms import Form, encode
 from infra.lab.cluster.api.rest.reads import parse_revision
 from infra.lab.cluster.api.routes.call import Call
@@ -79,11 +79,14 @@ class Watches:
         query = call.request.query
         selection = parse_selection(kind, query.get("labelSelector", ""), query.get("fieldSelector", ""))
         lines = _Lines(call.form, kind)
+        integer(query, "timeoutSeconds")
         try:
             watcher, begin = self._hub.open(kind, call.info.namespace, selection, self._revision(call))
         except ApiError as error:
             # Once a watch is understood, its failures are events: a real server does the same.
             return await _refuse(call, error)
+        # A client that does not read blocks the writer, so the connection itself has to go.
+        watcher.on_overflow = lambda: _abort(call.request)
         response = web.StreamResponse(headers={"Content-Type": "application/json"})
         try:
             await response.prepare(call.request)
@@ -115,7 +118,8 @@ class Watches:
 
     async def _follow(self, call: Call, response: web.StreamResponse, lines: _Lines, watcher: Watcher) -> None:
         loop = asyncio.get_running_loop()
-        seconds = float(call.request.query.get("timeoutSeconds") or random.uniform(1, 2) * _LEAST_SECONDS)  # noqa: S311
+        least = int(random.uniform(1, 2) * _LEAST_SECONDS)  # noqa: S311
+        seconds = integer(call.request.query, "timeoutSeconds") or least
         ends_at = loop.time() + seconds
         bookmarks = is_true(call.request.query, "allowWatchBookmarks")
         while (left := ends_at - loop.time()) > 0:
@@ -129,6 +133,11 @@ class Watches:
                 return
             elif bookmarks:
                 await response.write(lines.bookmark(self._store.revision))
+
+
+def _abort(request: web.Request) -> None:
+    if request.transport is not None:
+        request.transport.abort()
 
 
 async def _refuse(call: Call, error: ApiError) -> web.StreamResponse:

@@ -116,19 +116,19 @@ class _Walk:
     """One pass over an object."""
 
     problems: list[str] = field(default_factory=list)
-    mismatches: list[str] = field(default_factory=list)
+    mismatches: list[tuple[str, str]] = field(default_factory=list)
 
     def value(self, schema: Schema, value: Any, place: _Place) -> Any:
         expected = _PYTHON_TYPES.get(schema.type)
         if expected is not None and not _fits(value, expected):
-            self.mismatches.append(_mismatch(schema, value, place))
+            self.mismatches.append((place.path, _mismatch(schema, value, place)))
         elif isinstance(value, dict):
             return self.fields(schema, value, place)
         elif isinstance(value, list) and schema.items is not None:
             items = enumerate(value)
             return [self.value(schema.items, one, replace(place, path=f"{place.path}[{i}]")) for i, one in items]
         elif (wrong := _bad_format(schema, value)) is not None:
-            self.mismatches.append(wrong)
+            self.mismatches.append((place.path, wrong))
         return value
 
     def fields(self, schema: Schema, value: Json, place: _Place) -> Json:
@@ -210,8 +210,9 @@ def conform(schema: Schema, obj: Json, kind: str, version: str) -> Decoded:
     """
     walk = _Walk()
     fitted = walk.fields(schema, obj, _Place("", kind, ""))
-    if walk.mismatches and schema.ref:
-        raise Unfit(kind, version, walk.mismatches[0])
+    mismatch = next((why for path, why in walk.mismatches if schema.ref or path.startswith("metadata")), None)
+    if mismatch is not None:
+        raise Unfit(kind, version, mismatch)
     # Go reads a custom resource into a map, so there the fields come sorted.
     return Decoded(fitted, tuple(walk.problems if schema.ref else sorted(walk.problems)))
 

@@ -4,7 +4,7 @@ Only as much as kubectl reads: one path for each kind with its parameters, and t
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from infra.lab.cluster.api.kinds.kind import Kind, Registry
@@ -91,8 +91,3 @@ def _add(name: str, schemas: dict[str, Any]) -> None:
     if name not in schemas:
         schemas[name] = {}
         schemas[name] = _published(built_in().raw[name], schemas)
-
-
-def schema_names(kinds: Iterable[Kind]) -> list[str]:
-    """The names of the kinds' schemas in the documents."""
-    return [kind.schema.ref for kind in kinds if kind.schema.ref]

@@ -25,7 +25,6 @@ class User:
 
 
 ANONYMOUS = User("system:anonymous", ("system:unauthenticated",))
-SYSTEM = User("system:apiserver", (MASTERS,))
 
 
 def service_account_user(namespace: str, name: str, uid: str, extra: Mapping[str, tuple[str, ...]]) -> User:

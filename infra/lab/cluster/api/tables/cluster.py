@@ -33,7 +33,7 @@ def _node(obj: Json, now: datetime) -> Sequence[Any]:
 
 def _address(node: Json, kind: str) -> str:
     addresses = dig(node, "status", "addresses") or []
-    return next((one["address"] for one in addresses if one.get("type") == kind), _NONE)
+    return next((one.get("address", _NONE) for one in addresses if one.get("type") == kind), _NONE)
 
 
 def _event(obj: Json, now: datetime) -> Sequence[Any]:
@@ -118,9 +118,9 @@ def _volume(obj: Json, now: datetime) -> Sequence[Any]:
 
 def _binding(obj: Json, now: datetime) -> Sequence[Any]:
     subjects = obj.get("subjects") or []
-    users = [one["name"] for one in subjects if one.get("kind") == "User"]
-    groups = [one["name"] for one in subjects if one.get("kind") == "Group"]
-    accounts = [f"{s.get('namespace', '')}/{s['name']}" for s in subjects if s.get("kind") == "ServiceAccount"]
+    users = [one.get("name", "") for one in subjects if one.get("kind") == "User"]
+    groups = [one.get("name", "") for one in subjects if one.get("kind") == "Group"]
+    accounts = [f"{s.get('namespace', '')}/{s.get('name', '')}" for s in subjects if s.get("kind") == "ServiceAccount"]
     role = f"{obj['roleRef']['kind']}/{obj['roleRef']['name']}"
     return metadata(obj)["name"], role, _age(obj, now), ", ".join(users), ", ".join(groups), ", ".join(accounts)
 
