@@ -2,6 +2,16 @@
 
 from arm_world import group, world
 from azure_world import azure, make_azure
-from kubernetes_world import kubectl, kubernetes, space, widgets
+from kubernetes_world import kubectl, kubernetes, pytest_runtest_makereport, space, widgets
 
-__all__ = ["azure", "group", "kubectl", "kubernetes", "make_azure", "space", "widgets", "world"]
+__all__ = [
+    "azure",
+    "group",
+    "kubectl",
+    "kubernetes",
+    "make_azure",
+    "pytest_runtest_makereport",
+    "space",
+    "widgets",
+    "world",
+]

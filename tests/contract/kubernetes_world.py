@@ -5,7 +5,7 @@ import json
 import ssl
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -152,6 +152,15 @@ def kubernetes(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
         pytest.skip(reason)
     with real_cluster(tmp_path_factory.mktemp("real")) as kubeconfig:
         yield KubernetesWorld("real", kubeconfig)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Report all tests that lack a real cluster as one line, here."""
+    report = yield
+    if report.skipped and item.get_closest_marker("realcluster") and isinstance(report.longrepr, tuple):
+        report.longrepr = (__file__, 0, report.longrepr[2])
+    return report
 
 
 @dataclass(frozen=True)
