@@ -138,17 +138,17 @@ class PodWorld:
                 if event["type"] == "DELETED":
                     return
 
-    async def event(self, name: str, reason: str) -> Object:
-        """Wait for an event about an object."""
+    async def event(self, name: str, reason: str, text: str = "") -> Object:
+        """Wait for an event about an object whose message has `text`."""
         async with asyncio.timeout(PATIENCE_SECONDS):
             query = {"fieldSelector": f"involvedObject.name={name},reason={reason}"}
             listing = await self.client.list(api.EVENTS, NAMESPACE, **query)
+            version = listing["metadata"]["resourceVersion"]
             for found in listing["items"]:
-                return cast(Object, found)
-            async for change in self.client.watch(
-                api.EVENTS, NAMESPACE, listing["metadata"]["resourceVersion"], **query
-            ):
-                if change["type"] != "BOOKMARK":
+                if text in found["message"]:
+                    return cast(Object, found)
+            async for change in self.client.watch(api.EVENTS, NAMESPACE, version, **query):
+                if change["type"] != "BOOKMARK" and text in change["object"]["message"]:
                     return cast(Object, change["object"])
         raise AssertionError
 

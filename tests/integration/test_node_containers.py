@@ -107,7 +107,8 @@ async def test_an_image_that_nobody_has_is_not_pulled(world: PodWorld) -> None:
         "server message: insufficient_scope: authorization failed"
     )
     assert state_of(pod)["waiting"]["message"] == text
-    assert (await world.event("one", "Failed"))["message"] == f'Failed to pull image "nope/nothing:1": {text}'
+    assert await world.event("one", "Failed", f'Failed to pull image "nope/nothing:1": {text}')
+    assert await world.event("one", "Failed", "Error: ErrImagePull")
     pod = await world.until(api.PODS, "one", waits("ImagePullBackOff"))
     assert state_of(pod)["waiting"]["message"].startswith('Back-off pulling image "nope/nothing:1"')
 
@@ -317,3 +318,16 @@ async def test_localhost_is_the_pods_own_address(world: PodWorld) -> None:
     pod = await world.until(api.PODS, "one", is_ready)
     assert (await world.exec("one", "getent", "hosts", "localhost")).split()[0] == pod["status"]["podIP"]
     assert (await world.exec("one", "hostname")).strip() == "one"
+
+
+async def test_a_token_is_renewed_before_it_expires(world: PodWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("infra.lab.cluster.node.tokens.RENEW_AT", 1.5 / 3600)
+    token = {"path": "token", "audience": "api://AzureADTokenExchange", "expirationSeconds": 3600}
+    volume = {"name": "identity", "projected": {"sources": [{"serviceAccountToken": token}]}}
+    mounts = [{"name": "identity", "mountPath": "/tokens", "readOnly": True}]
+    await world.pod("one", spec("sleep", "60", container={"volumeMounts": mounts}, volumes=[volume]))
+    await world.until(api.PODS, "one", is_ready)
+    first = await world.exec("one", "cat", "/tokens/token")
+    async with asyncio.timeout(10):
+        while await world.exec("one", "cat", "/tokens/token") == first:
+            await asyncio.sleep(0.05)

@@ -2,8 +2,10 @@
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from infra.lab.cluster.informer import cancel
 
@@ -32,7 +34,7 @@ class Forward:
         self.listen, self._is_down = listen, is_down
         self._targets: list[Target] = []
         self._turn = 0
-        self._server: asyncio.Server | None = None
+        self._accepting: asyncio.Task[None] | None = None
         self._connections: set[asyncio.Task[None]] = set()
 
     async def direct(self, targets: list[Target]) -> None:
@@ -42,42 +44,47 @@ class Forward:
             OSError: the port cannot be bound.
         """
         self._targets = targets
-        if targets and self._server is None:
-            self._server = await asyncio.start_server(
-                self._accept, self.listen.address, self.listen.port, reuse_address=True
-            )
+        if targets and self._accepting is None:
+            listener = socket.create_server((self.listen.address, self.listen.port), backlog=128)
+            listener.setblocking(False)
+            self._accepting = asyncio.create_task(self._accept(listener), name=f"forward {self.listen}")
+            self._accepting.add_done_callback(lambda _: listener.close())
         elif not targets:
-            self._close()
+            await self._close()
 
-    def _close(self) -> None:
-        if self._server is not None:
-            self._server.close()
-            self._server = None
+    async def _close(self) -> None:
+        await cancel(self._accepting)
+        self._accepting = None
 
     async def stop(self) -> None:
         """Close the listener and all connections."""
-        self._close()
+        await self._close()
         for task in list(self._connections):
             await cancel(task)
 
-    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.create_task(
-            self._carry(reader, writer), name=f"forward {self.listen.address}:{self.listen.port}"
-        )
-        self._connections.add(task)
-        task.add_done_callback(self._connections.discard)
+    async def _accept(self, listener: socket.socket) -> None:
+        """Take connections; asyncio's own server loses those that come while it is being closed."""
+        loop = asyncio.get_running_loop()
+        while True:
+            accepted, _ = await loop.sock_accept(listener)
+            task = asyncio.create_task(self._carry(accepted))
+            self._connections.add(task)
+            task.add_done_callback(partial(self._hang_up, accepted))
 
-    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def _hang_up(self, accepted: socket.socket, task: asyncio.Task[None]) -> None:
+        """However the task ended: one that is cancelled before it began has cleaned up nothing."""
+        self._connections.discard(task)
+        accepted.close()
+
+    async def _carry(self, accepted: socket.socket) -> None:
+        inner = None if self._is_down() else await self._connect()
+        if inner is None:
+            return
+        reader, writer = await asyncio.open_connection(sock=accepted)
         try:
-            inner = None if self._is_down() else await self._connect()
-            if inner is None:
-                writer.transport.abort()
-                return
-            try:
-                await asyncio.gather(_copy(reader, inner[1]), _copy(inner[0], writer))
-            finally:
-                inner[1].transport.abort()
+            await asyncio.gather(_copy(reader, inner[1]), _copy(inner[0], writer))
         finally:
+            inner[1].transport.abort()
             writer.transport.abort()
 
     async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
