@@ -122,7 +122,7 @@ async def test_everything_dies_with_the_daemon(
     isolation = postgres.sandboxes.isolation.value
     wheel = "wheel" if postgres.binaries.package else ""
     environment = os.environ | {
-        "PYTHONPATH": str(ROOT),
+        "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
         "KEYTURN_LAB_SANDBOX": isolation,
         "KEYTURN_LAB_POSTGRES": wheel,
     }
