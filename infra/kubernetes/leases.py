@@ -206,10 +206,13 @@ class Lock:
         }
         body: Object = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata, "spec": spec}
         try:
-            if lease:
-                self._cluster.request("PUT", self._path, body=body)
-            else:
+            if lease is None:
                 self._cluster.request("POST", self._collection, body=body)
+                return
+        except Conflict:
+            raise _Raced from None
+        try:
+            self._cluster.request("PUT", self._path, body=body)
         except (Conflict, NotFound):
             raise _Raced from None
 

@@ -132,7 +132,7 @@ def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stdout)
     folder = StateFolder(Path(arguments.state))
     try:
-        held = folder.hold()
+        folder.hold()
     except KeyturnError as error:
         _report(arguments.report, {"error": _parts(error)})
         return 1
@@ -144,7 +144,6 @@ def main() -> int:
         _report(arguments.report, {"error": _parts(error)})
         code = 1
     folder.remove()
-    os.close(held)
     return code
 
 

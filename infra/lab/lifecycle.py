@@ -242,10 +242,25 @@ def stop(folder: StateFolder) -> bool:
     """
     if not folder.exists():
         return False
-    with folder.watch_end() as daemon:
-        folder.signal_holder(signal.SIGTERM)
-        if not daemon.wait_for_end(STOP_TIMEOUT_SECONDS):
-            folder.signal_holder(signal.SIGKILL)
-            daemon.wait_for_end(STOP_TIMEOUT_SECONDS)
+    holder = folder.find_holder()
+    if holder is not None:
+        _end(holder)
     folder.remove()
     return True
+
+
+def _end(process: int) -> None:
+    """Ask a process to end, and kill it when it has not within the time."""
+    try:
+        handle = os.pidfd_open(process)
+    except ProcessLookupError:
+        return
+    try:
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            signal.pidfd_send_signal(handle, number)
+            if select.select([handle], [], [], STOP_TIMEOUT_SECONDS)[0]:
+                return
+    except ProcessLookupError:
+        return
+    finally:
+        os.close(handle)

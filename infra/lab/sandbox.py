@@ -5,14 +5,10 @@ forbidden, none: then commands run on the machine itself and mounted paths, and 
 their arguments and environment. KEYTURN_LAB_SANDBOX=root|user|mapped decides it beforehand.
 """
 
-import asyncio
 import contextlib
-import json
 import os
 import pwd
 import re
-import signal
-import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,13 +16,13 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from infra.errors import ServiceFailed
+from infra.lab.sandbox_process import Process, SandboxFailed, spawn
 
-CHILD = "infra.lab.sandbox_child"
-CHECKOUT = Path(__file__).parents[2]
 UNPRIVILEGED = 61750
 """uid and gid of what runs in a sandbox, where root started the lab: nobody else's."""
 SWITCH = "KEYTURN_LAB_SANDBOX"
+
+__all__ = ["Bind", "Isolation", "Process", "SandboxFailed", "Sandboxes", "World", "map_argument", "map_text"]
 
 
 class Isolation(StrEnum):
@@ -82,56 +78,6 @@ class World:
     remove: tuple[Path, ...] = ()
 
 
-class SandboxFailed(ServiceFailed):
-    """A command could not be started in its sandbox; `code` is "not-found", "not-executable" or "setup"."""
-
-
-class Process:
-    """A command that runs in a sandbox; the first one is the sandbox.
-
-    Args:
-        outer: the process that we started; it mirrors the command's end.
-        pid: the command's pid on the machine.
-    """
-
-    def __init__(self, outer: asyncio.subprocess.Process, pid: int) -> None:
-        self._outer, self.pid = outer, pid
-        self.stdin, self.stdout, self.stderr = outer.stdin, outer.stdout, outer.stderr
-        try:
-            self._handle = os.pidfd_open(pid)
-        except ProcessLookupError:
-            self._handle = -1
-
-    async def wait(self) -> int:
-        """The exit code, 128 + signal when a signal ended it."""
-        code = await self._outer.wait()
-        if self._handle >= 0:
-            os.close(self._handle)
-            self._handle = -1
-        return code if code >= 0 else 128 - code
-
-    @property
-    def running(self) -> bool:
-        """Whether it has not ended."""
-        return self._outer.returncode is None
-
-    def send(self, number: int) -> None:
-        """Send it a signal; nothing happens when it has ended."""
-        if self._handle >= 0 and self.running:
-            with contextlib.suppress(ProcessLookupError):
-                signal.pidfd_send_signal(self._handle, number)
-
-    async def communicate(self, given: bytes = b"") -> bytes:
-        """Feed standard input, and return all of standard output when it has ended."""
-        answer, _ = await self._outer.communicate(given if self.stdin else None)
-        return answer or b""
-
-    async def kill(self) -> int:
-        """End it, and with it everything in its sandbox; returns the exit code."""
-        self.send(signal.SIGKILL)
-        return await self.wait()
-
-
 @dataclass(frozen=True)
 class Sandboxes:
     """Makes sandboxes in one way."""
@@ -170,7 +116,7 @@ class Sandboxes:
             SandboxFailed: the command does not exist, or the sandbox cannot be made.
         """
         (world.folder / "root").mkdir(exist_ok=True)
-        return await _spawn(self._spec(world, argv, env, "start"), streams)
+        return await spawn(self._spec(world, argv, env, "start"), streams)
 
     async def enter(
         self,
@@ -196,7 +142,7 @@ class Sandboxes:
             SandboxFailed: the command does not exist, or the sandbox has ended.
         """
         spec = self._spec(world, argv, env, "enter") | {"terminal": terminal, "target": first.pid}
-        return await _spawn(spec, streams)
+        return await spawn(spec, streams)
 
     def owner(self) -> tuple[int, int]:
         """uid and gid, on the machine, of what runs in a sandbox: who must own what it shall write."""
@@ -275,58 +221,3 @@ def _mapped_cwd(world: World) -> Path:
 def map_argument(world: World, text: str) -> str:
     """As `map_text`; an argument that is localhost becomes the address."""
     return world.address if text in ("localhost", "127.0.0.1") else map_text(world, text)
-
-
-async def _spawn(spec: dict[str, Any], streams: Mapping[str, Any]) -> Process:
-    handle = os.memfd_create("sandbox")
-    read, write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-    try:
-        os.write(handle, json.dumps(spec).encode())
-        os.lseek(handle, 0, os.SEEK_SET)
-        defaults = dict.fromkeys(("stdin", "stdout", "stderr"), asyncio.subprocess.DEVNULL)
-        outer = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-s",
-            "-S",
-            "-m",
-            CHILD,
-            str(handle),
-            str(write),
-            pass_fds=(handle, write),
-            env={"PYTHONPATH": str(CHECKOUT), "PYTHONDONTWRITEBYTECODE": "1"},
-            **(defaults | dict(streams)),
-        )
-    except OSError:
-        os.close(read)
-        raise
-    finally:
-        os.close(handle)
-        os.close(write)
-    try:
-        reports = await _read_reports(read)
-    except BaseException:
-        outer.terminate()
-        await outer.wait()
-        raise
-    failure = next((report for report in reports if "error" in report), None)
-    if failure is not None or not reports:
-        await outer.wait()
-        failure = failure or {"error": "setup", "detail": "the sandbox ended before it began"}
-        raise SandboxFailed(
-            "a command could not be started in its sandbox",
-            name=" ".join(spec["argv"][:1]),
-            seen=failure["detail"],
-            code=failure["error"],
-        )
-    return Process(outer, reports[0]["pid"])
-
-
-async def _read_reports(handle: int) -> list[dict[str, Any]]:
-    """All reports: the pipe ends when the command has begun, since exec closes it."""
-    reader = asyncio.StreamReader()
-    loop = asyncio.get_running_loop()
-    transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(handle, "rb"))
-    try:
-        return [json.loads(line) for line in (await reader.read()).splitlines()]
-    finally:
-        transport.close()

@@ -1,22 +1,21 @@
 """The state folder of a lab: its files, who holds it, and what is left of a lab that died.
 
-The daemon holds a lock on the file `lock` as long as it lives. The lock, not a process number, says whether a
-lab runs: the kernel drops it with the process, and numbers are used again.
+The daemon holds a lock on the file `lock` as long as it lives. The lock, not a written process number, says whether
+a lab runs and as which process: the kernel drops it with the process, and numbers are used again.
 """
 
 import fcntl
 import json
 import os
-import select
 import shutil
-import signal
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+import struct
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from infra.errors import Conflict, NotFound
+
+LOCK_FORMAT = "hhqqi4x"
+"""struct flock, see fcntl(2): kind, whence, start, length, process."""
 
 
 @dataclass(frozen=True)
@@ -80,63 +79,41 @@ class StateFolder:
         """What the daemon itself says."""
         return self.logs / "daemon.log"
 
-    def is_alive(self) -> bool:
-        """Whether a daemon holds this folder."""
+    def find_holder(self) -> int | None:
+        """The process number of the daemon that holds this folder, or None. Only asks: takes no lock itself."""
         try:
             descriptor = os.open(self.lock_file, os.O_RDWR | os.O_CLOEXEC)
         except FileNotFoundError:
-            return False
+            return None
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        else:
-            return False
+            asked = struct.pack(LOCK_FORMAT, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+            kind, _, _, _, pid = struct.unpack(LOCK_FORMAT, fcntl.fcntl(descriptor, fcntl.F_GETLK, asked))
         finally:
             os.close(descriptor)
+        return None if kind == fcntl.F_UNLCK else int(pid)
+
+    def is_alive(self) -> bool:
+        """Whether a daemon holds this folder."""
+        return self.find_holder() is not None
 
     def exists(self) -> bool:
         """Whether there is anything of a lab here, alive or not."""
         return self.lock_file.exists()
 
-    def hold(self) -> int:
-        """Take the lock for the life of this process; returns the descriptor that must stay open.
+    def hold(self) -> None:
+        """Take the lock for the life of this process: its end, not this object's, gives it back.
+
+        A process loses such a lock when it closes any descriptor of the file, so its holder must not ask for it.
 
         Raises:
             Conflict: a daemon has it.
         """
         descriptor = os.open(self.lock_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
             os.close(descriptor)
             raise Conflict("a lab is up already", name=str(self.path), remedy="take it down first") from None
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
-        return descriptor
-
-    def signal_holder(self, number: int) -> None:
-        """Send a signal to the daemon that holds this folder; nothing happens when there is none."""
-        try:
-            process = os.pidfd_open(int(self.lock_file.read_text()))
-        except (OSError, ValueError):
-            return
-        try:
-            if self.is_alive():
-                signal.pidfd_send_signal(process, signal.Signals(number))
-        except ProcessLookupError:
-            return
-        finally:
-            os.close(process)
-
-    @contextmanager
-    def watch_end(self) -> Iterator["EndWatch"]:
-        """Open the lock so that the end of its holder can be waited for, even after the folder is gone."""
-        descriptor = os.open(self.lock_file, os.O_RDWR | os.O_CLOEXEC)
-        try:
-            yield EndWatch(descriptor)
-        finally:
-            os.close(descriptor)
 
     def write_info(self, info: LabInfo) -> None:
         """Write lab.json at once or not at all, readable by its owner alone."""
@@ -162,28 +139,3 @@ class StateFolder:
     def remove(self) -> None:
         """Remove the folder and all that is in it."""
         shutil.rmtree(self.path, ignore_errors=True)
-
-
-@dataclass(frozen=True)
-class EndWatch:
-    """Waits for the end of a daemon."""
-
-    _descriptor: int
-
-    def wait_for_end(self, timeout_seconds: float) -> bool:
-        """Wait until the daemon has ended; False when it has not within the time."""
-        deadline = time.monotonic() + timeout_seconds
-        while True:
-            try:
-                fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                if time.monotonic() >= deadline:
-                    return False
-                _pause()
-            else:
-                return True
-
-
-def _pause(seconds: float = 0.02) -> None:
-    """A step of a bounded poll; flock has no time-out of its own."""
-    select.select([], [], [], seconds)

@@ -4,7 +4,8 @@ import asyncio
 import sys
 from pathlib import Path
 
-from infra.lab.postgres_server import PostgresServer
+from postgres_server import PostgresServer
+
 from infra.lab.runtime import Runtime
 
 

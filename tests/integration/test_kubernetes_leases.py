@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from cluster_world import World
 
-from infra.errors import Conflict
+from infra.errors import Conflict, NotFound
 from infra.kubernetes.apply import apply
 from infra.kubernetes.client import MERGE_PATCH, Cluster, connect
 from infra.kubernetes.leases import Holder, Lock, locked
@@ -157,6 +157,11 @@ def test_a_held_lock_is_renewed_meanwhile_and_given_back_at_the_end(cluster: Clu
         else:
             pytest.fail("the lease was not renewed")
     assert not cluster.get(path)["spec"].get("holderIdentity")
+
+
+def test_a_lock_in_a_namespace_that_does_not_exist_is_refused_at_once(cluster: Cluster) -> None:
+    with pytest.raises(NotFound, match="nosuchnamespace"):
+        Lock(cluster, "nosuchnamespace", "credential", ELSEWHERE).acquire()
 
 
 @pytest.fixture

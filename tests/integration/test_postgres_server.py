@@ -9,12 +9,13 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from postgres_server import PostgresServer
 from psycopg import sql
 
 from infra.errors import NotFound, ServiceFailed
 from infra.lab.network import reserve
-from infra.lab.postgres import Postgres, find_binaries
-from infra.lab.postgres_server import PostgresServer
+from infra.lab.postgres import Postgres
+from infra.lab.postgres_binaries import find_binaries
 from infra.lab.sandbox import Isolation, Sandboxes
 
 ROOT = Path(__file__).parents[2]

@@ -2,11 +2,9 @@
 
 import asyncio
 import secrets
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -19,35 +17,15 @@ from infra.lab.cluster.node.context import NodeContext
 from infra.lab.cluster.node.environment import ConfigError, Environment, expand
 from infra.lab.cluster.node.images import Launch, Place
 from infra.lab.cluster.node.logs import ContainerLog
+from infra.lab.cluster.node.place import PodPlace, describe_failure, full_name, go_duration
 from infra.lab.cluster.node.probing import Probing, Verdicts
 from infra.lab.cluster.node.pulling import BACK_OFF_SECONDS, Pulling
 from infra.lab.cluster.node.status import ContainerState
-from infra.lab.sandbox import Bind, Process, Sandboxes, SandboxFailed
+from infra.lab.sandbox import Process, Sandboxes, SandboxFailed
 
 CALM_SECONDS = 600.0
 """A container that ran for so long starts again without back-off."""
 CONFIG_RETRY_SECONDS = 10.0
-
-
-@dataclass
-class PodPlace:
-    """What a container is told about its pod; the worker keeps it up to date.
-
-    Args:
-        pod: the pod as it is now.
-        folder: the pod's folder.
-        log_dir: the pod's folder of logs.
-        binds: returns what a container is shown.
-        address: the pod's address, once it has one.
-        environment: what the lab adds to every container's variables.
-    """
-
-    pod: Object
-    folder: Path
-    log_dir: Path
-    binds: Callable[[Object], tuple[Bind, ...]]
-    address: str = ""
-    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 class Container:
@@ -225,13 +203,10 @@ class Container:
         return await sandboxes.start(launch.world, [*command, *arguments], known, stdout=pipe, stderr=pipe)
 
     def _not_started(self, error: SandboxFailed) -> int:
-        detail = {
-            "not-found": f'exec: "{error.name}": executable file not found in $PATH',
-            "not-executable": f'exec: "{error.name}": {error.seen.lower()}',
-        }.get(error.code, error.seen)
         text = (
             "failed to create containerd task: failed to create shim task: OCI runtime create failed: runc create "
-            f"failed: unable to start container process: error during container init: {detail}: unknown"
+            "failed: unable to start container process: error during container init: "
+            f"{describe_failure(error)}: unknown"
         )
         self._event("Warning", "Failed", f"Error: {text}")
         self.state.end(128, "StartError", datetime.now(UTC), text)
@@ -274,15 +249,8 @@ class Container:
     async def _wait_back_off(self, seconds: float) -> None:
         if not seconds:
             return
-        meta = self._place.pod["metadata"]
-        who = f"{self.state.name} pod={meta['name']}_{meta['namespace']}({meta['uid']})"
-        text = f"back-off {_go(seconds)} restarting failed container={who}"
-        pod = f"{meta['name']}_{meta['namespace']}({meta['uid']})"
-        self._event("Warning", "BackOff", f"Back-off restarting failed container {self.state.name} in pod {pod}")
+        pod, name = full_name(self._place.pod), self.state.name
+        self._event("Warning", "BackOff", f"Back-off restarting failed container {name} in pod {pod}")
+        text = f"back-off {go_duration(seconds)} restarting failed container={name} pod={pod}"
         self._wait("CrashLoopBackOff", text)
         await asyncio.sleep(seconds)
-
-
-def _go(seconds: float) -> str:
-    minutes, rest = divmod(int(seconds), 60)
-    return f"{minutes}m{rest}s" if minutes else f"{rest}s"

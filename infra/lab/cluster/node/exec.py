@@ -17,6 +17,7 @@ from typing import Any
 from aiohttp import WSMsgType, web
 
 from infra.lab.cluster.node.containers import Container
+from infra.lab.cluster.node.place import describe_failure
 from infra.lab.sandbox import Process, SandboxFailed
 
 STDIN, STDOUT, STDERR, ERROR, RESIZE, CLOSE = 0, 1, 2, 3, 4, 255
@@ -156,12 +157,9 @@ def _status(code: int) -> dict[str, Any]:
 
 
 def _failure(error: SandboxFailed) -> dict[str, Any]:
-    detail = {
-        "not-found": f'exec: "{error.name}": executable file not found in $PATH',
-        "not-executable": f'exec: "{error.name}": {error.seen.lower()}',
-    }.get(error.code, error.seen)
     text = (
         "Internal error occurred: error executing command in container: failed to exec in container: failed to start "
-        f"exec: OCI runtime exec failed: exec failed: unable to start container process: {detail}: unknown"
+        "exec: OCI runtime exec failed: exec failed: unable to start container process: "
+        f"{describe_failure(error)}: unknown"
     )
     return {"metadata": {}, "status": "Failure", "reason": "InternalError", "message": text, "code": 500}

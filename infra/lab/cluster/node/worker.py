@@ -10,9 +10,10 @@ import aiohttp
 from infra.lab.backends import Origin
 from infra.lab.cluster.client import PODS, ApiError, Object
 from infra.lab.cluster.informer import cancel, version_of
-from infra.lab.cluster.node.containers import Container, PodPlace
+from infra.lab.cluster.node.containers import Container
 from infra.lab.cluster.node.context import NodeContext
 from infra.lab.cluster.node.environment import lab_environment
+from infra.lab.cluster.node.place import PodPlace
 from infra.lab.cluster.node.projections import MountError
 from infra.lab.cluster.node.status import Facts, status_of
 from infra.lab.cluster.node.volumes import Volumes

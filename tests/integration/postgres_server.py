@@ -1,4 +1,4 @@
-"""One PostgreSQL server outside of any pod: what a Flexible Server's front stands before."""
+"""One PostgreSQL server of the lab, outside of any pod."""
 
 import asyncio
 import shutil
