@@ -18,6 +18,7 @@ from tasks import rotation, rotation_report, scaling, sync, verification
 from tasks.locking import rotation_locked
 from tasks.observation import observe
 from tasks.orders import Order
+from tasks.timeline import Timeline
 
 TASKS: Mapping[Action, Callable[[Order], object]] = {
     Action.PROVE_CURRENT: rotation.prove_current,
@@ -42,7 +43,7 @@ class Tasks:
 
     def __init__(self, target: Target, options: RotationOptions) -> None:
         self.target, self.options = target, options
-        self.timeline = rotation_report.Timeline()
+        self.timeline = Timeline()
 
     def observe(self) -> Observation:
         """Look at everything afresh."""

@@ -2,10 +2,6 @@
 
 import secrets
 import string
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from prefect.logging import get_run_logger
@@ -15,47 +11,9 @@ from infra.rotation.plan import Plan, new_rotation_id
 from infra.targets import Target
 from tasks.policy import step
 from tasks.reporting import report_markdown, report_table
+from tasks.timeline import Timeline, picture
 
 _TOKEN_CHARACTERS = string.ascii_lowercase + string.digits
-
-
-@dataclass(frozen=True)
-class Span:
-    """How long something took.
-
-    Args:
-        label: what.
-        start_seconds: since the run began.
-        end_seconds: since the run began.
-        failed: whether it ended with an error.
-    """
-
-    label: str
-    start_seconds: float
-    end_seconds: float
-    failed: bool = False
-
-
-@dataclass
-class Timeline:
-    """Keeps the time of what is done in a run."""
-
-    clock: Callable[[], float] = time.monotonic
-    spans: list[Span] = field(default_factory=list)
-    began: float = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.began = self.clock()
-
-    @contextmanager
-    def span(self, label: str) -> Iterator[None]:
-        """Take the time of a block."""
-        start, failed = self.clock(), True
-        try:
-            yield
-            failed = False
-        finally:
-            self.spans.append(Span(label, start - self.began, self.clock() - self.began, failed))
 
 
 def name_rotation(now: datetime | None = None) -> str:
@@ -108,9 +66,7 @@ def show_plan(plan: Plan, target: Target) -> None:
 def tell_ending(ending: Ending, target: Target, timeline: Timeline) -> None:
     """Make the report of the run: verdict, steps with their times, and the picture."""
     get_run_logger().info("%s: %s", ending.verdict, describe_ending(ending))
-    lines = [f"# {ending.verdict}: {target.vault}", "", describe_ending(ending), "", "| step | seconds |", "|---|---:|"]
-    lines += [
-        f"| {one.label}{' **failed**' if one.failed else ''} | {one.end_seconds - one.start_seconds:.2f} |"
-        for one in timeline.spans
-    ]
+    lines = [f"# {ending.verdict}: {target.vault}", "", describe_ending(ending), "", picture(timeline.spans), ""]
+    lines += ["| step | seconds |", "|---|---:|"]
+    lines += [f"| {one.label}{' **failed**' if one.failed else ''} | {one.seconds:.2f} |" for one in timeline.spans]
     report_markdown("rotation-report", "\n".join(lines), f"How rotation {ending.rotation_id} went.")
