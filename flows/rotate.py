@@ -14,7 +14,7 @@ from infra.rotation.plan import Plan, make_plan
 from infra.rotation.steps import Action, Step
 from infra.rotation.verdict import Failure, Verdict
 from infra.targets import RotationOptions, Target
-from tasks import rotation, rotation_report, scaling, sync, verification
+from tasks import database, rotation, rotation_report, scaling, sync, verification
 from tasks.locking import rotation_locked
 from tasks.observation import observe
 from tasks.orders import Order
@@ -22,16 +22,21 @@ from tasks.timeline import Timeline
 
 TASKS: Mapping[Action, Callable[[Order], object]] = {
     Action.PROVE_CURRENT: rotation.prove_current,
+    Action.REHEARSE: database.rehearse,
     Action.STAGE: rotation.stage,
     Action.PUBLISH: rotation.publish,
     Action.AWAIT_SYNC: sync.await_sync,
+    Action.SET_LOGIN: database.set_login,
+    Action.PROVE_CANDIDATE: database.prove_candidate,
     Action.STOP: scaling.stop,
     Action.REFRESH_SECRET: sync.refresh_secret,
     Action.START: scaling.start,
+    Action.RESTART: scaling.restart,
     Action.AWAIT_READY: scaling.await_ready,
     Action.VERIFY: verification.verify,
     Action.RETIRE: rotation.retire,
     Action.FINISH: rotation.finish,
+    Action.RESTORE_LOGIN: database.restore_login,
     Action.RESTORE: rotation.restore,
     Action.VERIFY_RESTORED: verification.verify_restored,
     Action.FINISH_ROLLBACK: rotation.finish_rollback,
@@ -69,14 +74,14 @@ class Tasks:
 
 @flow(
     name="rotate",
-    flow_run_name="Rotate {target.vault} for {target.namespace}/{target.workload}",
+    flow_run_name="Rotate {target.vault} for {target.namespace}/{target.service}",
     persist_result=False,
 )
 def rotate(
     target: Target = Target(),  # noqa: B008
     options: RotationOptions = RotationOptions(),  # noqa: B008
 ) -> Any:
-    """Give a credential a new username and password, prove them, and retire the old ones.
+    """Give a credential a new password, and by strategy a new username; prove them, and retire the old ones.
 
     The verdict is the name of the last state: Rotated, Planned, NothingToDo, or Refused, SyncPending, RolledBack,
     NeedsOperator with what to do. An unfinished rotation is taken up where it was left.

@@ -7,13 +7,14 @@ people. Names only, never values. The defaults are the walkthrough's.
 from enum import StrEnum
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 
 class Strategy(StrEnum):
     """How the database takes the new credential."""
 
     RECREATE = "recreate"
+    IN_PLACE = "in-place"
 
 
 class Sync(StrEnum):
@@ -148,6 +149,64 @@ class Stack(Model):
     )
 
 
+class Consumer(Model):
+    """A workload whose pods get the credential. Names only, never values."""
+
+    namespace: str = Field(
+        title="Namespace",
+        max_length=63,
+        pattern=DNS_LABEL,
+        description="The Kubernetes namespace of the Deployment, its class and its Secret.",
+    )
+    workload: str = Field(
+        title="Deployment",
+        max_length=63,
+        pattern=DNS_LABEL,
+        description="The Deployment whose pods consume the credential.",
+    )
+    secret_provider_class: str = Field(
+        title="SecretProviderClass",
+        max_length=253,
+        pattern=r"^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$",
+        description="The SecretProviderClass that mounts the vault's secrets in its pods.",
+    )
+    synced_secret: str = Field(
+        title="Synced Secret",
+        max_length=253,
+        pattern=r"^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$",
+        description="The Kubernetes Secret that the CSI driver keeps equal to the vault.",
+    )
+    is_database: bool = Field(
+        False,
+        title="Is the database",
+        description="The database itself: its pods are initialised from the credential, they do not log in with it.",
+    )
+    needs_restart: bool = Field(
+        True,
+        title="Needs a restart",
+        description="Whether a client takes new values by a restart alone. Off: it reads its files again by itself.",
+    )
+
+    @property
+    def key(self) -> str:
+        """How people call it: namespace/workload."""
+        return f"{self.namespace}/{self.workload}"
+
+    @property
+    def secret_key(self) -> str:
+        """Its synced Secret, as namespace/name."""
+        return f"{self.namespace}/{self.synced_secret}"
+
+
+WALKTHROUGH_CONSUMER = Consumer(
+    namespace="dexter",
+    workload="postgres-pod-kv",
+    secret_provider_class="postgresql-kvname",  # noqa: S106
+    synced_secret="userpass",  # noqa: S106
+    is_database=True,
+)
+
+
 class Target(Model):
     """One credential to rotate: where it is kept, which database takes it, who consumes it. Names only."""
 
@@ -188,28 +247,13 @@ class Target(Model):
         title="Namespace",
         max_length=63,
         pattern=DNS_LABEL,
-        description="The Kubernetes namespace of the consumers.",
+        description="The Kubernetes namespace of the database's Service; the rotation's lock is kept there.",
     )
-    workload: str = Field(
-        "postgres-pod-kv",
-        title="Deployment",
-        max_length=63,
-        pattern=DNS_LABEL,
-        description="The Deployment whose pods consume the credential.",
-    )
-    secret_provider_class: str = Field(
-        "postgresql-kvname",
-        title="SecretProviderClass",
-        max_length=253,
-        pattern=r"^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$",
-        description="The SecretProviderClass that mounts both secrets.",
-    )
-    synced_secret: str = Field(
-        "userpass",
-        title="Synced Secret",
-        max_length=253,
-        pattern=r"^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$",
-        description="The Kubernetes Secret that the CSI driver keeps equal to the vault.",
+    consumers: tuple[Consumer, ...] = Field(
+        (WALKTHROUGH_CONSUMER,),
+        title="Consumers",
+        description="Every Deployment whose pods get the credential: the database's own, and its clients.",
+        min_length=1,
     )
     service: str = Field(
         "dexter-service",
@@ -228,8 +272,21 @@ class Target(Model):
     strategy: Strategy = Field(
         Strategy.RECREATE,
         title="Strategy",
-        description="recreate: the database is initialised from the Secret when its pod starts; its data goes with it.",
+        description="recreate: the database is initialised from the Secret when its pod starts; its data goes with it. "
+        "in-place: the login gets a new password inside the running database; nothing is lost.",
     )
+
+    @field_validator("consumers")
+    @classmethod
+    def _names_each_once(cls, consumers: tuple[Consumer, ...]) -> tuple[Consumer, ...]:
+        keys = [consumer.key for consumer in consumers]
+        if repeated := sorted({key for key in keys if keys.count(key) > 1}):
+            raise ValueError(f"a workload is listed once: {', '.join(repeated)}")
+        return consumers
+
+    def consumer(self, key: str) -> Consumer:
+        """The consumer called namespace/workload."""
+        return next(consumer for consumer in self.consumers if consumer.key == key)
 
 
 class RotationOptions(Model):
@@ -239,8 +296,8 @@ class RotationOptions(Model):
     sync: Sync = Field(
         Sync.WAIT,
         title="Sync",
-        description="wait: for the driver's poll, at most the timeout below. express: scale to 0, delete the "
-        "stale Secret, scale to 1; the new mount itself fetches the newest versions.",
+        description="wait: for the driver's poll, at most the timeout below. express: the stale Secret is deleted "
+        "and what needs it is restarted; the new mount itself fetches the newest versions.",
     )
     data_loss: Literal["no", "I accept data loss"] = Field(
         "no",
@@ -251,7 +308,7 @@ class RotationOptions(Model):
         "",
         title="New username",
         pattern=r"^([a-z_][a-z0-9_]{0,62})?$",
-        description="Lower case, digits, underscores. Empty: derived from the present one.",
+        description="Lower case, digits, underscores. Empty: derived from the present one. in-place keeps the name.",
     )
     rotation_id: str = Field(
         "",

@@ -7,8 +7,10 @@ from infra.kubernetes.load_balancers import get_load_balancer
 from infra.kubernetes.provider_classes import ProviderClass
 from infra.postgres.login import Endpoint, Tls
 from infra.rotation.candidate import Credential, name_candidate, parse_candidate
-from infra.rotation.observation import BASE_PASSWORD, BASE_USERNAME, PHASE, ROTATION_ID, CandidateFacts, Phase
-from infra.targets import Target
+from infra.rotation.observation import BASE_PASSWORD, BASE_USERNAME, PHASE, ROTATION_ID, STRATEGY, CandidateFacts, Phase
+from infra.targets import Consumer, Strategy, Target
+
+CANDIDATE_TAGS = (ROTATION_ID, PHASE, STRATEGY, BASE_USERNAME, BASE_PASSWORD)
 
 
 def candidate_name(target: Target) -> str:
@@ -27,15 +29,20 @@ def find_candidate(vault: Secrets, target: Target) -> tuple[SecretVersion, Candi
         return None
     tags = found.tags
     try:
-        phase = Phase(tags[PHASE])
         facts = CandidateFacts(
-            found.version, tags[ROTATION_ID], phase, found.created_at, tags[BASE_USERNAME], tags[BASE_PASSWORD]
+            found.version,
+            tags[ROTATION_ID],
+            Phase(tags[PHASE]),
+            found.created_at,
+            tags[BASE_USERNAME],
+            tags[BASE_PASSWORD],
+            Strategy(tags[STRATEGY]),
         )
     except (KeyError, ValueError):
         raise SecretUnusable(
             "The candidate secret was not written by a rotation",
             name=f"{target.vault}/{found.name}",
-            seen=f"version {found.version} lacks the tags {ROTATION_ID}, {PHASE}, {BASE_USERNAME}, {BASE_PASSWORD}",
+            seen=f"version {found.version} lacks the tags {', '.join(CANDIDATE_TAGS)}",
             remedy="delete the secret if nobody needs it, and run again",
             code="CandidateUnreadable",
         ) from None
@@ -87,29 +94,40 @@ def values_by_secret(target: Target, credential: Credential) -> dict[str, str]:
     return {target.username_secret: credential.username, target.password_secret: credential.password}
 
 
-def synced_values(target: Target, provider: ProviderClass, credential: Credential) -> dict[str, str]:
-    """Return key -> value of what the synced Secret must hold."""
+def used_secrets(target: Target, provider: ProviderClass) -> frozenset[str]:
+    """Return which of the credential's secrets a SecretProviderClass brings."""
+    return frozenset(provider.files.values()) & {target.username_secret, target.password_secret}
+
+
+def synced_values(
+    target: Target, consumer: Consumer, provider: ProviderClass, credential: Credential
+) -> dict[str, str]:
+    """Return key -> value of what the consumer's synced Secret must hold of the credential."""
     values = values_by_secret(target, credential)
-    keys = provider.synced[target.synced_secret]
+    keys = provider.synced[consumer.synced_secret]
     return {key: values[name] for key, name in keys.items() if name in values}
 
 
-def find_mismatch(target: Target, provider: ProviderClass) -> KeyturnError | None:
-    """Say what keeps a SecretProviderClass from bringing the target's secrets to its consumers."""
-    names = {target.username_secret, target.password_secret}
-    keys = provider.synced.get(target.synced_secret, {})
+def find_mismatch(target: Target, consumer: Consumer, provider: ProviderClass) -> KeyturnError | None:
+    """Say what keeps a SecretProviderClass from bringing the target's secrets to a consumer.
+
+    The database needs both secrets. A client may use one of them; its Secret must have what its class mounts.
+    """
+    names, used = {target.username_secret, target.password_secret}, used_secrets(target, provider)
+    needed = names if consumer.is_database else used or names
+    keys = provider.synced.get(consumer.synced_secret, {})
     seen = ""
     if provider.vault.lower() != target.vault.lower():
         seen = f"it reads the vault '{provider.vault}'"
-    elif missing := sorted(names - set(provider.files.values())):
+    elif missing := sorted(needed - used):
         seen = f"it does not mount {', '.join(missing)}"
-    elif missing := sorted(names - set(keys.values())):
-        seen = f"the Secret {target.synced_secret} has no key for {', '.join(missing)}"
+    elif missing := sorted(needed - set(keys.values())):
+        seen = f"the Secret {consumer.synced_secret} has no key for {', '.join(missing)}"
     if not seen:
         return None
     return Conflict(
         "The SecretProviderClass does not fit the target",
-        name=f"{target.secret_provider_class} in {target.namespace}",
+        name=f"{consumer.secret_provider_class} in {consumer.namespace}",
         seen=seen,
         remedy="correct the class or the target; after the class, restart its pods",
         code="ProviderClassMismatch",

@@ -1,4 +1,4 @@
-"""One rotation per credential at a time, across flows, machines and tools: a Lease in the consumers' namespace."""
+"""One rotation per credential at a time, across flows, machines and tools: a Lease in the database's namespace."""
 
 import hashlib
 import re

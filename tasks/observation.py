@@ -17,7 +17,7 @@ from infra.postgres.login import Endpoint, prove_login
 from infra.rotation.candidate import Credential
 from infra.rotation.observation import (
     CandidateFacts,
-    Consumer,
+    ConsumerFacts,
     Logins,
     LoginState,
     Observation,
@@ -27,7 +27,7 @@ from infra.rotation.observation import (
     Version,
 )
 from infra.settings import Settings
-from infra.targets import Target
+from infra.targets import Consumer, Target
 from tasks.connections import cluster_of
 from tasks.credentials import (
     endpoint_of,
@@ -37,11 +37,12 @@ from tasks.credentials import (
     read_candidate,
     read_newest,
     synced_values,
+    used_secrets,
 )
 from tasks.policy import step
 
 
-@step(name="Observe", run_name="observe {target.vault} and {target.namespace}/{target.workload}")
+@step(name="Observe", run_name="observe {target.vault} and {target.namespace}/{target.service}")
 def observe(target: Target) -> Observation:
     """Look at vault, database and consumers.
 
@@ -58,12 +59,12 @@ def observe(target: Target) -> Observation:
     with signed_in(settings):
         seen = _look(target, settings)
     get_run_logger().info(
-        "present login %s, candidate %s, Secret holds %s, %d replicas",
+        "present login %s, candidate %s",
         seen.logins.current,
         seen.candidate.phase if seen.candidate else "absent",
-        seen.synced,
-        seen.consumers[0].replicas,
     )
+    for one in seen.consumers:
+        get_run_logger().info("%s: %d replicas, its Secret holds %s", one.key, one.replicas, one.synced)
     return seen
 
 
@@ -72,19 +73,15 @@ def _look(target: Target, settings: Settings) -> Observation:
     username, password = (_secret_facts(vault, name) for name in (target.username_secret, target.password_secret))
     candidate = find_candidate(vault, target)
     cluster = cluster_of(target.resource_group, target.cluster, settings)
-    provider = get_provider_class(cluster, target.namespace, target.secret_provider_class)
-    if mismatch := find_mismatch(target, provider):
-        raise mismatch
-    consumer = _consumer(cluster, target)
     driver = get_driver(cluster)
     newest = read_newest(vault, target) if username.newest.enabled and password.newest.enabled else None
+    consumers = tuple(_consumer(cluster, target, one, newest) for one in target.consumers)
     return Observation(
         username,
         password,
         candidate[1] if candidate else None,
         _try_logins(vault, target, cluster, newest, candidate, (username, password)),
-        (consumer,),
-        _synced(cluster, target, provider, newest),
+        consumers,
         driver.generation,
     )
 
@@ -102,30 +99,37 @@ def _version(found: SecretVersion) -> Version:
     return Version.of(found.version, found.enabled, found.created_at, found.tags)
 
 
-def _consumer(cluster: Cluster, target: Target) -> Consumer:
-    workload = get_workload(cluster, target.namespace, target.workload)
-    remembered = get_restart_facts(cluster, target.namespace, target.workload)
-    mounts = {
-        mount.pod_uid: mount.versions for mount in list_mounts(cluster, target.namespace, target.secret_provider_class)
-    }
-    return Consumer(
-        namespace=target.namespace,
-        name=target.workload,
+def _consumer(cluster: Cluster, target: Target, names: Consumer, newest: Credential | None) -> ConsumerFacts:
+    namespace = names.namespace
+    provider = get_provider_class(cluster, namespace, names.secret_provider_class)
+    if mismatch := find_mismatch(target, names, provider):
+        raise mismatch
+    workload = get_workload(cluster, namespace, names.workload)
+    remembered = get_restart_facts(cluster, namespace, names.workload)
+    mounts = {one.pod_uid: one.versions for one in list_mounts(cluster, namespace, names.secret_provider_class)}
+    pods = workload.pods
+    return ConsumerFacts(
+        names=names,
+        uses=used_secrets(target, provider),
+        synced=_synced(cluster, target, names, provider, newest),
         replicas=workload.replicas,
-        pods=tuple(Pod(pod.name, pod.uid, pod.ready, mounts.get(pod.uid, {})) for pod in workload.pods),
+        pods=tuple(Pod(pod.name, pod.uid, pod.ready, mounts.get(pod.uid, {}), pod.started_at) for pod in pods),
         stopped_replicas=remembered.stopped_replicas,
         restarted_for=remembered.restarted_for,
         keeps_data=workload.keeps_pgdata,
+        settled=workload.settled,
     )
 
 
-def _synced(cluster: Cluster, target: Target, provider: ProviderClass, newest: Credential | None) -> Synced:
-    if find_synced_secret(cluster, target.namespace, target.synced_secret) is None:
+def _synced(
+    cluster: Cluster, target: Target, names: Consumer, provider: ProviderClass, newest: Credential | None
+) -> Synced:
+    if find_synced_secret(cluster, names.namespace, names.synced_secret) is None:
         return Synced.ABSENT
     if newest is None:
         return Synced.OTHER
-    expected = synced_values(target, provider, newest)
-    holds = synced_secret_holds(cluster, target.namespace, target.synced_secret, expected)
+    expected = synced_values(target, names, provider, newest)
+    holds = synced_secret_holds(cluster, names.namespace, names.synced_secret, expected)
     return Synced.NEWEST if holds else Synced.OTHER
 
 

@@ -7,7 +7,7 @@ from prefect.logging import get_run_logger
 
 from infra.errors import KeyturnError
 from infra.kubernetes.waiting import OnProgress, Progress
-from infra.targets import RotationOptions, Target
+from infra.targets import Consumer, RotationOptions, Target
 
 
 @dataclass(frozen=True)
@@ -29,9 +29,14 @@ class Order:
     mark: str
 
     @property
-    def workload(self) -> str:
-        """The subject without its namespace."""
-        return self.subject.rpartition("/")[2]
+    def consumer(self) -> Consumer:
+        """The subject, where it is a consumer."""
+        return self.target.consumer(self.subject)
+
+    @property
+    def owner(self) -> Consumer:
+        """The first consumer of the subject, where that is a synced Secret."""
+        return next(one for one in self.target.consumers if one.secret_key == self.subject)
 
 
 def logged(subject: str) -> OnProgress:

@@ -17,10 +17,12 @@ from infra.rotation.observation import (
     PHASE,
     RESTORES,
     ROTATION_ID,
+    STRATEGY,
     CandidateFacts,
     Phase,
 )
 from infra.rotation.passwords import generate_password
+from infra.rotation.strategies import STRATEGIES
 from infra.rotation.usernames import check_username, derive_username
 from infra.settings import Settings
 from tasks.connections import cluster_of
@@ -78,9 +80,14 @@ def stage(order: Order) -> str:
             _free_name(vault, name)
         now = {one: vault.get_latest(one) for one in (target.username_secret, target.password_secret)}
         present = vault.read(target.username_secret, now[target.username_secret].version)
-        new = Credential(check_username(order.options.new_username or derive_username(present)), generate_password())
+        changes_username = STRATEGIES[target.strategy].changes_username
+        username = (
+            check_username(order.options.new_username or derive_username(present)) if changes_username else present
+        )
+        new = Credential(username, generate_password())
         tags = {
             ROTATION_ID: order.rotation_id,
+            STRATEGY: target.strategy.value,
             PHASE: Phase.STAGED.value,
             BASE_USERNAME: now[target.username_secret].version,
             BASE_PASSWORD: now[target.password_secret].version,

@@ -56,7 +56,10 @@ def show_plan(plan: Plan, target: Target) -> None:
         {"nr": str(number), "state": state, "step": str(one), "why": one.reason}
         for number, (one, state) in enumerate(states, 1)
     ]
-    notes = [f"Rotation `{plan.rotation_id}` of `{target.vault}`, strategy {target.strategy.value}.", *plan.notes]
+    notes = [
+        f"Rotation `{plan.rotation_id}` of `{target.vault}`, strategy {(plan.strategy or target.strategy).value}.",
+        *plan.notes,
+    ]
     if plan.refusal:
         notes.append(f"**It would be refused.** {plan.refusal}")
     report_table("rotation-plan", rows, " ".join(notes))

@@ -14,7 +14,7 @@ from infra.kubernetes.secrets_store import (
     wait_for_synced_secret,
 )
 from infra.kubernetes.workloads import get_workload
-from tasks.credentials import read_newest, synced_values
+from tasks.credentials import read_newest, synced_values, used_secrets
 from tasks.orders import Order, logged
 from tasks.policy import step
 from tasks.rotation import opened
@@ -22,51 +22,46 @@ from tasks.rotation import opened
 
 @step(name="Wait for the sync", run_name="wait until {order.subject} has the new versions", retries=0)
 def await_sync(order: Order) -> None:
-    """Wait until every pod reports both versions, then until the synced Secret's data is equal.
+    """Wait until every pod reports the newest versions of what it uses, then until the synced Secret's data is equal.
 
     Events, resourceVersions and the clock prove nothing: the driver rewrites unchanged Secrets.
 
     Raises:
-        SyncPending: the bound is over; says what was seen last. Nothing is broken: the consumers have the old
-            login, which the database still takes.
+        SyncPending: the bound is over; says what was seen last.
     """
-    target, deadline = order.target, time.monotonic() + order.options.sync_timeout_seconds
+    consumer, deadline = order.consumer, time.monotonic() + order.options.sync_timeout_seconds
+    namespace = consumer.namespace
     with opened(order) as (vault, cluster):
-        names = (target.username_secret, target.password_secret)
-        versions = {name: vault.get_latest(name).version for name in names}
-        provider = get_provider_class(cluster, target.namespace, target.secret_provider_class)
-        expected = synced_values(target, provider, read_newest(vault, target))
-    pods = get_workload(cluster, target.namespace, order.workload).pods
+        provider = get_provider_class(cluster, namespace, consumer.secret_provider_class)
+        versions = {name: vault.get_latest(name).version for name in used_secrets(order.target, provider)}
+        expected = synced_values(order.target, consumer, provider, read_newest(vault, order.target))
+    pods = get_workload(cluster, namespace, consumer.workload).pods
     uids = [pod.uid for pod in pods if not pod.terminating]
-    left = deadline - time.monotonic()
-    wait_for_mounts(
-        cluster, target.namespace, target.secret_provider_class, uids, versions, left, logged(order.workload)
-    )
-    get_run_logger().info("every pod of %s has mounted both new versions", order.subject)
-    left = max(1.0, deadline - time.monotonic())
-    wait_for_synced_secret(
-        cluster, target.namespace, target.synced_secret, expected, left, logged(target.synced_secret)
-    )
-    get_run_logger().info("the Secret %s holds the new values", target.synced_secret)
+    left, tell = deadline - time.monotonic(), logged(consumer.workload)
+    wait_for_mounts(cluster, namespace, consumer.secret_provider_class, uids, versions, left, tell)
+    get_run_logger().info("every pod of %s has mounted the new versions", order.subject)
+    left, tell = max(1.0, deadline - time.monotonic()), logged(consumer.synced_secret)
+    wait_for_synced_secret(cluster, namespace, consumer.synced_secret, expected, left, tell)
+    get_run_logger().info("the Secret %s holds the new values", consumer.synced_secret)
 
 
 @step(name="Refresh the synced Secret", run_name="delete the synced Secret {order.subject} if it is stale")
 def refresh_secret(order: Order) -> bool:
-    """Delete the synced Secret while no pod runs, if it does not hold the vault's newest values.
+    """Delete a synced Secret if it does not hold the vault's newest values.
 
-    The driver up to 1.5 never refreshes an existing Secret at a mount, so the new pod's environment would be old;
+    The driver up to 1.5 never refreshes an existing Secret at a mount, so a new pod's environment would be old;
     the newer one may come late. Returns whether it was deleted.
     """
-    target = order.target
+    consumer = order.owner
     with opened(order) as (vault, cluster):
-        if find_synced_secret(cluster, target.namespace, target.synced_secret) is None:
+        if find_synced_secret(cluster, consumer.namespace, consumer.synced_secret) is None:
             return False
-        provider = get_provider_class(cluster, target.namespace, target.secret_provider_class)
-        expected = synced_values(target, provider, read_newest(vault, target))
-        if synced_secret_holds(cluster, target.namespace, target.synced_secret, expected):
+        provider = get_provider_class(cluster, consumer.namespace, consumer.secret_provider_class)
+        expected = synced_values(order.target, consumer, provider, read_newest(vault, order.target))
+        if synced_secret_holds(cluster, consumer.namespace, consumer.synced_secret, expected):
             get_run_logger().info("the Secret %s is fresh and stays", order.subject)
             return False
-        delete_synced_secret(cluster, target.namespace, target.synced_secret)
+        delete_synced_secret(cluster, consumer.namespace, consumer.synced_secret)
         generation = get_driver(cluster).generation
     get_run_logger().info(
         "the Secret %s was stale and is gone; the next mount makes it (%s)", order.subject, generation

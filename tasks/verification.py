@@ -11,8 +11,18 @@ from infra.kubernetes.workloads import Workload, get_workload
 from infra.postgres.login import Endpoint, prove_login, wait_for_login
 from infra.rotation.candidate import Credential
 from infra.rotation.observation import Phase
+from infra.rotation.strategies import STRATEGIES
 from infra.settings import Settings
-from tasks.credentials import endpoint_of, get_candidate, read_base, read_newest, synced_values, values_by_secret
+from infra.targets import Consumer, Sync, Target
+from tasks.credentials import (
+    endpoint_of,
+    get_candidate,
+    read_base,
+    read_newest,
+    synced_values,
+    used_secrets,
+    values_by_secret,
+)
 from tasks.orders import Order, logged, logged_errors
 from tasks.policy import step
 from tasks.rotation import opened, set_phase
@@ -33,8 +43,13 @@ def verify(order: Order) -> None:
         candidate, facts = get_candidate(vault, order.target, order.rotation_id)
         new, old = read_newest(vault, order.target), read_base(vault, order.target, facts)
         versions = {name: vault.get_latest(name).version for name in values_by_secret(order.target, new)}
-        _verify_consumers(order, cluster, versions, new)
-        logger.info("mounts, files and Secret have the new values")
+        strategy = STRATEGIES[facts.strategy]
+        for consumer in order.target.consumers:
+            if order.options.sync is Sync.WAIT or strategy.restarts(consumer):
+                _verify_consumer(order, consumer, cluster, versions, new)
+                logger.info("%s: mounts, files and Secret have the new values", consumer.key)
+            else:
+                logger.info("%s is not restarted: it gets the new values with the next poll", consumer.key)
         endpoint = endpoint_of(order.target, cluster)
         _wait_for_login(order, endpoint, new)
         logger.info("the new login works at %s", endpoint)
@@ -76,7 +91,7 @@ def verify_refused(endpoint: Endpoint, old: Credential) -> None:
         "The old login still works",
         name=str(endpoint),
         seen="a fresh connection with the former versions was let in",
-        remedy="see whether the database was really initialised anew",
+        remedy="see whether the database really took the new login in place of the old",
         code="OldLoginWorks",
     )
 
@@ -86,32 +101,38 @@ def _wait_for_login(order: Order, endpoint: Endpoint, credential: Credential) ->
     wait_for_login(endpoint, credential.username, credential.password, Settings(), timeout, tell)
 
 
-def _verify_consumers(order: Order, cluster: Cluster, versions: dict[str, str], new: Credential) -> None:
-    target, timeout = order.target, order.options.ready_timeout_seconds
-    provider = get_provider_class(cluster, target.namespace, target.secret_provider_class)
-    workload = get_workload(cluster, target.namespace, target.workload)
+def _verify_consumer(
+    order: Order, consumer: Consumer, cluster: Cluster, versions: dict[str, str], new: Credential
+) -> None:
+    target, timeout, namespace = order.target, order.options.ready_timeout_seconds, consumer.namespace
+    provider = get_provider_class(cluster, namespace, consumer.secret_provider_class)
+    workload = get_workload(cluster, namespace, consumer.workload)
     pods = {pod.uid: pod.name for pod in workload.pods if not pod.terminating}
-    wait_for_mounts(
-        cluster, target.namespace, target.secret_provider_class, pods, versions, timeout, logged(target.workload)
-    )
-    expected = synced_values(target, provider, new)
+    if not pods and not consumer.is_database:
+        return
+    used = {name: versions[name] for name in used_secrets(target, provider)}
+    tell = logged(consumer.workload)
+    wait_for_mounts(cluster, namespace, consumer.secret_provider_class, pods, used, timeout, tell)
+    expected = synced_values(target, consumer, provider, new)
     wait_for_synced_secret(
-        cluster, target.namespace, target.synced_secret, expected, timeout, logged(target.synced_secret)
+        cluster, namespace, consumer.synced_secret, expected, timeout, logged(consumer.synced_secret)
     )
-    files = _files(order, provider, workload, new)
+    files = _files(target, consumer, provider, workload, new)
     for pod in pods.values():
-        if differing := differing_files(cluster, target.namespace, pod, files):
+        if differing := differing_files(cluster, namespace, pod, files):
             raise Unverified(
                 "The files in the pod are not the vault's",
-                name=f"{target.namespace}/{pod}",
+                name=f"{namespace}/{pod}",
                 seen=f"other content than the vault's in {', '.join(differing)}",
                 remedy="see the CSI driver's log on the pod's node",
                 code="FilesDiffer",
             )
 
 
-def _files(order: Order, provider: ProviderClass, workload: Workload, new: Credential) -> dict[str, str]:
+def _files(
+    target: Target, consumer: Consumer, provider: ProviderClass, workload: Workload, new: Credential
+) -> dict[str, str]:
     """Return path -> value of the files that every pod must have."""
-    values = values_by_secret(order.target, new)
-    roots = [volume.mount_path for volume in workload.volumes if volume.source == order.target.secret_provider_class]
+    values = values_by_secret(target, new)
+    roots = [volume.mount_path for volume in workload.volumes if volume.source == consumer.secret_provider_class]
     return {f"{root}/{file}": values[name] for root in roots for file, name in provider.files.items() if name in values}

@@ -1,6 +1,6 @@
-"""Stopping and starting a Deployment so that a crash between the two forgets nothing.
+"""Stopping, starting and restarting a Deployment so that a crash in between forgets nothing.
 
-One write both scales and remembers: how many pods there were, and for whose sake the last restart was made, are
+One write both acts and remembers: how many pods there were, and for whose sake the last restart was made, are
 annotations of the Deployment.
 """
 
@@ -22,7 +22,7 @@ class RestartFacts:
     Args:
         replicas: how many pods are wanted now.
         stopped_replicas: how many were wanted when it was stopped; None when it was not.
-        restarted_for: the mark of the last start.
+        restarted_for: the mark of the last start or restart.
     """
 
     replicas: int
@@ -75,6 +75,19 @@ def start(cluster: Cluster, namespace: str, name: str, mark: str) -> int:
     replicas = facts.replicas or facts.stopped_replicas or 1
     _patch(cluster, namespace, name, replicas, {STOPPED_REPLICAS: None, RESTARTED_FOR: mark})
     return replicas
+
+
+def restart(cluster: Cluster, namespace: str, name: str, mark: str) -> None:
+    """Replace the pods as the Deployment's own strategy says, and mark the restart. Does not wait.
+
+    The same mark again changes nothing: the pod template stays equal.
+
+    Raises:
+        NotFound: there is no such Deployment.
+    """
+    annotations = {"annotations": {RESTARTED_FOR: mark}}
+    body: Object = {"metadata": annotations, "spec": {"template": {"metadata": annotations}}}
+    cluster.request("PATCH", _path(namespace, name), {"fieldManager": FIELD_MANAGER}, body, MERGE_PATCH)
 
 
 def _patch(

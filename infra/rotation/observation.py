@@ -5,12 +5,16 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from infra.targets import Consumer, Strategy
+
 ROTATION_ID = "rotation_id"
 """Tag on every version that a rotation writes."""
 RESTORES = "restores"
 """Tag on a version that a rollback writes: the version whose value it has."""
 PHASE = "phase"
 """Tag on the candidate: how far its rotation is."""
+STRATEGY = "strategy"
+"""Tag on the candidate: the strategy that its rotation began with, and ends with."""
 BASE_USERNAME = "base_username"
 """Tag on the candidate: the username's version that was in force when it was staged."""
 BASE_PASSWORD = "base_password"  # noqa: S105
@@ -93,7 +97,7 @@ class SecretFacts:
 
 @dataclass(frozen=True)
 class CandidateFacts:
-    """The candidate's newest version: whose it is, how far it got, what was in force before."""
+    """The candidate's newest version: whose it is, how far it got, what was in force before, and how it is changed."""
 
     version: str
     rotation_id: str
@@ -101,6 +105,7 @@ class CandidateFacts:
     created_at: datetime
     base_username: str
     base_password: str
+    strategy: Strategy = Strategy.RECREATE
 
 
 @dataclass(frozen=True)
@@ -127,37 +132,45 @@ class Pod:
 
     Args:
         versions: object name -> version that its mount has, as the CSI driver reports; empty: no report yet.
+        started_at: when the node took it on; None before that, or when nobody looked.
     """
 
     name: str
     uid: str
     ready: bool
     versions: Mapping[str, str] = field(default_factory=dict)
+    started_at: datetime | None = None
 
 
 @dataclass(frozen=True)
-class Consumer:
+class ConsumerFacts:
     """A workload that receives the credential.
 
     Args:
+        names: what the target says of it.
+        uses: the names of the vault's secrets that its class brings it.
+        synced: what its synced Secret holds.
         replicas: how many it is asked to have now.
         stopped_replicas: how many it had when a rotation stopped it; None when none did.
         restarted_for: the mark of the restart that a rotation made last.
         keeps_data: whether a volume keeps the database's files over a restart.
+        settled: whether the Deployment's controller has done all that it was asked for.
     """
 
-    namespace: str
-    name: str
+    names: Consumer
+    uses: frozenset[str]
+    synced: Synced
     replicas: int
     pods: tuple[Pod, ...] = ()
     stopped_replicas: int | None = None
     restarted_for: str = ""
     keeps_data: bool = False
+    settled: bool = True
 
     @property
     def key(self) -> str:
-        """How people call it: namespace/name."""
-        return f"{self.namespace}/{self.name}"
+        """How people call it: namespace/workload."""
+        return self.names.key
 
     @property
     def is_stopped(self) -> bool:
@@ -167,7 +180,8 @@ class Consumer:
     @property
     def is_ready(self) -> bool:
         """Whether all the pods it is asked for are ready, and no others are left."""
-        return self.replicas > 0 and len(self.pods) == self.replicas and all(pod.ready for pod in self.pods)
+        whole = self.replicas > 0 and len(self.pods) == self.replicas
+        return whole and self.settled and all(pod.ready for pod in self.pods)
 
 
 @dataclass(frozen=True)
@@ -178,8 +192,7 @@ class Observation:
     password: SecretFacts
     candidate: CandidateFacts | None
     logins: Logins
-    consumers: tuple[Consumer, ...]
-    synced: Synced
+    consumers: tuple[ConsumerFacts, ...]
     driver: str = ""
 
     @property
@@ -192,6 +205,6 @@ class Observation:
         """Secret name -> newest version: what the consumers' mounts must report."""
         return {secret.name: secret.newest.version for secret in self.secrets}
 
-    def consumer(self, key: str) -> Consumer:
-        """The consumer called namespace/name."""
+    def consumer(self, key: str) -> ConsumerFacts:
+        """The consumer called namespace/workload."""
         return next(consumer for consumer in self.consumers if consumer.key == key)

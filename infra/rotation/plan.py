@@ -19,6 +19,7 @@ from infra.rotation.situation import Situation
 from infra.rotation.steps import Action, Rule, Step, Strategy
 from infra.rotation.strategies import STRATEGIES
 from infra.targets import RotationOptions, Target
+from infra.targets import Strategy as StrategyName
 
 
 class Outcome(StrEnum):
@@ -42,6 +43,7 @@ class Plan:
         refusal: why the steps must not be carried out; None when they may.
         mark: what a workload that the steps restart is marked with.
         is_rolling_back: whether the steps lead back to the old values.
+        strategy: whose rules it was made by; an unfinished rotation ends with the one that it began with.
     """
 
     rotation_id: str
@@ -52,6 +54,7 @@ class Plan:
     refusal: KeyturnError | None = None
     mark: str = ""
     is_rolling_back: bool = False
+    strategy: StrategyName | None = None
 
 
 def new_rotation_id(now: datetime, token: str) -> str:
@@ -68,7 +71,6 @@ def make_plan(target: Target, options: RotationOptions, observation: Observation
         observation: what was seen.
         rotation_id: the rotation to begin or go on with, when no other one is unfinished.
     """
-    strategy = STRATEGIES[target.strategy]
     candidate, notes = observation.candidate, []
     if candidate and candidate.phase.is_live and candidate.rotation_id != rotation_id:
         notes.append(f"Rotation {candidate.rotation_id} is unfinished and is taken up first.")
@@ -76,6 +78,10 @@ def make_plan(target: Target, options: RotationOptions, observation: Observation
     situation = Situation(target, options, observation, rotation_id)
     if situation.candidate is None and (ended := _find_end(situation)):
         return ended
+    name = situation.candidate.strategy if situation.candidate else target.strategy
+    if name is not target.strategy:
+        notes.append(f"It began with the strategy {name.value} and ends with it.")
+    strategy = STRATEGIES[name]
     if situation.phase is Phase.ROLLING_BACK:
         notes.append(f"Rotation {rotation_id} failed and goes back to the old values.")
     is_back = situation.phase is Phase.ROLLING_BACK
@@ -89,6 +95,7 @@ def make_plan(target: Target, options: RotationOptions, observation: Observation
         _find_refusal(situation, strategy),
         situation.rollback_mark if is_back else situation.forward_mark,
         is_back,
+        name,
     )
 
 
@@ -103,14 +110,17 @@ def _split(rules: tuple[Rule, ...], situation: Situation) -> tuple[tuple[Step, .
 
 
 def _find_end(situation: Situation) -> Plan | None:
-    """Find out whether the rotation ended earlier: its tags are on the versions and no candidate is left."""
-    name, secrets = situation.rotation_id, situation.observation.secrets
-    tagged = [[v for v in secret.versions if v.rotation_id == name] for secret in secrets]
-    if not any(tagged):
+    """Find out whether the rotation ended earlier: its tags are on the versions and no candidate is left.
+
+    Every strategy changes the password, and publishes it last.
+    """
+    name, seen = situation.rotation_id, situation.observation
+    usernames, passwords = ([v for v in secret.versions if v.rotation_id == name] for secret in seen.secrets)
+    if not (usernames or passwords):
         return None
-    if any(version.restores for versions in tagged for version in versions):
+    if any(version.restores for version in (*usernames, *passwords)):
         return Plan(name, Outcome.ROLLED_BACK, refusal=_was_rolled_back(name))
-    if not all(tagged):
+    if not passwords:
         return Plan(name, Outcome.OPEN, refusal=_lost_candidate(situation))
     leftover = situation.observation.candidate
     finish = Step(Action.FINISH, situation.target.vault, "The rotation ended; its candidate is still there.")

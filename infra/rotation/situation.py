@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from infra.rotation.observation import (
     CandidateFacts,
-    Consumer,
+    ConsumerFacts,
     LoginState,
     Observation,
     Phase,
@@ -80,22 +80,38 @@ class Situation:
             and (version == secret.newest or (version.enabled and version.created_at > candidate.created_at))
         )
 
-    def has_synced(self, consumer: Consumer) -> bool:
-        """Whether every pod of `consumer` has mounted the newest versions and the synced Secret holds them."""
-        newest = self.observation.newest_versions
+    def has_synced(self, consumer: ConsumerFacts) -> bool:
+        """Whether every pod of `consumer` has mounted the newest versions and its synced Secret holds them."""
+        newest = {name: version for name, version in self.observation.newest_versions.items() if name in consumer.uses}
         mounted = all(newest.items() <= dict(pod.versions).items() for pod in consumer.pods)
-        return mounted and self.observation.synced is Synced.NEWEST
+        return mounted and consumer.synced is Synced.NEWEST
 
-    def has_restarted(self, consumer: Consumer) -> bool:
-        """Whether `consumer` runs with the new values: this rotation restarted it, or the logins prove it."""
+    @property
+    def is_taken(self) -> bool:
+        """Whether the database takes the candidate."""
+        return self.observation.logins.candidate is LoginState.WORKS
+
+    def is_marked(self, consumer: ConsumerFacts) -> bool:
+        """Whether this rotation restarted `consumer` with the new values."""
+        return consumer.restarted_for == self.forward_mark
+
+    def may_have_new_values(self, consumer: ConsumerFacts) -> bool:
+        """Whether a pod of `consumer` may have begun with the new values: restarted, or begun since the staging."""
+        if self.candidate is None or self.is_marked(consumer):
+            return self.is_marked(consumer)
+        since = self.candidate.created_at
+        begun = any(pod.started_at is not None and pod.started_at >= since for pod in consumer.pods)
+        return begun and consumer.restarted_for != self.rollback_mark
+
+    def has_restarted(self, consumer: ConsumerFacts) -> bool:
+        """Whether the database `consumer` runs with the new values: restarted for it, or the logins prove it."""
         if consumer.replicas == 0:
             return False
-        logins = self.observation.logins
-        proven = logins.candidate is LoginState.WORKS and logins.previous is LoginState.REFUSED
-        return consumer.restarted_for == self.forward_mark or (proven and consumer.is_ready)
+        proven = self.is_taken and self.observation.logins.previous is LoginState.REFUSED
+        return self.is_marked(consumer) or (proven and consumer.is_ready)
 
-    def has_returned(self, consumer: Consumer) -> bool:
-        """Whether `consumer` runs with the old values after a rollback, or never stopped doing so."""
+    def has_returned(self, consumer: ConsumerFacts) -> bool:
+        """Whether the database `consumer` runs with the old values after a rollback, or never stopped doing so."""
         if consumer.replicas == 0:
             return False
         return self.observation.logins.previous is LoginState.WORKS or consumer.restarted_for == self.rollback_mark

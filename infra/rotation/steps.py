@@ -7,22 +7,28 @@ from typing import Protocol
 
 from infra.errors import KeyturnError
 from infra.rotation.situation import Situation
+from infra.targets import Consumer
 
 
 class Action(StrEnum):
     """What a step does; the value is the template of its line in the plan."""
 
     PROVE_CURRENT = "prove that the present login of {subject} works"
+    REHEARSE = "rehearse the change of {subject} in the database and take it back"
     STAGE = "stage a candidate beside {subject}"
     PUBLISH = "publish the new version of {subject}"
     AWAIT_SYNC = "wait until {subject} has the new versions"
+    SET_LOGIN = "give the login of {subject} its new password in the database"
+    PROVE_CANDIDATE = "prove that the new login of {subject} works"
     STOP = "scale {subject} to 0"
     REFRESH_SECRET = "delete the synced Secret {subject} if it is stale"  # noqa: S105
     START = "scale {subject} up again"
+    RESTART = "restart {subject} pod by pod"
     AWAIT_READY = "wait until {subject} is ready"
     VERIFY = "verify files, new login and refused old login of {subject}"
     RETIRE = "disable the older versions of {subject}"
     FINISH = "drop the candidate of {subject}"
+    RESTORE_LOGIN = "give the login of {subject} its old password back in the database"
     RESTORE = "write the old value of {subject} as a new version"
     VERIFY_RESTORED = "verify that the old login of {subject} works again"
     FINISH_ROLLBACK = "drop the failed candidate of {subject}"
@@ -49,26 +55,6 @@ class Step:
 Subjects = Callable[[Situation], tuple[str, ...]]
 
 
-def the_credential(situation: Situation) -> tuple[str, ...]:
-    """The credential as a whole, called by its vault."""
-    return (situation.target.vault,)
-
-
-def both_secrets(situation: Situation) -> tuple[str, ...]:
-    """Username, then password."""
-    return tuple(secret.name for secret in situation.observation.secrets)
-
-
-def every_consumer(situation: Situation) -> tuple[str, ...]:
-    """Each consumer, as namespace/name."""
-    return situation.consumer_keys
-
-
-def the_synced_secret(situation: Situation) -> tuple[str, ...]:
-    """The Kubernetes Secret that the driver writes, as namespace/name."""
-    return (f"{situation.target.namespace}/{situation.target.synced_secret}",)
-
-
 @dataclass(frozen=True)
 class Rule:
     """When an action on a subject is done. An observation alone decides.
@@ -87,10 +73,20 @@ class Rule:
 
 
 class Strategy(Protocol):
-    """How a credential is changed: two tables of rules and what speaks against it."""
+    """How a credential is changed: two tables of rules and what speaks against it.
+
+    Args:
+        forward: what leads to the new values.
+        back: what leads back to the old ones.
+        changes_username: whether the new login has another name, or a new password alone.
+    """
 
     forward: tuple[Rule, ...]
     back: tuple[Rule, ...]
+    changes_username: bool
+
+    def restarts(self, consumer: Consumer) -> bool:
+        """Say whether a consumer gets new values by a restart that the strategy makes."""
 
     def find_objection(self, situation: Situation) -> KeyturnError | None:
         """Say why the strategy must not be used here, if so."""

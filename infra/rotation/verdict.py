@@ -10,6 +10,7 @@ from infra.errors import (
     KeyturnError,
     LoginRefused,
     NeedsOperator,
+    Refused,
     SyncPending,
     Unverified,
     WorkloadUnhealthy,
@@ -35,9 +36,19 @@ class Verdict(StrEnum):
         return self in (Verdict.ROTATED, Verdict.PLANNED, Verdict.NOTHING_TO_DO)
 
 
-_UNCHANGED = (Action.PROVE_CURRENT, Action.STAGE)
-_RESTARTING = (Action.STOP, Action.REFRESH_SECRET, Action.START, Action.AWAIT_READY, Action.VERIFY)
+_UNCHANGED = (Action.PROVE_CURRENT, Action.REHEARSE, Action.STAGE)
+_PROVING = (
+    Action.SET_LOGIN,
+    Action.PROVE_CANDIDATE,
+    Action.STOP,
+    Action.REFRESH_SECRET,
+    Action.START,
+    Action.RESTART,
+    Action.AWAIT_READY,
+    Action.VERIFY,
+)
 _FAILED_PROOF = (
+    Refused,
     WorkloadUnhealthy,
     Unverified,
     LoginRefused,
@@ -68,8 +79,9 @@ def judge(plan: Plan, step: Step, error: KeyturnError) -> Failure:
     """Decide what a failed step means.
 
     A proof that fails after publishing rolls back, and so does a password that cannot be published after its
-    username. A sync that does not come harms nobody and may be waited for again. Everything else stops where it
-    is: the next run goes on from there.
+    username. A sync that does not come harms nobody and may be waited for again, unless the database does not yet
+    take what is published: then it rolls back too. Everything else stops where it is: the next run goes on from there.
+    What was proven is never rolled back: its older versions may be disabled already.
 
     Args:
         plan: the plan that the step is from.
@@ -77,8 +89,10 @@ def judge(plan: Plan, step: Step, error: KeyturnError) -> Failure:
         error: what it raised.
     """
     is_torn = step.action is Action.PUBLISH and _is_published(plan, step)
-    is_disproven = step.action in _RESTARTING and isinstance(error, _FAILED_PROOF)
-    rolls_back = not plan.is_rolling_back and (is_torn or is_disproven)
+    is_disproven = step.action in _PROVING and isinstance(error, _FAILED_PROOF)
+    is_ahead = step.action is Action.AWAIT_SYNC and isinstance(error, SyncPending) and _is_ahead_of_database(plan)
+    may_roll_back = not plan.is_rolling_back and not _is_proven(plan)
+    rolls_back = may_roll_back and (is_torn or is_disproven or is_ahead)
     return Failure(step, error, rolls_back, _verdict(plan, step, error))
 
 
@@ -86,6 +100,15 @@ def _is_published(plan: Plan, step: Step) -> bool:
     """Whether another secret was published before this one."""
     publishing = [one for one in (*plan.done, *plan.steps) if one.action is Action.PUBLISH]
     return publishing[0] != step
+
+
+def _is_proven(plan: Plan) -> bool:
+    return any(one.action is Action.VERIFY for one in plan.done)
+
+
+def _is_ahead_of_database(plan: Plan) -> bool:
+    """Whether the vault already tells a password that the database is still to be given."""
+    return any(one.action is Action.SET_LOGIN for one in plan.steps)
 
 
 def _verdict(plan: Plan, step: Step, error: KeyturnError) -> Verdict:

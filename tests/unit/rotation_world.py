@@ -4,10 +4,18 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
-from infra.errors import Conflict, KeyturnError, LoginRefused, SyncPending, Unverified, WorkloadUnhealthy
+from infra.errors import (
+    Conflict,
+    DatabaseUnreachable,
+    KeyturnError,
+    LoginRefused,
+    SyncPending,
+    Unverified,
+    WorkloadUnhealthy,
+)
 from infra.rotation.observation import (
     CandidateFacts,
-    Consumer,
+    ConsumerFacts,
     Logins,
     LoginState,
     Observation,
@@ -19,11 +27,27 @@ from infra.rotation.observation import (
 )
 from infra.rotation.plan import Plan
 from infra.rotation.steps import Step
+from infra.rotation.strategies import STRATEGIES
 from infra.rotation.verdict import Failure
-from infra.targets import RotationOptions, Target
+from infra.targets import WALKTHROUGH_CONSUMER, Consumer, RotationOptions, Strategy, Sync, Target
 
-TARGET = Target()
 OPTIONS = RotationOptions(dry_run=False, data_loss="I accept data loss")
+DATABASE = WALKTHROUGH_CONSUMER
+CLIENTS = {
+    "none": (),
+    "same Secret": (DATABASE.model_copy(update={"workload": "client", "is_database": False}),),
+    "own Secret": (Consumer(namespace="web", workload="client", secret_provider_class="db", synced_secret="db"),),
+    "reads anew": (
+        Consumer(
+            namespace="web",
+            workload="client",
+            secret_provider_class="db",
+            synced_secret="db",
+            needs_restart=False,
+        ),
+    ),
+}
+USES = frozenset({"username", "password"})
 Pair = tuple[str, str]
 
 
@@ -40,9 +64,23 @@ class Written:
 
 
 @dataclass
+class Client:
+    """A client's Deployment with one pod."""
+
+    names: Consumer
+    replicas: int = 1
+    mark: str = ""
+    pod: Pod | None = None
+    env: Pair = ("", "")
+    is_rolling: bool = False
+
+
+@dataclass
 class World:
     """Everything that outlives a run."""
 
+    strategy: Strategy = Strategy.RECREATE
+    clients: str = "none"
     refreshes_at_mount: bool = False
     seconds_per_call: float = 0.4
     now: datetime = datetime(2026, 1, 1, tzinfo=UTC)
@@ -55,7 +93,9 @@ class World:
     pod: Pod | None = None
     files: Pair = ("", "")
     database: Pair | None = None
-    synced: Pair | None = None
+    secrets_in_cluster: dict[str, Pair | None] = field(default_factory=dict)
+    client: Client | None = None
+    database_down: bool = False
     count: int = 0
     sync_paused: bool = False
     pods_broken: bool = False
@@ -70,7 +110,19 @@ class World:
         world.write("username", "dexter")
         world.write("password", "first")
         world.run_pod()
+        for names in CLIENTS[world.clients]:
+            world.client = Client(names)
+            world.run_client()
         return world
+
+    @property
+    def target(self) -> Target:
+        return Target(strategy=self.strategy, consumers=(DATABASE, *CLIENTS[self.clients]))
+
+    @property
+    def synced(self) -> Pair | None:
+        """What the database's Secret holds."""
+        return self.secrets_in_cluster.get(DATABASE.secret_key)
 
     def call(self) -> None:
         """One request goes out: time passes, and the process may die here."""
@@ -113,24 +165,48 @@ class World:
         """The Deployment's controller, the CSI driver and the database's entrypoint."""
         self.count += 1
         self.files = self.newest
-        if self.synced is None or self.refreshes_at_mount:
-            self.synced = self.newest
-        self.pod = Pod(f"pod-{self.count}", f"uid-{self.count}", not self.pods_broken, self.newest_versions)
-        self.database = None if self.pods_broken else self.synced
+        env = self._mount(DATABASE.secret_key)
+        self.pod = self._pod()
+        self.database = None if self.pods_broken else env
+
+    def run_client(self) -> None:
+        """A client's pod is replaced."""
+        assert self.client is not None
+        self.count += 1
+        self.client.env, self.client.pod, self.client.is_rolling = (
+            self._mount(self.client.names.secret_key),
+            self._pod(),
+            False,
+        )
+
+    def _mount(self, secret_key: str) -> Pair:
+        held = self.secrets_in_cluster.get(secret_key)
+        env = self.newest if held is None or self.refreshes_at_mount else held
+        self.secrets_in_cluster[secret_key] = env
+        return env
+
+    def _pod(self) -> Pod:
+        ready = not self.pods_broken
+        return Pod(f"pod-{self.count}", f"uid-{self.count}", ready, self.newest_versions, self.now)
 
     def stop_pods(self) -> None:
         self.pod, self.database = None, None
 
     def poll(self) -> None:
         """The driver looks for new versions."""
-        if self.pod and not self.sync_paused:
-            self.files, self.synced = self.newest, self.newest
+        if self.sync_paused:
+            return
+        if self.pod:
+            self.files, self.secrets_in_cluster[DATABASE.secret_key] = self.newest, self.newest
             self.pod = replace(self.pod, versions=self.newest_versions)
+        if self.client and self.client.pod:
+            self.secrets_in_cluster[self.client.names.secret_key] = self.newest
+            self.client.pod = replace(self.client.pod, versions=self.newest_versions)
 
     def login(self, pair: Pair | None) -> LoginState:
         if pair is None:
             return LoginState.UNTRIED
-        if self.database is None:
+        if self.database is None or self.database_down:
             return LoginState.UNREACHABLE
         return LoginState.WORKS if pair == self.database and not self.forged_logins else LoginState.REFUSED
 
@@ -153,6 +229,7 @@ class Simulation:
     """One run in the world: performs the steps call by call, as the tasks do."""
 
     world: World
+    options: RotationOptions = OPTIONS
     shown: list[Plan] = field(default_factory=list)
     check: Callable[[World], None] = lambda world: None
 
@@ -160,17 +237,6 @@ class Simulation:
         world = self.world
         world.call()
         candidate = world.candidate if world.candidate and world.candidate[0].phase.is_live else None
-        synced = {None: Synced.ABSENT, world.newest: Synced.NEWEST}.get(world.synced, Synced.OTHER)
-        pods = (world.pod,) if world.pod else ()
-        consumer = Consumer(
-            TARGET.namespace,
-            TARGET.workload,
-            world.replicas,
-            pods,
-            world.stopped_replicas,
-            world.mark,
-            world.keeps_data,
-        )
         return Observation(
             world.facts("username"),
             world.facts("password"),
@@ -178,9 +244,32 @@ class Simulation:
             Logins(
                 world.login(world.newest), world.login(candidate[1] if candidate else None), world.login(world.base())
             ),
-            (consumer,),
-            synced,
+            tuple(self._consumers()),
         )
+
+    def _consumers(self) -> Iterator[ConsumerFacts]:
+        world, client = self.world, self.world.client
+        pods = (world.pod,) if world.pod else ()
+        yield ConsumerFacts(
+            DATABASE,
+            USES,
+            self._synced(DATABASE),
+            world.replicas,
+            pods,
+            world.stopped_replicas,
+            world.mark,
+            world.keeps_data,
+        )
+        if client:
+            pods = (client.pod,) if client.pod else ()
+            synced, settled = self._synced(client.names), not client.is_rolling
+            yield ConsumerFacts(
+                client.names, USES, synced, client.replicas, pods, restarted_for=client.mark, settled=settled
+            )
+
+    def _synced(self, names: Consumer) -> Synced:
+        held = self.world.secrets_in_cluster.get(names.secret_key)
+        return {None: Synced.ABSENT, self.world.newest: Synced.NEWEST}.get(held, Synced.OTHER)
 
     def show(self, plan: Plan) -> None:
         self.shown.append(plan)
@@ -213,10 +302,43 @@ class Simulation:
         world.count += 1
         versions = world.newest_versions
         now = world.now.replace(microsecond=0)
-        facts = CandidateFacts(
-            f"c{world.count}", plan.rotation_id, Phase.STAGED, now, versions["username"], versions["password"]
-        )
-        world.candidate = facts, (f"login{world.count}", f"secret{world.count}")
+        base, name = (versions["username"], versions["password"]), f"c{world.count}"
+        facts = CandidateFacts(name, plan.rotation_id, Phase.STAGED, now, *base, world.strategy)
+        renames = STRATEGIES[world.strategy].changes_username
+        username = f"login{world.count}" if renames else world.newest[0]
+        world.candidate = facts, (username, f"secret{world.count}")
+
+    def _rehearse(self, plan: Plan, subject: str) -> Iterator[None]:
+        yield from self._prove_current(plan, subject)
+
+    def _set_login(self, plan: Plan, subject: str) -> Iterator[None]:
+        assert self.world.candidate is not None
+        yield from self._change(self.world.base(), self.world.candidate[1])
+
+    def _restore_login(self, plan: Plan, subject: str) -> Iterator[None]:
+        assert self.world.candidate is not None
+        yield from self._change(self.world.candidate[1], self.world.base())
+
+    def _change(self, present: Pair | None, wanted: Pair | None) -> Iterator[None]:
+        """ALTER ROLE, logged in with what the database takes."""
+        yield
+        if wanted is None:
+            raise Unverified("the old version is disabled", name="db")
+        state = self.world.login(present)
+        if self.world.login(wanted) is LoginState.WORKS:
+            return
+        if state is LoginState.UNREACHABLE:
+            raise DatabaseUnreachable("no answer", name="db")
+        if state is not LoginState.WORKS:
+            raise LoginRefused("neither works", name="db")
+        self.world.database = wanted
+        yield
+
+    def _prove_candidate(self, plan: Plan, subject: str) -> Iterator[None]:
+        assert self.world.candidate is not None
+        yield
+        if self.world.login(self.world.candidate[1]) is not LoginState.WORKS:
+            raise LoginRefused("refused", name=subject)
 
     def _publish(self, plan: Plan, subject: str) -> Iterator[None]:
         world = self.world
@@ -255,8 +377,8 @@ class Simulation:
 
     def _refresh_secret(self, plan: Plan, subject: str) -> Iterator[None]:
         yield
-        if self.world.synced != self.world.newest:
-            self.world.synced = None
+        if self.world.secrets_in_cluster.get(subject) != self.world.newest:
+            self.world.secrets_in_cluster[subject] = None
         yield
 
     def _start(self, plan: Plan, subject: str) -> Iterator[None]:
@@ -267,8 +389,27 @@ class Simulation:
             world.run_pod()
         yield
 
+    def _restart(self, plan: Plan, subject: str) -> Iterator[None]:
+        client = self.world.client
+        assert client is not None
+        yield
+        if client.mark != plan.mark:
+            client.mark, client.is_rolling = plan.mark, True
+        yield
+        self._roll()
+
+    def _roll(self) -> None:
+        client = self.world.client
+        if client and client.replicas and (client.is_rolling or client.pod is None or not client.pod.ready):
+            self.world.run_client()
+
     def _await_ready(self, plan: Plan, subject: str) -> Iterator[None]:
         yield
+        if subject != DATABASE.key:
+            self._roll()
+            if self.world.pods_broken:
+                raise WorkloadUnhealthy("not ready", name=subject)
+            return
         if self.world.pod is None:
             self.world.run_pod()
         if self.world.pods_broken:
@@ -279,11 +420,26 @@ class Simulation:
     def _verify(self, plan: Plan, subject: str) -> Iterator[None]:
         world = self.world
         yield
-        works = world.login(world.newest) is LoginState.WORKS and world.files == world.newest
-        if not works or world.synced != world.newest or world.login(world.base()) is not LoginState.REFUSED:
+        assert world.candidate is not None
+        strategy, client = STRATEGIES[world.candidate[0].strategy], world.client
+        waits = self.options.sync is Sync.WAIT
+        if waits or strategy.restarts(DATABASE):
+            self._verify_consumer(DATABASE, world.pod)
+        if client and (waits or strategy.restarts(client.names)):
+            self._verify_consumer(client.names, client.pod)
+        works = world.login(world.newest) is LoginState.WORKS
+        if not works or world.login(world.base()) is not LoginState.REFUSED:
             raise Unverified("no proof", name=subject)
         yield
         self._set_phase(Phase.PROVEN)
+
+    def _verify_consumer(self, names: Consumer, pod: Pod | None) -> None:
+        if pod is None and not names.is_database:
+            return
+        if pod is None or pod.versions != self.world.newest_versions:
+            raise SyncPending("not mounted", name=names.key)
+        if self.world.secrets_in_cluster.get(names.secret_key) != self.world.newest:
+            raise SyncPending("stale", name=names.key)
 
     def _retire(self, plan: Plan, subject: str) -> Iterator[None]:
         for version in self.world.facts(subject).older_enabled:
@@ -305,7 +461,7 @@ class Simulation:
         yield
         newest, facts = world.facts(subject).newest, world.candidate[0]
         base_version = facts.base_username if subject == "username" else facts.base_password
-        if newest.version == base_version or newest.restores:
+        if newest.version == base_version or (newest.rotation_id == plan.rotation_id and newest.restores):
             return
         if base is None:
             raise Unverified("the old version is disabled", name=subject)

@@ -23,7 +23,7 @@ from infra.errors import (
 )
 from infra.rotation.observation import (
     CandidateFacts,
-    Consumer,
+    ConsumerFacts,
     Logins,
     LoginState,
     Observation,
@@ -36,11 +36,12 @@ from infra.rotation.observation import (
 from infra.rotation.plan import Outcome, Plan, make_plan, new_rotation_id
 from infra.rotation.steps import Action, Step
 from infra.rotation.verdict import Verdict, explain_stop, judge, judge_refusal
-from infra.targets import RotationOptions, Sync, Target
+from infra.targets import WALKTHROUGH_CONSUMER, RotationOptions, Sync, Target
 
 TARGET = Target()
 OPTIONS = RotationOptions(dry_run=False, data_loss="I accept data loss")
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
+USES = frozenset({"username", "password"})
 KEY = "dexter/postgres-pod-kv"
 
 
@@ -54,8 +55,7 @@ WELL = Observation(
     SecretFacts("password", version("p1")),
     None,
     Logins(LoginState.WORKS),
-    (Consumer("dexter", "postgres-pod-kv", 1, (POD,)),),
-    Synced.NEWEST,
+    (ConsumerFacts(WALKTHROUGH_CONSUMER, USES, Synced.NEWEST, 1, (POD,)),),
 )
 STAGED = CandidateFacts("c1", "r1", Phase.STAGED, T0 + timedelta(minutes=5), "u1", "p1")
 PUBLISHED = replace(
@@ -64,7 +64,7 @@ PUBLISHED = replace(
     password=SecretFacts("password", version("p2", 6, rotation_id="r1"), (version("p1"),)),
     candidate=STAGED,
     logins=Logins(LoginState.REFUSED, LoginState.REFUSED, LoginState.WORKS),
-    synced=Synced.OTHER,
+    consumers=(replace(WELL.consumers[0], synced=Synced.OTHER),),
 )
 
 
@@ -76,7 +76,7 @@ def actions(steps: tuple[Step, ...]) -> list[Action]:
     return [step.action for step in steps]
 
 
-def consumer(**changes: object) -> tuple[Consumer]:
+def consumer(**changes: object) -> tuple[ConsumerFacts]:
     return (replace(PUBLISHED.consumers[0], **changes),)  # type: ignore[arg-type]
 
 
@@ -130,7 +130,7 @@ def test_the_sync_is_there_only_when_both_versions_are_mounted_and_the_secret_ho
         (whole, Synced.ABSENT, True),
         (whole, Synced.NEWEST, False),
     ]:
-        plan = plan_for(replace(PUBLISHED, consumers=pods, synced=synced))
+        plan = plan_for(replace(PUBLISHED, consumers=(replace(pods[0], synced=synced),)))
         assert (Action.AWAIT_SYNC in actions(plan.steps)) is waits
 
 
@@ -141,7 +141,7 @@ def test_a_consumer_that_was_stopped_is_not_waited_for_but_its_stale_secret_goes
 
 def test_a_restart_that_was_made_for_this_rotation_is_not_made_again() -> None:
     pods = (replace(POD, uid="uid-2", ready=False),)
-    plan = plan_for(replace(PUBLISHED, consumers=consumer(restarted_for="r1", pods=pods), synced=Synced.NEWEST))
+    plan = plan_for(replace(PUBLISHED, consumers=consumer(restarted_for="r1", pods=pods, synced=Synced.NEWEST)))
     assert actions(plan.steps)[:2] == [Action.AWAIT_READY, Action.VERIFY]
 
 
@@ -152,7 +152,7 @@ def test_the_restart_of_another_rotation_does_not_count() -> None:
 
 def test_a_restart_by_hand_is_believed_when_the_logins_prove_it() -> None:
     logins = Logins(LoginState.WORKS, LoginState.WORKS, LoginState.REFUSED)
-    plan = plan_for(replace(PUBLISHED, logins=logins, synced=Synced.NEWEST))
+    plan = plan_for(replace(PUBLISHED, logins=logins, consumers=consumer(synced=Synced.NEWEST)))
     assert actions(plan.steps)[0] is Action.VERIFY
 
 
@@ -235,7 +235,7 @@ def test_recreate_without_consent_is_refused_by_name() -> None:
 
 
 def test_what_is_left_after_the_restart_needs_no_consent_again() -> None:
-    after = replace(PUBLISHED, consumers=consumer(restarted_for="r1"), synced=Synced.NEWEST)
+    after = replace(PUBLISHED, consumers=consumer(restarted_for="r1", synced=Synced.NEWEST))
     assert plan_for(after, data_loss="no").refusal is None
 
 
@@ -389,16 +389,16 @@ observations = st.builds(
     ),
     st.builds(Logins, states, states, states),
     st.builds(
-        Consumer,
-        st.just("dexter"),
-        st.just("postgres-pod-kv"),
+        ConsumerFacts,
+        st.just(WALKTHROUGH_CONSUMER),
+        st.just(USES),
+        st.sampled_from(list(Synced)),
         st.integers(0, 2),
         st.lists(st.builds(Pod, st.just("pod"), st.just("uid"), st.booleans()), max_size=2).map(tuple),
         st.none() | st.just(1),
         st.sampled_from(["", "r1", "r1.rollback"]),
         st.booleans(),
     ).map(lambda one: (one,)),
-    st.sampled_from(list(Synced)),
 )
 
 

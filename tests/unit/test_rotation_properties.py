@@ -5,13 +5,15 @@ from dataclasses import dataclass
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rotation_world import OPTIONS, TARGET, Killed, Simulation, World
+from rotation_world import CLIENTS, OPTIONS, Killed, Simulation, World
 
 from infra.rotation.execution import Ending, carry_out
 from infra.rotation.observation import Phase
+from infra.rotation.strategies import STRATEGIES
 from infra.rotation.verdict import Verdict
-from infra.targets import RotationOptions, Sync
+from infra.targets import RotationOptions, Strategy, Sync
 
+FAULTS = ["pods_broken", "forged_logins", "vault_refuses", "sync_paused", "database_down"]
 GOOD_ENDS = {Verdict.ROTATED, Verdict.ROLLED_BACK}
 
 
@@ -41,7 +43,7 @@ def run(
     """Run once; None when the process was killed."""
     world.on_call = Bomb(calls) if calls else lambda _: None
     try:
-        return carry_out(Simulation(world, check=check_invariants), TARGET, options, fresh_id)
+        return carry_out(Simulation(world, options, check=check_invariants), world.target, options, fresh_id)
     except Killed:
         check_invariants(world)
         return None
@@ -50,15 +52,32 @@ def run(
 
 
 def check_rotated(world: World) -> None:
-    assert world.database == world.newest == world.files == world.synced
-    assert world.candidate is None
-    for name in world.secrets:
+    check_settled(world)
+    strategy = STRATEGIES[world.strategy]
+    for name in ("username", "password") if strategy.changes_username else ("password",):
         assert not world.facts(name).older_enabled
+
+
+def check_settled(world: World) -> None:
+    """Vault, database and consumers agree, and go on doing so when a pod begins anew."""
+    assert world.candidate is None
     assert world.replicas == 1
+    assert world.database == world.newest
+    if client := world.client:
+        assert client.env == world.newest or not client.names.needs_restart or not client.replicas
+    if world.strategy is Strategy.RECREATE:
+        assert world.files == world.synced == world.newest
+    world.run_pod()
+    assert world.database == world.newest, "a database that begins anew takes the newest login"
+    if world.client and world.client.names.needs_restart:
+        world.run_client()
+        assert world.client.env == world.newest
 
 
 worlds = st.builds(
     World.begin,
+    strategy=st.sampled_from(list(Strategy)),
+    clients=st.sampled_from(list(CLIENTS)),
     refreshes_at_mount=st.booleans(),
     seconds_per_call=st.sampled_from([0.01, 0.4, 3.0]),
 )
@@ -81,10 +100,14 @@ def test_a_rotation_killed_anywhere_ends_rotated_when_run_again(
     world: World, kills: list[tuple[int, Sync]], data: st.DataObject
 ) -> None:
     for number, (calls, sync) in enumerate(kills):
-        polls_between = data.draw(st.booleans())
+        meanwhile = data.draw(st.sampled_from(["nothing", "poll", "database begins anew", "client begins anew"]))
         run(world, options_with(sync=sync), f"r{number}", calls)
-        if polls_between:
+        if meanwhile == "poll":
             world.poll()
+        elif meanwhile == "database begins anew" and world.replicas:
+            world.run_pod()
+        elif meanwhile == "client begins anew" and world.client:
+            world.run_client()
         check_invariants(world)
     ending = run(world, fresh_id="last")
     assert ending is not None
@@ -96,9 +119,7 @@ def test_a_rotation_killed_anywhere_ends_rotated_when_run_again(
     world=worlds,
     sync=syncs,
     rounds=st.lists(
-        st.tuples(
-            st.integers(1, 60), st.sampled_from(["pods_broken", "forged_logins", "vault_refuses", "sync_paused"])
-        ),
+        st.tuples(st.integers(1, 60), st.sampled_from(FAULTS)),
         min_size=1,
         max_size=4,
     ),
@@ -112,8 +133,12 @@ def test_failures_and_kills_in_any_mixture_end_rotated_or_rolled_back_once_the_c
         run(world, options_with(sync=sync), f"r{number}", calls)
         setattr(world, fault, False)
         check_invariants(world)
-    endings = [run(world, options_with(sync=sync), f"again{number}") for number in range(3)]
-    verdicts = [ending.verdict for ending in endings if ending]
+    verdicts = []
+    for number in range(3):
+        ending = run(world, options_with(sync=sync), f"again{number}")
+        assert ending is not None
+        check_settled(world)
+        verdicts.append(ending.verdict)
     assert set(verdicts) <= GOOD_ENDS
     assert verdicts[-1] is Verdict.ROTATED, "a rotation after a rollback begins anew and succeeds"
     check_rotated(world)
@@ -151,27 +176,34 @@ def test_a_person_who_scales_meanwhile_does_not_stop_the_rotation_from_ending(
     under_way = world.candidate is not None and world.candidate[0].phase is not Phase.DONE
     ending = run(world, options_with(sync=sync), "again")
     assert ending is not None
-    if killed and under_way:
+    if world.strategy is Strategy.IN_PLACE and not replicas:
+        assert ending.verdict is not Verdict.ROTATED or world.candidate is None
+        world.replicas = 1
+        world.run_pod()
+        assert (ending := run(world, options_with(sync=sync), "back")) is not None
+        assert ending.verdict in GOOD_ENDS
+        check_settled(world)
+    elif killed and under_way:
         assert ending.verdict is Verdict.ROTATED
         check_rotated(world)
 
 
-@given(calls=st.integers(1, 45), sync=syncs, refreshes=st.booleans())
+@given(calls=st.integers(1, 45), sync=syncs, world=worlds)
 def test_another_id_than_the_unfinished_one_finishes_that_first_and_then_rotates(
-    calls: int, sync: Sync, refreshes: bool
+    calls: int, sync: Sync, world: World
 ) -> None:
-    world = World.begin(refreshes_at_mount=refreshes)
     killed = run(world, options_with(sync=sync, rotation_id="one"), calls=calls) is None
     ending = run(world, options_with(sync=sync, rotation_id="two"))
-    assert killed or calls > 20
+    assert killed or calls > 15
     assert ending is not None
     assert (ending.verdict, ending.rotation_id) == (Verdict.ROTATED, "two")
     check_rotated(world)
 
 
+@pytest.mark.parametrize("strategy", list(Strategy))
 @pytest.mark.parametrize("sync", list(Sync))
-def test_the_same_id_again_does_nothing(sync: Sync) -> None:
-    world = World.begin()
+def test_the_same_id_again_does_nothing(strategy: Strategy, sync: Sync) -> None:
+    world = World.begin(strategy=strategy)
     options = options_with(sync=sync, rotation_id="one")
     run(world, options)
     after = world.newest_versions
@@ -179,6 +211,23 @@ def test_the_same_id_again_does_nothing(sync: Sync) -> None:
     assert ending is not None
     assert ending.verdict is Verdict.NOTHING_TO_DO
     assert world.newest_versions == after
+
+
+@given(world=worlds, calls=st.integers(1, 60), sync=syncs, other=st.sampled_from(list(Strategy)))
+@settings(max_examples=200, deadline=None)
+def test_an_unfinished_rotation_ends_with_the_strategy_that_it_began_with(
+    world: World, calls: int, sync: Sync, other: Strategy
+) -> None:
+    began = world.strategy
+    killed = run(world, options_with(sync=sync), calls=calls) is None
+    under_way = world.candidate is not None and world.candidate[0].phase.is_live
+    world.strategy = other
+    ending = run(world, options_with(sync=sync), "again")
+    assert ending is not None
+    assert ending.verdict is Verdict.ROTATED
+    assert ending.rotation_id == ("r1" if killed and under_way else "again") or not under_way
+    world.strategy = began if under_way else other
+    check_rotated(world)
 
 
 def options_with(**changes: object) -> RotationOptions:

@@ -6,114 +6,92 @@ database, and a login can be proven only after it.
 """
 
 from infra.errors import KeyturnError, Refused
-from infra.rotation.observation import Phase, Synced
+from infra.rotation.observation import Phase
 from infra.rotation.situation import Situation
-from infra.rotation.steps import Action, Rule, both_secrets, every_consumer, the_credential, the_synced_secret
+from infra.rotation.steps import Action, Rule
+from infra.rotation.strategies import rules
+from infra.rotation.strategies.rules import (
+    both_secrets,
+    clients_of,
+    databases,
+    every_consumer,
+    synced_secrets_of,
+    the_credential,
+)
+from infra.targets import Consumer
 
 CONSENT = "I accept data loss"
-
-
-def _is_staged(situation: Situation, _: str) -> bool:
-    return situation.candidate is not None
-
-
-def _is_published(situation: Situation, secret: str) -> bool:
-    return situation.is_published(secret)
-
-
-def _has_restarted(situation: Situation, key: str) -> bool:
-    return situation.has_restarted(situation.observation.consumer(key))
+CLIENTS = clients_of(both_secrets)
+SYNCED_SECRETS = synced_secrets_of(databases, CLIENTS)
 
 
 def _needs_no_sync(situation: Situation, key: str) -> bool:
     consumer = situation.observation.consumer(key)
-    if situation.is_express or situation.has_restarted(consumer) or not consumer.pods:
+    begun = consumer.names.is_database and situation.has_restarted(consumer)
+    return begun or rules.needs_no_sync(both_secrets)(situation, key)
+
+
+def _is_fresh(situation: Situation, secret_key: str) -> bool:
+    own = [one for one in rules.owners(situation, secret_key) if one.names.is_database]
+    if own and all(map(situation.has_restarted, own)):
         return True
-    return all(map(situation.is_published, both_secrets(situation))) and situation.has_synced(consumer)
+    return rules.is_fresh(both_secrets)(situation, secret_key) and all(one.is_stopped for one in own)
 
 
-def _has_stopped(situation: Situation, key: str) -> bool:
-    consumer = situation.observation.consumer(key)
-    return situation.has_restarted(consumer) or consumer.is_stopped
-
-
-def _is_fresh(situation: Situation, _: str) -> bool:
-    consumers = situation.observation.consumers
-    if all(map(situation.has_restarted, consumers)):
-        return True
-    settled = all(map(situation.is_published, both_secrets(situation)))
-    settled = settled and all(consumer.is_stopped for consumer in consumers)
-    return settled and situation.observation.synced in (Synced.ABSENT, Synced.NEWEST)
-
-
-def _is_ready(situation: Situation, key: str) -> bool:
-    consumer = situation.observation.consumer(key)
-    return situation.has_restarted(consumer) and consumer.is_ready
-
-
-def _is_proven(situation: Situation, _: str) -> bool:
-    return situation.phase is Phase.PROVEN
-
-
-def _is_retired(situation: Situation, secret: str) -> bool:
-    return situation.phase is Phase.PROVEN and not situation.secret(secret).older_enabled
-
-
-def _never(situation: Situation, _: str) -> bool:
-    return False
-
-
-def _is_restored(situation: Situation, secret: str) -> bool:
-    return situation.is_restored(secret)
-
-
-def _has_returned(situation: Situation, key: str) -> bool:
-    return situation.has_returned(situation.observation.consumer(key))
-
-
-def _has_stopped_or_returned(situation: Situation, key: str) -> bool:
-    return _has_returned(situation, key) or situation.observation.consumer(key).is_stopped
-
-
-def _is_fresh_or_returned(situation: Situation, _: str) -> bool:
-    return all(map(situation.has_returned, situation.observation.consumers))
-
-
-def _is_ready_or_returned(situation: Situation, key: str) -> bool:
-    return _has_returned(situation, key) and situation.observation.consumer(key).is_ready
+def _is_old_again(situation: Situation, secret_key: str) -> bool:
+    own = [one for one in rules.owners(situation, secret_key) if one.names.is_database]
+    is_settled = all(one.is_stopped or situation.has_returned(one) for one in own)
+    return is_settled and rules.is_old_again(both_secrets)(situation, secret_key)
 
 
 class Recreate:
-    """The walkthrough's way: publish, let the consumers have it, scale to 0, scale up."""
+    """The walkthrough's way: publish, let the consumers have it, scale to 0, scale up; then the clients."""
 
+    changes_username = True
     forward: tuple[Rule, ...] = (
-        Rule(Action.PROVE_CURRENT, the_credential, _is_staged, "A rotation that begins broken could not be undone."),
-        Rule(Action.STAGE, the_credential, _is_staged, "From here on a crash loses no password."),
-        Rule(Action.PUBLISH, both_secrets, _is_published, "The newest version is what the consumers mount."),
+        Rule(Action.PROVE_CURRENT, the_credential, rules.is_staged, "A rotation that begins broken can't be undone."),
+        Rule(Action.STAGE, the_credential, rules.is_staged, "From here on a crash loses no password."),
+        Rule(Action.PUBLISH, both_secrets, rules.is_published, "The newest version is what the consumers mount."),
         Rule(Action.AWAIT_SYNC, every_consumer, _needs_no_sync, "The driver looks for new versions by its poll."),
-        Rule(Action.STOP, every_consumer, _has_stopped, "The database reads its credential only when it begins."),
-        Rule(Action.REFRESH_SECRET, the_synced_secret, _is_fresh, "An existing Secret may keep its old values."),
-        Rule(Action.START, every_consumer, _has_restarted, "The new pod mounts the newest versions."),
-        Rule(Action.AWAIT_READY, every_consumer, _is_ready, "A login needs a running pod."),
-        Rule(Action.VERIFY, the_credential, _is_proven, "Fresh connections alone prove a login."),
-        Rule(Action.RETIRE, both_secrets, _is_retired, "What was replaced must not be readable any more."),
-        Rule(Action.FINISH, the_credential, _never, "The candidate has served."),
+        Rule(Action.STOP, databases, rules.has_stopped, "The database reads its credential only when it begins."),
+        Rule(Action.REFRESH_SECRET, SYNCED_SECRETS, _is_fresh, "An existing Secret may keep its old values."),
+        Rule(Action.START, databases, rules.has_restarted, "The new pod mounts the newest versions."),
+        Rule(Action.AWAIT_READY, databases, rules.is_ready, "A login needs a running pod."),
+        Rule(Action.RESTART, CLIENTS, rules.has_rolled, "A client reads its environment only when it begins."),
+        Rule(Action.AWAIT_READY, CLIENTS, rules.has_rolled_and_is_ready, "A client is well with the new values."),
+        Rule(Action.VERIFY, the_credential, rules.is_proven, "Fresh connections alone prove a login."),
+        Rule(Action.RETIRE, both_secrets, rules.is_retired, "What was replaced must not be readable any more."),
+        Rule(Action.FINISH, the_credential, rules.never, "The candidate has served."),
     )
     back: tuple[Rule, ...] = (
-        Rule(Action.RESTORE, both_secrets, _is_restored, "Old versions cannot become the newest again."),
-        Rule(Action.STOP, every_consumer, _has_stopped_or_returned, "The database must begin with the old values."),
-        Rule(Action.REFRESH_SECRET, the_synced_secret, _is_fresh_or_returned, "It may hold the failed values."),
-        Rule(Action.START, every_consumer, _has_returned, "The new pod mounts the restored versions."),
-        Rule(Action.AWAIT_READY, every_consumer, _is_ready_or_returned, "A login needs a running pod."),
-        Rule(Action.VERIFY_RESTORED, the_credential, _never, "A rollback is done when a login proves it."),
-        Rule(Action.FINISH_ROLLBACK, the_credential, _never, "The failed candidate is of no use."),
+        Rule(Action.RESTORE, both_secrets, rules.is_restored, "Old versions cannot become the newest again."),
+        Rule(Action.STOP, databases, rules.has_stopped_or_returned, "The database must begin with the old values."),
+        Rule(Action.REFRESH_SECRET, SYNCED_SECRETS, _is_old_again, "It may hold the failed values."),
+        Rule(Action.START, databases, rules.has_returned, "The new pod mounts the restored versions."),
+        Rule(Action.AWAIT_READY, databases, rules.is_ready_or_returned, "A login needs a running pod."),
+        Rule(Action.RESTART, CLIENTS, rules.has_old_values, "It began with the failed values."),
+        Rule(Action.AWAIT_READY, CLIENTS, rules.has_old_values_and_is_ready, "A client is well with the old values."),
+        Rule(Action.VERIFY_RESTORED, the_credential, rules.never, "A rollback is done when a login proves it."),
+        Rule(Action.FINISH_ROLLBACK, the_credential, rules.never, "The failed candidate is of no use."),
     )
+
+    def restarts(self, consumer: Consumer) -> bool:
+        """The database begins anew; so does a client, unless it reads new values by itself."""
+        return consumer.is_database or consumer.needs_restart
 
     def find_objection(self, situation: Situation) -> KeyturnError | None:
         """Refuse where the restart would change nothing, or would cost data that nobody agreed to lose."""
         if situation.phase in (Phase.PROVEN, Phase.ROLLING_BACK):
             return None
-        consumers = situation.observation.consumers
+        consumers = [one for one in situation.observation.consumers if one.names.is_database]
+        if not consumers:
+            return Refused(
+                "The strategy recreate needs to know the database's Deployment",
+                name="target.consumers",
+                seen="none of the consumers is marked as the database",
+                remedy="Mark the database's Deployment, or use the strategy in-place.",
+                code="NoDatabase",
+            )
         keeping = next((consumer for consumer in consumers if consumer.keeps_data), None)
         if keeping:
             return Refused(
@@ -121,7 +99,7 @@ class Recreate:
                 name=keeping.key,
                 seen="a volume keeps the database's files over the restart, and POSTGRES_USER and "
                 "POSTGRES_PASSWORD act only on an empty data directory",
-                remedy="Use a strategy that changes the login inside the database.",
+                remedy="Use the strategy in-place: it changes the login inside the database.",
                 code="VolumeKeepsData",
             )
         if situation.options.data_loss != CONSENT and not all(map(situation.has_restarted, consumers)):

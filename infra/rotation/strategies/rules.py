@@ -1,0 +1,201 @@
+"""What the strategies' tables are made of: to whom a step is done, and when it is done. Observations alone decide."""
+
+from collections.abc import Callable
+
+from infra.rotation.observation import ConsumerFacts, LoginState, Phase, Synced
+from infra.rotation.situation import Situation
+from infra.rotation.steps import Subjects
+
+Predicate = Callable[[Situation, str], bool]
+
+
+def the_credential(situation: Situation) -> tuple[str, ...]:
+    """The credential as a whole, called by its vault."""
+    return (situation.target.vault,)
+
+
+def both_secrets(situation: Situation) -> tuple[str, ...]:
+    """Username, then password."""
+    return tuple(secret.name for secret in situation.observation.secrets)
+
+
+def the_password(situation: Situation) -> tuple[str, ...]:
+    """The password's secret alone."""
+    return (situation.observation.password.name,)
+
+
+def every_consumer(situation: Situation) -> tuple[str, ...]:
+    """Each consumer, as namespace/workload."""
+    return tuple(consumer.key for consumer in situation.observation.consumers)
+
+
+def databases(situation: Situation) -> tuple[str, ...]:
+    """The consumers that are the database itself."""
+    return tuple(consumer.key for consumer in situation.observation.consumers if consumer.names.is_database)
+
+
+def clients_of(changed: Subjects) -> Subjects:
+    """Make the subjects: the clients that take new values by a restart, and use a secret that changes."""
+
+    def clients(situation: Situation) -> tuple[str, ...]:
+        names = set(changed(situation))
+        return tuple(
+            consumer.key
+            for consumer in situation.observation.consumers
+            if consumer.names.needs_restart and not consumer.names.is_database and consumer.uses & names
+        )
+
+    return clients
+
+
+def synced_secrets_of(*consumers: Subjects) -> Subjects:
+    """Make the subjects: the synced Secrets that these consumers begin with, each once."""
+
+    def secrets(situation: Situation) -> tuple[str, ...]:
+        keys = [key for one in consumers for key in one(situation)]
+        return tuple(dict.fromkeys(situation.target.consumer(key).secret_key for key in keys))
+
+    return secrets
+
+
+def never(situation: Situation, _: str) -> bool:
+    """Nothing shows that it is done; that its candidate is gone ends the rotation."""
+    return False
+
+
+def is_staged(situation: Situation, _: str) -> bool:
+    """The rotation has its candidate."""
+    return situation.candidate is not None
+
+
+def is_published(situation: Situation, secret: str) -> bool:
+    """The newest version of the secret is the candidate's."""
+    return situation.is_published(secret)
+
+
+def is_restored(situation: Situation, secret: str) -> bool:
+    """The newest version of the secret has the old value."""
+    return situation.is_restored(secret)
+
+
+def is_proven(situation: Situation, _: str) -> bool:
+    """The candidate says that its proof succeeded."""
+    return situation.phase is Phase.PROVEN
+
+
+def is_retired(situation: Situation, secret: str) -> bool:
+    """The proof succeeded and only the newest version is enabled."""
+    return situation.phase is Phase.PROVEN and not situation.secret(secret).older_enabled
+
+
+def needs_no_sync(changed: Subjects) -> Predicate:
+    """Make the predicate: the consumer has the new versions, or will fetch them when it begins, or uses none."""
+
+    def predicate(situation: Situation, key: str) -> bool:
+        consumer = situation.observation.consumer(key)
+        is_concerned = bool(consumer.pods) and bool(consumer.uses & set(changed(situation)))
+        if situation.is_express or situation.is_marked(consumer) or not is_concerned:
+            return True
+        return _all_published(situation, changed) and situation.has_synced(consumer)
+
+    return predicate
+
+
+def is_taken(situation: Situation, _: str) -> bool:
+    """The database takes the candidate, or did when it was proven."""
+    return situation.is_taken or situation.phase is Phase.PROVEN
+
+
+def takes_old_login(situation: Situation, _: str) -> bool:
+    """The database takes the login that was in force before."""
+    return situation.observation.logins.previous is LoginState.WORKS
+
+
+def has_stopped(situation: Situation, key: str) -> bool:
+    """The database has no pods, or runs with the new values already."""
+    consumer = situation.observation.consumer(key)
+    return situation.has_restarted(consumer) or consumer.is_stopped
+
+
+def has_restarted(situation: Situation, key: str) -> bool:
+    """The database runs with the new values."""
+    return situation.has_restarted(situation.observation.consumer(key))
+
+
+def is_ready(situation: Situation, key: str) -> bool:
+    """The database runs with the new values, all its pods ready."""
+    consumer = situation.observation.consumer(key)
+    return situation.has_restarted(consumer) and consumer.is_ready
+
+
+def has_rolled(situation: Situation, key: str) -> bool:
+    """The client was restarted for this rotation, or has nothing to restart."""
+    consumer = situation.observation.consumer(key)
+    return consumer.replicas == 0 or situation.is_marked(consumer)
+
+
+def has_rolled_and_is_ready(situation: Situation, key: str) -> bool:
+    """The client was restarted for this rotation and its pods are ready, or it has none."""
+    consumer = situation.observation.consumer(key)
+    return consumer.replicas == 0 or (situation.is_marked(consumer) and consumer.is_ready)
+
+
+def has_returned(situation: Situation, key: str) -> bool:
+    """The database runs with the old values."""
+    return situation.has_returned(situation.observation.consumer(key))
+
+
+def has_stopped_or_returned(situation: Situation, key: str) -> bool:
+    """The database has no pods, or runs with the old values."""
+    return has_returned(situation, key) or situation.observation.consumer(key).is_stopped
+
+
+def is_ready_or_returned(situation: Situation, key: str) -> bool:
+    """The database runs with the old values, all its pods ready."""
+    return has_returned(situation, key) and situation.observation.consumer(key).is_ready
+
+
+def has_old_values(situation: Situation, key: str) -> bool:
+    """The client never got the new values, or was restarted since."""
+    consumer = situation.observation.consumer(key)
+    return consumer.replicas == 0 or not situation.may_have_new_values(consumer)
+
+
+def has_old_values_and_is_ready(situation: Situation, key: str) -> bool:
+    """The client needs no restart, or was restarted and its pods are ready."""
+    consumer = situation.observation.consumer(key)
+    if consumer.restarted_for == situation.rollback_mark:
+        return consumer.replicas == 0 or consumer.is_ready
+    return has_old_values(situation, key)
+
+
+def is_held_fresh(situation: Situation, secret_key: str) -> bool:
+    """The synced Secret is absent, or holds the vault's newest values."""
+    return all(one.synced in (Synced.ABSENT, Synced.NEWEST) for one in owners(situation, secret_key))
+
+
+def owners(situation: Situation, secret_key: str) -> tuple[ConsumerFacts, ...]:
+    """Return the consumers that share a synced Secret."""
+    return tuple(one for one in situation.observation.consumers if one.names.secret_key == secret_key)
+
+
+def _all_published(situation: Situation, changed: Subjects) -> bool:
+    return all(map(situation.is_published, changed(situation)))
+
+
+def is_fresh(changed: Subjects) -> Predicate:
+    """Make the predicate: the new values are published, and the synced Secret cannot show old ones any more."""
+
+    def predicate(situation: Situation, secret_key: str) -> bool:
+        return _all_published(situation, changed) and is_held_fresh(situation, secret_key)
+
+    return predicate
+
+
+def is_old_again(changed: Subjects) -> Predicate:
+    """Make the predicate: the old values are restored, and the synced Secret cannot show the failed ones."""
+
+    def predicate(situation: Situation, secret_key: str) -> bool:
+        return all(map(situation.is_restored, changed(situation))) and is_held_fresh(situation, secret_key)
+
+    return predicate
