@@ -513,3 +513,21 @@ class StoryOptions(Model):
         title="Data loss",
         description="The walkthrough's database begins empty after the rotation: it is rotated only with this consent.",
     )
+
+
+class AccessRows(StrEnum):
+    """Whose access is proven."""
+
+    ALL = "all"
+    MACHINE = "machine"
+    POD = "pod"
+
+
+class AccessOptions(Model):
+    """Which access is proven."""
+
+    rows: AccessRows = Field(
+        AccessRows.ALL,
+        title="Whose access",
+        description="machine: secret and blob by the VM's identity (S1, S2). pod: blob by workload identity (S15).",
+    )
