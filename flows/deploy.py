@@ -1,6 +1,7 @@
 """Deploy: the manifests on the cluster, filled in from what is looked up, until everything runs and is proven."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from prefect import flow, get_run_logger
@@ -8,8 +9,11 @@ from prefect.states import Completed
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.shell import run_from_shell
+from infra.kubernetes.apply import Applied
+from infra.kubernetes.workloads import Workload
 from infra.targets import DeployOptions, Stack
 from tasks import deployment, inventory
+from tasks.timeline import Timeline
 
 MANIFESTS = ("dexter.yaml", "medoko.yaml")
 
@@ -22,11 +26,13 @@ class Deployed:
         verdict: Planned, Unchanged or Deployed.
         changed: how many objects were created or configured, or would be.
         address: where the database is reached; None after a dry run.
+        took: seconds for apply (until everything is ready), verify and look.
     """
 
     verdict: str
     changed: int
     address: deployment.Address | None = None
+    took: Mapping[str, float] = field(default_factory=dict, compare=False)
 
 
 @flow(
@@ -45,18 +51,31 @@ def deploy(stack: Stack = Stack(), options: DeployOptions = DeployOptions()) -> 
         stack: the names of everything; the defaults are the walkthrough's.
         options: how it goes. As it stands, what would change is shown alone.
     """
+    timeline = Timeline()
+    with timeline.span("apply"):
+        applied = _apply(stack, options)
+        changed = sum(one.action != "unchanged" for one in applied)
+        if options.dry_run:
+            return _end(Deployed("Planned", changed), f"dry run: {changed} of {len(applied)} objects would change")
+        workload, address = _wait(stack, options)
+    with timeline.span("verify"):
+        for one in deployment.verify_values(stack, workload, options.ready_timeout_seconds):
+            get_run_logger().info("Equal to the vault: %s", one)
+    with timeline.span("look"):
+        inventory.report_inventory(stack)
+    message = f"{changed} of {len(applied)} objects changed; the database is at {address.host}:{address.port}"
+    took = {span.label: span.seconds for span in timeline.spans}
+    return _end(Deployed("Deployed" if changed else "Unchanged", changed, address, took), message)
+
+
+def _apply(stack: Stack, options: DeployOptions) -> list[Applied]:
+    """Look up, check, and apply every manifest in order."""
     values = deployment.look_up_values(stack, options)
     deployment.check_secrets(stack)
     deployment.see_driver(stack)
     applied = [one for name in MANIFESTS for one in deployment.apply_manifest(stack, name, values, options.dry_run)]
     inventory.report_applied(applied, options.dry_run)
-    changed = sum(one.action != "unchanged" for one in applied)
-    if options.dry_run:
-        return _end(Deployed("Planned", changed), f"dry run: {changed} of {len(applied)} objects would change")
-    address = _wait(stack, options)
-    inventory.report_inventory(stack)
-    message = f"{changed} of {len(applied)} objects changed; the database is at {address.host}:{address.port}"
-    return _end(Deployed("Deployed" if changed else "Unchanged", changed, address), message)
+    return applied
 
 
 def _end(deployed: Deployed, message: str) -> Any:
@@ -64,16 +83,14 @@ def _end(deployed: Deployed, message: str) -> Any:
     return Completed(name=deployed.verdict, message=message, data=deployed)
 
 
-def _wait(stack: Stack, options: DeployOptions) -> deployment.Address:
-    """Wait for both workloads and the load balancer side by side, then prove the values."""
+def _wait(stack: Stack, options: DeployOptions) -> tuple[Workload, deployment.Address]:
+    """Wait for both workloads and the load balancer side by side; return the database's workload and its address."""
     seconds = options.ready_timeout_seconds
     database = deployment.wait_for_workload.submit(stack, deployment.DATABASE, seconds)
     storage = deployment.wait_for_workload.submit(stack, deployment.STORAGE, seconds)
     balancer = deployment.wait_for_address.submit(stack, deployment.SERVICE, options.address_timeout_seconds)
     workload, _, address = database.result(), storage.result(), balancer.result()
-    for one in deployment.verify_values(stack, workload, seconds):
-        get_run_logger().info("Equal to the vault: %s", one)
-    return address
+    return workload, address
 
 
 if __name__ == "__main__":

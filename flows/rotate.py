@@ -1,6 +1,7 @@
 """Rotate: observe, plan, perform what is left; killed anywhere and run again, it ends well."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from prefect import flow
@@ -18,7 +19,7 @@ from tasks import database, rotation, rotation_report, scaling, sync, verificati
 from tasks.locking import rotation_locked
 from tasks.observation import observe
 from tasks.orders import Order
-from tasks.timeline import Timeline
+from tasks.timeline import Span, Timeline
 
 TASKS: Mapping[Action, Callable[[Order], object]] = {
     Action.PROVE_CURRENT: rotation.prove_current,
@@ -41,6 +42,24 @@ TASKS: Mapping[Action, Callable[[Order], object]] = {
     Action.VERIFY_RESTORED: verification.verify_restored,
     Action.FINISH_ROLLBACK: rotation.finish_rollback,
 }
+
+
+@dataclass(frozen=True)
+class Rotation:
+    """How a good rotation went, for the flow that called it.
+
+    Args:
+        ending: verdict, id and the steps that were performed.
+        spans: how long each took.
+    """
+
+    ending: Ending
+    spans: tuple[Span, ...]
+
+    def seconds(self, *actions: Action) -> float:
+        """How long the steps of these actions took together."""
+        labels = {str(one) for one in self.ending.performed if one.action in actions}
+        return sum(span.seconds for span in self.spans if span.label in labels)
 
 
 class Tasks:
@@ -101,14 +120,15 @@ def rotate(
     except KeyturnError as error:
         ending = Ending(Verdict.REFUSED, options.rotation_id or fresh_id, error=error)
     rotation_report.tell_ending(ending, target, actor.timeline)
-    return _state(ending)
+    return _state(ending, actor.timeline)
 
 
-def _state(ending: Ending) -> Any:
+def _state(ending: Ending, timeline: Timeline) -> Any:
     """Put the verdict into the state's name, where people see it."""
+    name, message = ending.verdict.value, rotation_report.describe_ending(ending)
     if ending.verdict.is_good:
-        return Completed(name=ending.verdict.value, message=rotation_report.describe_ending(ending), data=ending)
-    return Failed(name=ending.verdict.value, message=rotation_report.describe_ending(ending), data=ending.error)
+        return Completed(name=name, message=message, data=Rotation(ending, tuple(timeline.spans)))
+    return Failed(name=name, message=message, data=ending.error)
 
 
 if __name__ == "__main__":

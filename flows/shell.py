@@ -6,9 +6,11 @@
 
 import inspect
 import json
+import logging
 import re
 import sys
 from collections.abc import Sequence
+from enum import Enum
 from typing import Any, NoReturn
 
 from prefect.client.orchestration import get_client
@@ -16,20 +18,37 @@ from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRun
 from prefect.client.schemas.objects import State
 from prefect.client.schemas.sorting import ArtifactSort
 from prefect.flows import Flow
-from prefect.settings import PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS, temporary_settings
+from prefect.logging.configuration import setup_logging
+from prefect.settings import (
+    PREFECT_SERVER_ANALYTICS_ENABLED,
+    PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS,
+    PREFECT_SERVER_LOGGING_LEVEL,
+    temporary_settings,
+)
 from pydantic import ValidationError, create_model
 from pydantic_settings import (
     BaseSettings,
     CliApp,
+    CliSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
 )
 from rich.console import Console
 from rich.markdown import Markdown
+from rich.markup import escape
 from rich.table import Table
+
+from infra.errors import KeyturnError
 
 STARTUP_SECONDS = 120
 """Prefect's own server, started where none is named, needs up to 20 s on two cores."""
+
+SERVER_SETTINGS: dict[Any, Any] = {
+    PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS: STARTUP_SECONDS,
+    PREFECT_SERVER_ANALYTICS_ENABLED: False,
+    PREFECT_SERVER_LOGGING_LEVEL: "CRITICAL",
+}
+"""That server calls nobody, and its own troubles with its database are not the reader's."""
 
 
 def run_from_shell(flow: Flow[Any, Any], arguments: Sequence[str] | None = None) -> NoReturn:
@@ -42,14 +61,14 @@ def run_from_shell(flow: Flow[Any, Any], arguments: Sequence[str] | None = None)
     parameters = _parse(flow, sys.argv[1:] if arguments is None else list(arguments))
     console = Console()
     try:
-        with temporary_settings(updates={PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS: STARTUP_SECONDS}):
+        with temporary_settings(updates=SERVER_SETTINGS):
+            _spare_tracebacks()
             state = _run(flow, parameters)
             _print_artifacts(console, state)
     except KeyboardInterrupt:
         console.print("interrupted: run it again, it goes on from where it was")
         sys.exit(130)
-    console.print(f"\n[bold]{state.name}[/bold]: ", end="")
-    console.print(state.message or "", markup=False, highlight=False)
+    console.print(f"\n[bold]{state.name}[/bold]: {escape(_describe(state))}", highlight=False, soft_wrap=True)
     sys.exit(0 if state.is_completed() else 1)
 
 
@@ -58,15 +77,39 @@ def _run(flow: Flow[Any, Any], parameters: dict[str, Any]) -> State[Any]:
     return state
 
 
+def _describe(state: State[Any]) -> str:
+    """Return what the state says; of a flow that raised, the error's own words."""
+    if state.is_failed():
+        error = state.result(raise_on_failure=False)
+        if isinstance(error, KeyturnError):
+            return str(error)
+    return state.message or ""
+
+
+class _NotRaised(logging.Filter):
+    """Leaves out an error's traceback, and its text as well: that is the last thing printed."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not (record.exc_info and isinstance(record.exc_info[1], KeyturnError))
+
+
+def _spare_tracebacks() -> None:
+    """Keep the tracebacks of errors that are meant to be read off the console; the server's logs have them."""
+    setup_logging()
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(_NotRaised())
+
+
 def _parse(flow: Flow[Any, Any], arguments: Sequence[str]) -> dict[str, Any]:
     command_line = _make_command_line(flow)
     try:
-        parsed = CliApp.run(command_line, cli_args=list(arguments))
+        source = _Source(command_line)
+        parsed = CliApp.run(command_line, cli_args=list(arguments), cli_settings_source=source)
     except ValidationError as error:
         for one in error.errors(include_input=False, include_url=False):
             where = ".".join(str(part) for part in one["loc"])
             print(f"--{where.replace('_', '-')}: {one['msg']}", file=sys.stderr)
-        print(f"see: python -m {flow.fn.__module__} --help", file=sys.stderr)
+        print(f"see: python -m {_module_of(flow)} --help", file=sys.stderr)
         sys.exit(2)
     return {name: getattr(parsed, name) for name in command_line.model_fields}
 
@@ -86,15 +129,29 @@ class _Base(BaseSettings):
         return (init_settings,)
 
 
+class _Source(CliSettingsSource[Any]):
+    """Shows an Enum's values in the help, as the UI does: they are what is typed."""
+
+    def _metavar_format_recurse(self, obj: Any) -> str:
+        if inspect.isclass(obj) and issubclass(obj, Enum):
+            return self._metavar_format_choices([str(one.value) for one in obj])
+        return super()._metavar_format_recurse(obj)
+
+
+def _module_of(flow: Flow[Any, Any]) -> str:
+    """Return the name by which `python -m` finds the flow's module, also while it is the main one."""
+    module = inspect.getmodule(flow.fn)
+    spec = getattr(module, "__spec__", None)
+    return spec.name if spec else flow.fn.__module__
+
+
 def _make_command_line(flow: Flow[Any, Any]) -> type[_Base]:
-    module = flow.fn.__module__
-    name = inspect.getmodule(flow.fn).__spec__.name if module == "__main__" else module  # type: ignore[union-attr]
     fields: dict[str, Any] = {
         parameter.name: (parameter.annotation, parameter.default)
         for parameter in inspect.signature(flow.fn, eval_str=True).parameters.values()
     }
     made = create_model("CommandLine", __base__=_Base, __doc__=flow.description or "", **fields)
-    made.model_config["cli_prog_name"] = f"python -m {name}"
+    made.model_config["cli_prog_name"] = f"python -m {_module_of(flow)}"
     return made
 
 

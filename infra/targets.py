@@ -5,9 +5,9 @@ people. Names only, never values. The defaults are the walkthrough's.
 """
 
 from enum import StrEnum
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 
 class Strategy(StrEnum):
@@ -64,11 +64,25 @@ class Stack(Model):
         pattern=r"^[0-9a-zA-Z-]{1,127}$",
         description="Name of the vault's secret that holds the password: letters, digits and hyphens.",
     )
+    server_username_secret: str = Field(
+        "server-username",
+        title="Server's username secret",
+        pattern=r"^[0-9a-zA-Z-]{1,127}$",
+        description="Name of the vault's secret that holds the login of the Flexible Server's administrator. "
+        "It is not the one that is rotated in the cluster.",
+    )
+    server_password_secret: str = Field(
+        "server-password",
+        title="Server's password secret",
+        pattern=r"^[0-9a-zA-Z-]{1,127}$",
+        description="Name of the vault's secret that holds the administrator's password; it is generated.",
+    )
     first_username: str = Field(
         "dexter",
         title="First username",
         pattern=r"^[a-z_][a-z0-9_]{0,62}$",
-        description="The login that a new vault starts with: lower case, digits and underscores.",
+        description="The login that a new vault starts with, and a new server's administrator: lower case, digits "
+        "and underscores.",
     )
     first_password_variable: str = Field(
         "",
@@ -147,6 +161,18 @@ class Stack(Model):
         pattern=DNS_LABEL,
         description="The Kubernetes service account that the identity is federated with.",
     )
+
+    @model_validator(mode="after")
+    def _keep_secrets_apart(self) -> Self:
+        names = (
+            self.username_secret,
+            self.password_secret,
+            self.server_username_secret,
+            self.server_password_secret,
+        )
+        if len({name.lower() for name in names}) < len(names):
+            raise ValueError("the secrets of usernames and passwords need four different names; case does not count")
+        return self
 
 
 class Consumer(Model):
@@ -442,13 +468,25 @@ class LoginTarget(Model):
         "username",
         title="Username secret",
         pattern=r"^[0-9a-zA-Z-]{1,127}$",
-        description="The vault's secret that holds the username.",
+        description="Used with `service`: the vault's secret that holds the username.",
     )
     password_secret: str = Field(
         "password",
         title="Password secret",
         pattern=r"^[0-9a-zA-Z-]{1,127}$",
-        description="The vault's secret that holds the password.",
+        description="Used with `service`: the vault's secret that holds the password.",
+    )
+    server_username_secret: str = Field(
+        "server-username",
+        title="Server's username secret",
+        pattern=r"^[0-9a-zA-Z-]{1,127}$",
+        description="Used with `server`: the vault's secret that holds the username.",
+    )
+    server_password_secret: str = Field(
+        "server-password",
+        title="Server's password secret",
+        pattern=r"^[0-9a-zA-Z-]{1,127}$",
+        description="Used with `server`: the vault's secret that holds the password.",
     )
     server: str = Field(
         "sonarqube-postgresql3",
@@ -492,6 +530,13 @@ class LoginTarget(Model):
         description="The database to log in to. `postgres` exists on every server.",
     )
 
+    @property
+    def secret_names(self) -> tuple[str, str]:
+        """The secrets of username and password, of the way that the login goes."""
+        if self.through is Through.SERVER:
+            return self.server_username_secret, self.server_password_secret
+        return self.username_secret, self.password_secret
+
 
 class LoginOptions(Model):
     """What a login must prove."""
@@ -507,4 +552,39 @@ class LoginOptions(Model):
         le=3600,
         title="Timeout (seconds)",
         description="Bound on the wait for a database that is starting.",
+    )
+
+
+class StoryOptions(Model):
+    """How the whole walkthrough goes. As it stands, nothing is changed: the first plan is shown alone."""
+
+    dry_run: bool = Field(True, title="Dry run", description="Show the provisioning's plan and change nothing.")
+    sync: Sync = Field(
+        Sync.WAIT,
+        title="Sync",
+        description="wait: the driver's poll is waited for, as the walkthrough does. express: a fresh mount fetches "
+        "the newest versions.",
+    )
+    data_loss: Literal["no", "I accept data loss"] = Field(
+        "no",
+        title="Data loss",
+        description="The walkthrough's database begins empty after the rotation: it is rotated only with this consent.",
+    )
+
+
+class AccessRows(StrEnum):
+    """Whose access is proven."""
+
+    ALL = "all"
+    MACHINE = "machine"
+    POD = "pod"
+
+
+class AccessOptions(Model):
+    """Which access is proven."""
+
+    rows: AccessRows = Field(
+        AccessRows.ALL,
+        title="Whose access",
+        description="machine: secret and blob by the VM's identity (S1, S2). pod: blob by workload identity (S15).",
     )

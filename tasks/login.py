@@ -62,7 +62,7 @@ def log_in(target: LoginTarget, options: LoginOptions, endpoint: Endpoint) -> Lo
     settings = Settings()
     with signed_in(settings):
         vault = Secrets(target.vault, settings)
-        username, password = vault.read(target.username_secret), vault.read(target.password_secret)
+        username, password = map(vault.read, target.secret_names)
     tell = logged_errors(str(endpoint))
     wait_for_login(endpoint, username, password, settings, options.timeout_seconds, tell)
     seen = login(endpoint, username, password, settings)
@@ -86,8 +86,9 @@ def try_older_logins(target: LoginTarget, endpoint: Endpoint) -> list[OlderLogin
     settings = Settings()
     with signed_in(settings):
         vault = Secrets(target.vault, settings)
-        usernames, passwords = (_by_age(vault, name) for name in (target.username_secret, target.password_secret))
-        newest = (vault.read(target.username_secret), vault.read(target.password_secret))
+        usernames, passwords = (_by_age(vault, name) for name in target.secret_names)
+        username, password = map(vault.read, target.secret_names)
+        newest = (username, password)
         return [
             _try(vault, endpoint, newest, username, password)
             for username, password in zip(usernames[1:], passwords[1:], strict=False)

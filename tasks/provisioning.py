@@ -176,9 +176,9 @@ def is_federation(step: Step) -> bool:
 
 
 def _read_username(stack: Stack, settings: Settings) -> str:
-    """Return the vault's present username, if it can be read: a server's administrator may have it."""
+    """Return the administrator's login in the vault, if it can be read: an existing server may have it."""
     try:
-        return Secrets(stack.vault, settings).read(stack.username_secret)
+        return Secrets(stack.vault, settings).read(stack.server_username_secret)
     except (AccessDenied, NotFound, SecretUnusable):
         return ""
 

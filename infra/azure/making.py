@@ -101,9 +101,9 @@ def _write_first_secret(
     wanted: resources.VaultSecret, stack: Stack, settings: Settings, on_progress: OnProgress
 ) -> None:
     vault = Secrets(wanted.parent, settings)
-    if wanted.name == stack.username_secret:
+    if wanted.name in (stack.username_secret, stack.server_username_secret):
         vault.write(wanted.name, stack.first_username)
-    elif stack.first_password_variable:
+    elif wanted.name == stack.password_secret and stack.first_password_variable:
         check_variables(stack, os.environ)
         vault.write(wanted.name, os.environ[stack.first_password_variable])
     else:
@@ -116,7 +116,7 @@ def _make_server(wanted: resources.DatabaseServer, stack: Stack, settings: Setti
         servers.change_server(wanted, stack.resource_group, settings, on_progress)
         return
     vault = Secrets(stack.vault, settings)
-    administrator, password = vault.read(stack.username_secret), vault.read(stack.password_secret)
+    administrator, password = vault.read(stack.server_username_secret), vault.read(stack.server_password_secret)
     servers.create_server(wanted, administrator, password, stack.resource_group, settings, on_progress)
 
 

@@ -199,11 +199,11 @@ class RoleAssignment(Resource):
 
 @dataclass(frozen=True, kw_only=True)
 class DatabaseServer(Resource):
-    """A Flexible Server of PostgreSQL whose administrator is the vault's credential.
+    """A Flexible Server of PostgreSQL whose administrator has secrets of its own in the vault.
 
     Args:
-        administrators: the logins that its administrator may have: the first username, or the vault's present
-            one. A new server takes the vault's.
+        administrators: the logins that its administrator may have: the first username, or the one in the vault.
+            A new server takes the vault's.
     """
 
     KIND = "Flexible Server"

@@ -67,7 +67,7 @@ def make_stack(
         options: sizes and versions.
         tenant: the id of the tenant that the vault trusts.
         found: what was found; only the cluster's issuer is read from it.
-        username: the vault's present username, if it can be read.
+        username: the server administrator's login in the vault, if it can be read.
     """
     group = ResourceGroup(name=stack.resource_group, location=stack.location)
     return (
@@ -84,7 +84,12 @@ def make_stack(
 def _vault(stack: Stack, tenant: str, group: str) -> tuple[Wanted, ...]:
     vault = Vault(name=stack.vault, resource_group=stack.resource_group.lower(), location=stack.location, tenant=tenant)
     officer = role(SECRETS_OFFICER, vault.key, CALLER)
-    names = (stack.username_secret, stack.password_secret)
+    names = (
+        stack.username_secret,
+        stack.password_secret,
+        stack.server_username_secret,
+        stack.server_password_secret,
+    )
     return (
         Wanted(vault, (group,)),
         Wanted(officer, (vault.key,)),
@@ -190,7 +195,8 @@ def _server(stack: Stack, options: ProvisionOptions, group: str, username: str) 
         last_address=options.last_address,
     )
     secrets = tuple(
-        VaultSecret(name=name, parent=stack.vault).key for name in (stack.username_secret, stack.password_secret)
+        VaultSecret(name=name, parent=stack.vault).key
+        for name in (stack.server_username_secret, stack.server_password_secret)
     )
     return Wanted(server, (group, *secrets)), Wanted(rule, (server.key,))
 

@@ -15,6 +15,21 @@ from rotating import World, install_stack
 from tests.conftest import RunningLab
 
 STARTUP_SECONDS = 120
+SDK_SOCKETS = (
+    "ignore:unclosed <ssl.SSLSocket:ResourceWarning",
+    "ignore:Exception ignored in. <ssl.SSLSocket:pytest.PytestUnraisableExceptionWarning",
+)
+"""The vendors' clients leave some sockets to the garbage collector; in other tests that is an error."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Endure the clients' sockets in the tests of this folder, and give all of them one server and one lab."""
+    here = Path(__file__).parent
+    for item in items:
+        if item.path.is_relative_to(here):
+            item.add_marker(pytest.mark.xdist_group("e2e"))
+            for text in SDK_SOCKETS:
+                item.add_marker(pytest.mark.filterwarnings(text))
 
 
 @pytest.fixture(scope="session")

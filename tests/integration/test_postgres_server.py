@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import sys
+import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -17,8 +18,8 @@ from infra.lab.network import reserve
 from infra.lab.postgres import Postgres
 from infra.lab.postgres_binaries import find_binaries
 from infra.lab.sandbox import Isolation, Sandboxes
+from tests.conftest import ROOT, make_state_folder
 
-ROOT = Path(__file__).parents[2]
 HARD = "a'b\"c$\\x`; --"
 
 
@@ -26,6 +27,16 @@ HARD = "a'b\"c$\\x`; --"
 def address() -> Iterator[str]:
     with reserve() as network:
         yield network.address("220.1")
+
+
+@pytest.fixture
+def temporary(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The folder that temporary files of this test go to, and those of no other test or lab."""
+    folder = make_state_folder()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    monkeypatch.setenv("TMPDIR", str(folder))
+    yield folder
+    folder.rmdir()
 
 
 @pytest.fixture(params=["system", "wheel", "mapped"])
@@ -100,7 +111,9 @@ async def test_sql_runs_as_the_superuser_without_a_password(server: PostgresServ
         await server.execute("select 1 from nowhere")
 
 
-async def test_nothing_is_left_when_it_is_stopped(postgres: Postgres, tmp_path: Path, address: str) -> None:
+async def test_nothing_is_left_when_it_is_stopped(
+    postgres: Postgres, tmp_path: Path, temporary: Path, address: str
+) -> None:
     started = await PostgresServer.start(
         postgres,
         tmp_path / "server",
@@ -111,14 +124,15 @@ async def test_nothing_is_left_when_it_is_stopped(postgres: Postgres, tmp_path: 
         log_file=tmp_path / "postgres.log",
     )
     assert started.running
+    assert bool(list(temporary.iterdir())) == (postgres.sandboxes.isolation is Isolation.MAPPED)
     await started.stop()
     assert not (tmp_path / "server").exists()
-    assert not list(Path("/tmp").glob("keyturn-*"))
+    assert not list(temporary.iterdir())
     assert servers_at(address) == []
 
 
 async def test_everything_dies_with_the_daemon(
-    postgres: Postgres, postgres_cache: Path, tmp_path: Path, address: str
+    postgres: Postgres, postgres_cache: Path, tmp_path: Path, temporary: Path, address: str
 ) -> None:
     isolation = postgres.sandboxes.isolation.value
     wheel = "wheel" if postgres.binaries.package else ""
@@ -137,7 +151,7 @@ async def test_everything_dies_with_the_daemon(
     daemon.send_signal(signal.SIGKILL)
     await daemon.communicate()
     async with asyncio.timeout(10):
-        while servers_at(address) or list(Path("/tmp").glob("keyturn-*")):
+        while servers_at(address) or list(temporary.iterdir()):
             await asyncio.sleep(0.02)
 
 

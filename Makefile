@@ -1,0 +1,54 @@
+# Everything starts here: `make demo` and `make test` set up what they need by themselves.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+HERE := .keyturn
+POLL ?= 5s
+PORT ?= 4200
+export PREFECT_HOME ?= $(abspath $(HERE)/prefect)
+export PREFECT_SERVER_ANALYTICS_ENABLED := false
+
+.PHONY: setup demo ui test lint fast bench down clean
+
+setup: $(VENV)/.ready
+
+$(VENV)/.ready: requirements.lock requirements-uv.txt
+	$(PYTHON) -c 'import sys; sys.exit("Keyturn needs Python 3.11 or newer") if sys.version_info < (3, 11) else None'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-uv.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
+	touch $@
+
+# The main job on the embedded lab, from an empty subscription to a proven rotation. The driver's poll interval is
+# shortened to POLL; POLL=2m is the walkthrough's pace. The lab stays up afterwards.
+demo: setup
+	@$(BIN)/python -m infra.lab down
+	@$(BIN)/python -m infra.lab up
+	@seconds=$$(( $$(echo $(POLL) | sed 's/m$$/*60/; s/s$$//') )); \
+	  echo "The CSI driver polls every $$seconds s here; AKS does so every 120 s (make demo POLL=2m)."; \
+	  $(BIN)/python -m infra.lab run -- $(abspath $(BIN))/python -m flows.story --no-options.dry-run \
+	    --options.data-loss "I accept data loss" --stack.poll-interval-seconds $$seconds
+	@echo "Look at the runs:   make ui, then http://127.0.0.1:$(PORT)"
+	@echo "Try the lab:        $(BIN)/python -m infra.lab run -- kubectl get pods -n dexter"
+	@echo "Rotate again:       $(BIN)/python -m infra.lab run -- $(BIN)/python -m flows.rotate --help"
+	@echo "Take it down:       make down"
+
+# Prefect's UI on the data of the demo and of flows run from this folder.
+ui: setup
+	PREFECT_SERVER_UI_API_URL=http://127.0.0.1:$(PORT)/api PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT=false \
+	  $(BIN)/prefect server start --host 127.0.0.1 --port $(PORT)
+
+test: setup
+	$(BIN)/python -m pytest -q -n 2 --dist loadgroup -m "not slow"
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+down: setup
+	$(BIN)/python -m infra.lab down
+
+clean: down
+	rm -rf $(HERE) $(VENV)
