@@ -1,6 +1,7 @@
 """Runs a rotation and kills it, as `kill -9` does, around its nth write to the outside world. Not a test.
 
-Usage: killed_rotation.py {before|after} N OPTIONS-AS-JSON. Only this script interferes; the product knows nothing.
+Usage: killed_rotation.py {before|after} N OPTIONS-AS-JSON [TARGET-AS-JSON].
+Only this script interferes; the product knows nothing.
 """
 
 import os
@@ -13,6 +14,7 @@ from flows.rotate import rotate
 from infra.azure.secrets import Secrets
 from infra.kubernetes.client import Cluster
 from infra.targets import RotationOptions, Target
+from tasks import database
 
 WRITES = ("write", "set_enabled", "set_tags", "delete", "purge", "recover")
 
@@ -38,7 +40,7 @@ class Guillotine:
 
 
 def install(guillotine: Guillotine) -> None:
-    """Put it around every write to vault and cluster, the renewal of the lock excepted."""
+    """Put it around every write to vault, database and cluster, the renewal of the lock excepted."""
     for name in WRITES:
         setattr(Secrets, name, _guarded(getattr(Secrets, name), name, guillotine))
     request = Cluster.request
@@ -48,6 +50,8 @@ def install(guillotine: Guillotine) -> None:
             return request(self, method, path, *args, **kwargs)
         return guillotine.around(f"{method} {path}", lambda: request(self, method, path, *args, **kwargs))
 
+    change = database.set_password
+    database.set_password = lambda *args: guillotine.around("ALTER ROLE", lambda: change(*args))
     Cluster.request = guarded_request  # type: ignore[method-assign]
 
 
@@ -60,5 +64,6 @@ def _guarded(write: Callable[..., Any], name: str, guillotine: Guillotine) -> Ca
 
 if __name__ == "__main__":
     install(Guillotine(sys.argv[1], int(sys.argv[2])))
-    state = rotate(Target(), RotationOptions.model_validate_json(sys.argv[3]), return_state=True)
+    target = Target.model_validate_json(sys.argv[4]) if sys.argv[4:] else Target()
+    state = rotate(target, RotationOptions.model_validate_json(sys.argv[3]), return_state=True)
     print(f"ended {state.name}", flush=True)

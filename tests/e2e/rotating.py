@@ -19,15 +19,15 @@ from infra.kubernetes.secrets_store import synced_secret_holds
 from infra.kubernetes.workloads import get_workload
 from infra.postgres.login import Endpoint, Tls, prove_login
 from infra.settings import Settings
-from infra.targets import DeployOptions, ProvisionOptions, RotationOptions, Stack, Target
+from infra.targets import WALKTHROUGH_CONSUMER, DeployOptions, ProvisionOptions, RotationOptions, Stack, Target
 from tests.conftest import ROOT, RunningLab
 
-TARGET, STACK = Target(), Stack(poll_interval_seconds=2)
+TARGET, DATABASE, STACK = Target(), WALKTHROUGH_CONSUMER, Stack(poll_interval_seconds=2)
 CANDIDATE = "username-password-candidate"
 OPTIONS = RotationOptions(
     dry_run=False, data_loss="I accept data loss", sync_timeout_seconds=60, ready_timeout_seconds=40
 )
-DEPLOYMENT = f"/apis/apps/v1/namespaces/{TARGET.namespace}/deployments/{TARGET.workload}"
+DEPLOYMENT = f"/apis/apps/v1/namespaces/{TARGET.namespace}/deployments/{DATABASE.workload}"
 
 
 def options_with(**changes: Any) -> RotationOptions:
@@ -98,12 +98,12 @@ class World:
 
     def pods(self) -> list[str]:
         """The uids of the database's pods."""
-        return [pod.uid for pod in get_workload(self.cluster, TARGET.namespace, TARGET.workload).pods]
+        return [pod.uid for pod in get_workload(self.cluster, DATABASE.namespace, DATABASE.workload).pods]
 
     def snapshot(self) -> dict[str, Any]:
         """Everything that a run which changes nothing must leave as it is."""
         deployment = self.deployment()
-        secret = self.cluster.find(f"/api/v1/namespaces/{TARGET.namespace}/secrets/{TARGET.synced_secret}")
+        secret = self.cluster.find(f"/api/v1/namespaces/{TARGET.namespace}/secrets/{DATABASE.synced_secret}")
         return {
             "versions": self.versions(),
             "generation": deployment["metadata"]["generation"],
@@ -115,12 +115,12 @@ class World:
     def assert_well(self) -> None:
         """The newest versions are everywhere, they log in, nothing else is readable, nothing is left behind."""
         values = self.values()
-        workload = get_workload(self.cluster, TARGET.namespace, TARGET.workload)
+        workload = get_workload(self.cluster, DATABASE.namespace, DATABASE.workload)
         assert workload.settled
         assert workload.replicas == 1
         assert self.logs_in(values)
         expected = dict(zip(("USERNAME", "PASSWORD"), values, strict=True))
-        assert synced_secret_holds(self.cluster, TARGET.namespace, TARGET.synced_secret, expected)
+        assert synced_secret_holds(self.cluster, TARGET.namespace, DATABASE.synced_secret, expected)
         files = {"/mederma/username": values[0], "/mederma/password": values[1]}
         for pod in workload.pods:
             assert differing_files(self.cluster, TARGET.namespace, pod.name, files) == []

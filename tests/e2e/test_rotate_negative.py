@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
-from rotating import CANDIDATE, DEPLOYMENT, TARGET, World, fault, rotate
+from rotating import CANDIDATE, DATABASE, DEPLOYMENT, TARGET, World, fault, rotate
 
 from infra.errors import (
     AuthenticationFailed,
@@ -85,12 +85,12 @@ def test_a_username_that_postgresql_reserves(unchanged: World) -> None:
 
 
 def test_a_workload_that_does_not_exist(unchanged: World) -> None:
-    target = TARGET.model_copy(update={"workload": "nosuchworkload"})
+    target = TARGET.model_copy(update={"consumers": (DATABASE.model_copy(update={"workload": "nosuchworkload"}),)})
     assert_refused(NotFound, "NotFound", "nosuchworkload", target)
 
 
 def test_a_class_that_reads_another_vault_or_fills_another_secret(unchanged: World) -> None:
-    target = TARGET.model_copy(update={"synced_secret": "other"})
+    target = TARGET.model_copy(update={"consumers": (DATABASE.model_copy(update={"synced_secret": "other"}),)})
     assert_refused(Conflict, "ProviderClassMismatch", "the Secret other has no key for password, username", target)
 
 

@@ -1,13 +1,8 @@
 """Logins to a real PostgreSQL: proofs, refusals by SQLSTATE, TLS with its name verified."""
 
 import asyncio
-import os
-import pwd
-import shutil
 import socket
 import struct
-import subprocess
-import tempfile
 import threading
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
@@ -15,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from postgres_process import PASSWORD, USER, Server, free_port, running_server
 
 from infra.errors import (
     DatabaseStarting,
@@ -26,63 +22,20 @@ from infra.errors import (
     Unverified,
 )
 from infra.lab.certificates import Authority
-from infra.lab.postgres import find_binaries
 from infra.lab.tls_front import Backend, TlsFront
 from infra.postgres.addresses import find_route
 from infra.postgres.login import Endpoint, Tls, login, prove_login, wait_for_login
 from infra.postgres.tls import get_tls_facts
 from infra.settings import Settings
 
-USER, PASSWORD = "dexter", "Admin123"
 SERVER = "sonarqube-postgresql3"
 HOST = f"{SERVER}.postgres.database.azure.com"
 
 
-@dataclass(frozen=True)
-class Server:
-    """A running PostgreSQL."""
-
-    port: int
-    log: Path
-
-    def endpoint(self, database: str = "postgres", tls: Tls = Tls.DISABLE) -> Endpoint:
-        return Endpoint("127.0.0.1", self.port, database, tls)
-
-
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
-    folder = Path(tempfile.mkdtemp(prefix="keyturn-pg-"))
-    folder.chmod(0o711)
-    home = folder / "server"
-    home.mkdir()
-    who = {"user": "nobody"} if os.geteuid() == 0 else {}
-    if who:
-        os.chown(home, *pwd.getpwnam("nobody")[2:4])
-    port, binaries = _free_port(), find_binaries().folder
-    (folder / "password").write_text(PASSWORD)
-    (folder / "password").chmod(0o644)
-    options = ["-U", USER, "-A", "scram-sha-256", "-E", "UTF8", "--no-locale", "--no-sync", "--pwfile"]
-    argv = [binaries / "initdb", "-D", home / "data", *options, folder / "password"]
-    subprocess.run(argv, check=True, capture_output=True, cwd=folder, env={}, **who)
-    rules = (home / "data/pg_hba.conf").read_text()
-    (home / "data/pg_hba.conf").write_text("host trusting all 127.0.0.1/32 trust\n" + rules)
-    flags = ["-c", "fsync=off", "-c", f"port={port}", "-k", home, "-c", "listen_addresses=127.0.0.1"]
-    with (folder / "log").open("w") as log:
-        argv = [binaries / "postgres", "-D", home / "data", *flags]
-        process = subprocess.Popen(argv, stdout=log, stderr=log, cwd=folder, env={}, **who)
-    try:
-        running = Server(port, folder / "log")
-        wait_for_login(running.endpoint(), USER, PASSWORD, Settings(), 30)
+    with running_server() as running:
         yield running
-    finally:
-        process.terminate()
-        process.wait(20)
-        shutil.rmtree(folder)
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 @dataclass(frozen=True)
@@ -96,7 +49,7 @@ class Front:
 
 @pytest.fixture
 async def front(server: Server, tmp_path: Path) -> AsyncIterator[Front]:
-    authority, port = Authority.create(tmp_path), _free_port()
+    authority, port = Authority.create(tmp_path), free_port()
     gateway = TlsFront("127.0.0.1", port, authority.server_context)
     gateway.add(SERVER, Backend("127.0.0.1", server.port))
     await gateway.start()
@@ -145,7 +98,7 @@ def test_a_server_that_asks_for_no_password_proves_nothing(server: Server) -> No
 
 def test_nobody_at_the_address_is_told_from_a_refusal() -> None:
     with pytest.raises(DatabaseUnreachable, match="Connection refused"):
-        prove_login(Endpoint("127.0.0.1", _free_port(), tls=Tls.DISABLE), USER, PASSWORD, Settings())
+        prove_login(Endpoint("127.0.0.1", free_port(), tls=Tls.DISABLE), USER, PASSWORD, Settings())
 
 
 def test_a_server_that_says_nothing_is_given_up_in_time() -> None:
@@ -207,7 +160,7 @@ def test_a_refused_login_is_not_waited_for(server: Server) -> None:
 
 def test_the_wait_ends_with_what_it_saw_last() -> None:
     ticks = iter(range(100))
-    endpoint = Endpoint("127.0.0.1", _free_port(), tls=Tls.DISABLE)
+    endpoint = Endpoint("127.0.0.1", free_port(), tls=Tls.DISABLE)
     with pytest.raises(DatabaseUnreachable):
         wait_for_login(endpoint, USER, PASSWORD, Settings(), 5, clock=lambda: next(ticks), pause=lambda _: None)
 

@@ -1,11 +1,12 @@
 """The plan, case by case: what is left, what is refused by class and code, and what a failed step means."""
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rotation_facts import KEY, OPTIONS, POD, PUBLISHED, STAGED, T0, TARGET, USES, WELL, actions, version
 
 from infra.errors import (
     AccessDenied,
@@ -34,46 +35,13 @@ from infra.rotation.observation import (
     Version,
 )
 from infra.rotation.plan import Outcome, Plan, make_plan, new_rotation_id
-from infra.rotation.steps import Action, Step
+from infra.rotation.steps import Action
 from infra.rotation.verdict import Verdict, explain_stop, judge, judge_refusal
-from infra.targets import WALKTHROUGH_CONSUMER, RotationOptions, Sync, Target
-
-TARGET = Target()
-OPTIONS = RotationOptions(dry_run=False, data_loss="I accept data loss")
-T0 = datetime(2026, 1, 1, tzinfo=UTC)
-USES = frozenset({"username", "password"})
-KEY = "dexter/postgres-pod-kv"
-
-
-def version(name: str, minutes: int = 0, **changes: object) -> Version:
-    return Version(name, True, T0 + timedelta(minutes=minutes), **changes)  # type: ignore[arg-type]
-
-
-POD = Pod("pod-1", "uid-1", True, {"username": "u1", "password": "p1"})
-WELL = Observation(
-    SecretFacts("username", version("u1")),
-    SecretFacts("password", version("p1")),
-    None,
-    Logins(LoginState.WORKS),
-    (ConsumerFacts(WALKTHROUGH_CONSUMER, USES, Synced.NEWEST, 1, (POD,)),),
-)
-STAGED = CandidateFacts("c1", "r1", Phase.STAGED, T0 + timedelta(minutes=5), "u1", "p1")
-PUBLISHED = replace(
-    WELL,
-    username=SecretFacts("username", version("u2", 6, rotation_id="r1"), (version("u1"),)),
-    password=SecretFacts("password", version("p2", 6, rotation_id="r1"), (version("p1"),)),
-    candidate=STAGED,
-    logins=Logins(LoginState.REFUSED, LoginState.REFUSED, LoginState.WORKS),
-    consumers=(replace(WELL.consumers[0], synced=Synced.OTHER),),
-)
+from infra.targets import WALKTHROUGH_CONSUMER, Sync
 
 
 def plan_for(observation: Observation, rotation_id: str = "r1", **options: object) -> Plan:
     return make_plan(TARGET, OPTIONS.model_copy(update=options), observation, rotation_id)
-
-
-def actions(steps: tuple[Step, ...]) -> list[Action]:
-    return [step.action for step in steps]
 
 
 def consumer(**changes: object) -> tuple[ConsumerFacts]:

@@ -1,0 +1,71 @@
+"""A PostgreSQL server as one process of its own, for tests of the adapter."""
+
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from infra.lab.postgres import find_binaries
+from infra.postgres.login import Endpoint, Tls, wait_for_login
+from infra.settings import Settings
+
+USER, PASSWORD = "dexter", "Admin123"
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running PostgreSQL."""
+
+    port: int
+    log: Path
+
+    def endpoint(self, database: str = "postgres", tls: Tls = Tls.DISABLE) -> Endpoint:
+        return Endpoint("127.0.0.1", self.port, database, tls)
+
+
+@contextmanager
+def running_server(*more_flags: str) -> Iterator[Server]:
+    """Run a server for a block.
+
+    Args:
+        more_flags: further arguments of `postgres`.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="keyturn-pg-"))
+    folder.chmod(0o711)
+    home = folder / "server"
+    home.mkdir()
+    who = {"user": "nobody"} if os.geteuid() == 0 else {}
+    if who:
+        os.chown(home, *pwd.getpwnam("nobody")[2:4])
+    port, binaries = free_port(), find_binaries().folder
+    (folder / "password").write_text(PASSWORD)
+    (folder / "password").chmod(0o644)
+    options = ["-U", USER, "-A", "scram-sha-256", "-E", "UTF8", "--no-locale", "--no-sync", "--pwfile"]
+    argv = [binaries / "initdb", "-D", home / "data", *options, folder / "password"]
+    subprocess.run(argv, check=True, capture_output=True, cwd=folder, env={}, **who)
+    rules = (home / "data/pg_hba.conf").read_text()
+    (home / "data/pg_hba.conf").write_text("host trusting all 127.0.0.1/32 trust\n" + rules)
+    flags = ["-c", "fsync=off", "-c", f"port={port}", "-k", home, "-c", "listen_addresses=127.0.0.1", *more_flags]
+    with (folder / "log").open("w") as log:
+        argv = [binaries / "postgres", "-D", home / "data", *flags]
+        process = subprocess.Popen(argv, stdout=log, stderr=log, cwd=folder, env={}, **who)
+    try:
+        running = Server(port, folder / "log")
+        wait_for_login(running.endpoint(), USER, PASSWORD, Settings(), 30)
+        yield running
+    finally:
+        process.terminate()
+        process.wait(20)
+        shutil.rmtree(folder)
+
+
+def free_port() -> int:
+    """Return a port that nobody listens at."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
