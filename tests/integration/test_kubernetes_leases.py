@@ -12,7 +12,7 @@ from infra.errors import Conflict, NotFound
 from infra.kubernetes.apply import apply
 from infra.kubernetes.client import MERGE_PATCH, Cluster, connect
 from infra.kubernetes.leases import Holder, Lock, locked
-from infra.kubernetes.restarts import RestartFacts, get_restart_facts, start, stop
+from infra.kubernetes.restarts import RestartFacts, get_restart_facts, restart, start, stop
 from infra.settings import Settings
 from tests.contract.clusters import small_cluster
 
@@ -198,3 +198,17 @@ def test_a_start_of_what_a_person_scaled_to_0_wants_one_pod(world: World, cluste
     body = {"spec": {"replicas": 0}}
     cluster.request("PATCH", world.path("deployments", deployment, "apis/apps/v1"), {}, body, MERGE_PATCH)
     assert start(cluster, "locks", deployment, "r1") == 1
+
+
+def test_a_restart_marks_the_deployment_and_its_pods_in_one_write(
+    world: World, cluster: Cluster, deployment: str
+) -> None:
+    path = world.path("deployments", deployment, "apis/apps/v1")
+    before = cluster.get(path)["metadata"]["generation"]
+    restart(cluster, "locks", deployment, "r1")
+    assert get_restart_facts(cluster, "locks", deployment) == RestartFacts(2, None, "r1")
+    after = cluster.get(path)
+    assert after["spec"]["template"]["metadata"]["annotations"]["keyturn/restarted-for"] == "r1"
+    assert after["metadata"]["generation"] == before + 1
+    restart(cluster, "locks", deployment, "r1")
+    assert cluster.get(path)["metadata"]["generation"] == before + 1, "the same mark replaces no pod again"
