@@ -322,8 +322,8 @@ class RotationOptions(Model):
     sync: Sync = Field(
         Sync.WAIT,
         title="Sync",
-        description="wait: for the driver's poll, at most the timeout below. express: the stale Secret is deleted "
-        "and what needs it is restarted; the new mount itself fetches the newest versions.",
+        description="wait: for the driver's poll, at most the timeout below. express: the stale Secret is brought "
+        "up to date and what needs it is restarted; the new mount itself fetches the newest versions.",
     )
     data_loss: Literal["no", "I accept data loss"] = Field(
         "no",

@@ -6,10 +6,9 @@ from prefect.logging import get_run_logger
 
 from infra.kubernetes.provider_classes import get_provider_class
 from infra.kubernetes.secrets_store import (
-    delete_synced_secret,
     find_synced_secret,
-    get_driver,
     synced_secret_holds,
+    update_synced_secret,
     wait_for_mounts,
     wait_for_synced_secret,
 )
@@ -45,25 +44,24 @@ def await_sync(order: Order) -> None:
     get_run_logger().info("the Secret %s holds the new values", consumer.synced_secret)
 
 
-@step(name="Refresh the synced Secret", run_name="delete the synced Secret {order.subject} if it is stale")
+@step(name="Refresh the synced Secret", run_name="bring the synced Secret {order.subject} up to date if it is stale")
 def refresh_secret(order: Order) -> bool:
-    """Delete a synced Secret if it does not hold the vault's newest values.
+    """Write the vault's newest values into a synced Secret that holds others, ahead of the driver's poll.
 
-    The driver up to 1.5 never refreshes an existing Secret at a mount, so a new pod's environment would be old;
-    the newer one may come late. Returns whether it was deleted.
+    The driver up to 1.5 never refreshes an existing Secret at a mount, so a new pod's environment would be old; the
+    newer one may come late. Returns whether it was written.
     """
-    consumer = order.owner
+    consumer, logger = order.owner, get_run_logger()
+    where = (consumer.namespace, consumer.synced_secret)
     with opened(order) as (vault, cluster):
-        if find_synced_secret(cluster, consumer.namespace, consumer.synced_secret) is None:
+        if find_synced_secret(cluster, *where) is None:
+            logger.info("the Secret %s is absent; the next mount makes it", order.subject)
             return False
         provider = get_provider_class(cluster, consumer.namespace, consumer.secret_provider_class)
         expected = synced_values(order.target, consumer, provider, read_newest(vault, order.target))
-        if synced_secret_holds(cluster, consumer.namespace, consumer.synced_secret, expected):
-            get_run_logger().info("the Secret %s is fresh and stays", order.subject)
+        if synced_secret_holds(cluster, *where, expected):
+            logger.info("the Secret %s is fresh and stays", order.subject)
             return False
-        delete_synced_secret(cluster, consumer.namespace, consumer.synced_secret)
-        generation = get_driver(cluster).generation
-    get_run_logger().info(
-        "the Secret %s was stale and is gone; the next mount makes it (%s)", order.subject, generation
-    )
-    return True
+        written = update_synced_secret(cluster, *where, expected)
+    logger.info("the Secret %s was stale and has the newest values", order.subject)
+    return written

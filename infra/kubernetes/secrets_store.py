@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from infra.errors import NotFound, SyncPending
-from infra.kubernetes.client import Cluster, Object
+from infra.kubernetes.client import MERGE_PATCH, Cluster, Object
 from infra.kubernetes.waiting import Clock, OnProgress, Reporter, follow, ignore
 
+FIELD_MANAGER = "keyturn"
 DRIVER = "secrets-store.csi.k8s.io"
 MANAGED_LABEL = "secrets-store.csi.k8s.io/managed"
 _API = "/apis/secrets-store.csi.x-k8s.io/v1/namespaces"
@@ -166,9 +167,23 @@ def wait_for_synced_secret(
     raise SyncPending(what, name=f"{name} in {namespace}", seen=seen, remedy=_SYNC_REMEDY)
 
 
-def delete_synced_secret(cluster: Cluster, namespace: str, name: str) -> None:
-    """Delete a Secret, so that the next mount makes it anew; that it is gone already is fine."""
-    cluster.delete(f"/api/v1/namespaces/{namespace}/secrets/{name}")
+def update_synced_secret(cluster: Cluster, namespace: str, name: str, values: Mapping[str, str]) -> bool:
+    """Write values, key -> value, into a Secret that the driver made, ahead of the driver's own poll.
+
+    Deleting it instead would not do while a pod has the class mounted: the driver makes an absent Secret from any
+    mount that it rechecks, and that one may be old. What is written here stays: up to 1.5 the poll alone changes an
+    existing Secret, from 1.6 on a new mount does it too, and both bring the newest values.
+
+    Returns:
+        Whether the Secret exists; an absent one is made by the next mount.
+    """
+    data = {key: base64.b64encode(value.encode()).decode() for key, value in values.items()}
+    path, query = f"/api/v1/namespaces/{namespace}/secrets/{name}", {"fieldManager": FIELD_MANAGER}
+    try:
+        cluster.request("PATCH", path, query, {"data": data}, MERGE_PATCH)
+    except NotFound:
+        return False
+    return True
 
 
 def _mounts(statuses: Collection[Object], secret_provider_class: str) -> list[Mount]:

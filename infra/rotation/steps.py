@@ -21,7 +21,7 @@ class Action(StrEnum):
     SET_LOGIN = "give the login of {subject} its new password in the database"
     PROVE_CANDIDATE = "prove that the new login of {subject} works"
     STOP = "scale {subject} to 0"
-    REFRESH_SECRET = "delete the synced Secret {subject} if it is stale"  # noqa: S105
+    REFRESH_SECRET = "bring the synced Secret {subject} up to date if it is stale"  # noqa: S105
     START = "scale {subject} up again"
     RESTART = "restart {subject} pod by pod"
     AWAIT_READY = "wait until {subject} is ready"

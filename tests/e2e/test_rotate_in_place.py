@@ -165,7 +165,7 @@ def kill(when: str, nth: int, target: Target) -> str:
 
 
 MOST_TELLING = {("before", 3), ("after", 3), ("after", 4), ("before", 6)}
-"""The change in the database, the Secret's deletion, the proof."""
+"""The change in the database, the Secret, the proof."""
 
 
 @pytest.mark.parametrize(

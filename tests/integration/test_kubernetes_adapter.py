@@ -18,12 +18,12 @@ from infra.kubernetes.manifests import load
 from infra.kubernetes.provider_classes import get_provider_class
 from infra.kubernetes.secrets_store import (
     Mount,
-    delete_synced_secret,
     find_synced_secret,
     get_driver,
     get_synced_secret,
     list_mounts,
     synced_secret_holds,
+    update_synced_secret,
     wait_for_mounts,
     wait_for_synced_secret,
 )
@@ -255,10 +255,15 @@ def test_a_secret_that_never_comes_is_told_without_values(world: World) -> None:
     assert "canary" not in f"{caught.value} {caught.value!r}"
 
 
-def test_a_synced_secret_can_be_deleted_twice(world: World) -> None:
-    world.secret({"USERNAME": "dexter"})
-    delete_synced_secret(world.cluster, world.namespace, "userpass")
-    delete_synced_secret(world.cluster, world.namespace, "userpass")
+def test_a_synced_secret_takes_values_ahead_of_the_driver_and_keeps_its_other_keys(world: World) -> None:
+    world.secret({"USERNAME": "dexter", "PASSWORD": "canary-1"})
+    assert update_synced_secret(world.cluster, world.namespace, "userpass", {"PASSWORD": "canary-2"})
+    expected = {"USERNAME": "dexter", "PASSWORD": "canary-2"}
+    assert synced_secret_holds(world.cluster, world.namespace, "userpass", expected)
+
+
+def test_an_absent_secret_is_left_to_the_driver(world: World) -> None:
+    assert not update_synced_secret(world.cluster, world.namespace, "userpass", {"PASSWORD": "canary"})
     assert find_synced_secret(world.cluster, world.namespace, "userpass") is None
 
 

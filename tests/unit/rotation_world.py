@@ -203,6 +203,10 @@ class World:
             self.secrets_in_cluster[self.client.names.secret_key] = self.newest
             self.client.pod = replace(self.client.pod, versions=self.newest_versions)
 
+    def lose_secret(self) -> None:
+        """Somebody deletes the database's Secret, and the driver makes it from the mount that it rechecks first."""
+        self.secrets_in_cluster[DATABASE.secret_key] = self.files if self.pod else None
+
     def login(self, pair: Pair | None) -> LoginState:
         if pair is None:
             return LoginState.UNTRIED
@@ -377,8 +381,8 @@ class Simulation:
 
     def _refresh_secret(self, plan: Plan, subject: str) -> Iterator[None]:
         yield
-        if self.world.secrets_in_cluster.get(subject) != self.world.newest:
-            self.world.secrets_in_cluster[subject] = None
+        if self.world.secrets_in_cluster.get(subject) is not None:
+            self.world.secrets_in_cluster[subject] = self.world.newest
         yield
 
     def _start(self, plan: Plan, subject: str) -> Iterator[None]:

@@ -14,6 +14,7 @@ from infra.rotation.verdict import Verdict
 from infra.targets import RotationOptions, Strategy, Sync
 
 FAULTS = ["pods_broken", "forged_logins", "vault_refuses", "sync_paused", "database_down"]
+MEANWHILE = ["nothing", "poll", "Secret goes", "database begins anew", "client begins anew"]
 GOOD_ENDS = {Verdict.ROTATED, Verdict.ROLLED_BACK}
 
 
@@ -100,10 +101,12 @@ def test_a_rotation_killed_anywhere_ends_rotated_when_run_again(
     world: World, kills: list[tuple[int, Sync]], data: st.DataObject
 ) -> None:
     for number, (calls, sync) in enumerate(kills):
-        meanwhile = data.draw(st.sampled_from(["nothing", "poll", "database begins anew", "client begins anew"]))
+        meanwhile = data.draw(st.sampled_from(MEANWHILE))
         run(world, options_with(sync=sync), f"r{number}", calls)
         if meanwhile == "poll":
             world.poll()
+        elif meanwhile == "Secret goes":
+            world.lose_secret()
         elif meanwhile == "database begins anew" and world.replicas:
             world.run_pod()
         elif meanwhile == "client begins anew" and world.client:

@@ -94,6 +94,6 @@ class InPlace:
         if situation.is_express:
             notes.append(
                 "Express: the driver's poll is not waited for. Clients that restart fetch the new password at once; "
-                "what is not restarted gets it with the next poll."
+                "the files of what is not restarted get it with the next poll."
             )
         return tuple(notes)
