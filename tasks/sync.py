@@ -15,9 +15,10 @@ from infra.kubernetes.secrets_store import (
 )
 from infra.kubernetes.workloads import get_workload
 from tasks.credentials import read_newest, synced_values
-from tasks.orders import Order, logged
+from tasks.orders import Order
 from tasks.policy import step
 from tasks.rotation import opened
+from tasks.sync_progress import SyncProgress, Wanted
 
 
 @step(name="Wait for the sync", run_name="wait until {order.subject} has the new versions", retries=0)
@@ -36,18 +37,26 @@ def await_sync(order: Order) -> None:
         versions = {name: vault.get_latest(name).version for name in names}
         provider = get_provider_class(cluster, target.namespace, target.secret_provider_class)
         expected = synced_values(target, provider, read_newest(vault, target))
-    pods = get_workload(cluster, target.namespace, order.workload).pods
-    uids = [pod.uid for pod in pods if not pod.terminating]
+    workload = get_workload(cluster, target.namespace, order.workload)
+    pods = {pod.uid: pod.name for pod in workload.pods if not pod.terminating}
+    progress = SyncProgress(order, cluster, Wanted(pods, versions, target.synced_secret))
     left = deadline - time.monotonic()
     wait_for_mounts(
-        cluster, target.namespace, target.secret_provider_class, uids, versions, left, logged(order.workload)
+        cluster,
+        target.namespace,
+        target.secret_provider_class,
+        pods,
+        versions,
+        left,
+        progress.told(order.workload),
     )
     get_run_logger().info("every pod of %s has mounted both new versions", order.subject)
     left = max(1.0, deadline - time.monotonic())
     wait_for_synced_secret(
-        cluster, target.namespace, target.synced_secret, expected, left, logged(target.synced_secret)
+        cluster, target.namespace, target.synced_secret, expected, left, progress.told(target.synced_secret)
     )
     get_run_logger().info("the Secret %s holds the new values", target.synced_secret)
+    progress.show(max(0.0, deadline - time.monotonic()), secret_is_new=True)
 
 
 @step(name="Refresh the synced Secret", run_name="delete the synced Secret {order.subject} if it is stale")
