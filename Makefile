@@ -8,7 +8,7 @@ PORT ?= 4200
 export PREFECT_HOME ?= $(abspath $(HERE)/prefect)
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 
-.PHONY: setup demo ui test lint fast bench down clean
+.PHONY: setup demo ui test test-slow lint bench down clean
 
 setup: $(VENV)/.ready
 
@@ -40,6 +40,15 @@ ui: setup
 
 test: setup
 	$(BIN)/python -m pytest -q -n 2 --dist loadgroup -m "not slow"
+
+# Beside those of `make test`: kills around every write, and whatever else takes long.
+test-slow: setup
+	$(BIN)/python -m pytest -q -n 2 --dist loadgroup -m slow
+
+bench: setup
+	$(BIN)/python -m benchmarks.lab_up
+	$(BIN)/python -m benchmarks.sync_detection
+	$(BIN)/python -m benchmarks.kubernetes_api
 
 lint: setup
 	$(BIN)/ruff check .

@@ -58,7 +58,7 @@ def run_from_shell(flow: Flow[Any, Any], arguments: Sequence[str] | None = None)
         flow: the flow; each parameter is a pydantic model.
         arguments: the command line without the program; the process' own by default.
     """
-    parameters = _parse(flow, sys.argv[1:] if arguments is None else list(arguments))
+    parameters = parse_parameters(flow, sys.argv[1:] if arguments is None else list(arguments))
     console = Console()
     try:
         with temporary_settings(updates=SERVER_SETTINGS):
@@ -100,7 +100,8 @@ def _spare_tracebacks() -> None:
         handler.addFilter(_NotRaised())
 
 
-def _parse(flow: Flow[Any, Any], arguments: Sequence[str]) -> dict[str, Any]:
+def parse_parameters(flow: Flow[Any, Any], arguments: Sequence[str]) -> dict[str, Any]:
+    """Return the flow's parameters as the command line gives them; exits with code 2 where it cannot be used."""
     command_line = _make_command_line(flow)
     try:
         source = _Source(command_line)
@@ -165,12 +166,14 @@ def _print_artifacts(console: Console, state: State[Any]) -> None:
         found = client.read_artifacts(artifact_filter=wanted, sort=ArtifactSort.ID_DESC)
     newest = {one.key: one for one in sorted(found, key=lambda one: str(one.created))}
     for one in newest.values():
+        if one.type not in ("table", "markdown"):
+            continue
         console.print()
         if one.description:
             console.print(Markdown(one.description))
         if one.type == "table":
             console.print(_table(one.data))
-        elif one.type == "markdown":
+        else:
             console.print(Markdown(re.sub(r"!\[[^]]*]\(data:[^)]*\)", "", str(one.data))))
 
 

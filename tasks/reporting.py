@@ -5,8 +5,15 @@ https://docs.prefect.io/v3/develop/artifacts
 """
 
 from collections.abc import Mapping, Sequence
+from typing import cast
+from uuid import UUID
 
-from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.artifacts import (
+    create_markdown_artifact,
+    create_progress_artifact,
+    create_table_artifact,
+    update_progress_artifact,
+)
 
 NOTHING = {"": "nothing"}
 
@@ -31,3 +38,20 @@ def report_markdown(key: str, text: str, description: str) -> None:
         description: markdown beside it.
     """
     create_markdown_artifact(markdown=text, key=key, description=description)
+
+
+class Bar:
+    """A percentage of the current run, moved while it goes on.
+
+    Args:
+        key: the artifact's key: lower-case letters, digits and hyphens.
+        description: markdown beside it.
+    """
+
+    def __init__(self, key: str, description: str) -> None:
+        made = create_progress_artifact(progress=0.0, key=key, description=description)
+        self._artifact = cast(UUID, made)
+
+    def move(self, percent: float) -> None:
+        """Set it to a value from 0 to 100."""
+        update_progress_artifact(artifact_id=self._artifact, progress=percent)

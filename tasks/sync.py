@@ -14,9 +14,10 @@ from infra.kubernetes.secrets_store import (
 )
 from infra.kubernetes.workloads import get_workload
 from tasks.credentials import read_newest, synced_values, used_secrets
-from tasks.orders import Order, logged
+from tasks.orders import Order
 from tasks.policy import step
 from tasks.rotation import opened
+from tasks.sync_progress import SyncProgress, Wanted
 
 
 @step(name="Wait for the sync", run_name="wait until {order.subject} has the new versions", retries=0)
@@ -34,14 +35,16 @@ def await_sync(order: Order) -> None:
         provider = get_provider_class(cluster, namespace, consumer.secret_provider_class)
         versions = {name: vault.get_latest(name).version for name in used_secrets(order.target, provider)}
         expected = synced_values(order.target, consumer, provider, read_newest(vault, order.target))
-    pods = get_workload(cluster, namespace, consumer.workload).pods
-    uids = [pod.uid for pod in pods if not pod.terminating]
-    left, tell = deadline - time.monotonic(), logged(consumer.workload)
-    wait_for_mounts(cluster, namespace, consumer.secret_provider_class, uids, versions, left, tell)
+    workload = get_workload(cluster, namespace, consumer.workload)
+    pods = {pod.uid: pod.name for pod in workload.pods if not pod.terminating}
+    progress = SyncProgress(order, cluster, Wanted(pods, versions, consumer.synced_secret))
+    left, tell = deadline - time.monotonic(), progress.told(consumer.workload)
+    wait_for_mounts(cluster, namespace, consumer.secret_provider_class, pods, versions, left, tell)
     get_run_logger().info("every pod of %s has mounted the new versions", order.subject)
-    left, tell = max(1.0, deadline - time.monotonic()), logged(consumer.synced_secret)
+    left, tell = max(1.0, deadline - time.monotonic()), progress.told(consumer.synced_secret)
     wait_for_synced_secret(cluster, namespace, consumer.synced_secret, expected, left, tell)
     get_run_logger().info("the Secret %s holds the new values", consumer.synced_secret)
+    progress.show(max(0.0, deadline - time.monotonic()), secret_is_new=True)
 
 
 @step(name="Refresh the synced Secret", run_name="bring the synced Secret {order.subject} up to date if it is stale")

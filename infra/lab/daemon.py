@@ -80,7 +80,6 @@ async def _running(arguments: Arguments, folder: StateFolder) -> AsyncIterator[L
     """The lab, from its first file to its last process."""
     async with AsyncExitStack() as stack:
         reservation = stack.enter_context(network.reserve(arguments.network))
-        network.check_port_is_free(reservation.address(network.FRONT))
         lab = Lab(arguments.options(reservation.prefix), folder, tools.get_cache_dir(folder.path))
         stack.push_async_callback(lab.stop)
         await lab.start()

@@ -62,14 +62,14 @@ def _try_reserve(prefix: str) -> Reservation | None:
 
 
 def reserve(wanted: str | None = None) -> Reservation:
-    """Reserve a network: the one that is wanted, or the first that is free.
+    """Reserve a network: the one that is wanted, or the first that is free and whose port for databases is free.
 
     Args:
         wanted: first two bytes, as "127.77"; None chooses.
 
     Raises:
         InvalidInput: `wanted` is not such a network.
-        Conflict: another lab has it, or all of them are taken.
+        Conflict: another lab has it, or something else its port for databases; or all of them are taken.
     """
     if wanted is not None:
         _check(wanted)
@@ -81,12 +81,29 @@ def reserve(wanted: str | None = None) -> Reservation:
                 seen="another lab on this machine uses it",
                 remedy="give another --network, or none: a free one is chosen",
             )
-        return reservation
+        return _with_free_port(reservation)
+    refused: Conflict | None = None
     for second in range(FIRST, LAST + 1):
         reservation = _try_reserve(f"127.{second}")
-        if reservation is not None:
-            return reservation
-    raise Conflict("no network is free for the lab", name=f"127.{FIRST}-127.{LAST}", remedy="take another lab down")
+        if reservation is None:
+            continue
+        try:
+            return _with_free_port(reservation)
+        except Conflict as error:  # a killed lab's listeners may outlast its reservation by a moment
+            refused = refused or error
+    raise refused or Conflict(
+        "no network is free for the lab", name=f"127.{FIRST}-127.{LAST}", remedy="take another lab down"
+    )
+
+
+def _with_free_port(reservation: Reservation) -> Reservation:
+    """Return the reservation, or give it back when the port of its databases is taken."""
+    try:
+        check_port_is_free(reservation.address(FRONT))
+    except Conflict:
+        reservation.close()
+        raise
+    return reservation
 
 
 def _check(wanted: str) -> None:

@@ -1,0 +1,242 @@
+"""The walkthrough's own kubectl, curl and psql lines, unchanged, and what the lab shows for them."""
+
+import json
+import re
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from rotating import STACK, TARGET, World
+from terminal import Terminal
+from walkthrough_screens import (
+    ACCOUNTS,
+    APPLIED,
+    BLOB_CURL,
+    DEMO,
+    DESCRIBED,
+    DRIVERS,
+    METER,
+    PODS,
+    SECRET_CURL,
+    SECRETS,
+    SERVICES,
+    cells,
+    database_rows,
+    listed,
+    server_rows,
+    shape,
+)
+
+from infra.azure.identities import get_identity
+from infra.azure.machines import MachineOutput, run_command
+from infra.kubernetes.manifests import FOLDER, fill
+from infra.kubernetes.secrets_store import synced_secret_holds
+from infra.targets import DeployOptions
+
+OLD, NEW = ("dexter", "Admin123"), ("therema", "Mashroof123")
+POLLS, POLL_SECONDS = 300, 0.2
+
+
+class Desk:
+    """Somebody who types what the walkthrough types.
+
+    Args:
+        world: the lab.
+        home: where the manifests are.
+    """
+
+    def __init__(self, world: World, home: Path) -> None:
+        self.world, self.terminal, self.applied = world, Terminal(world.lab, home), ""
+
+    def type(self, command: str, *answers: tuple[str, str]) -> str:
+        """What a line leaves on the screen."""
+        return self.terminal.type(command, answers).text
+
+    def pod(self, name: str) -> str:
+        """The full name of the one pod that begins with `name`."""
+        rows = cells(self.type("kubectl get pods -n dexter"))
+        (found,) = [row[0] for row in rows if row[0].startswith(name)]
+        return found
+
+    def address(self) -> str:
+        """The address to log in at, as people read it off the table."""
+        return cells(self.type("kubectl get svc -n dexter"))[1][3]
+
+    def read(self, name: str) -> str:
+        """A mounted file."""
+        return self.type(f"kubectl exec -it {self.pod('postgres-pod-kv')} bash -n dexter -- cat /mederma/{name}")
+
+    def log_in(self, user: str, password: str) -> str:
+        """The screen of psql, in which `\\l` is typed."""
+        answers = (("Password:", password), (f"\n{user}=# ", "\\l"), ("rows)", "\\q"))
+        return self.type(f"psql -h {self.address()} -U {user} --password", *answers)
+
+    def publish(self, values: tuple[str, str]) -> None:
+        """Write newer versions of both secrets, as the portal does it, and disable the older ones."""
+        for name, value in zip((TARGET.username_secret, TARGET.password_secret), values, strict=True):
+            newest = self.world.vault.write(name, value)
+            for one in self.world.vault.list_versions(name):
+                if one.enabled and one.version != newest.version:
+                    self.world.vault.set_enabled(name, one.version, False)
+
+    def wait_until_ready(self, old_pod: str = "") -> None:
+        """Until the old pod is gone and the new ones run."""
+        if old_pod:
+            self.type(f"kubectl wait --for=delete pod/{old_pod} -n dexter --timeout=60s")
+        for name in ("postgres-pod-kv", "get-storage"):
+            said = self.type(f"kubectl rollout status deploy {name} -n dexter --timeout=60s")
+            assert "successfully rolled out" in said
+
+
+@pytest.fixture(scope="module")
+def applied(stack: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+    """A namespace made anew by kubectl from both manifests; afterwards the deploy flow makes it again."""
+    from flows.deploy import deploy
+
+    desk = Desk(stack, tmp_path_factory.mktemp("home"))
+    identity = get_identity(STACK.identity, STACK.resource_group, stack.settings)
+    values = {
+        **{"CLIENT_ID": identity.client_id, "TENANT_ID": identity.tenant_id, "VAULT": STACK.vault},
+        **{"USERNAME_SECRET": STACK.username_secret, "PASSWORD_SECRET": STACK.password_secret},
+        **{"NAMESPACE": STACK.namespace, "SERVICE_ACCOUNT": STACK.service_account},
+        "GET_STORAGE_IMAGE": "chester2004/get-storage",
+    }
+    for name in ("dexter.yaml", "medoko.yaml"):
+        (desk.terminal.home / name).write_text(fill(name, (FOLDER / name).read_text(), values))
+    assert desk.type("kubectl delete namespace dexter") == 'namespace "dexter" deleted\n'
+    desk.publish(OLD)
+    try:
+        desk.applied = desk.type("kubectl apply -f dexter.yaml") + desk.type("kubectl apply -f medoko.yaml")
+        desk.wait_until_ready()
+        yield desk
+    finally:
+        desk.type("kubectl delete namespace dexter")
+        deploy(STACK, DeployOptions(dry_run=False))
+
+
+@pytest.fixture
+def desk(applied: Desk, world: World) -> Desk:
+    """The applied manifests, without faults from earlier tests."""
+    return applied
+
+
+def run_on_machine(world: World, script: str) -> MachineOutput:
+    return run_command(STACK.virtual_machine, STACK.resource_group, script, world.settings)
+
+
+def test_the_machine_reads_the_secret(world: World) -> None:
+    printed = run_on_machine(world, SECRET_CURL)
+
+    answer = json.loads(printed.stdout)
+    assert list(answer) == ["value", "contentType", "id", "attributes", "tags"]
+    assert (answer["value"], answer["contentType"], answer["tags"]) == (world.vault.read("username"), "", {})
+    newest = world.vault.get_latest("username").version
+    assert answer["id"] == f"https://dexterkeyvault.vault.azure.net/secrets/username/{newest}"
+    assert {"enabled": True, "recoveryLevel": "CustomizedRecoverable+Purgeable"}.items() <= answer["attributes"].items()
+    assert set(answer["attributes"]) >= {"created", "updated"}
+    assert cells(printed.stderr)[:2] == cells(METER)
+
+
+def test_the_machine_reads_the_blob(world: World) -> None:
+    printed = run_on_machine(world, BLOB_CURL)
+
+    assert printed.stdout == DEMO
+    assert cells(printed.stderr)[:2] == cells(METER)
+
+
+def test_applying_the_manifests_says_what_was_created(desk: Desk) -> None:
+    assert desk.applied == APPLIED + "deployment.apps/get-storage created\n"
+
+
+@pytest.mark.parametrize(
+    ("kind", "shown"),
+    [("secrets", SECRETS), ("csidriver", DRIVERS), ("sa", ACCOUNTS), ("pods", PODS), ("svc", SERVICES)],
+)
+def test_kubectl_get_prints_the_walkthroughs_table(desk: Desk, kind: str, shown: str) -> None:
+    assert shape(desk.type(f"kubectl get {kind} -n dexter")) == shape(shown)
+
+
+def test_describe_shows_lengths_and_no_values(desk: Desk) -> None:
+    username, password = desk.world.values()
+
+    screen = desk.type("kubectl describe secrets userpass -n dexter")
+
+    assert cells(screen) == cells(DESCRIBED.format(username=len(username), password=len(password)))
+
+
+def test_a_template_reads_the_secret_in_its_namespace_alone(desk: Desk) -> None:
+    username, password = desk.world.values()
+
+    missing = desk.type("kubectl get secrets/userpass --template={{.data.PASSWORD}} | base64 -d")
+
+    assert missing == 'Error from server (NotFound): secrets "userpass" not found\n'
+    read = "kubectl get secrets/userpass -n dexter --template={{{{.data.{}}}}} | base64 -d"
+    assert desk.type(read.format("PASSWORD")) == password
+    assert desk.type(read.format("USERNAME")) == username
+
+
+def test_the_mounted_files_hold_the_vaults_values(desk: Desk) -> None:
+    assert (desk.read("username"), desk.read("password")) == desk.world.values()
+
+
+def test_psql_logs_in_through_the_load_balancer_and_lists_the_databases(desk: Desk) -> None:
+    username, password = desk.world.values()
+
+    screen = desk.log_in(username, password)
+
+    assert re.search(r'^psql \(\d+\.\d+.*\)\nType "help" for help\.$', screen, re.MULTILINE)
+    assert "List of databases\n" in screen
+    assert listed(screen) == database_rows(username)
+    assert "(4 rows)\n" in screen
+    assert password not in screen
+
+
+def test_psql_logs_in_to_the_flexible_server_over_tls_and_lists_the_databases(desk: Desk) -> None:
+    if "namespaces are forbidden" in desk.type("true"):
+        pytest.skip("psql finds the server by /etc/hosts: this needs user namespaces, or root with CAP_SYS_ADMIN")
+    password = desk.world.vault.read(STACK.server_password_secret)
+    command = "psql -h sonarqube-postgresql3.postgres.database.azure.com -d postgres -U dexter --password"
+
+    screen = desk.type(command, ("Password:", password), ("postgres=> ", "\\l"), ("rows)", "\\q"))
+
+    assert "SSL connection (protocol: TLSv1.3, cipher: TLS_AES_256_GCM_SHA384, " in screen
+    assert listed(screen) == server_rows()
+    assert "(5 rows)\n" in screen
+
+
+def test_curl_in_the_pod_saves_the_blob_to_a_file(desk: Desk) -> None:
+    pod = desk.pod("get-storage")
+    url = "http://localhost:8080/api/integrateakskvtachotacho/dexter/demo.txt"
+
+    meter = desk.type(f"kubectl exec -it {pod} bash -n dexter -- curl {url} -o myfile")
+
+    assert cells(meter)[:2] == cells(METER)
+    assert re.search(r"100 +20 +100 +20 +0 +0 ", meter)
+    assert desk.type(f"kubectl exec -it {pod} bash -n dexter -- cat myfile") == DEMO
+
+
+def test_new_versions_reach_the_secret_and_after_scaling_the_database(desk: Desk) -> None:
+    world, pause = desk.world, threading.Event()
+    before, old_pod = world.values(), desk.pod("postgres-pod-kv")
+    desk.publish(NEW)
+    wanted = dict(zip(("USERNAME", "PASSWORD"), NEW, strict=True))
+    for _ in range(POLLS):
+        if synced_secret_holds(world.cluster, TARGET.namespace, TARGET.synced_secret, wanted):
+            break
+        pause.wait(POLL_SECONDS)
+    read = "kubectl get secrets/userpass -n dexter --template={{{{.data.{}}}}} | base64 -d"
+    assert (desk.type(read.format("USERNAME")), desk.type(read.format("PASSWORD"))) == NEW
+
+    for replicas in (0, 1):
+        scaled = desk.type(f"kubectl scale deploy postgres-pod-kv --replicas={replicas} -n dexter")
+        assert scaled == "deployment.apps/postgres-pod-kv scaled\n"
+    desk.wait_until_ready(old_pod)
+
+    assert shape(desk.type("kubectl get pods -n dexter")) == shape(PODS)
+    assert desk.pod("postgres-pod-kv") != old_pod
+    assert (desk.read("username"), desk.read("password")) == NEW
+    assert shape(desk.type("kubectl get svc -n dexter")) == shape(SERVICES)
+    assert listed(desk.log_in(*NEW)) == database_rows(NEW[0])
+    assert not world.logs_in(before)
+    world.assert_well()
