@@ -104,6 +104,7 @@ def _wait_for_login(order: Order, endpoint: Endpoint, credential: Credential) ->
 def _verify_consumer(
     order: Order, consumer: Consumer, cluster: Cluster, versions: dict[str, str], new: Credential
 ) -> None:
+    """See what a consumer has. A client's image need not have a tool that reads its files: the driver's word counts."""
     target, timeout, namespace = order.target, order.options.ready_timeout_seconds, consumer.namespace
     provider = get_provider_class(cluster, namespace, consumer.secret_provider_class)
     workload = get_workload(cluster, namespace, consumer.workload)
@@ -117,7 +118,7 @@ def _verify_consumer(
     wait_for_synced_secret(
         cluster, namespace, consumer.synced_secret, expected, timeout, logged(consumer.synced_secret)
     )
-    files = _files(target, consumer, provider, workload, new)
+    files = _files(target, consumer, provider, workload, new) if consumer.is_database else {}
     for pod in pods.values():
         if differing := differing_files(cluster, namespace, pod, files):
             raise Unverified(
