@@ -6,8 +6,9 @@ from infra.errors import LoginRefused, Unverified
 from infra.kubernetes.client import Cluster
 from infra.kubernetes.mounted_files import differing_files
 from infra.kubernetes.provider_classes import ProviderClass, get_provider_class
+from infra.kubernetes.restarts import get_restart_facts
 from infra.kubernetes.secrets_store import wait_for_mounts, wait_for_synced_secret
-from infra.kubernetes.workloads import Workload, get_workload
+from infra.kubernetes.workloads import Workload, get_workload, wait_for_ready
 from infra.postgres.login import Endpoint, prove_login, wait_for_login
 from infra.rotation.candidate import Credential
 from infra.rotation.observation import Phase
@@ -34,6 +35,7 @@ def verify(order: Order) -> None:
 
     Raises:
         SyncPending: mount or Secret do not have the new versions.
+        WorkloadUnhealthy: a client that was restarted did not stay ready.
         Unverified: a file differs, or the old login still works.
         LoginRefused: the new login does not work.
         DatabaseStarting, DatabaseUnreachable: the database did not answer in time.
@@ -108,6 +110,11 @@ def _verify_consumer(
     target, timeout, namespace = order.target, order.options.ready_timeout_seconds, consumer.namespace
     provider = get_provider_class(cluster, namespace, consumer.secret_provider_class)
     workload = get_workload(cluster, namespace, consumer.workload)
+    if (
+        not consumer.is_database
+        and get_restart_facts(cluster, namespace, consumer.workload).restarted_for == order.mark
+    ):
+        workload = wait_for_ready(cluster, namespace, consumer.workload, timeout, logged(consumer.workload))
     pods = {pod.uid: pod.name for pod in workload.pods if not pod.terminating}
     if not pods and not consumer.is_database:
         return

@@ -1,7 +1,7 @@
 """A client of the database in the lab: a Deployment that mounts the credential and has it in its environment."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -21,14 +21,14 @@ WAITING = "trap 'exit 0' TERM; while :; do sleep 1 & wait $!; done"
 SECONDS = 40
 
 
-def starts_with_alone(password: str) -> str:
-    """A client that ends at once when it is given any other password."""
+def ready_with_alone(password: str) -> list[str]:
+    """The readiness probe of a client that works with one password and no other."""
     digest = hashlib.sha256(password.encode()).hexdigest()
-    return f'test "$(printf %s "$PASSWORD" | sha256sum | cut -c1-64)" = {digest} || exit 1; {WAITING}'
+    return ["sh", "-c", f'test "$(printf %s "$PASSWORD" | sha256sum | cut -c1-64)" = {digest}']
 
 
-def manifest(script: str) -> dict[str, Any]:
-    """The Deployment of a client that runs a shell script."""
+def manifest(probe: Sequence[str]) -> dict[str, Any]:
+    """The Deployment of a client that waits, and is ready when its probe succeeds."""
     labels = {"app": CLIENT.workload}
     pod_labels = {**labels, "azure.workload.identity/use": "true"}
     secret = DATABASE.synced_secret
@@ -37,7 +37,8 @@ def manifest(script: str) -> dict[str, Any]:
     container = {
         "name": "client",
         "image": "postgres:14",
-        "command": ["sh", "-c", script],
+        "command": ["sh", "-c", WAITING],
+        "readinessProbe": {"exec": {"command": list(probe)}, "periodSeconds": 1, "timeoutSeconds": 5},
         "env": [{"name": key, "valueFrom": {"secretKeyRef": {"name": secret, "key": key}}} for key in _KEYS],
         "volumeMounts": [{"name": "credential", "mountPath": "/credential", "readOnly": True}],
     }
@@ -80,16 +81,17 @@ class Client:
     def environment(self) -> tuple[str, str]:
         """Username and password as its process has them."""
         cluster = self.world.cluster
-        (pod,) = get_workload(cluster, CLIENT.namespace, CLIENT.workload).pods
+        pods = get_workload(cluster, CLIENT.namespace, CLIENT.workload).pods
+        (pod,) = (pod for pod in pods if not pod.terminating)
         said = [run_in_pod(cluster, CLIENT.namespace, pod.name, ["printenv", key]).stdout.strip() for key in _KEYS]
         return said[0], said[1]
 
 
 @contextmanager
-def client_of(world: World, script: str = WAITING) -> Iterator[Client]:
+def client_of(world: World, probe: Sequence[str] = ("true",)) -> Iterator[Client]:
     """Run a client for a block."""
     cluster, where = world.cluster, (CLIENT.namespace, CLIENT.workload)
-    cluster.request("POST", PATH, {}, manifest(script))
+    cluster.request("POST", PATH, {}, manifest(probe))
     try:
         wait_for_ready(cluster, *where, SECONDS)
         yield Client(world)

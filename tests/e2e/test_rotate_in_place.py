@@ -11,7 +11,7 @@ from clients import (
     WITH_READER,
     Client,
     client_of,
-    starts_with_alone,
+    ready_with_alone,
     wait_for_sync,
 )
 from rotating import CANDIDATE, DATABASE, World, fault, options_with, rotate, run_python
@@ -35,6 +35,7 @@ def client(world: World) -> Iterator[Client]:
 def data(world: World) -> Iterator[None]:
     """A table that must outlive the block, and an open session that must as well."""
     with connected(world.endpoint, *world.values(), world.settings) as session:
+        session.execute("DROP TABLE IF EXISTS kept")
         session.execute("CREATE TABLE kept AS SELECT 42 AS answer")
         yield
         assert session.execute("SELECT answer FROM kept").fetchall() == [(42,)]
@@ -96,7 +97,7 @@ def test_recreate_restarts_the_clients_after_the_database(world: World, client: 
 
 def test_a_client_that_cannot_live_with_the_new_password_brings_the_old_one_back(world: World) -> None:
     before = world.values()
-    with client_of(world, starts_with_alone(before[1])) as client, data(world):
+    with client_of(world, ready_with_alone(before[1])) as client, data(world):
         ended = rotate(WITH_CLIENT, sync="express", ready_timeout_seconds=20)
         assert ended.name == "RolledBack", ended.message
         assert world.values() == before
