@@ -1,5 +1,6 @@
 """Killed anywhere and run again, a rotation ends well: `kill -9` around every write, and by the shell's own command."""
 
+import re
 import signal
 import subprocess
 import sys
@@ -68,11 +69,18 @@ def test_a_rotation_killed_around_any_other_write_is_finished_too(world: World, 
 
 
 def test_the_shells_command_is_killed_after_publishing_and_goes_on(world: World) -> None:
-    argv = ["-m", "flows.rotate", "--options.no-dry-run"]
-    process = subprocess.Popen(
-        [sys.executable, *argv], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
-    process.kill()
+    argv = [sys.executable, "-m", "flows.rotate", "--no-options.dry-run", "--options.data-loss", "I accept data loss"]
+    process = subprocess.Popen(argv, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    assert process.stdout is not None
+    published = ""
+    for line in process.stdout:
+        if found := re.search(r"dexterkeyvault/password has the new version (\w+)", line):
+            published = found[1]
+            process.kill()
+            break
     process.communicate(timeout=60)
+    assert process.returncode == -signal.SIGKILL
+    assert world.vault.get_latest("password").version == published
     assert rotate(sync="express").name == "Rotated"
+    assert world.vault.get_latest("password").version == published, "the same rotation was taken up"
     world.assert_well()

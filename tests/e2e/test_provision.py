@@ -1,0 +1,179 @@
+"""The provision flow on the lab: from nothing to everything, twice, changed, refused, killed and gone on with."""
+
+import json
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from emptied import EMPTIED, entered, is_empty, make_empty_lab
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
+from prefect.client.schemas.objects import State
+from rotating import STACK, World, run_python
+
+from flows.provision import Provisioned, provision
+from infra.azure import servers
+from infra.azure.secrets import Secrets
+from infra.errors import CannotChange, InvalidInput, KeyturnError
+from infra.provisioning.resources import FirewallRule
+from infra.settings import Settings
+from infra.targets import ProvisionOptions, Stack
+from tests.conftest import ROOT, RunningLab
+
+ADDRESSES = {"first_address": "203.0.113.1", "last_address": "203.0.113.9"}
+STRONG, VARIABLE = "Canary-2931-first", "KEYTURN_TEST_FIRST_PASSWORD"
+
+
+def run(stack: Stack = STACK, **options: Any) -> State[Any]:
+    return provision(stack, ProvisionOptions(**{"dry_run": False, **options}), return_state=True)
+
+
+def ended(stack: Stack = STACK, **options: Any) -> Provisioned:
+    state = run(stack, **options)
+    provisioned = state.result()
+    assert isinstance(provisioned, Provisioned)
+    assert state.name == provisioned.verdict
+    return provisioned
+
+
+def refused(stack: Stack = STACK, **options: Any) -> KeyturnError:
+    error = run(stack, **options).result(raise_on_failure=False)
+    assert isinstance(error, KeyturnError), error
+    return error
+
+
+def changed(stack: Stack, **fields: Any) -> Stack:
+    return Stack.model_validate({**stack.model_dump(), **fields})
+
+
+def addresses() -> dict[str, str]:
+    """What reaches the server."""
+    found = servers.find_firewall_rule("keyturn", STACK.server, STACK.resource_group, Settings())
+    assert found
+    assert isinstance(found.resource, FirewallRule)
+    return {name: getattr(found.resource, name) for name in ADDRESSES}
+
+
+def rows(key: str) -> list[dict[str, str]]:
+    """The newest table artifact of a key."""
+    wanted = ArtifactFilter(key=ArtifactFilterKey(any_=[key]))
+    with get_client(sync_client=True) as client:
+        found = client.read_artifacts(artifact_filter=wanted)
+    table: list[dict[str, str]] = json.loads(str(max(found, key=lambda one: str(one.created)).data))
+    return table
+
+
+@pytest.fixture(scope="module")
+def empty_lab(prefect_api: str) -> Iterator[RunningLab]:
+    with make_empty_lab() as lab:
+        yield lab
+
+
+@pytest.fixture
+def empty(empty_lab: RunningLab) -> Iterator[None]:
+    """A subscription with nothing in it."""
+    with entered(empty_lab):
+        assert is_empty()
+        yield
+
+
+@pytest.fixture
+def addresses_as_before(world: World) -> Iterator[None]:
+    """The stack as it was, whatever the test changed."""
+    yield
+    run()
+
+
+def test_a_dry_run_on_nothing_shows_the_plan_and_makes_nothing(empty: None) -> None:
+    provisioned = ended(EMPTIED, dry_run=True)
+    assert provisioned.verdict == "Planned"
+    assert list(provisioned.counts) == ["create"]
+    plan = rows("provision-plan")
+    assert {row["action"] for row in plan} == {"create"}
+    assert len(plan) == provisioned.counts["create"]
+    assert {"vault dexterkeyvault", "Flexible Server sonarqube-postgresql3"} <= {row["resource"] for row in plan}
+    assert is_empty()
+
+
+def test_everything_is_made_from_nothing_and_a_second_run_changes_nothing(
+    empty: None, prefect_home: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(VARIABLE, STRONG)
+    stack = changed(EMPTIED, first_password_variable=VARIABLE)
+    first = ended(stack)
+    assert (first.verdict, list(first.counts)) == ("Provisioned", ["create"])
+    vault = Secrets(stack.vault, Settings())
+    assert (vault.read("username"), vault.read("password")) == ("dexter", STRONG)
+    assert vault.read("server-username") == "dexter"
+    assert vault.read("server-password") not in ("", STRONG)
+    second = ended(stack)
+    assert second.verdict == "Unchanged"
+    assert second.counts == {"leave": first.counts["create"]}
+    values = (STRONG, vault.read("server-password"))
+    assert not any(value in text for value in values for text in capfd.readouterr())
+    written = [path for path in prefect_home.rglob("*") if path.is_file()]
+    assert written
+    for path in written:
+        assert not any(value.encode() in path.read_bytes() for value in values), path
+
+
+@pytest.mark.parametrize(("when", "nth"), [("after", 9), pytest.param("before", 24, marks=pytest.mark.slow)])
+def test_a_provisioning_that_is_killed_midway_is_finished_by_the_next(empty: None, when: str, nth: int) -> None:
+    script = ROOT / "tests/e2e/killed_provisioning.py"
+    process = run_python(script, when, str(nth), EMPTIED.model_dump_json())
+    printed, _ = process.communicate(timeout=120)
+    assert process.returncode == -signal.SIGKILL, printed[-3000:]
+    next_run = ended(EMPTIED)
+    assert next_run.verdict == "Provisioned"
+    assert next_run.counts["leave"] > 0, "what the killed one made is left"
+    again = ended(EMPTIED, dry_run=True)
+    assert again.verdict == "Unchanged"
+
+
+def test_what_differs_is_changed_in_place_after_a_dry_run_has_shown_it(world: World, addresses_as_before: None) -> None:
+    before = addresses()
+    planned = ended(dry_run=True, **ADDRESSES)
+    assert (planned.verdict, planned.counts["change"]) == ("Planned", 1)
+    row = next(row for row in rows("provision-plan") if row["action"] == "change")
+    assert row["resource"] == "firewall rule sonarqube-postgresql3/keyturn"
+    assert "first address: 0.0.0.0 -> 203.0.113.1" in row["why"]
+    assert addresses() == before
+    made = ended(**ADDRESSES)
+    assert made.verdict == "Provisioned"
+    assert made.counts == planned.counts
+    assert addresses() == ADDRESSES
+
+
+def test_what_cannot_be_changed_in_place_is_refused_by_name_and_nothing_is_changed(world: World) -> None:
+    before = addresses()
+    error = refused(changed(STACK, location="westus"), **ADDRESSES)
+    assert type(error) is CannotChange
+    assert "resource group integrateakskv-rg" in error.name
+    assert "resource group integrateakskv-rg: location is eastus2, wanted westus" in error.seen
+    assert "nothing was changed" in error.remedy
+    assert addresses() == before
+
+
+@pytest.mark.parametrize(
+    ("value", "code"),
+    [("", "FirstPasswordMissing"), ("Sh0rt!", "FirstPasswordWeak"), ("onlylowercase", "FirstPasswordWeak")],
+)
+def test_a_first_password_that_is_missing_or_weak_is_refused_without_being_said(
+    empty: None, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], value: str, code: str
+) -> None:
+    monkeypatch.setenv(VARIABLE, value)
+    error = refused(changed(EMPTIED, first_password_variable=VARIABLE))
+    assert type(error) is InvalidInput
+    assert (error.code, error.name) == (code, VARIABLE)
+    assert not value or value not in "".join(capfd.readouterr())
+    assert not value or value not in str(error)
+    assert is_empty()
+
+
+def test_a_first_username_that_a_server_does_not_take_is_refused(empty: None) -> None:
+    error = refused(changed(EMPTIED, first_username="azure_superuser"))
+    assert type(error) is InvalidInput
+    assert (error.name, error.seen) == ("first_username", "azure_superuser")
+    assert is_empty()
