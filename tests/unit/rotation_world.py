@@ -203,10 +203,6 @@ class World:
             self.secrets_in_cluster[self.client.names.secret_key] = self.newest
             self.client.pod = replace(self.client.pod, versions=self.newest_versions)
 
-    def lose_secret(self) -> None:
-        """Somebody deletes the database's Secret, and the driver makes it from the mount that it rechecks first."""
-        self.secrets_in_cluster[DATABASE.secret_key] = self.files if self.pod else None
-
     def login(self, pair: Pair | None) -> LoginState:
         if pair is None:
             return LoginState.UNTRIED
