@@ -56,6 +56,9 @@ def show_plan(plan: Plan, target: Target) -> None:
         {"nr": str(number), "state": state, "step": str(one), "why": one.reason}
         for number, (one, state) in enumerate(states, 1)
     ]
+    if not rows and not plan.refusal:
+        logger.info(describe_plan(plan))
+        return
     notes = [f"Rotation `{plan.rotation_id}` of `{target.vault}`, strategy {target.strategy.value}.", *plan.notes]
     if plan.refusal:
         notes.append(f"**It would be refused.** {plan.refusal}")
