@@ -56,10 +56,11 @@ def show_plan(plan: Plan, target: Target) -> None:
         {"nr": str(number), "state": state, "step": str(one), "why": one.reason}
         for number, (one, state) in enumerate(states, 1)
     ]
-    notes = [
-        f"Rotation `{plan.rotation_id}` of `{target.vault}`, strategy {(plan.strategy or target.strategy).value}.",
-        *plan.notes,
-    ]
+    if not rows and not plan.refusal:
+        logger.info(describe_plan(plan))
+        return
+    strategy = (plan.strategy or target.strategy).value
+    notes = [f"Rotation `{plan.rotation_id}` of `{target.vault}`, strategy {strategy}.", *plan.notes]
     if plan.refusal:
         notes.append(f"**It would be refused.** {plan.refusal}")
     report_table("rotation-plan", rows, " ".join(notes))

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import httpx
 import pytest
+from prefect.events.worker import EventsWorker
+from prefect.logging.handlers import APILogWorker
 from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
 from rotating import World, install_stack
 
@@ -55,6 +57,8 @@ def prefect_api(prefect_home: Path) -> Iterator[str]:
             with temporary_settings(updates={PREFECT_API_URL: url, PREFECT_HOME: prefect_home}):
                 yield url
         finally:
+            APILogWorker.drain_all(timeout=10)
+            EventsWorker.drain_all(timeout=10)
             server.terminate()
             server.wait(30)
 

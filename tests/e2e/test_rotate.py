@@ -1,8 +1,5 @@
 """The rotation of the walkthrough, on both generations of the CSI driver."""
 
-import sqlite3
-from pathlib import Path
-
 import pytest
 from rotating import TARGET, World, fault, options_with, rotate
 
@@ -91,17 +88,3 @@ def test_pods_that_do_not_start_bring_the_old_login_back(world: World) -> None:
     assert world.logs_in(before)
     assert rotate(sync="express").name == "Rotated"
     world.assert_well()
-
-
-def test_no_value_is_written_anywhere_by_prefect(
-    world: World, prefect_home: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    before = world.values()
-    assert rotate(sync="express").name == "Rotated"
-    after = world.values()
-    printed = "".join(capfd.readouterr())
-    sqlite3.connect(prefect_home / "prefect.db").execute("PRAGMA wal_checkpoint").close()
-    for password in (before[1], after[1]):
-        assert password not in printed
-        for path in prefect_home.rglob("*"):
-            assert not path.is_file() or password.encode() not in path.read_bytes(), path.name

@@ -1,0 +1,143 @@
+"""No password is found where it must not be: databases, results, logs, artifacts, command lines, what is printed.
+
+The search itself is proven: a value that is written on purpose into such a place is found there.
+"""
+
+import sqlite3
+import subprocess
+import sys
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from prefect import flow, get_run_logger
+from rotating import World
+
+from tests.conftest import ROOT
+
+SAMPLE_SECONDS, FOUND_SECONDS = 0.02, 30
+
+
+class CommandLines:
+    """All command lines of all processes that were seen while it watched."""
+
+    def __init__(self) -> None:
+        self.seen: set[bytes] = set()
+        self._stopped = threading.Event()
+
+    def look(self) -> None:
+        for path in Path("/proc").glob("[0-9]*/cmdline"):
+            try:
+                self.seen.add(path.read_bytes())
+            except OSError:
+                continue
+
+    def _watch(self) -> None:
+        while not self._stopped.wait(SAMPLE_SECONDS):
+            self.look()
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        thread = threading.Thread(target=self._watch)
+        thread.start()
+        try:
+            yield
+        finally:
+            self._stopped.set()
+            thread.join()
+
+
+def places(world: World, prefect_home: Path) -> Iterator[tuple[str, bytes]]:
+    """Yield the name and content of everything that is kept: files as they are, and the database's rows."""
+    logs = world.lab.state_dir.rglob("*.log")
+    for path in [*prefect_home.rglob("*"), *logs]:
+        if path.is_file():
+            yield path.name, path.read_bytes()
+    database = sqlite3.connect(f"file:{prefect_home / 'prefect.db'}?mode=ro", uri=True)
+    try:
+        tables = [row[0] for row in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        for table in tables:
+            rows = database.execute(f'SELECT * FROM "{table}"')  # noqa: S608
+            yield f"table {table}", repr(rows.fetchall()).encode()
+    finally:
+        database.close()
+
+
+def where(needle: str, world: World, prefect_home: Path) -> list[str]:
+    return [name for name, content in places(world, prefect_home) if needle.encode() in content]
+
+
+def until(look: Callable[[], bool]) -> None:
+    pause = threading.Event()
+    for _ in range(FOUND_SECONDS * 4):
+        if look():
+            return
+        pause.wait(0.25)
+    pytest.fail(f"not found within {FOUND_SECONDS} s")
+
+
+def log_on_purpose(value: str) -> None:
+    """Log a value in a run: it arrives at the server after everything that was logged before."""
+
+    @flow(name="log a canary")
+    def tell() -> None:
+        get_run_logger().info("canary %s", value)
+
+    tell()
+
+
+@pytest.mark.parametrize("sync", ["wait", "express"])
+def test_no_password_is_left_anywhere_by_a_rotation(world: World, prefect_home: Path, sync: str) -> None:
+    before, commands = world.values(), CommandLines()
+    consent = ["--no-options.dry-run", "--options.data-loss", "I accept data loss"]
+    argv = [sys.executable, "-m", "flows.rotate", *consent, "--options.sync", sync]
+    with commands.watched():
+        done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    printed, after = done.stdout + done.stderr, world.values()
+    assert "\nRotated: " in printed
+    assert "dexterkeyvault/password has the new version" in printed
+    assert any(b"flows.rotate" in line for line in commands.seen)
+    version = world.vault.get_latest("password").version
+    until(lambda: "table log" in where(version, world, prefect_home))
+    for password in (before[1], after[1]):
+        assert len(password) == 32
+        assert where(password, world, prefect_home) == []
+        assert password not in printed
+        assert not [line for line in commands.seen if password.encode() in line]
+
+
+def test_the_search_looks_into_prefects_database(world: World, prefect_home: Path) -> None:
+    canary = f"canary-{uuid.uuid4().hex}"
+    log_on_purpose(canary)
+    until(lambda: "table log" in where(canary, world, prefect_home))
+
+
+@pytest.mark.parametrize("place", ["prefect", "lab", "postgres"])
+def test_the_search_looks_into_files(world: World, prefect_home: Path, place: str) -> None:
+    canary = f"canary-{uuid.uuid4().hex}"
+    if place == "postgres":
+        assert not world.logs_in((canary, "wrong")), "PostgreSQL logs the name that it refuses"
+        until(lambda: bool(where(canary, world, prefect_home)))
+        return
+    folder = prefect_home / "storage" if place == "prefect" else world.lab.state_dir / "logs"
+    folder.mkdir(exist_ok=True)
+    path = folder / "canary.log"
+    path.write_text(canary)
+    try:
+        assert where(canary, world, prefect_home) == ["canary.log"]
+    finally:
+        path.unlink()
+
+
+def test_the_search_looks_at_command_lines() -> None:
+    canary, commands = f"canary-{uuid.uuid4().hex}", CommandLines()
+    argv = [sys.executable, "-c", "input()", canary]
+    process = subprocess.Popen(argv, stdin=subprocess.PIPE, text=True)
+    try:
+        commands.look()
+    finally:
+        process.communicate("\n", timeout=10)
+    assert [line for line in commands.seen if canary.encode() in line]
