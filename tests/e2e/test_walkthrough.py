@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from rotating import STACK, TARGET, World
+from rotating import DATABASE, STACK, TARGET, World
 from terminal import Terminal
 from walkthrough_screens import (
     ACCOUNTS,
@@ -222,7 +222,7 @@ def test_new_versions_reach_the_secret_and_after_scaling_the_database(desk: Desk
     desk.publish(NEW)
     wanted = dict(zip(("USERNAME", "PASSWORD"), NEW, strict=True))
     for _ in range(POLLS):
-        if synced_secret_holds(world.cluster, TARGET.namespace, TARGET.synced_secret, wanted):
+        if synced_secret_holds(world.cluster, TARGET.namespace, DATABASE.synced_secret, wanted):
             break
         pause.wait(POLL_SECONDS)
     read = "kubectl get secrets/userpass -n dexter --template={{{{.data.{}}}}} | base64 -d"
