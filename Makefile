@@ -39,11 +39,11 @@ ui: setup
 	  $(BIN)/prefect server start --host 127.0.0.1 --port $(PORT)
 
 test: setup
-	$(BIN)/python -m pytest -q -n 2 --dist loadgroup -m "not slow"
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile --durations 15 -m "not slow"
 
 # Beside those of `make test`: kills around every write, and whatever else takes long.
 test-slow: setup
-	$(BIN)/python -m pytest -q -n 2 --dist loadgroup -m slow
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile --durations 15 -m slow
 
 bench: setup
 	$(BIN)/python -m benchmarks.lab_up

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import sys
 import textwrap
 import time
@@ -125,17 +126,18 @@ def logs(arguments: argparse.Namespace) -> int:
     if not folder.logs.is_dir():
         raise NotFound("no logs", name=str(folder.logs), remedy="start a lab by: python -m infra.lab up")
     found = sorted(file for file in folder.path.rglob("*.log") if file.is_file())
+    names = {file: str(file.relative_to(folder.path).with_suffix("")).removeprefix("logs/") for file in found}
     if arguments.list:
-        print("\n".join(file.stem for file in found))
+        print("\n".join(names.values()))
         return 0
     for file in found:
-        if file.stem == arguments.name:
+        if arguments.name in (names[file], file.stem):
             sys.stdout.write(file.read_text(errors="replace"))
             return 0
     raise NotFound(
         "no such log",
         name=arguments.name,
-        seen=", ".join(file.stem for file in found) or "none",
+        seen=", ".join(names.values()) or "none",
         remedy="give one of these",
     )
 
@@ -227,6 +229,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     try:
         code: int = arguments.function(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader has had enough, as `head` does
+        return 0
     except KeyturnError as error:
         print(f"keyturn lab: {error}", file=sys.stderr)
         return 1

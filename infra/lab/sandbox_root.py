@@ -47,7 +47,7 @@ def bind(source: str, target: str, read_only: bool) -> None:
     """Show `source` at `target`, which is made if it is missing."""
     if Path(source).is_dir():
         Path(target).mkdir(parents=True, exist_ok=True)
-    else:
+    elif not Path(target).exists():  # one that is there may lie in what was bound read-only before
         Path(target).parent.mkdir(parents=True, exist_ok=True)
         Path(target).touch()
     mount(source, target, None, MS_BIND | MS_REC)

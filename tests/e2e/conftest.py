@@ -25,11 +25,10 @@ SDK_SOCKETS = (
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Endure the clients' sockets in the tests of this folder, and give all of them one server and one lab."""
+    """Endure the clients' sockets in the tests of this folder."""
     here = Path(__file__).parent
     for item in items:
         if item.path.is_relative_to(here):
-            item.add_marker(pytest.mark.xdist_group("e2e"))
             for text in SDK_SOCKETS:
                 item.add_marker(pytest.mark.filterwarnings(text))
 

@@ -73,6 +73,19 @@ async def test_a_read_only_volume_cannot_be_written(sandboxes: Sandboxes, world:
     assert "Read-only file system" in output
 
 
+async def test_a_file_may_be_shown_inside_a_folder_that_is_shown_read_only(
+    sandboxes: Sandboxes, tmp_path: Path
+) -> None:
+    needs_namespaces(sandboxes)
+    checkout, folder = tmp_path / "checkout", tmp_path / "other"
+    for path in (checkout, folder):
+        path.mkdir()
+    bundle = checkout / "bundle.pem"
+    bundle.write_text("trusted")
+    binds = (Bind(checkout, str(checkout), True), Bind(bundle, str(bundle), True))
+    assert await run(sandboxes, World(folder, "pod-one", ADDRESS, binds=binds), f"cat {bundle}") == (0, "trusted")
+
+
 async def test_names_pids_and_user_are_its_own(sandboxes: Sandboxes, world: World) -> None:
     needs_namespaces(sandboxes)
     script = "hostname; getent hosts localhost | cut -d' ' -f1; echo $$; whoami; id -u"
