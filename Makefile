@@ -8,7 +8,7 @@ PORT ?= 4200
 export PREFECT_HOME ?= $(abspath $(HERE)/prefect)
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 
-.PHONY: setup demo ui test test-slow lint bench down clean
+.PHONY: setup demo ui test test-failed test-slow lint bench down clean
 
 setup: $(VENV)/.ready
 
@@ -40,6 +40,10 @@ ui: setup
 
 test: setup
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile --durations 15 -m "not slow"
+
+# Those that failed in the last run, one at a time.
+test-failed: setup
+	$(BIN)/python -m pytest -q --last-failed --last-failed-no-failures none
 
 # Beside those of `make test`: kills around every write, and whatever else takes long.
 test-slow: setup
