@@ -11,13 +11,13 @@ export PREFECT_SERVER_ANALYTICS_ENABLED := false
 .PHONY: setup demo ui test test-failed test-slow lint bench down clean
 
 setup: $(VENV)/.ready
+	@mkdir -p $(PREFECT_HOME)
 
 $(VENV)/.ready: requirements.lock requirements-uv.txt
 	$(PYTHON) -c 'import sys; sys.exit("Keyturn needs Python 3.11 or newer") if sys.version_info < (3, 11) else None'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-uv.txt
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
-	mkdir -p $(PREFECT_HOME)
 	touch $@
 
 # The main job on the embedded lab, from an empty subscription to a proven rotation. The driver's poll interval is

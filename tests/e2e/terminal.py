@@ -58,7 +58,7 @@ class Terminal:
             answers: prompt -> what is typed at it, in order.
         """
         argv = [sys.executable, "-m", "infra.lab", "run", "--state", str(self.lab.state_dir), "--", "/bin/sh", "-c"]
-        env = {**os.environ, "PYTHONPATH": str(ROOT), "HOME": str(self.home), "TERM": "dumb"}
+        env = {**os.environ, "PYTHONPATH": str(ROOT), "HOME": str(self.home), "TERM": "dumb", "PSQL_PAGER": "cat"}
         ours, theirs = os.openpty()
         try:
             fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))

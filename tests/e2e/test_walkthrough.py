@@ -130,7 +130,8 @@ def test_the_machine_reads_the_secret(world: World) -> None:
 
     answer = json.loads(printed.stdout)
     assert list(answer) == ["value", "contentType", "id", "attributes", "tags"]
-    assert (answer["value"], answer["contentType"], answer["tags"]) == (world.vault.read("username"), "", {})
+    assert (answer["value"], answer["contentType"]) == (world.vault.read("username"), "")
+    assert set(answer["tags"]) <= {"rotation_id"}, "an earlier test may have rotated"
     newest = world.vault.get_latest("username").version
     assert answer["id"] == f"https://dexterkeyvault.vault.azure.net/secrets/username/{newest}"
     assert {"enabled": True, "recoveryLevel": "CustomizedRecoverable+Purgeable"}.items() <= answer["attributes"].items()
