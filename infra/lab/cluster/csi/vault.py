@@ -12,6 +12,7 @@ import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
 
@@ -151,6 +152,9 @@ class VaultReader:
             await asyncio.sleep(float(asked) if asked else RETRY_SECONDS * 2**attempt)
         try:
             return await self._send_once(method, url, headers, form)
+        except aiohttp.ClientHttpProxyError:  # the proxy does not know the host, as DNS would not
+            host = urlsplit(url).hostname
+            raise ProviderError(f'{method.title()} "{url}": dial tcp: lookup {host}: no such host') from None
         except (aiohttp.ClientError, TimeoutError) as error:
             raise ProviderError(f'{method.title()} "{url}": {error or type(error).__name__}') from None
 
