@@ -14,10 +14,10 @@ from infra.kubernetes.apply import Applied
 from infra.kubernetes.mounted_files import differing_files
 from infra.kubernetes.provider_classes import get_provider_class
 from infra.kubernetes.secrets_store import Driver, get_driver, wait_for_synced_secret
-from infra.kubernetes.waiting import OnProgress, Progress
 from infra.settings import Settings
 from infra.targets import DeployOptions, Stack
 from tasks.connections import cluster_of
+from tasks.orders import logged
 from tasks.policy import step
 
 DATABASE, STORAGE, SERVICE = "postgres-pod-kv", "get-storage", "dexter-service"
@@ -108,7 +108,7 @@ def wait_for_workload(stack: Stack, workload: str, timeout_seconds: float) -> wo
         WorkloadUnhealthy: they did not get ready; the message says why and what to do.
     """
     cluster = cluster_of(stack.resource_group, stack.cluster, Settings())
-    return workloads.wait_for_ready(cluster, stack.namespace, workload, timeout_seconds, _logged(workload))
+    return workloads.wait_for_ready(cluster, stack.namespace, workload, timeout_seconds, logged(workload))
 
 
 @step(name="Wait for the load balancer", run_name="wait until {service} has an address")
@@ -119,7 +119,7 @@ def wait_for_address(stack: Stack, service: str, timeout_seconds: float) -> Addr
         WorkloadUnhealthy: it got none in time; the message says why, if an event does.
     """
     cluster = cluster_of(stack.resource_group, stack.cluster, Settings())
-    found = load_balancers.wait_for_load_balancer(cluster, stack.namespace, service, timeout_seconds, _logged(service))
+    found = load_balancers.wait_for_load_balancer(cluster, stack.namespace, service, timeout_seconds, logged(service))
     return Address(*found)
 
 
@@ -139,7 +139,7 @@ def verify_values(stack: Stack, workload: workloads.Workload, timeout_seconds: f
     vault = Secrets(provider.vault, settings)
     values = {name: vault.read(name) for name in provider.files.values()}
     expected = {key: values[name] for key, name in provider.synced[SYNCED_SECRET].items()}
-    wait_for_synced_secret(cluster, stack.namespace, SYNCED_SECRET, expected, timeout_seconds, _logged(SYNCED_SECRET))
+    wait_for_synced_secret(cluster, stack.namespace, SYNCED_SECRET, expected, timeout_seconds, logged(SYNCED_SECRET))
     root = next(volume.mount_path for volume in workload.volumes if volume.source == PROVIDER_CLASS)
     files = {f"{root}/{file}": values[name] for file, name in provider.files.items()}
     for pod in workload.pods:
@@ -148,13 +148,3 @@ def verify_values(stack: Stack, workload: workloads.Workload, timeout_seconds: f
             seen = f"other content than the vault's in {', '.join(differing)}"
             raise Unverified("The files in the pod are not the vault's", name=pod.name, seen=seen, remedy=remedy)
     return [*(f"{SYNCED_SECRET}: {key}" for key in sorted(expected)), *sorted(files)]
-
-
-def _logged(subject: str) -> OnProgress:
-    """Return what writes a wait's progress to the run's log."""
-    logger = get_run_logger()
-
-    def tell(progress: Progress) -> None:
-        logger.info("%s: %s (%.0f s left)", subject, progress.seen, progress.left_seconds)
-
-    return tell
