@@ -15,7 +15,7 @@ from infra.rotation.plan import Plan, make_plan
 from infra.rotation.steps import Action, Step
 from infra.rotation.verdict import Failure, Verdict
 from infra.targets import RotationOptions, Target
-from tasks import database, rotation, rotation_report, scaling, sync, verification
+from tasks import administrator, alternation, database, holding, rotation, rotation_report, scaling, sync, verification
 from tasks.locking import rotation_locked
 from tasks.observation import observe
 from tasks.orders import Order
@@ -24,8 +24,13 @@ from tasks.timeline import Span, Timeline
 TASKS: Mapping[Action, Callable[[Order], object]] = {
     Action.PROVE_CURRENT: rotation.prove_current,
     Action.REHEARSE: database.rehearse,
+    Action.REHEARSE_OPENING: alternation.rehearse_opening,
     Action.STAGE: rotation.stage,
+    Action.SET_ADMINISTRATOR: administrator.set_administrator,
+    Action.OPEN_LOGIN: alternation.open_login,
+    Action.HOLD: holding.hold,
     Action.PUBLISH: rotation.publish,
+    Action.RELEASE: holding.release,
     Action.AWAIT_SYNC: sync.await_sync,
     Action.SET_LOGIN: database.set_login,
     Action.PROVE_CANDIDATE: database.prove_candidate,
@@ -34,12 +39,16 @@ TASKS: Mapping[Action, Callable[[Order], object]] = {
     Action.START: scaling.start,
     Action.RESTART: scaling.restart,
     Action.AWAIT_READY: scaling.await_ready,
+    Action.CLOSE_LOGIN: alternation.close_login,
     Action.VERIFY: verification.verify,
     Action.RETIRE: rotation.retire,
     Action.FINISH: rotation.finish,
     Action.RESTORE_LOGIN: database.restore_login,
+    Action.RESTORE_ADMINISTRATOR: administrator.restore_administrator,
+    Action.REOPEN_LOGIN: alternation.reopen_login,
     Action.RESTORE: rotation.restore,
     Action.VERIFY_RESTORED: verification.verify_restored,
+    Action.CLOSE_CANDIDATE: alternation.close_candidate,
     Action.FINISH_ROLLBACK: rotation.finish_rollback,
 }
 

@@ -2,10 +2,7 @@
 
 from infra.azure.secrets import Secrets, SecretVersion
 from infra.errors import Conflict, KeyturnError, SecretUnusable
-from infra.kubernetes.client import Cluster
-from infra.kubernetes.load_balancers import get_load_balancer
 from infra.kubernetes.provider_classes import ProviderClass
-from infra.postgres.login import Endpoint, Tls
 from infra.rotation.candidate import Credential, name_candidate, parse_candidate
 from infra.rotation.observation import BASE_PASSWORD, BASE_USERNAME, PHASE, ROTATION_ID, STRATEGY, CandidateFacts, Phase
 from infra.targets import Consumer, Strategy, Target
@@ -119,6 +116,8 @@ def find_mismatch(target: Target, consumer: Consumer, provider: ProviderClass) -
     seen = ""
     if provider.vault.lower() != target.vault.lower():
         seen = f"it reads the vault '{provider.vault}'"
+    elif (pinned := sorted(provider.pinned & used)) and not provider.held_for:
+        seen = f"it pins a version of {', '.join(pinned)} (objectVersion), so its pods never get a newer one"
     elif missing := sorted(needed - used):
         seen = f"it does not mount {', '.join(missing)}"
     elif missing := sorted(needed - set(keys.values())):
@@ -132,14 +131,3 @@ def find_mismatch(target: Target, consumer: Consumer, provider: ProviderClass) -
         remedy="correct the class or the target; after the class, restart its pods",
         code="ProviderClassMismatch",
     )
-
-
-def endpoint_of(target: Target, cluster: Cluster) -> Endpoint:
-    """Return where the target's database is reached: its load balancer. The postgres image has no TLS.
-
-    Raises:
-        NotFound: there is no such Service.
-        WorkloadUnhealthy: it has no address.
-    """
-    host, port = get_load_balancer(cluster, target.namespace, target.service)
-    return Endpoint(host, port, target.database, Tls.DISABLE)

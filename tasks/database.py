@@ -9,10 +9,11 @@ from infra.postgres.roles import rehearse as rehearse_change
 from infra.postgres.roles import set_password, takes_login
 from infra.rotation.candidate import Credential
 from infra.settings import Settings
-from tasks.credentials import endpoint_of, get_candidate, read_base, read_candidate, read_newest
+from tasks.connections import endpoint_of
+from tasks.credentials import get_candidate, read_base, read_candidate, read_newest
+from tasks.opening import opened
 from tasks.orders import Order
 from tasks.policy import step
-from tasks.rotation import opened
 
 
 @step(name="Rehearse", run_name="rehearse the change of {order.subject} in the database and take it back")

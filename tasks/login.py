@@ -8,16 +8,13 @@ from prefect.logging import get_run_logger
 from infra.azure.credentials import signed_in
 from infra.azure.secrets import Secrets, SecretVersion
 from infra.errors import LoginRefused, Unverified
-from infra.kubernetes.load_balancers import get_load_balancer
-from infra.postgres.login import Endpoint, Login, Tls, login, prove_login, wait_for_login
+from infra.postgres.login import Endpoint, Login, login, prove_login, wait_for_login
 from infra.settings import Settings
-from infra.targets import LoginOptions, LoginTarget, Through
-from tasks.connections import cluster_of
+from infra.targets import LoginOptions, LoginTarget
+from tasks.connections import endpoint_of
 from tasks.orders import logged_errors
 from tasks.policy import step
 from tasks.reporting import report_table
-
-SERVER_DOMAIN = "postgres.database.azure.com"
 
 
 @dataclass(frozen=True)
@@ -43,11 +40,7 @@ def find_endpoint(target: LoginTarget) -> Endpoint:
         NotFound: there is no such cluster or Service.
         WorkloadUnhealthy: the load balancer has no address.
     """
-    if target.through is Through.SERVER:
-        return Endpoint(f"{target.server}.{SERVER_DOMAIN}", 5432, target.database, Tls.VERIFY_FULL)
-    cluster = cluster_of(target.resource_group, target.cluster, Settings())
-    host, port = get_load_balancer(cluster, target.namespace, target.service)
-    return Endpoint(host, port, target.database, Tls.DISABLE)
+    return endpoint_of(target)
 
 
 @step(name="Log in", run_name="log in to {endpoint} with the newest versions in {target.vault}")

@@ -13,6 +13,8 @@ from infra.kubernetes.provider_classes import ProviderClass, get_provider_class
 from infra.kubernetes.restarts import get_restart_facts
 from infra.kubernetes.secrets_store import find_synced_secret, get_driver, list_mounts, synced_secret_holds
 from infra.kubernetes.workloads import get_workload
+from infra.postgres.alternation import find_owner
+from infra.postgres.connection import connected
 from infra.postgres.login import Endpoint, prove_login
 from infra.rotation.candidate import Credential
 from infra.rotation.observation import (
@@ -27,10 +29,9 @@ from infra.rotation.observation import (
     Version,
 )
 from infra.settings import Settings
-from infra.targets import Consumer, Target
-from tasks.connections import cluster_of
+from infra.targets import Consumer, Strategy, Target
+from tasks.connections import cluster_of, endpoint_of
 from tasks.credentials import (
-    endpoint_of,
     find_candidate,
     find_mismatch,
     read_base,
@@ -76,14 +77,25 @@ def _look(target: Target, settings: Settings) -> Observation:
     driver = get_driver(cluster)
     newest = read_newest(vault, target) if username.newest.enabled and password.newest.enabled else None
     consumers = tuple(_consumer(cluster, target, one, newest) for one in target.consumers)
+    logins = _try_logins(vault, target, cluster, newest, candidate, (username, password))
     return Observation(
         username,
         password,
         candidate[1] if candidate else None,
-        _try_logins(vault, target, cluster, newest, candidate, (username, password)),
+        logins,
         consumers,
         driver.generation,
+        _count_others(target, cluster, newest) if logins.current is LoginState.WORKS else None,
     )
+
+
+def _count_others(target: Target, cluster: Cluster, newest: Credential | None) -> int | None:
+    """Count the logins that take turns with the present one, for the strategy that needs it."""
+    if newest is None or target.strategy is not Strategy.ALTERNATING:
+        return None
+    with connected(endpoint_of(target, cluster), newest.username, newest.password, Settings()) as connection:
+        owner = find_owner(connection, newest.username)
+    return None if owner is None else len(owner.logins) - 1
 
 
 def _secret_facts(vault: Secrets, name: str) -> SecretFacts:
@@ -118,6 +130,7 @@ def _consumer(cluster: Cluster, target: Target, names: Consumer, newest: Credent
         restarted_for=remembered.restarted_for,
         keeps_data=workload.keeps_pgdata,
         settled=workload.settled,
+        held_for=provider.held_for,
     )
 
 

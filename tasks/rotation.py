@@ -1,14 +1,11 @@
 """The steps of a rotation in the vault: prove, stage, publish, restore, retire, drop. Each asks first if it is done."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 
 from prefect.logging import get_run_logger
 
-from infra.azure.credentials import signed_in
 from infra.azure.secrets import Secrets, SecretVersion
 from infra.errors import Conflict, KeyturnError, Unverified
-from infra.kubernetes.client import Cluster
 from infra.postgres.login import prove_login
 from infra.rotation.candidate import Credential, dump_candidate
 from infra.rotation.observation import (
@@ -22,13 +19,10 @@ from infra.rotation.observation import (
     Phase,
 )
 from infra.rotation.passwords import generate_password
-from infra.rotation.strategies import STRATEGIES
-from infra.rotation.usernames import check_username, derive_username
 from infra.settings import Settings
-from tasks.connections import cluster_of
+from tasks.connections import endpoint_of
 from tasks.credentials import (
     candidate_name,
-    endpoint_of,
     find_candidate,
     get_candidate,
     read_base,
@@ -37,18 +31,10 @@ from tasks.credentials import (
     values_by_secret,
 )
 from tasks.locking import confirm_lock
+from tasks.opening import opened
 from tasks.orders import Order
 from tasks.policy import step
-
-
-@contextmanager
-def opened(order: Order) -> Iterator[tuple[Secrets, Cluster]]:
-    """Open vault and cluster for one step, with one token, and see that the lock is still ours."""
-    settings = Settings()
-    with signed_in(settings):
-        cluster = cluster_of(order.target.resource_group, order.target.cluster, settings)
-        confirm_lock(cluster, order.target, order.rotation_id)
-        yield Secrets(order.target.vault, settings), cluster
+from tasks.usernames import choose_username
 
 
 @step(name="Prove the present login", run_name="prove that the present login of {order.subject} works")
@@ -72,19 +58,15 @@ def stage(order: Order) -> str:
         Conflict: another rotation's candidate is there.
     """
     target, name = order.target, candidate_name(order.target)
-    with opened(order) as (vault, _):
+    with opened(order) as (vault, cluster):
         found = find_candidate(vault, target)
         if found and found[1].phase.is_live:
             return get_candidate(vault, target, order.rotation_id)[0].version
         if found is None:
             _free_name(vault, name)
         now = {one: vault.get_latest(one) for one in (target.username_secret, target.password_secret)}
-        present = vault.read(target.username_secret, now[target.username_secret].version)
-        changes_username = STRATEGIES[target.strategy].changes_username
-        username = (
-            check_username(order.options.new_username or derive_username(present)) if changes_username else present
-        )
-        new = Credential(username, generate_password())
+        present = Credential(*(vault.read(name, one.version) for name, one in now.items()))
+        new = Credential(choose_username(order, cluster, present), generate_password())
         tags = {
             ROTATION_ID: order.rotation_id,
             STRATEGY: target.strategy.value,
@@ -92,6 +74,7 @@ def stage(order: Order) -> str:
             BASE_USERNAME: now[target.username_secret].version,
             BASE_PASSWORD: now[target.password_secret].version,
         }
+        confirm_lock(cluster, target, order.rotation_id)
         return vault.write(name, dump_candidate(new), tags).version
 
 
@@ -113,13 +96,14 @@ def publish(order: Order) -> str:
     Raises:
         Conflict: somebody else wrote a version since the candidate was staged; theirs is not overwritten.
     """
-    with opened(order) as (vault, _):
+    with opened(order) as (vault, cluster):
         candidate, facts = get_candidate(vault, order.target, order.rotation_id)
         newest = vault.get_latest(order.subject)
         if newest.tags.get(ROTATION_ID) == order.rotation_id and RESTORES not in newest.tags:
             return newest.version
         _check_base(order, newest, facts)
         values = values_by_secret(order.target, read_candidate(vault, candidate))
+        confirm_lock(cluster, order.target, order.rotation_id)
         return _write(vault, order, values, {ROTATION_ID: order.rotation_id})
 
 
@@ -131,7 +115,7 @@ def restore(order: Order) -> str:
         SecretUnusable: the old version is disabled.
         Conflict: somebody else wrote a version meanwhile; theirs is not overwritten.
     """
-    with opened(order) as (vault, _):
+    with opened(order) as (vault, cluster):
         _, facts = get_candidate(vault, order.target, order.rotation_id)
         newest = vault.get_latest(order.subject)
         ours = newest.tags.get(ROTATION_ID) == order.rotation_id
@@ -141,6 +125,7 @@ def restore(order: Order) -> str:
             _check_base(order, newest, facts)
         values = values_by_secret(order.target, read_base(vault, order.target, facts))
         tags = {ROTATION_ID: order.rotation_id, RESTORES: _base_version(order, facts)}
+        confirm_lock(cluster, order.target, order.rotation_id)
         return _write(vault, order, values, tags)
 
 
@@ -181,13 +166,13 @@ def set_phase(vault: Secrets, candidate: SecretVersion, phase: Phase) -> None:
 
 @step(name="Retire", run_name="disable the older versions of {order.subject}")
 def retire(order: Order) -> list[str]:
-    """Disable every version but the newest, and return their ids.
+    """Disable every version but the newest and as many as shall stay before it, and return the ids of those disabled.
 
     Raises:
         Unverified: the new login was not proven; nothing is disabled without that.
         Conflict: the newest version is not this rotation's.
     """
-    with opened(order) as (vault, _):
+    with opened(order) as (vault, cluster):
         _, facts = get_candidate(vault, order.target, order.rotation_id)
         newest = vault.get_latest(order.subject)
         if facts.phase is not Phase.PROVEN:
@@ -196,10 +181,12 @@ def retire(order: Order) -> list[str]:
             _check_base(order, newest, facts)
             raise Conflict("The newest version is not the rotation's", name=order.subject, remedy="run again")
         older = [one for one in vault.list_versions(order.subject) if one.enabled and one.version != newest.version]
-        for one in older:
+        retired = older[order.options.keep_versions :]
+        for one in retired:
+            confirm_lock(cluster, order.target, order.rotation_id)
             vault.set_enabled(order.subject, one.version, False)
-        get_run_logger().info("%s: %d older versions disabled, %s stays", order.subject, len(older), newest.version)
-        return [one.version for one in older]
+        get_run_logger().info("%s: %d older versions disabled, %s stays", order.subject, len(retired), newest.version)
+        return [one.version for one in retired]
 
 
 @step(name="Drop the candidate", run_name="drop the candidate of {order.subject}")

@@ -6,9 +6,9 @@ from infra.kubernetes import restarts
 from infra.kubernetes.workloads import wait_for_pods_gone, wait_for_ready
 from infra.settings import Settings
 from tasks.connections import cluster_of
+from tasks.opening import opened
 from tasks.orders import Order, logged
 from tasks.policy import step
-from tasks.rotation import opened
 
 
 @step(name="Scale to 0", run_name="scale {order.subject} to 0", retries=0)

@@ -14,9 +14,9 @@ from infra.kubernetes.secrets_store import (
 )
 from infra.kubernetes.workloads import get_workload
 from tasks.credentials import read_newest, synced_values, used_secrets
+from tasks.opening import opened
 from tasks.orders import Order
 from tasks.policy import step
-from tasks.rotation import opened
 from tasks.sync_progress import SyncProgress, Wanted
 
 

@@ -15,8 +15,8 @@ from infra.rotation.observation import Phase
 from infra.rotation.strategies import STRATEGIES
 from infra.settings import Settings
 from infra.targets import Consumer, Sync, Target
+from tasks.connections import endpoint_of
 from tasks.credentials import (
-    endpoint_of,
     get_candidate,
     read_base,
     read_newest,
@@ -24,9 +24,10 @@ from tasks.credentials import (
     used_secrets,
     values_by_secret,
 )
+from tasks.opening import opened
 from tasks.orders import Order, logged, logged_errors
 from tasks.policy import step
-from tasks.rotation import opened, set_phase
+from tasks.rotation import set_phase
 
 
 @step(name="Verify", run_name="verify files, new login and refused old login of {order.subject}", retries=0)
@@ -47,7 +48,7 @@ def verify(order: Order) -> None:
         versions = {name: vault.get_latest(name).version for name in values_by_secret(order.target, new)}
         strategy = STRATEGIES[facts.strategy]
         for consumer in order.target.consumers:
-            if order.options.sync is Sync.WAIT or strategy.restarts(consumer):
+            if order.options.sync is Sync.WAIT or strategy.restarts(consumer) or not consumer.is_database:
                 _verify_consumer(order, consumer, cluster, versions, new)
                 logger.info("%s: mounts, files and Secret have the new values", consumer.key)
             else:

@@ -78,6 +78,25 @@ def change_server(wanted: DatabaseServer, group: str, settings: Settings, on_pro
         finish(poller, f"Changing the Flexible Server {wanted.name}", on_progress)
 
 
+def set_administrator_password(
+    name: str, password: str, group: str, settings: Settings, on_progress: OnProgress = ignore
+) -> None:
+    """Give a server's administrator another password; open sessions go on, and the server does not restart.
+
+    Raises:
+        AccessDenied: the caller may not.
+        Conflict: another operation is under way on the server.
+        ServiceFailed: the operation failed, or did not end within its bound.
+    """
+    patch = models.ServerForPatch(properties=models.ServerPropertiesForPatch(administrator_login_password=password))
+    with (
+        translated("Cannot change the administrator's password", name=name, role=ROLE, scope=f"the group {group}"),
+        managed(PostgreSQLManagementClient, settings) as client,
+    ):
+        poller = client.servers.begin_update(group, name, patch)
+        finish(poller, f"Changing the administrator's password of {name}", on_progress)
+
+
 def find_firewall_rule(name: str, server: str, group: str, settings: Settings) -> Found | None:
     """Return a firewall rule of a server, or None."""
     try:

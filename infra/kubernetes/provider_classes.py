@@ -5,11 +5,14 @@ https://azure.github.io/secrets-store-csi-driver-provider-azure/docs/getting-sta
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import yaml
 
 from infra.kubernetes.client import Cluster
 
+HELD_FOR = "keyturn/held-for"
+"""Annotation: the rotation that holds the class at its former versions."""
 _API = "/apis/secrets-store.csi.x-k8s.io/v1/namespaces"
 
 
@@ -24,6 +27,8 @@ class ProviderClass:
         tenant_id: the identity's tenant.
         files: name of each mounted file -> name of the vault's object.
         synced: Secret -> key -> name of the vault's object.
+        pinned: the vault's objects of which it names a version.
+        held_for: the rotation that pinned them for a while; empty where it was somebody else.
     """
 
     name: str
@@ -32,6 +37,8 @@ class ProviderClass:
     tenant_id: str
     files: Mapping[str, str]
     synced: Mapping[str, Mapping[str, str]]
+    pinned: frozenset[str] = frozenset()
+    held_for: str = ""
 
 
 def get_provider_class(cluster: Cluster, namespace: str, name: str) -> ProviderClass:
@@ -40,9 +47,11 @@ def get_provider_class(cluster: Cluster, namespace: str, name: str) -> ProviderC
     Raises:
         NotFound: there is none of that name.
     """
-    spec = cluster.get(f"{_API}/{namespace}/secretproviderclasses/{name}").get("spec") or {}
+    found = cluster.get(path_of(namespace, name))
+    spec = found.get("spec") or {}
     parameters = spec.get("parameters") or {}
-    files = _files(parameters.get("objects") or "")
+    objects = parse_objects(parameters.get("objects") or "")
+    files = {str(one.get("objectAlias") or one["objectName"]): str(one["objectName"]) for one in objects}
     synced = {
         secret["secretName"]: {
             item["key"]: files.get(item["objectName"], item["objectName"]) for item in secret.get("data") or []
@@ -56,17 +65,20 @@ def get_provider_class(cluster: Cluster, namespace: str, name: str) -> ProviderC
         parameters.get("tenantID") or parameters.get("tenantId", ""),
         files,
         synced,
+        frozenset(str(one["objectName"]) for one in objects if one.get("objectVersion")),
+        (found["metadata"].get("annotations") or {}).get(HELD_FOR, ""),
     )
 
 
-def _files(objects: str) -> dict[str, str]:
-    """Read the parameter `objects`: YAML that holds a list of YAML texts."""
+def path_of(namespace: str, name: str) -> str:
+    """Return the path of a SecretProviderClass."""
+    return f"{_API}/{namespace}/secretproviderclasses/{name}"
+
+
+def parse_objects(objects: str) -> list[dict[str, Any]]:
+    """Read the parameter `objects`: YAML that holds a list of YAML texts. What cannot be read is left out."""
     try:
         entries = [yaml.safe_load(text) for text in (yaml.safe_load(objects) or {}).get("array") or []]
     except (yaml.YAMLError, AttributeError):
-        return {}
-    return {
-        str(entry.get("objectAlias") or entry["objectName"]): str(entry["objectName"])
-        for entry in entries
-        if isinstance(entry, dict) and entry.get("objectName")
-    }
+        return []
+    return [one for one in entries if isinstance(one, dict) and one.get("objectName")]

@@ -155,6 +155,7 @@ class ConsumerFacts:
         restarted_for: the mark of the restart that a rotation made last.
         keeps_data: whether a volume keeps the database's files over a restart.
         settled: whether the Deployment's controller has done all that it was asked for.
+        held_for: the rotation that holds its class at the versions before, or nothing.
     """
 
     names: Consumer
@@ -166,6 +167,7 @@ class ConsumerFacts:
     restarted_for: str = ""
     keeps_data: bool = False
     settled: bool = True
+    held_for: str = ""
 
     @property
     def key(self) -> str:
@@ -186,7 +188,18 @@ class ConsumerFacts:
 
 @dataclass(frozen=True)
 class Observation:
-    """Everything that the planner may know."""
+    """Everything that the planner may know.
+
+    Args:
+        username: its secret.
+        password: its secret.
+        candidate: the newest one, live or ended.
+        logins: what fresh logins came to.
+        consumers: as the target names them.
+        driver: which generation of the CSI driver there is.
+        other_logins: how many logins take turns with the present one; None where it is no such login, or where
+            nobody looked.
+    """
 
     username: SecretFacts
     password: SecretFacts
@@ -194,6 +207,7 @@ class Observation:
     logins: Logins
     consumers: tuple[ConsumerFacts, ...]
     driver: str = ""
+    other_logins: int | None = None
 
     @property
     def secrets(self) -> tuple[SecretFacts, SecretFacts]:

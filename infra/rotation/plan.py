@@ -141,13 +141,13 @@ def _find_broken_login(situation: Situation) -> KeyturnError | None:
     state = situation.observation.logins.current
     if situation.candidate is not None or state is LoginState.WORKS:
         return None
-    where = f"{situation.target.service} in {situation.target.namespace}"
+    where = situation.target.place
     if state is not LoginState.REFUSED:
         return DatabaseUnreachable(
             "The present login cannot be proven, so no rotation begins",
             name=where,
             seen=situation.observation.logins.detail or str(state),
-            remedy="see that the database's pod runs and the load balancer has an address; then run again",
+            remedy="see that the database runs and can be reached from here; then run again",
         )
     remedy = "set the secrets to a login that the database takes, or restart the workload so that it takes theirs"
     if situation.observation.logins.previous is LoginState.WORKS:

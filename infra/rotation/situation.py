@@ -80,6 +80,10 @@ class Situation:
             and (version == secret.newest or (version.enabled and version.created_at > candidate.created_at))
         )
 
+    def excess(self, name: str) -> tuple[Version, ...]:
+        """The older versions of secret `name` that are to be disabled, newest first."""
+        return self.secret(name).older_enabled[self.options.keep_versions :]
+
     def has_synced(self, consumer: ConsumerFacts) -> bool:
         """Whether every pod of `consumer` has mounted the newest versions and its synced Secret holds them."""
         newest = {name: version for name, version in self.observation.newest_versions.items() if name in consumer.uses}

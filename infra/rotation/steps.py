@@ -15,8 +15,13 @@ class Action(StrEnum):
 
     PROVE_CURRENT = "prove that the present login of {subject} works"
     REHEARSE = "rehearse the change of {subject} in the database and take it back"
+    REHEARSE_OPENING = "rehearse opening the other login of {subject} and take it back"
     STAGE = "stage a candidate beside {subject}"
+    SET_ADMINISTRATOR = "give the administrator of {subject} its new password through Azure"
+    OPEN_LOGIN = "open the other login of {subject} in the database"
+    HOLD = "hold {subject} at the present versions"
     PUBLISH = "publish the new version of {subject}"
+    RELEASE = "let {subject} follow the newest versions again"
     AWAIT_SYNC = "wait until {subject} has the new versions"
     SET_LOGIN = "give the login of {subject} its new password in the database"
     PROVE_CANDIDATE = "prove that the new login of {subject} works"
@@ -25,12 +30,16 @@ class Action(StrEnum):
     START = "scale {subject} up again"
     RESTART = "restart {subject} pod by pod"
     AWAIT_READY = "wait until {subject} is ready"
+    CLOSE_LOGIN = "close the former login of {subject} in the database"
     VERIFY = "verify files, new login and refused old login of {subject}"
     RETIRE = "disable the older versions of {subject}"
     FINISH = "drop the candidate of {subject}"
     RESTORE_LOGIN = "give the login of {subject} its old password back in the database"
+    RESTORE_ADMINISTRATOR = "give the administrator of {subject} its old password back through Azure"
+    REOPEN_LOGIN = "open the former login of {subject} in the database again"
     RESTORE = "write the old value of {subject} as a new version"
     VERIFY_RESTORED = "verify that the old login of {subject} works again"
+    CLOSE_CANDIDATE = "close the failed login of {subject} in the database"
     FINISH_ROLLBACK = "drop the failed candidate of {subject}"
 
 
@@ -50,6 +59,14 @@ class Step:
 
     def __str__(self) -> str:
         return self.action.format(subject=self.subject)
+
+
+class Username(StrEnum):
+    """How a strategy calls the new login."""
+
+    STAYS = "stays"
+    DERIVED = "derived"
+    OTHER = "the owner's other login"
 
 
 Subjects = Callable[[Situation], tuple[str, ...]]
@@ -78,12 +95,12 @@ class Strategy(Protocol):
     Args:
         forward: what leads to the new values.
         back: what leads back to the old ones.
-        changes_username: whether the new login has another name, or a new password alone.
+        username: how the new login is called.
     """
 
     forward: tuple[Rule, ...]
     back: tuple[Rule, ...]
-    changes_username: bool
+    username: Username
 
     def restarts(self, consumer: Consumer) -> bool:
         """Say whether a consumer gets new values by a restart that the strategy makes."""

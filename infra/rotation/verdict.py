@@ -36,15 +36,18 @@ class Verdict(StrEnum):
         return self in (Verdict.ROTATED, Verdict.PLANNED, Verdict.NOTHING_TO_DO)
 
 
-_UNCHANGED = (Action.PROVE_CURRENT, Action.REHEARSE, Action.STAGE)
+_UNCHANGED = (Action.PROVE_CURRENT, Action.REHEARSE, Action.REHEARSE_OPENING, Action.STAGE)
 _PROVING = (
     Action.SET_LOGIN,
+    Action.SET_ADMINISTRATOR,
+    Action.OPEN_LOGIN,
     Action.PROVE_CANDIDATE,
     Action.STOP,
     Action.REFRESH_SECRET,
     Action.START,
     Action.RESTART,
     Action.AWAIT_READY,
+    Action.CLOSE_LOGIN,
     Action.VERIFY,
 )
 _FAILED_PROOF = (
@@ -79,9 +82,10 @@ def judge(plan: Plan, step: Step, error: KeyturnError) -> Failure:
     """Decide what a failed step means.
 
     A proof that fails after publishing rolls back, and so does a password that cannot be published after its
-    username. A sync that does not come harms nobody and may be waited for again, unless the database does not yet
-    take what is published: then it rolls back too. Everything else stops where it is: the next run goes on from there.
-    What was proven is never rolled back: its older versions may be disabled already.
+    username, or after the database took it alone. A sync that does not come harms nobody and may be waited for again,
+    unless the database does not yet take what is published: then it rolls back too. Everything else stops where it
+    is: the next run goes on from there. What was proven is never rolled back: its older versions may be disabled
+    already.
 
     Args:
         plan: the plan that the step is from.
@@ -92,7 +96,8 @@ def judge(plan: Plan, step: Step, error: KeyturnError) -> Failure:
     is_disproven = step.action in _PROVING and isinstance(error, _FAILED_PROOF)
     is_ahead = step.action is Action.AWAIT_SYNC and isinstance(error, SyncPending) and _is_ahead_of_database(plan)
     may_roll_back = not plan.is_rolling_back and not _is_proven(plan)
-    rolls_back = may_roll_back and (is_torn or is_disproven or is_ahead)
+    is_behind = step.action is Action.PUBLISH and _is_behind_database(plan)
+    rolls_back = may_roll_back and (is_torn or is_disproven or is_ahead or is_behind)
     return Failure(step, error, rolls_back, _verdict(plan, step, error))
 
 
@@ -109,6 +114,11 @@ def _is_proven(plan: Plan) -> bool:
 def _is_ahead_of_database(plan: Plan) -> bool:
     """Whether the vault already tells a password that the database is still to be given."""
     return any(one.action is Action.SET_LOGIN for one in plan.steps)
+
+
+def _is_behind_database(plan: Plan) -> bool:
+    """Whether the database takes the new password alone while the vault still tells the old one."""
+    return any(one.action is Action.SET_ADMINISTRATOR for one in (*plan.done, *plan.steps))
 
 
 def _verdict(plan: Plan, step: Step, error: KeyturnError) -> Verdict:

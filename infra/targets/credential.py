@@ -26,6 +26,8 @@ class Strategy(StrEnum):
 
     RECREATE = "recreate"
     IN_PLACE = "in-place"
+    ALTERNATING = "alternating"
+    MANAGED = "managed"
 
 
 class Through(StrEnum):
@@ -63,6 +65,11 @@ class Consumer(Model):
     def key(self) -> str:
         """How people call it: namespace/workload."""
         return f"{self.namespace}/{self.workload}"
+
+    @property
+    def class_key(self) -> str:
+        """Its SecretProviderClass, as namespace/name."""
+        return f"{self.namespace}/{self.secret_provider_class}"
 
     @property
     def secret_key(self) -> str:
@@ -152,6 +159,8 @@ class Target(Model):
         given = [name.lower() for name in names if name]
         if len(set(given)) < len(given):
             raise ValueError("each of the secrets needs a name of its own; case does not count")
+        if self.strategy is Strategy.MANAGED and self.through is not Through.SERVER:
+            raise ValueError("the strategy managed is for a Flexible Server: set through to server and name the server")
         if self.strategy is Strategy.RECREATE and self.through is not Through.SERVICE:
             raise ValueError("the strategy recreate is for a database in the cluster: set through to service")
         return self

@@ -85,7 +85,7 @@ def test_a_secret_that_two_share_is_refreshed_once_and_those_of_other_namespaces
 def test_express_waits_for_no_poll() -> None:
     plan = plan_for(among(WELL, facts(CLIENT)), sync=Sync.EXPRESS)
     assert Action.AWAIT_SYNC not in actions(plan.steps)
-    assert any("next poll" in note for note in plan.notes)
+    assert any("with a poll" in note for note in plan.notes)
 
 
 def test_what_the_database_took_already_is_not_done_again() -> None:

@@ -10,14 +10,15 @@ For the same reason a sync that does not come is undone while the database still
 reads the vault or the synced Secret meanwhile would get one that the database refuses.
 """
 
-from infra.errors import KeyturnError, Refused
+from infra.errors import KeyturnError
 from infra.rotation.situation import Situation
-from infra.rotation.steps import Action, Rule
+from infra.rotation.steps import Action, Rule, Username
 from infra.rotation.strategies import rules
 from infra.rotation.strategies.rules import (
     clients_of,
     databases,
     every_consumer,
+    followers_of,
     synced_secrets_of,
     the_credential,
     the_password,
@@ -25,13 +26,14 @@ from infra.rotation.strategies.rules import (
 from infra.targets import Consumer
 
 CLIENTS = clients_of(the_password)
+FOLLOWERS = followers_of(the_password)
 SYNCED_SECRETS = synced_secrets_of(databases, CLIENTS)
 
 
 class InPlace:
     """Publish, let the consumers have it, ALTER ROLE, restart the clients one pod after the other."""
 
-    changes_username = False
+    username = Username.STAYS
     forward: tuple[Rule, ...] = (
         Rule(Action.PROVE_CURRENT, the_credential, rules.is_staged, "A rotation that begins broken can't be undone."),
         Rule(Action.REHEARSE, the_credential, rules.is_staged, "Nothing is published that the database won't take."),
@@ -65,6 +67,9 @@ class InPlace:
         ),
         Rule(Action.RESTART, CLIENTS, rules.has_old_values, "It began with the failed password."),
         Rule(Action.AWAIT_READY, CLIENTS, rules.has_old_values_and_is_ready, "A client is well with the old values."),
+        Rule(
+            Action.AWAIT_SYNC, FOLLOWERS, rules.has_old_versions(the_password), "Nobody may be left with failed values."
+        ),
         Rule(Action.VERIFY_RESTORED, the_credential, rules.never, "A rollback is done when a login proves it."),
         Rule(Action.FINISH_ROLLBACK, the_credential, rules.never, "The failed candidate is of no use."),
     )
@@ -77,13 +82,7 @@ class InPlace:
         """Refuse to give the login another name."""
         if situation.candidate is not None or not situation.options.new_username:
             return None
-        return Refused(
-            "The strategy in-place keeps the username",
-            name="options.new_username",
-            seen="one is given",
-            remedy="Give none, or use a strategy that changes the login's name.",
-            code="UsernameStays",
-        )
+        return rules.refuse_username("in-place")
 
     def notes(self, situation: Situation) -> tuple[str, ...]:
         """Say what stays, when clients fail, and what is not waited for."""
@@ -93,7 +92,7 @@ class InPlace:
         ]
         if situation.is_express:
             notes.append(
-                "Express: the driver's poll is not waited for. Clients that restart fetch the new password at once; "
-                "the files of what is not restarted get it with the next poll."
+                "Express: the driver's poll is not waited for where a restart fetches the new password. "
+                "Clients that read their files again are waited for; the database's own files get it with a poll."
             )
         return tuple(notes)

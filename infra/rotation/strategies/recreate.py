@@ -8,13 +8,14 @@ database, and a login can be proven only after it.
 from infra.errors import KeyturnError, Refused
 from infra.rotation.observation import Phase
 from infra.rotation.situation import Situation
-from infra.rotation.steps import Action, Rule
+from infra.rotation.steps import Action, Rule, Username
 from infra.rotation.strategies import rules
 from infra.rotation.strategies.rules import (
     both_secrets,
     clients_of,
     databases,
     every_consumer,
+    followers_of,
     synced_secrets_of,
     the_credential,
 )
@@ -22,6 +23,7 @@ from infra.targets import Consumer
 
 CONSENT = "I accept data loss"
 CLIENTS = clients_of(both_secrets)
+FOLLOWERS = followers_of(both_secrets)
 SYNCED_SECRETS = synced_secrets_of(databases, CLIENTS)
 
 
@@ -47,7 +49,7 @@ def _is_old_again(situation: Situation, secret_key: str) -> bool:
 class Recreate:
     """The walkthrough's way: publish, let the consumers have it, scale to 0, scale up; then the clients."""
 
-    changes_username = True
+    username = Username.DERIVED
     forward: tuple[Rule, ...] = (
         Rule(Action.PROVE_CURRENT, the_credential, rules.is_staged, "A rotation that begins broken can't be undone."),
         Rule(Action.STAGE, the_credential, rules.is_staged, "From here on a crash loses no password."),
@@ -71,6 +73,9 @@ class Recreate:
         Rule(Action.AWAIT_READY, databases, rules.is_ready_or_returned, "A login needs a running pod."),
         Rule(Action.RESTART, CLIENTS, rules.has_old_values, "It began with the failed values."),
         Rule(Action.AWAIT_READY, CLIENTS, rules.has_old_values_and_is_ready, "A client is well with the old values."),
+        Rule(
+            Action.AWAIT_SYNC, FOLLOWERS, rules.has_old_versions(both_secrets), "Nobody may be left with failed values."
+        ),
         Rule(Action.VERIFY_RESTORED, the_credential, rules.never, "A rollback is done when a login proves it."),
         Rule(Action.FINISH_ROLLBACK, the_credential, rules.never, "The failed candidate is of no use."),
     )

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from infra.errors import Refused
 from infra.rotation.observation import ConsumerFacts, LoginState, Phase, Synced
 from infra.rotation.situation import Situation
 from infra.rotation.steps import Subjects
@@ -12,6 +13,11 @@ Predicate = Callable[[Situation, str], bool]
 def the_credential(situation: Situation) -> tuple[str, ...]:
     """The credential as a whole, called by its vault."""
     return (situation.target.vault,)
+
+
+def the_server(situation: Situation) -> tuple[str, ...]:
+    """The Flexible Server."""
+    return (situation.target.server,)
 
 
 def both_secrets(situation: Situation) -> tuple[str, ...]:
@@ -48,6 +54,25 @@ def clients_of(changed: Subjects) -> Subjects:
     return clients
 
 
+def followers_of(changed: Subjects) -> Subjects:
+    """Make the subjects: the clients that read a secret which changes from their files, again and again."""
+
+    def followers(situation: Situation) -> tuple[str, ...]:
+        names = set(changed(situation))
+        return tuple(
+            consumer.key
+            for consumer in situation.observation.consumers
+            if not consumer.names.needs_restart and not consumer.names.is_database and consumer.uses & names
+        )
+
+    return followers
+
+
+def every_class(situation: Situation) -> tuple[str, ...]:
+    """Each consumer's SecretProviderClass, as namespace/name, once."""
+    return tuple(dict.fromkeys(consumer.names.class_key for consumer in situation.observation.consumers))
+
+
 def synced_secrets_of(*consumers: Subjects) -> Subjects:
     """Make the subjects: the synced Secrets that these consumers begin with, each once."""
 
@@ -56,6 +81,17 @@ def synced_secrets_of(*consumers: Subjects) -> Subjects:
         return tuple(dict.fromkeys(situation.target.consumer(key).secret_key for key in keys))
 
     return secrets
+
+
+def refuse_username(strategy: str) -> Refused:
+    """Make the objection to another name where the strategy keeps it."""
+    return Refused(
+        f"The strategy {strategy} keeps the username",
+        name="options.new_username",
+        seen="one is given",
+        remedy="Give none, or use a strategy that changes the login's name.",
+        code="UsernameStays",
+    )
 
 
 def never(situation: Situation, _: str) -> bool:
@@ -84,17 +120,21 @@ def is_proven(situation: Situation, _: str) -> bool:
 
 
 def is_retired(situation: Situation, secret: str) -> bool:
-    """The proof succeeded and only the newest version is enabled."""
-    return situation.phase is Phase.PROVEN and not situation.secret(secret).older_enabled
+    """The proof succeeded, and no more older versions are enabled than shall stay."""
+    return situation.phase is Phase.PROVEN and not situation.excess(secret)
 
 
 def needs_no_sync(changed: Subjects) -> Predicate:
-    """Make the predicate: the consumer has the new versions, or will fetch them when it begins, or uses none."""
+    """Make the predicate: the consumer has the new versions, or will fetch them when it begins, or uses none.
+
+    A client that reads its files again by itself is waited for with express, too: nothing else brings it the values.
+    """
 
     def predicate(situation: Situation, key: str) -> bool:
         consumer = situation.observation.consumer(key)
         is_concerned = bool(consumer.pods) and bool(consumer.uses & set(changed(situation)))
-        if situation.is_express or situation.is_marked(consumer) or not is_concerned:
+        is_spared = situation.is_express and (consumer.names.is_database or consumer.names.needs_restart)
+        if is_spared or situation.is_marked(consumer) or not is_concerned:
             return True
         return _all_published(situation, changed) and situation.has_synced(consumer)
 
@@ -104,6 +144,41 @@ def needs_no_sync(changed: Subjects) -> Predicate:
 def is_taken(situation: Situation, _: str) -> bool:
     """The database takes the candidate, or did when it was proven."""
     return situation.is_taken or situation.phase is Phase.PROVEN
+
+
+def is_closed(situation: Situation, _: str) -> bool:
+    """The database refuses the login that was in force before, or did when that was proven."""
+    return situation.observation.logins.previous is LoginState.REFUSED or situation.phase is Phase.PROVEN
+
+
+def is_held_until_published(situation: Situation, class_key: str) -> bool:
+    """Mounts of the class stay at the versions before, or both secrets are new already: no mount can mix them."""
+    return _is_held(situation, class_key) or all(map(situation.is_published, both_secrets(situation)))
+
+
+def is_held_until_restored(situation: Situation, class_key: str) -> bool:
+    """Mounts of the class stay at the versions before, or both secrets are old again already."""
+    return _is_held(situation, class_key) or all(map(situation.is_restored, both_secrets(situation)))
+
+
+def is_released_to_new(situation: Situation, class_key: str) -> bool:
+    """Both secrets are new, and mounts of the class follow them."""
+    is_free = not any(one.held_for for one in _of_class(situation, class_key))
+    return is_free and all(map(situation.is_published, both_secrets(situation)))
+
+
+def is_released_to_old(situation: Situation, class_key: str) -> bool:
+    """Both secrets are old again, and mounts of the class follow them."""
+    is_free = not any(one.held_for for one in _of_class(situation, class_key))
+    return is_free and all(map(situation.is_restored, both_secrets(situation)))
+
+
+def _is_held(situation: Situation, class_key: str) -> bool:
+    return all(one.held_for == situation.rotation_id for one in _of_class(situation, class_key))
+
+
+def _of_class(situation: Situation, class_key: str) -> list[ConsumerFacts]:
+    return [one for one in situation.observation.consumers if one.names.class_key == class_key]
 
 
 def takes_old_login(situation: Situation, _: str) -> bool:
@@ -197,5 +272,16 @@ def is_old_again(changed: Subjects) -> Predicate:
 
     def predicate(situation: Situation, secret_key: str) -> bool:
         return all(map(situation.is_restored, changed(situation))) and is_held_fresh(situation, secret_key)
+
+    return predicate
+
+
+def has_old_versions(changed: Subjects) -> Predicate:
+    """Make the predicate: the client that follows its files has the restored values, or no pods."""
+
+    def predicate(situation: Situation, key: str) -> bool:
+        consumer = situation.observation.consumer(key)
+        restored = all(map(situation.is_restored, changed(situation)))
+        return not consumer.pods or (restored and situation.has_synced(consumer))
 
     return predicate
