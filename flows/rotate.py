@@ -1,21 +1,36 @@
 """Rotate: observe, plan, perform what is left; killed anywhere and run again, it ends well."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Any
 
 from prefect import flow
+from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 
 from flows.shell import run_from_shell
 from infra.errors import KeyturnError
 from infra.rotation.execution import Ending, carry_out
+from infra.rotation.guards import find_hindrance
 from infra.rotation.observation import Observation
 from infra.rotation.plan import Plan, make_plan
 from infra.rotation.steps import Action, Step
 from infra.rotation.verdict import Failure, Verdict
-from infra.targets import RotationOptions, Target
-from tasks import administrator, alternation, database, holding, rotation, rotation_report, scaling, sync, verification
+from infra.targets import Guards, RotationOptions, Target
+from tasks import (
+    administrator,
+    alternation,
+    database,
+    guarding,
+    holding,
+    rotation,
+    rotation_report,
+    scaling,
+    sync,
+    verification,
+)
+from tasks.guarding import Answer
 from tasks.locking import rotation_locked
 from tasks.observation import observe
 from tasks.orders import Order
@@ -102,34 +117,71 @@ class Tasks:
 
 @flow(
     name="rotate",
-    flow_run_name="Rotate {target.vault} for {target.namespace}/{target.service}",
+    flow_run_name="Rotate {target.vault} for {target.place}",
     persist_result=False,
 )
 def rotate(
     target: Target = Target(),  # noqa: B008
     options: RotationOptions = RotationOptions(),  # noqa: B008
+    guards: Guards = Guards(),  # noqa: B008
 ) -> Any:
     """Give a credential a new password, and by strategy a new username; prove them, and retire the old ones.
 
-    The verdict is the name of the last state: Rotated, Planned, NothingToDo, or Refused, SyncPending, RolledBack,
-    NeedsOperator with what to do. An unfinished rotation is taken up where it was left.
+    The verdict is the name of the last state: Rotated, Planned, NothingToDo, TooYoung, OutsideWindow, Declined, or
+    Refused, SyncPending, RolledBack, NeedsOperator with what to do. An unfinished rotation is taken up where it was
+    left.
 
     Args:
         target: the credential: where it is kept, which database takes it, who consumes it.
         options: how this rotation goes. As they stand, the plan is shown alone.
+        guards: when it may begin, and who is asked before.
     """
     actor, fresh_id = Tasks(target, options), rotation_report.name_rotation()
-    if options.dry_run:
-        plan = make_plan(target, options, actor.observe(), options.rotation_id or fresh_id)
-        actor.show(plan)
-        return Completed(name=Verdict.PLANNED.value, message=rotation_report.describe_plan(plan))
     try:
+        if options.dry_run:
+            return _plan(actor, guards, fresh_id)
+        if guards != Guards() and (ended := _guard(actor, guards, fresh_id)):
+            return ended
         with rotation_locked(target, options.rotation_id or fresh_id):
             ending = carry_out(actor, target, options, fresh_id)
     except KeyturnError as error:
         ending = Ending(Verdict.REFUSED, options.rotation_id or fresh_id, error=error)
     rotation_report.tell_ending(ending, target, actor.timeline)
     return _state(ending, actor.timeline)
+
+
+def _plan(actor: Tasks, guards: Guards, fresh_id: str) -> Any:
+    """Show what would be done, and what would keep it from beginning now."""
+    seen = actor.observe()
+    plan = make_plan(actor.target, actor.options, seen, actor.options.rotation_id or fresh_id)
+    hindrance = find_hindrance(guards, seen, datetime.now(UTC))
+    notes = (*plan.notes, f"Not now: {hindrance.reason}") if hindrance else plan.notes
+    if guards.approval and plan.steps:
+        notes = (*notes, "A person is asked to approve it before it begins.")
+    actor.show(replace(plan, notes=notes))
+    return Completed(name=Verdict.PLANNED.value, message=rotation_report.describe_plan(plan))
+
+
+def _guard(actor: Tasks, guards: Guards, fresh_id: str) -> Any:
+    """Return the state of a run that does not begin, or None. What is unfinished, or refused anyway, goes on."""
+    seen = actor.observe()
+    if seen.candidate and seen.candidate.phase.is_live:
+        return None
+    is_resumed = (flow_run.run_count or 1) > 1
+    if not is_resumed and (hindrance := find_hindrance(guards, seen, datetime.now(UTC))):
+        rotation_report.log_hindrance(hindrance)
+        return Completed(name=hindrance.verdict.value, message=hindrance.reason)
+    guarding.spread(guards)
+    if not guards.approval:
+        return None
+    plan = make_plan(actor.target, actor.options, seen, actor.options.rotation_id or fresh_id)
+    if plan.refusal or not plan.steps:
+        return None
+    actor.show(plan)
+    answer = guarding.ask(plan, guards)
+    if answer.answer is Answer.APPROVE:
+        return None
+    return Completed(name=Verdict.DECLINED.value, message=f"The plan was declined. {answer.reason}".strip())
 
 
 def _state(ending: Ending, timeline: Timeline) -> Any:

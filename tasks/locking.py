@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 from prefect.logging import get_run_logger
 
+from infra.azure.credentials import signed_in
 from infra.kubernetes.client import Cluster
 from infra.kubernetes.leases import Holder, Lock, locked
 from infra.settings import Settings
@@ -24,15 +25,17 @@ def lease_name(target: Target) -> str:
 
 @contextmanager
 def rotation_locked(target: Target, rotation_id: str) -> Iterator[None]:
-    """Hold the credential's lock for a block.
+    """Hold the credential's lock for a block, whose steps share one sign-in.
 
     Raises:
         Conflict: another rotation holds it and lives (code Locked).
     """
     lock_credential(target, rotation_id)
-    cluster = cluster_of(target.resource_group, target.cluster, Settings())
-    with locked(cluster, target.namespace, lease_name(target), Holder.of_this_process(rotation_id)):
-        yield
+    settings = Settings()
+    with signed_in(settings):
+        cluster = cluster_of(target.resource_group, target.cluster, settings)
+        with locked(cluster, target.namespace, lease_name(target), Holder.of_this_process(rotation_id)):
+            yield
 
 
 @step(name="Lock the credential", run_name="lock {target.vault} for rotation {rotation_id}")

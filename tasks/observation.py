@@ -43,7 +43,7 @@ from tasks.credentials import (
 from tasks.policy import step
 
 
-@step(name="Observe", run_name="observe {target.vault} and {target.namespace}/{target.service}")
+@step(name="Observe", run_name="observe {target.vault} and {target.place}")
 def observe(target: Target) -> Observation:
     """Look at vault, database and consumers.
 

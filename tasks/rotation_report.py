@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from prefect.logging import get_run_logger
 
 from infra.rotation.execution import Ending
+from infra.rotation.guards import Hindrance
 from infra.rotation.plan import Plan, new_rotation_id
 from infra.targets import Target
 from tasks.policy import step
@@ -39,6 +40,11 @@ def describe_ending(ending: Ending) -> str:
     if not ending.performed:
         return f"Rotation {ending.rotation_id} was done before: nothing was left to do."
     return f"Rotation {ending.rotation_id}: {len(ending.performed)} steps; the new login works, the old one is refused."
+
+
+def log_hindrance(hindrance: Hindrance) -> None:
+    """Say in the run's log why nothing begins."""
+    get_run_logger().info("%s: %s", hindrance.verdict, hindrance.reason)
 
 
 @step(name="Show the plan", run_name="show what is left of rotation {plan.rotation_id}")

@@ -92,7 +92,9 @@ def has_role(connection: Connection, name: str) -> bool:
 
 def count_sessions(connection: Connection, username: str) -> int:
     """Count the sessions that a login has open."""
-    found = connection.execute("SELECT count(*) FROM pg_stat_activity WHERE usename = %s", (username,)).fetchone()
+    found = connection.execute(
+        "SELECT count(*) FROM pg_stat_activity WHERE usename = %s AND application_name <> 'keyturn'", (username,)
+    ).fetchone()
     return int(str(found[0])) if found else 0
 
 

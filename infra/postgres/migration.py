@@ -10,54 +10,26 @@ transaction alone: https://www.postgresql.org/docs/current/sql-set-session-autho
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 from psycopg import sql
 
 from infra.errors import NotFound
-from infra.postgres.alternation import Owner, find_owner, has_role
+from infra.postgres.alternation import find_owner, has_role
 from infra.postgres.role_settings import copy_settings, list_settings, put_setting
 from infra.postgres.writing import Connection, make_verifier
+from infra.rotation.migration import LoginFacts
 
 _STAND_IN = sql.Identifier("keyturn_stand_in")
 _LENGTH = 63
 _FACTS = """
 SELECT login.rolsuper, login.rolconnlimit, login.rolvaliduntil::text,
        (SELECT count(*) FROM pg_class AS relation WHERE relation.relowner = login.oid AND relation.oid >= 16384),
-       (SELECT count(*) FROM pg_stat_activity AS session WHERE session.usesysid = login.oid),
+       (SELECT count(*) FROM pg_stat_activity AS session
+        WHERE session.usesysid = login.oid AND session.application_name <> 'keyturn'),
        me.rolsuper, me.rolcreaterole
 FROM pg_roles AS login, pg_roles AS me
 WHERE login.rolname = %s AND me.rolname = session_user
 """
-
-
-@dataclass(frozen=True)
-class LoginFacts:
-    """What a migration plans from. No values but names of roles.
-
-    Args:
-        login: the credential's login.
-        by: who asks.
-        owner: the owner role that it becomes already, if so.
-        owner_name: the name that its owner role gets.
-        is_name_taken: whether a role of that name exists.
-        owned: how many relations it owns in this database, without those that initdb made.
-        sessions: how many sessions it has open.
-        settings: how many settings its sessions begin with.
-        is_superuser: whether it is one.
-        may_rename: whether the one who asks can do it.
-    """
-
-    login: str
-    by: str
-    owner: Owner | None
-    owner_name: str
-    is_name_taken: bool
-    owned: int
-    sessions: int
-    settings: int
-    is_superuser: bool
-    may_rename: bool
 
 
 def name_owner(login: str) -> str:
@@ -74,21 +46,16 @@ def get_login_facts(connection: Connection, login: str) -> LoginFacts:
     found = connection.execute(_FACTS, (login,)).fetchone()
     if found is None:
         raise NotFound("The database has no such login", name=login, remedy="see what the vault's secret holds")
-    is_superuser, _, _, owned, sessions, asks_superuser, asks_createrole = found
-    name = name_owner(login)
-    by = _one(connection, "SELECT session_user::text")
-    itself = by == login
+    is_superuser, _, _, relations, sessions, asks_superuser, asks_createrole = found
+    itself = _one(connection, "SELECT session_user::text") == login
+    owner = find_owner(connection, login)
     return LoginFacts(
-        login,
-        by,
-        find_owner(connection, login),
-        name,
-        has_role(connection, name),
-        int(str(owned)),
-        int(str(sessions)),
-        len(list_settings(connection, login)),
-        bool(is_superuser),
-        bool(asks_superuser) or (bool(asks_createrole) and not itself and not is_superuser),
+        others=None if owner is None else len(owner.logins) - 1,
+        is_name_taken=has_role(connection, name_owner(login)),
+        relations=int(str(relations)),
+        sessions=int(str(sessions)),
+        settings=len(list_settings(connection, login)),
+        may_rename=bool(asks_superuser) or (bool(asks_createrole) and not itself and not is_superuser),
     )
 
 

@@ -25,6 +25,9 @@ class Verdict(StrEnum):
     ROTATED = "Rotated"
     PLANNED = "Planned"
     NOTHING_TO_DO = "NothingToDo"
+    TOO_YOUNG = "TooYoung"
+    OUTSIDE_WINDOW = "OutsideWindow"
+    DECLINED = "Declined"
     REFUSED = "Refused"
     ROLLED_BACK = "RolledBack"
     SYNC_PENDING = "SyncPending"
@@ -32,10 +35,18 @@ class Verdict(StrEnum):
 
     @property
     def is_good(self) -> bool:
-        """Whether the run did what it was asked for."""
-        return self in (Verdict.ROTATED, Verdict.PLANNED, Verdict.NOTHING_TO_DO)
+        """Whether the run did what it was asked for, which may be nothing."""
+        return self in _GOOD
 
 
+_GOOD = (
+    Verdict.ROTATED,
+    Verdict.PLANNED,
+    Verdict.NOTHING_TO_DO,
+    Verdict.TOO_YOUNG,
+    Verdict.OUTSIDE_WINDOW,
+    Verdict.DECLINED,
+)
 _UNCHANGED = (Action.PROVE_CURRENT, Action.REHEARSE, Action.REHEARSE_OPENING, Action.STAGE)
 _PROVING = (
     Action.SET_LOGIN,

@@ -6,7 +6,7 @@ people. Names only, never values. The defaults are the walkthrough's.
 
 from infra.targets.checks import AccessOptions, AccessRows, LoginOptions, LoginTarget, StoryOptions
 from infra.targets.credential import WALKTHROUGH_CONSUMER, Consumer, Strategy, Target, Through
-from infra.targets.rotation import Day, Guards, RotationOptions, Sync
+from infra.targets.rotation import Day, Guards, MigrateOptions, RotationOptions, Sync
 from infra.targets.stack import DeployOptions, ProvisionOptions, Stack, TearDownOptions
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "Guards",
     "LoginOptions",
     "LoginTarget",
+    "MigrateOptions",
     "ProvisionOptions",
     "RotationOptions",
     "Stack",
