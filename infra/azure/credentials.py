@@ -2,13 +2,15 @@
 
 import base64
 import json
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 from azure.core.credentials import TokenCredential
+from azure.core.pipeline.transport import RequestsTransport
 from azure.identity import DefaultAzureCredential
 
 from infra.azure.errors import translated
@@ -28,8 +30,34 @@ class Closing(Protocol):
 
 
 C = TypeVar("C", bound=Closing)
-_shared: ContextVar[TokenCredential | None] = ContextVar("shared credential", default=None)
-"""The credential of the enclosing `signed_in`; each task has its own context."""
+
+
+@dataclass
+class _Shared:
+    """What the calls of a block share.
+
+    Args:
+        owner: the credential.
+        connections: the kept connections by thread, since a session of requests belongs to one.
+    """
+
+    owner: TokenCredential
+    connections: dict[int, RequestsTransport] = field(default_factory=dict)
+
+    def transport(self, settings: Settings) -> RequestsTransport:
+        """Return a transport that closes with its client and leaves its connections to the next one."""
+        kept = self.connections.setdefault(threading.get_ident(), RequestsTransport(**timeouts(settings)))
+        kept.open()
+        return RequestsTransport(session=kept.session, session_owner=False, **timeouts(settings))
+
+    def close(self) -> None:
+        """Close all connections."""
+        for kept in self.connections.values():
+            kept.close()
+
+
+_shared: ContextVar[_Shared | None] = ContextVar("shared credential", default=None)
+"""What the enclosing `signed_in` opened; each task has its own context."""
 
 
 @dataclass(frozen=True)
@@ -68,21 +96,29 @@ def timeouts(settings: Settings) -> dict[str, Any]:
     }
 
 
+def connection(settings: Settings) -> dict[str, Any]:
+    """Return what a client inside `signed_in` is made with: the bounds, and the connections of those before it."""
+    shared = _shared.get()
+    return timeouts(settings) | ({"transport": shared.transport(settings)} if shared else {})
+
+
 @contextmanager
 def signed_in(settings: Settings) -> Iterator[TokenCredential]:
-    """Open the credential for a block of calls: those within share it, and so its tokens.
+    """Open the credential for a block of calls: those within share it, and so its tokens, and their connections.
 
     A token costs several requests; without a block around them, each call gets its own.
     """
     if (shared := _shared.get()) is not None:
-        yield shared
+        yield shared.owner
         return
     with credential(settings) as owner:
-        mark = _shared.set(owner)
+        shared = _Shared(owner)
+        mark = _shared.set(shared)
         try:
             yield owner
         finally:
             _shared.reset(mark)
+            shared.close()
 
 
 @contextmanager
@@ -103,7 +139,7 @@ def managed(kind: Callable[..., C], settings: Settings) -> Iterator[C]:
             remedy="set AZURE_SUBSCRIPTION_ID or KEYTURN_SUBSCRIPTION_ID where the flow runs",
         )
     with signed_in(settings) as owner:
-        client = kind(owner, settings.subscription_id, polling_interval=POLL_SECONDS, **timeouts(settings))
+        client = kind(owner, settings.subscription_id, polling_interval=POLL_SECONDS, **connection(settings))
         try:
             yield client
         finally:

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 
 from azure.keyvault.secrets import SecretClient, SecretProperties
 
-from infra.azure.credentials import signed_in, timeouts
+from infra.azure.credentials import connection, signed_in
 from infra.azure.errors import translated
 from infra.errors import NotFound, SecretUnusable
 from infra.settings import Settings
@@ -167,7 +167,7 @@ class Secrets:
         with (
             translated(what, name=self._where(name), role=role, scope=f"the vault {self.vault}"),
             signed_in(self._settings) as owner,
-            SecretClient(url, owner, **timeouts(self._settings)) as client,
+            SecretClient(url, owner, **connection(self._settings)) as client,
         ):
             yield client
 

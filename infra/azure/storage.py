@@ -10,7 +10,7 @@ from azure.core.exceptions import ResourceNotFoundError
 from azure.mgmt.storage import StorageManagementClient, models
 from azure.storage.blob import BlobServiceClient, ContentSettings
 
-from infra.azure.credentials import managed, signed_in, timeouts
+from infra.azure.credentials import connection, managed, signed_in
 from infra.azure.errors import translated
 from infra.azure.names import get_location
 from infra.azure.operations import OnProgress, finish, get_state, ignore
@@ -104,7 +104,7 @@ def _opened(what: str, account: str, name: str, role: str, settings: Settings) -
     with (
         translated(what, name=f"{account}/{name}", role=role, scope=f"the storage account {account}"),
         signed_in(settings) as owner,
-        BlobServiceClient(url, owner, **timeouts(settings)) as client,
+        BlobServiceClient(url, owner, **connection(settings)) as client,
     ):
         yield client
 
