@@ -1,0 +1,203 @@
+"""What the benchmarks share: numbers and their table, the command line, a lab with the stack in it, Prefect's server.
+
+Absolute times depend on the machine. So whatever is compared is measured alternately, and shown with its spread.
+"""
+
+import argparse
+import json
+import math
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from unittest.mock import patch
+
+import httpx
+from prefect.events.worker import EventsWorker
+from prefect.logging.handlers import APILogWorker, PrefectConsoleHandler
+from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
+
+from infra.lab import lifecycle
+from infra.lab.run import command_environment
+from infra.targets import Stack
+from tasks.timeline import Timeline
+from tests.conftest import RunningLab, make_state_folder
+from tests.e2e.rotating import World
+
+ROOT = Path(__file__).resolve().parents[1]
+SERVER_SECONDS = 120
+
+
+def quantile(values: Sequence[float], part: float) -> float:
+    """Return the smallest value that `part` of all do not exceed."""
+    return sorted(values)[max(0, math.ceil(part * len(values)) - 1)]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a benchmark's table.
+
+    Args:
+        what: what was measured.
+        values: each measurement.
+        unit: of the values.
+        goal: what it shall be, in words; empty where there is none.
+        reached: whether it is.
+    """
+
+    what: str
+    values: Sequence[float]
+    unit: str = "s"
+    goal: str = ""
+    reached: bool | None = None
+
+    @property
+    def median(self) -> float:
+        """The one in the middle."""
+        return statistics.median(self.values)
+
+    def cells(self) -> list[str]:
+        """The line: what, n, min, median, 95 %, max, unit, goal."""
+        digits = 0 if self.unit == "" else 3 if self.unit == "s" and max(self.values) < 1 else 2
+        low, high = min(self.values), max(self.values)
+        numbers = [f"{one:.{digits}f}" for one in (low, self.median, quantile(self.values, 0.95), high)]
+        said = {None: "", True: " — reached", False: " — **missed**"}[self.reached]
+        return [self.what, str(len(self.values)), *numbers, self.unit, self.goal + said]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a benchmark found.
+
+    Args:
+        title: its heading.
+        rows: its table.
+        notes: sentences below the table.
+        series: curves for the plots, by name.
+    """
+
+    title: str
+    rows: Sequence[Row]
+    notes: Sequence[str] = ()
+    series: dict[str, Sequence[float]] = field(default_factory=dict)
+
+    def markdown(self) -> str:
+        """The heading, the table, the notes."""
+        head = ["what", "n", "min", "median", "95 %", "max", "unit", "goal"]
+        lines = [f"### {self.title}", "", f"| {' | '.join(head)} |", "|---|" + "---:|" * 5 + "---|---|"]
+        lines += [f"| {' | '.join(row.cells())} |" for row in self.rows]
+        return "\n".join([*lines, "", *(f"{note}\n" for note in self.notes)])
+
+    def plain(self) -> dict[str, object]:
+        """All of it for a JSON file."""
+        return asdict(self)
+
+
+def run_alone(measure: Callable[[bool], Result], description: str) -> None:
+    """Be the command line of one benchmark."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--quick", action="store_true", help="some seconds instead of minutes; for developing alone")
+    parser.add_argument("--json", type=Path, help="a file for the numbers")
+    chosen = parser.parse_args()
+    result = measure(chosen.quick)
+    print(result.markdown())
+    if chosen.json:
+        chosen.json.write_text(json.dumps(result.plain(), indent=1))
+
+
+def say(text: str) -> None:
+    """Tell how far it is; the numbers alone go to standard output."""
+    print(f"{time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)
+
+
+def pause(seconds: float) -> None:
+    """Let time pass."""
+    threading.Event().wait(seconds)
+
+
+@contextmanager
+def running_stack(poll_interval_seconds: float) -> Iterator[World]:
+    """A lab of its own with the walkthrough's stack; its variables and tools are this process' own.
+
+    Args:
+        poll_interval_seconds: of the CSI driver.
+    """
+    from tests.crash.bare import install
+
+    options = lifecycle.StartOptions(state=make_state_folder(), poll_interval_seconds=poll_interval_seconds)
+    with lifecycle.attached(options) as info, patch.dict(os.environ, command_environment(info, os.environ)):
+        install(Stack(poll_interval_seconds=math.ceil(poll_interval_seconds)))
+        yield World(RunningLab(options, info))
+
+
+@contextmanager
+def prefect_server() -> Iterator[None]:
+    """A Prefect server, as a worker has it; this process and its children find it."""
+    with ExitStack() as stack:
+        home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="keyturn-prefect-")))
+        port = _free_port()
+        url = f"http://127.0.0.1:{port}/api"
+        variables = {"PREFECT_HOME": str(home), "PREFECT_API_URL": url, "PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
+        stack.enter_context(patch.dict(os.environ, variables))
+        argv = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+        log = stack.enter_context((home / "server.log").open("w"))
+        server = subprocess.Popen(argv, stdout=log, stderr=log)
+        stack.callback(_end, server)
+        _wait_for_server(url, server)
+        stack.enter_context(temporary_settings(updates={PREFECT_API_URL: url, PREFECT_HOME: home}))
+        stack.enter_context(patch.object(PrefectConsoleHandler, "emit"))
+        yield
+
+
+def _free_port() -> int:
+    from tests.integration.postgres_process import free_port
+
+    return free_port()
+
+
+def _end(server: subprocess.Popen[bytes]) -> None:
+    APILogWorker.drain_all(timeout=10)
+    EventsWorker.drain_all(timeout=10)
+    server.terminate()
+    server.wait(30)
+
+
+def _wait_for_server(url: str, server: subprocess.Popen[bytes]) -> None:
+    with httpx.Client(trust_env=False, timeout=5) as client:
+        for _ in range(SERVER_SECONDS * 10):
+            if server.poll() is not None:
+                break
+            try:
+                if client.get(f"{url}/health").status_code == httpx.codes.OK:
+                    return
+            except httpx.HTTPError:
+                pause(0.1)
+    sys.exit("the Prefect server did not start")
+
+
+@contextmanager
+def kept_timelines() -> Iterator[list[Timeline]]:
+    """The timelines of the rotations made in a block: their spans with the moment that they count from."""
+    kept: list[Timeline] = []
+    begin = Timeline.__post_init__
+
+    def keep(self: Timeline) -> None:
+        begin(self)
+        kept.append(self)
+
+    with patch.object(Timeline, "__post_init__", keep):
+        yield kept
+
+
+def timed(act: Callable[[], object]) -> float:
+    """Return how many seconds something takes."""
+    begun = time.perf_counter()
+    act()
+    return time.perf_counter() - begun

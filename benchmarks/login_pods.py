@@ -1,0 +1,185 @@
+"""The client of benchmarks/login_client.py as a Deployment in a lab, and what its logins say about outages."""
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from benchmarks.common import pause
+from infra.kubernetes.client import MERGE_PATCH
+from infra.kubernetes.workloads import wait_for_pods_gone, wait_for_ready
+from infra.targets import Consumer
+from tests.e2e.rotating import DATABASE, World
+
+CLIENT = DATABASE.model_copy(update={"workload": "login-client", "is_database": False})
+PATH = f"/apis/apps/v1/namespaces/{CLIENT.namespace}/deployments"
+SOURCE = Path(__file__).with_name("login_client.py")
+PATIENCE_SECONDS, CALM_SECONDS = 60.0, 0.5
+
+
+class Reads(StrEnum):
+    """How a client gets its credential."""
+
+    FILES = "files"
+    """It reads the mounted files for each login; it is never restarted."""
+    ENVIRONMENT = "environment"
+    """It keeps what it began with; a rotation restarts it."""
+
+    @property
+    def consumer(self) -> Consumer:
+        """The client as a target names it."""
+        return CLIENT.model_copy(update={"needs_restart": self is Reads.ENVIRONMENT})
+
+
+@dataclass(frozen=True)
+class Login:
+    """One login: when it was begun and ended, and how it went; `-` is well."""
+
+    begun: float
+    ended: float
+    said: str
+
+    @property
+    def works(self) -> bool:
+        """Whether the database let the client in."""
+        return self.said == "-"
+
+
+@dataclass(frozen=True)
+class Outage:
+    """A time without a login that worked: from the first that failed to the next that worked."""
+
+    begun: float
+    ended: float
+
+    @property
+    def seconds(self) -> float:
+        """Its length."""
+        return self.ended - self.begun
+
+
+def find_outages(logins: Sequence[Login]) -> list[Outage]:
+    """Return the outages, by time."""
+    found: list[Outage] = []
+    failed: Login | None = None
+    for one in sorted(logins, key=lambda login: login.begun):
+        if not one.works:
+            failed = failed or one
+        elif failed:
+            found.append(Outage(failed.begun, one.begun))
+            failed = None
+    return found
+
+
+class Client:
+    """The running client.
+
+    Args:
+        world: the lab.
+        folder: where its pods write down their logins.
+    """
+
+    def __init__(self, world: World, folder: Path) -> None:
+        self.world, self.folder = world, folder
+
+    def logins(self, since: float) -> list[Login]:
+        """All logins begun since a moment, by whichever pod."""
+        lines = [line.split() for file in self.folder.glob("*.log") for line in file.read_text().splitlines()]
+        found = [Login(float(one[0]), float(one[1]), one[2]) for one in lines if len(one) == 3]
+        return [one for one in found if one.begun >= since]
+
+    def wait_until_calm(self) -> None:
+        """Wait until every login of the last half second worked."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while time.monotonic() < deadline:
+            recent = self.logins(time.monotonic() - CALM_SECONDS)
+            if len(recent) > 10 * CALM_SECONDS and all(one.works for one in recent):
+                return
+            pause(0.1)
+        raise TimeoutError("the client does not get in any more")
+
+    def first_login(self, since: float) -> float:
+        """When a pod that began since then first got in."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while time.monotonic() < deadline:
+            for mark in self.folder.glob("*.ready"):
+                born = [one for one in _first(mark.with_suffix("")) if one.begun >= since]
+                if born:
+                    return born[0].begun
+            pause(0.02)
+        raise TimeoutError("no new pod of the client gets in")
+
+
+def _first(log: Path) -> list[Login]:
+    with log.open() as file:
+        words = file.readline().split()
+    return [Login(float(words[0]), float(words[1]), words[2])] if len(words) == 3 else []
+
+
+@contextmanager
+def running_client(world: World, reads: Reads) -> Iterator[Client]:
+    """Run the client for a block."""
+    cluster, where = world.cluster, (CLIENT.namespace, CLIENT.workload)
+    folder = world.lab.state_dir / "host" / reads.value
+    cluster.request("POST", PATH, {}, _manifest(world, reads))
+    try:
+        wait_for_ready(cluster, *where, PATIENCE_SECONDS)
+        client = Client(world, folder)
+        client.wait_until_calm()
+        yield client
+    finally:
+        cluster = world.cluster
+        cluster.request("PATCH", f"{PATH}/{CLIENT.workload}", {}, {"spec": {"replicas": 0}}, MERGE_PATCH)
+        wait_for_pods_gone(cluster, *where, PATIENCE_SECONDS)
+        cluster.delete(f"{PATH}/{CLIENT.workload}")
+
+
+def _manifest(world: World, reads: Reads) -> dict[str, Any]:
+    """The Deployment. The image is one that has Python; the client's text comes by its environment."""
+    labels = {"app": CLIENT.workload}
+    folder = "/credential" if reads is Reads.FILES else "-"
+    endpoint, log = world.endpoint, "/logins/$(hostname).log"
+    start = f'exec python -c "$SOURCE" {endpoint.host} {endpoint.port} {folder} {log}'
+    keys = [
+        {"name": key, "valueFrom": {"secretKeyRef": {"name": CLIENT.synced_secret, "key": key}}}
+        for key in ("USERNAME", "PASSWORD")
+    ]
+    container = {
+        "name": "client",
+        "image": "chester2004/get-storage",
+        "command": ["sh", "-c", start],
+        "env": [{"name": "SOURCE", "value": SOURCE.read_text().replace("$(", "$$(")}, *keys],
+        "readinessProbe": {"exec": {"command": ["sh", "-c", f"test -e {log}.ready"]}, "periodSeconds": 1},
+        "volumeMounts": [
+            {"name": "credential", "mountPath": "/credential", "readOnly": True},
+            {"name": "logins", "mountPath": "/logins"},
+        ],
+    }
+    csi = {
+        "driver": "secrets-store.csi.k8s.io",
+        "readOnly": True,
+        "volumeAttributes": {"secretProviderClass": CLIENT.secret_provider_class},
+    }
+    spec = {
+        "serviceAccountName": "dexter-sa",
+        "terminationGracePeriodSeconds": 1,
+        "containers": [container],
+        "volumes": [
+            {"name": "credential", "csi": csi},
+            {"name": "logins", "hostPath": {"path": f"/{reads.value}"}},
+        ],
+    }
+    pod_labels = {**labels, "azure.workload.identity/use": "true"}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": CLIENT.workload, "namespace": CLIENT.namespace},
+        "spec": {
+            "replicas": 1,
+            "selector": {"matchLabels": labels},
+            "template": {"metadata": {"labels": pod_labels}, "spec": spec},
+        },
+    }
