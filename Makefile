@@ -8,7 +8,7 @@ PORT ?= 4200
 export PREFECT_HOME ?= $(abspath $(HERE)/prefect)
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 
-.PHONY: setup demo ui test test-failed test-slow lint bench down clean
+.PHONY: setup demo ui test test-failed test-slow crash-test lint bench down clean
 
 setup: $(VENV)/.ready
 	@mkdir -p $(PREFECT_HOME)
@@ -49,6 +49,10 @@ test-failed: setup
 # Beside those of `make test`: kills around every write, and whatever else takes long.
 test-slow: setup
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile --durations 15 -m slow
+
+# A rotation of every strategy killed at every step and around every call, and run again; writes the table.
+crash-test: setup
+	$(BIN)/python -m tests.crash.matrix --write docs/crash-matrix.md
 
 bench: setup
 	$(BIN)/python -m benchmarks.lab_up

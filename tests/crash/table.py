@@ -1,0 +1,85 @@
+"""The crash matrix as a page: step by step, how often a rotation was killed there and how often all was well again."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+HEAD = """\
+# Crash matrix
+
+A rotation runs in a process of its own and is killed with SIGKILL: around every write to Key Vault, cluster or
+database, once before the request leaves and once after it was carried out but not yet known; in every read; and at
+the end of every step. Then another process runs the rotation again.
+
+After every kill, from outside: the newest version of both secrets is enabled; a login that the vault tells works
+(recreate: if the database answers at all); every running client has a username and a password that belong together,
+and one that works where the strategy promises that. After the next run: its verdict is Rotated, or NothingToDo where
+the killed run had done everything and has the same id; the newest versions are in every mount, Secret and client; they
+log in and the former login does not; every older version is disabled; candidate and lock are gone; data is kept,
+except by recreate.
+
+The next run is given the same id, another id (it first finishes the killed rotation, then makes its own), or none
+(it takes the killed one up). Kills around writes and at the ends of steps are made with the same id and with another
+one, kills in reads with the same id and with none by turns; a read that a step repeats is died in once.
+
+The vault's, the cluster's and the database's side is the lab with a real PostgreSQL and real HTTP. Prefect's engine is
+left out, and three things differ from an ordinary run for the sake of speed: the token is got once, the kubeconfig
+comes from a file, and connections are kept open.
+"""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came of one kill.
+
+    Args:
+        case: strategy and sync.
+        step: in which step it was.
+        kill: where exactly, and how the next run was started.
+        next_id: which id the next run was given.
+        recovered: whether all was well in the end, and nothing amiss in between.
+        detail: what was not.
+        seconds: how long the kill, the next run and the looks took.
+    """
+
+    case: str
+    step: str
+    kill: str
+    next_id: str
+    recovered: bool
+    detail: str
+    seconds: float
+
+
+def write_table(results: Sequence[Result], seconds: float, labs: int, every: int) -> str:
+    """Return the page."""
+    cases = list(dict.fromkeys(one.case for one in results))
+    steps = list(dict.fromkeys(one.step for case in cases for one in results if one.case == case))
+    reads = "every read" if every == 1 else f"each {every}th read"
+    total = _count(results, lambda _: True)
+    lines = [
+        HEAD,
+        f"This page is from a run with {reads} and all the rest: {total} recovered, in {seconds / 60:.0f} minutes, "
+        f"with {labs} labs side by side. To make it again: `make crash-test`.\n",
+        "Each cell: recovered / killed.\n",
+        f"| step | {' | '.join(cases)} | all |",
+        f"|---|{'---:|' * (len(cases) + 1)}",
+    ]
+    for step in steps:
+        lines.append(_row(step, cases, [one for one in results if one.step == step]))
+    lines.append(_row("**all**", cases, results))
+    lines += ["\n| next run | recovered / killed |", "|---|---:|"]
+    for next_id in dict.fromkeys(one.next_id for one in results):
+        lines.append(f"| {next_id} | {_count(results, lambda one, wanted=next_id: one.next_id == wanted)} |")
+    if lost := [one for one in results if not one.recovered]:
+        lines += ["\nNot recovered:\n", *(f"- {one.case}: {one.kill}: {one.detail}" for one in lost)]
+    return "\n".join(lines) + "\n"
+
+
+def _row(name: str, cases: Sequence[str], results: Sequence[Result]) -> str:
+    cells = [_count(results, lambda one, wanted=case: one.case == wanted) for case in cases]
+    return f"| {name} | {' | '.join(cells)} | {_count(results, lambda _: True)} |"
+
+
+def _count(results: Sequence[Result], is_meant: Callable[[Result], bool]) -> str:
+    meant = [one for one in results if is_meant(one)]
+    return f"{sum(one.recovered for one in meant)} / {len(meant)}" if meant else ""
