@@ -10,18 +10,17 @@ from typing import Any
 from unittest.mock import patch
 from uuid import uuid4
 
-import requests
-from azure.core.pipeline.transport import RequestsTransport
 from prefect.logging import disable_run_logger
 from prefect.states import Completed
 from prefect.tasks import Task
 
 from flows.deploy import deploy
+from flows.migrate import migrate
 from flows.provision import provision
 from flows.rotate import rotate
 from infra.errors import KeyturnError
 from infra.rotation.verdict import Verdict
-from infra.targets import DeployOptions, ProvisionOptions, RotationOptions, Stack, Target
+from infra.targets import DeployOptions, MigrateOptions, ProvisionOptions, RotationOptions, Stack, Target
 from tasks import reporting
 
 ARTIFACTS = tuple(
@@ -71,24 +70,17 @@ def without_prefect() -> Iterator[None]:
         yield
 
 
-@contextmanager
-def kept_open() -> Iterator[None]:
-    """Let the SDKs' clients share their connections for a block: most of a rotation's time goes into making them."""
-    with requests.Session() as session:
-        RequestsTransport()._init_session(session)
-
-        def take(transport: RequestsTransport) -> None:
-            transport.session, transport._has_been_opened = session, True
-
-        with patch.object(RequestsTransport, "open", take), patch.object(RequestsTransport, "close", lambda _: None):
-            yield
-
-
 def install(stack: Stack) -> None:
     """Provision and deploy the walkthrough's stack."""
     with without_prefect():
         provision.fn(stack, ProvisionOptions(dry_run=False))
         deploy.fn(stack, DeployOptions(dry_run=False))
+
+
+def prepare_for_two_logins(target: Target) -> None:
+    """Make the owner role of a credential's login, where there is none."""
+    with without_prefect():
+        migrate.fn(target, MigrateOptions(dry_run=False))
 
 
 def run_rotation(target: Target, options: RotationOptions) -> tuple[Verdict, str, KeyturnError | None]:

@@ -5,6 +5,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
 from infra.targets import RotationOptions, Strategy, Sync, Target, Through
+from tests.crash import bare
 from tests.crash.scene import CLIENT, DATABASE, Pair, Scene
 
 WITH_CLIENT = Target(consumers=(DATABASE, CLIENT))
@@ -54,7 +55,7 @@ class Case:
     def prepared(self, scene: Scene) -> Iterator[None]:
         """Have what the strategy needs for a block: a client of the database, data in it, an owner of two logins."""
         if self.strategy is Strategy.ALTERNATING:
-            scene.migrate(self.target)
+            bare.prepare_for_two_logins(self.target)
         if not self.restarts_database:
             scene.put_data(self.target)
         with scene.client() if CLIENT in self.target.consumers else nullcontext():

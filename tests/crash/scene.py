@@ -18,7 +18,6 @@ from infra.kubernetes.workloads import get_workload, run_in_pod, wait_for_pods_g
 from infra.lab import lifecycle
 from infra.postgres.connection import connected
 from infra.postgres.login import prove_login
-from infra.postgres.migration import get_login_facts, make_owner
 from infra.rotation.candidate import parse_candidate
 from infra.settings import Settings
 from infra.targets import WALKTHROUGH_CONSUMER, Consumer, Stack, Target
@@ -188,14 +187,6 @@ class Scene:
                 vault.purge(name)
                 vault.write(name, value)
 
-    def migrate(self, target: Target) -> None:
-        """Make the owner role that two logins take turns to become, where there is none."""
-        username, password = self.newest(target)
-        with connected(endpoint_of(target, self.cluster), username, password, self.settings) as session:
-            if get_login_facts(session, username).owner is None:
-                with session.transaction():
-                    make_owner(session, username, password)
-
     @contextmanager
     def client(self) -> Iterator[None]:
         """Run a client that has the credential in its environment."""
@@ -252,7 +243,7 @@ def made_scene() -> Iterator[Scene]:
         bundles = dict.fromkeys(("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"), authority)
         os.environ.update({**info.environment, **bundles, "KEYTURN_KUBECONFIG": info.environment["KUBECONFIG"]})
         try:
-            with bare.kept_open(), signed_in(Settings()), Zygote() as zygote:
+            with signed_in(Settings()), Zygote() as zygote:
                 bare.install(Stack(poll_interval_seconds=1))
                 yield Scene(RunningLab(options, info), zygote)
         finally:

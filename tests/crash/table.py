@@ -22,8 +22,8 @@ The next run is given the same id, another id (it first finishes the killed rota
 one, kills in reads with the same id and with none by turns; a read that a step repeats is died in once.
 
 The vault's, the cluster's and the database's side is the lab with a real PostgreSQL and real HTTP. Prefect's engine is
-left out, and three things differ from an ordinary run for the sake of speed: the token is got once, the kubeconfig
-comes from a file, and connections are kept open.
+left out, and two things differ from an ordinary run for the sake of speed: the token is got once, before, and the
+kubeconfig comes from a file.
 """
 
 

@@ -108,7 +108,7 @@ def _run_in_child(order: dict[str, Any]) -> str:
 
 def _run(order: dict[str, Any], answers: int) -> None:
     """Run a rotation in this process, which the guillotine may kill."""
-    from tests.crash.bare import kept_open, run_rotation
+    from tests.crash.bare import run_rotation
     from tests.crash.guillotine import Guillotine, install
 
     def tell(**fields: Any) -> None:
@@ -116,7 +116,7 @@ def _run(order: dict[str, Any], answers: int) -> None:
 
     cut = Cut(**order["cut"] | {"when": When(order["cut"]["when"])}) if order["cut"] else None
     guillotine = Guillotine(cut, lambda where: tell(fell=where))
-    with kept_open(), install(guillotine):
+    with install(guillotine):
         verdict, message, error = run_rotation(
             Target.model_validate(order["target"]), RotationOptions.model_validate(order["options"])
         )
