@@ -1,6 +1,6 @@
-"""Runs a rotation and kills it, as `kill -9` does, around its nth write to the outside world. Not a test.
+"""Runs a rotation and kills it, as `kill -9` does, around one of its writes to the outside world. Not a test.
 
-Usage: killed_rotation.py {before|after} N OPTIONS-AS-JSON [TARGET-AS-JSON].
+Usage: killed_rotation.py {before|after} {N|WHAT} OPTIONS-AS-JSON [TARGET-AS-JSON]; the nth write, or the first WHAT.
 Only this script interferes; the product knows nothing.
 """
 
@@ -14,23 +14,24 @@ from flows.rotate import rotate
 from infra.azure.secrets import Secrets
 from infra.kubernetes.client import Cluster
 from infra.targets import RotationOptions, Target
-from tasks import database
+from tasks import administrator, database
 
 WRITES = ("write", "set_enabled", "set_tags", "delete", "purge", "recover")
 
 
 class Guillotine:
-    """Counts the writes and falls at the nth."""
+    """Counts the writes and falls at the nth, or at the first of a name."""
 
-    def __init__(self, when: str, nth: int) -> None:
-        self.when, self.left = when, nth
+    def __init__(self, when: str, which: str) -> None:
+        self.when, self.which, self.count = when, which, 0
 
     def around(self, what: str, write: Callable[[], Any]) -> Any:
-        self.left -= 1
-        if self.left == 0 and self.when == "before":
+        self.count += 1
+        is_it = self.which in (what, str(self.count))
+        if is_it and self.when == "before":
             self.fall(what)
         answer = write()
-        if self.left == 0:
+        if is_it:
             self.fall(what)
         return answer
 
@@ -52,6 +53,10 @@ def install(guillotine: Guillotine) -> None:
 
     change = database.set_password
     database.set_password = lambda *args: guillotine.around("ALTER ROLE", lambda: change(*args))
+    patch = administrator.set_administrator_password
+    administrator.set_administrator_password = lambda *args: guillotine.around(
+        "PATCH administrator", lambda: patch(*args)
+    )
     Cluster.request = guarded_request  # type: ignore[method-assign]
 
 
@@ -63,7 +68,7 @@ def _guarded(write: Callable[..., Any], name: str, guillotine: Guillotine) -> Ca
 
 
 if __name__ == "__main__":
-    install(Guillotine(sys.argv[1], int(sys.argv[2])))
+    install(Guillotine(sys.argv[1], sys.argv[2]))
     target = Target.model_validate_json(sys.argv[4]) if sys.argv[4:] else Target()
     state = rotate(target, RotationOptions.model_validate_json(sys.argv[3]), return_state=True)
     print(f"ended {state.name}", flush=True)

@@ -1,0 +1,162 @@
+"""Two logins that take turns, by the real flows: prepared once, rotated, killed between two writes, rolled back."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from clients import CLIENT, READER, client_of, ready_with_alone, wait_for_sync
+from killing import kill
+from rotating import CANDIDATE, DATABASE, TARGET, World, rotate
+
+from flows.migrate import migrate
+from infra.kubernetes.holding import OBJECTS_BEFORE
+from infra.kubernetes.mounted_files import differing_files
+from infra.kubernetes.provider_classes import HELD_FOR, path_of
+from infra.kubernetes.workloads import get_workload
+from infra.postgres.alternation import Owner, find_owner
+from infra.postgres.connection import connected
+from infra.targets import MigrateOptions, Strategy, Target
+
+both_generations = pytest.mark.parametrize("lab", ["reconciler", "republish"], indirect=True)
+ALTERNATING = TARGET.model_copy(update={"strategy": Strategy.ALTERNATING})
+WITH_CLIENT = ALTERNATING.model_copy(update={"consumers": (DATABASE, CLIENT)})
+WITH_READER = ALTERNATING.model_copy(update={"consumers": (DATABASE, READER)})
+POLLS_SECONDS = 6
+"""More than two polls of the lab's driver."""
+
+
+def prepare(target: Target = ALTERNATING, dry_run: bool = False) -> str:
+    state = migrate(target, MigrateOptions(dry_run=dry_run), return_state=True)
+    return state.name or ""
+
+
+@pytest.fixture
+def migrated(world: World) -> Iterator[World]:
+    """A database in which logins take turns; afterwards it begins anew with one."""
+    prepare()
+    yield world
+    assert rotate(TARGET, sync="express").name == "Rotated"
+
+
+def owner_of(world: World) -> Owner | None:
+    values = world.values()
+    with connected(world.endpoint, *values, world.settings) as session:
+        return find_owner(session, values[0])
+
+
+def class_of(world: World) -> dict[str, object]:
+    """The class as people see it, without what every write changes."""
+    found = world.cluster.get(path_of(DATABASE.namespace, DATABASE.secret_provider_class))
+    annotations = set(found["metadata"].get("annotations") or {})
+    return {"spec": found["spec"], "held": annotations & {HELD_FOR, OBJECTS_BEFORE}}
+
+
+@contextmanager
+def never_refused(world: World, values: tuple[str, str]) -> Iterator[None]:
+    """Log in again and again while the block runs; each login must work."""
+    stop, refused = threading.Event(), []
+
+    def try_often() -> None:
+        while not stop.wait(0.02):
+            if not world.logs_in(values):
+                refused.append(time.monotonic())
+
+    thread = threading.Thread(target=try_often)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+    assert not refused
+
+
+@both_generations
+def test_a_database_is_prepared_once_and_two_logins_take_turns_in_it(world: World) -> None:
+    if owner_of(world) is not None:
+        assert rotate(TARGET, sync="express").name == "Rotated"
+    refused = rotate(ALTERNATING)
+    assert (refused.name, refused.error and refused.error.code) == ("Refused", "NotMigrated")
+    before, database = world.values(), world.pods()
+    assert prepare(dry_run=True) == "Planned"
+    assert owner_of(world) is None
+    assert prepare() == "Migrated"
+    assert prepare() == "NothingToDo"
+    assert world.values() == before
+    with connected(world.endpoint, *before, world.settings) as session, client_of(world) as client:
+        session.execute("CREATE TABLE kept AS SELECT 42 AS answer")
+        clients = client.uids()
+        ended = rotate(WITH_CLIENT, sync="wait", data_loss="no")
+        assert (ended.name, ended.error) == ("Rotated", None)
+        assert client.uids() != clients
+        assert client.environment() == world.values()
+        assert session.execute("SELECT answer FROM kept").fetchall() == [(42,)], "open sessions go on"
+    second = world.values()
+    assert second[0] != before[0]
+    assert not world.logs_in(before)
+    assert rotate(ALTERNATING, sync="express").name == "Rotated"
+    third = world.values()
+    assert third[0] == before[0], "it is the first one's turn again"
+    assert third[1] != before[1]
+    assert not world.logs_in(second)
+    owner = owner_of(world)
+    assert owner is not None
+    assert set(owner.logins) == {before[0], second[0]}
+    with connected(world.endpoint, *third, world.settings) as session:
+        owned = session.execute("SELECT tableowner::text FROM pg_tables WHERE tablename = 'kept'").fetchall()
+        assert owned == [(owner.name,)]
+    assert world.pods() == database, "the database was not restarted"
+    wait_for_sync(world, DATABASE)
+    world.assert_well()
+    assert class_of(world)["held"] == set()
+    assert rotate(TARGET, sync="express").name == "Rotated"
+
+
+def test_the_former_login_works_until_everybody_has_the_new_one(migrated: World) -> None:
+    world, before = migrated, migrated.values()
+    with client_of(world) as client:
+        clients = client.uids()
+        ended = rotate(WITH_READER, sync="express", data_loss="no")
+        assert ended.name == "Rotated", ended.message
+        assert client.uids() == clients, "who reads its files again is not restarted"
+        files = dict(zip(("/credential/username", "/credential/password"), world.values(), strict=True))
+        (pod,) = get_workload(world.cluster, CLIENT.namespace, CLIENT.workload).pods
+        assert differing_files(world.cluster, CLIENT.namespace, pod.name, files) == []
+    assert not world.logs_in(before)
+
+
+def test_no_mount_mixes_the_two_when_the_rotation_dies_between_its_two_writes(migrated: World) -> None:
+    world, before, spec = migrated, migrated.values(), class_of(migrated)
+    said = kill("after", "write username", ALTERNATING)
+    assert said == "killed after write username"
+    assert world.values()[0] != before[0], "the vault has the new username and the old password"
+    assert world.values()[1] == before[1]
+    pods = get_workload(world.cluster, DATABASE.namespace, DATABASE.workload).pods
+    files = {"/mederma/username": before[0], "/mederma/password": before[1]}
+    with never_refused(world, before):
+        deadline = time.monotonic() + POLLS_SECONDS
+        while time.monotonic() < deadline:
+            assert differing_files(world.cluster, DATABASE.namespace, pods[0].name, files) == []
+        with client_of(world) as client:
+            assert client.environment() == before, "a client that begins now gets both of before"
+    assert rotate(ALTERNATING, sync="wait").name == "Rotated"
+    assert class_of(world) == spec
+    assert not world.logs_in(before)
+
+
+def test_a_client_that_cannot_live_with_the_new_login_brings_the_former_one_back(migrated: World) -> None:
+    world, before, spec = migrated, migrated.values(), class_of(migrated)
+    with client_of(world, ready_with_alone(before[1])) as client, never_refused(world, before):
+        ended = rotate(WITH_CLIENT, sync="express", ready_timeout_seconds=8)
+        assert ended.name == "RolledBack", ended.message
+        assert world.values() == before
+        assert client.environment() == before
+    assert world.vault.find_latest(CANDIDATE) is None
+    assert class_of(world) == spec
+    owner = owner_of(world)
+    assert owner is not None
+    with connected(world.endpoint, *before, world.settings) as session:
+        open_ones = session.execute("SELECT rolname::text FROM pg_roles WHERE rolcanlogin ORDER BY 1").fetchall()
+    assert open_ones == [(before[0],)], "the failed login is closed"
