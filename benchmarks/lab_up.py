@@ -1,18 +1,18 @@
-"""How long a lab takes from the command to ready, and to be gone again: `python -m benchmarks.lab_up [RUNS]`.
+"""How long a lab takes from the command to ready, and to be gone again: `python -m benchmarks.lab_up`.
 
 The shell's own commands are measured, with Python's start. One run before them is not counted: it compiles modules
 and fills the caches.
 """
 
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
-RUNS, TARGET_SECONDS, TIMEOUT_SECONDS = 5, 3.0, 120
-ROOT = Path(__file__).resolve().parents[1]
+from benchmarks.common import ROOT, Result, Row, run_alone
+
+RUNS, QUICK_RUNS, GOAL_SECONDS, TIMEOUT_SECONDS = 5, 2, 3.0, 120
 
 
 def timed(command: str, state: Path) -> float:
@@ -26,7 +26,7 @@ def timed(command: str, state: Path) -> float:
     return took
 
 
-def measure(state: Path) -> tuple[float, float]:
+def measure_once(state: Path) -> tuple[float, float]:
     """Start a lab and take it down, in whatever case."""
     try:
         up = timed("up", state)
@@ -49,22 +49,20 @@ def find_left(state: Path) -> list[str]:
     return left
 
 
-def main() -> None:
-    """Measure and print a table."""
-    runs = int(sys.argv[1]) if len(sys.argv) > 1 else RUNS
+def measure(quick: bool) -> Result:
+    """Start and end labs in one folder."""
     with tempfile.TemporaryDirectory(prefix="keyturn-") as folder:
         Path(folder).chmod(0o711)
         state = Path(folder, "lab")
-        measure(state)
-        ups, downs = zip(*(measure(state) for _ in range(runs)), strict=True)
-        left = find_left(state)
-    print(f"| {runs} runs, seconds | min | median | max | target |\n|---|---|---|---|---|")
-    for name, numbers, target in (("up, from the command to ready", ups, f"{TARGET_SECONDS:g}"), ("down", downs, "")):
-        cells = (min(numbers), statistics.median(numbers), max(numbers))
-        print(f"| {name} | {' | '.join(f'{cell:.2f}' for cell in cells)} | {target} |")
-    if left:
-        sys.exit(f"left behind: {left}")
+        measure_once(state)
+        ups, downs = zip(*(measure_once(state) for _ in range(QUICK_RUNS if quick else RUNS)), strict=True)
+        if left := find_left(state):
+            sys.exit(f"left behind: {left}")
+    goal, reached = f"at most {GOAL_SECONDS:g} s", max(ups) <= GOAL_SECONDS
+    return Result(
+        "The lab", [Row("up, from the command to ready", ups, goal=goal, reached=reached), Row("down", downs)]
+    )
 
 
 if __name__ == "__main__":
-    main()
+    run_alone(measure, __doc__ or "")

@@ -12,10 +12,10 @@ from benchmarks.common import pause
 from infra.kubernetes.client import MERGE_PATCH
 from infra.kubernetes.workloads import wait_for_pods_gone, wait_for_ready
 from infra.targets import Consumer
-from tests.e2e.rotating import DATABASE, World
+from tests.e2e.rotating import DATABASE, TARGET, World
 
-CLIENT = DATABASE.model_copy(update={"workload": "login-client", "is_database": False})
-PATH = f"/apis/apps/v1/namespaces/{CLIENT.namespace}/deployments"
+NAMESPACE, NAME = TARGET.namespace, "login-client"
+PATH = f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments"
 SOURCE = Path(__file__).with_name("login_client.py")
 PATIENCE_SECONDS, CALM_SECONDS = 60.0, 0.5
 
@@ -28,10 +28,33 @@ class Reads(StrEnum):
     ENVIRONMENT = "environment"
     """It keeps what it began with; a rotation restarts it."""
 
+
+@dataclass(frozen=True)
+class Kind:
+    """A client: how it gets its credential, from which class, and where it logs in.
+
+    Args:
+        reads: how.
+        where: the database, as libpq takes it.
+        secret_provider_class: the class that it mounts.
+        synced_secret: the Secret of that class.
+    """
+
+    reads: Reads
+    where: str
+    secret_provider_class: str = DATABASE.secret_provider_class
+    synced_secret: str = DATABASE.synced_secret
+
     @property
     def consumer(self) -> Consumer:
         """The client as a target names it."""
-        return CLIENT.model_copy(update={"needs_restart": self is Reads.ENVIRONMENT})
+        return Consumer(
+            namespace=NAMESPACE,
+            workload=NAME,
+            secret_provider_class=self.secret_provider_class,
+            synced_secret=self.synced_secret,
+            needs_restart=self.reads is Reads.ENVIRONMENT,
+        )
 
 
 @dataclass(frozen=True)
@@ -120,31 +143,29 @@ def _first(log: Path) -> list[Login]:
 
 
 @contextmanager
-def running_client(world: World, reads: Reads) -> Iterator[Client]:
+def running_client(world: World, kind: Kind) -> Iterator[Client]:
     """Run the client for a block."""
-    cluster, where = world.cluster, (CLIENT.namespace, CLIENT.workload)
-    folder = world.lab.state_dir / "host" / reads.value
-    cluster.request("POST", PATH, {}, _manifest(world, reads))
+    cluster, folder = world.cluster, f"logins-{time.monotonic_ns()}"
+    cluster.request("POST", PATH, {}, _manifest(kind, folder))
     try:
-        wait_for_ready(cluster, *where, PATIENCE_SECONDS)
-        client = Client(world, folder)
+        wait_for_ready(cluster, NAMESPACE, NAME, PATIENCE_SECONDS)
+        client = Client(world, world.lab.state_dir / "host" / folder)
         client.wait_until_calm()
         yield client
     finally:
         cluster = world.cluster
-        cluster.request("PATCH", f"{PATH}/{CLIENT.workload}", {}, {"spec": {"replicas": 0}}, MERGE_PATCH)
-        wait_for_pods_gone(cluster, *where, PATIENCE_SECONDS)
-        cluster.delete(f"{PATH}/{CLIENT.workload}")
+        cluster.request("PATCH", f"{PATH}/{NAME}", {}, {"spec": {"replicas": 0}}, MERGE_PATCH)
+        wait_for_pods_gone(cluster, NAMESPACE, NAME, PATIENCE_SECONDS)
+        cluster.delete(f"{PATH}/{NAME}")
 
 
-def _manifest(world: World, reads: Reads) -> dict[str, Any]:
+def _manifest(kind: Kind, folder: str) -> dict[str, Any]:
     """The Deployment. The image is one that has Python; the client's text comes by its environment."""
-    labels = {"app": CLIENT.workload}
-    folder = "/credential" if reads is Reads.FILES else "-"
-    endpoint, log = world.endpoint, "/logins/$(hostname).log"
-    start = f'exec python -c "$SOURCE" {endpoint.host} {endpoint.port} {folder} {log}'
+    labels = {"app": NAME}
+    reads, log = "/credential" if kind.reads is Reads.FILES else "-", "/logins/$(hostname).log"
+    start = f'exec python -c "$SOURCE" "{kind.where}" {reads} {log}'
     keys = [
-        {"name": key, "valueFrom": {"secretKeyRef": {"name": CLIENT.synced_secret, "key": key}}}
+        {"name": key, "valueFrom": {"secretKeyRef": {"name": kind.synced_secret, "key": key}}}
         for key in ("USERNAME", "PASSWORD")
     ]
     container = {
@@ -158,28 +179,19 @@ def _manifest(world: World, reads: Reads) -> dict[str, Any]:
             {"name": "logins", "mountPath": "/logins"},
         ],
     }
-    csi = {
-        "driver": "secrets-store.csi.k8s.io",
-        "readOnly": True,
-        "volumeAttributes": {"secretProviderClass": CLIENT.secret_provider_class},
-    }
+    attributes = {"secretProviderClass": kind.secret_provider_class}
+    csi = {"driver": "secrets-store.csi.k8s.io", "readOnly": True, "volumeAttributes": attributes}
     spec = {
         "serviceAccountName": "dexter-sa",
         "terminationGracePeriodSeconds": 1,
         "containers": [container],
-        "volumes": [
-            {"name": "credential", "csi": csi},
-            {"name": "logins", "hostPath": {"path": f"/{reads.value}"}},
-        ],
+        "volumes": [{"name": "credential", "csi": csi}, {"name": "logins", "hostPath": {"path": f"/{folder}"}}],
     }
     pod_labels = {**labels, "azure.workload.identity/use": "true"}
+    template = {"metadata": {"labels": pod_labels}, "spec": spec}
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
-        "metadata": {"name": CLIENT.workload, "namespace": CLIENT.namespace},
-        "spec": {
-            "replicas": 1,
-            "selector": {"matchLabels": labels},
-            "template": {"metadata": {"labels": pod_labels}, "spec": spec},
-        },
+        "metadata": {"name": NAME, "namespace": NAMESPACE},
+        "spec": {"replicas": 1, "selector": {"matchLabels": labels}, "template": template},
     }

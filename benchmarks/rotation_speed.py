@@ -123,8 +123,8 @@ def _result(bench: Bench, poll_seconds: int) -> Result:
             ),
         ],
         [
-            f"Express is {script / express:.1f} times as fast as the script; as a whole it takes {express / restart:.1f} "
-            f"times the pod's own restart, and its steps from 0 to ready {down / restart:.2f} times.",
+            f"Express is {script / express:.1f} times as fast as the script. It takes {express / restart:.1f} times "
+            f"as long as the pod's own restart as a whole, and {down / restart:.2f} times from scaling to 0 to ready.",
             f"The longest steps of an express rotation, medians: {longest}.",
         ],
         dict(bench.steps),

@@ -15,24 +15,36 @@ from itertools import cycle
 from pathlib import Path
 from unittest.mock import patch
 
+from benchmarks.availability import SERVER
 from benchmarks.common import Result, Row, run_alone, running_stack, say, timed
+from flows.migrate import migrate
+from infra.kubernetes.provider_classes import HELD_FOR, path_of
 from infra.postgres.connection import connected
+from infra.rotation.candidate import name_candidate
 from infra.rotation.verdict import Verdict
-from infra.targets import RotationOptions, Strategy, Sync, Target
-from tests.crash.bare import run_rotation
-from tests.e2e.rotating import OPTIONS, TARGET, World
+from infra.targets import MigrateOptions, RotationOptions, Strategy, Sync, Target
+from tests.crash.bare import run_rotation, without_prefect
+from tests.e2e.rotating import DATABASE, OPTIONS, TARGET, World
 
-ROTATIONS, QUICK_ROTATIONS, PART = 500, 12, 50
+ROTATIONS, QUICK_ROTATIONS, PART = 500, 20, 50
 POLL_SECONDS, LEASES = 1, f"/apis/coordination.k8s.io/v1/namespaces/{TARGET.namespace}/leases"
 GROWTH = 1.02
 """The last rotations may take that many times the memory of those after the first ones."""
 MIX: Sequence[tuple[Strategy, Sync]] = (
     (Strategy.RECREATE, Sync.EXPRESS),
+    (Strategy.RECREATE, Sync.WAIT),
     (Strategy.IN_PLACE, Sync.EXPRESS),
     (Strategy.IN_PLACE, Sync.WAIT),
     (Strategy.IN_PLACE, Sync.EXPRESS),
-    (Strategy.RECREATE, Sync.WAIT),
+    (Strategy.ALTERNATING, Sync.EXPRESS),
+    (Strategy.ALTERNATING, Sync.WAIT),
+    (Strategy.ALTERNATING, Sync.EXPRESS),
+    (Strategy.ALTERNATING, Sync.EXPRESS),
+    (Strategy.MANAGED, Sync.EXPRESS),
 )
+"""One after the other, again and again; a recreated database is prepared for two logins anew."""
+PAIRS = tuple((one.username_secret, one.password_secret) for one in (TARGET, SERVER))
+SECRETS = tuple(name for pair in PAIRS for name in (*pair, name_candidate(*pair)))
 
 
 @dataclass(frozen=True)
@@ -47,6 +59,7 @@ class Left:
     temporary_files: int
     open_files: int
     threads: int
+    held_classes: int
 
 
 @dataclass
@@ -72,16 +85,18 @@ def look(world: World, temporary: Path) -> Left:
         roles = connection.execute("SELECT count(*) FROM pg_roles WHERE rolname !~ '^pg_'").fetchone()
         others = "backend_type = 'client backend' AND pid <> pg_backend_pid()"
         sessions = connection.execute(f"SELECT count(*) FROM pg_stat_activity WHERE {others}").fetchone()  # noqa: S608
-    versions = world.versions()
+    versions = [[one.enabled for one in world.vault.list_versions(name)] for name in SECRETS]
+    provider = world.cluster.get(path_of(DATABASE.namespace, DATABASE.secret_provider_class))
     return Left(
         roles=int(str(roles[0])) if roles else 0,
         sessions=int(str(sessions[0])) if sessions else 0,
         leases=len(world.cluster.get(LEASES)["items"]),
-        secrets=sum(bool(found) for found in versions.values()),
-        enabled_versions=sum(sum(found.values()) for found in versions.values()),
+        secrets=sum(map(bool, versions)),
+        enabled_versions=sum(map(sum, versions)),
         temporary_files=sum(1 for _ in temporary.iterdir()),
         open_files=sum(1 for _ in Path("/proc/self/fd").iterdir()),
         threads=threading.active_count(),
+        held_classes=int(HELD_FOR in (provider["metadata"].get("annotations") or {})),
     )
 
 
@@ -92,6 +107,13 @@ def own_temporary_folder() -> Iterator[Path]:
         yield Path(folder)
 
 
+def target_of(strategy: Strategy) -> Target:
+    """Return what is rotated: the server's own administrator, or the login of the database in the cluster."""
+    if strategy is Strategy.MANAGED:
+        return SERVER.model_copy(update={"consumers": ()})
+    return TARGET.model_copy(update={"strategy": strategy})
+
+
 def rotate(target: Target, options: RotationOptions) -> None:
     """Rotate, and stop where one does not end well."""
     verdict, message, _ = run_rotation(target, options)
@@ -99,16 +121,24 @@ def rotate(target: Target, options: RotationOptions) -> None:
         raise SystemExit(f"{target.strategy}: {verdict}: {message}")
 
 
+def prepare(target: Target) -> None:
+    """Let two logins take turns in the database, if they do not yet."""
+    with without_prefect():
+        migrate.fn(target, MigrateOptions(dry_run=False))
+
+
 def soak(world: World, rotations: int, temporary: Path) -> Soak:
     """Rotate again and again."""
     seen = Soak()
     for number, (strategy, sync) in zip(range(1, rotations + 1), cycle(MIX), strict=False):
-        target = TARGET.model_copy(update={"strategy": strategy})
+        target = target_of(strategy)
+        if strategy is Strategy.ALTERNATING:
+            prepare(target)
         options = OPTIONS.model_copy(update={"sync": sync})
         seen.seconds.append(timed(lambda target=target, options=options: rotate(target, options)))
         seen.rss_megabytes.append(rss_megabytes())
         seen.made[f"{strategy.value} {sync.value}"] += 1
-        if number % (PART // 5) == 0 or number == rotations:
+        if number % len(MIX) == 0:
             seen.left.append(look(world, temporary))
             say(f"{number} rotations, {seen.rss_megabytes[-1]:.0f} MB, {seen.left[-1]}")
     return seen
@@ -117,9 +147,9 @@ def soak(world: World, rotations: int, temporary: Path) -> Soak:
 def measure(quick: bool) -> Result:
     """Soak, and compare the end with the beginning."""
     with running_stack(POLL_SECONDS) as world, own_temporary_folder() as temporary:
-        before = look(world, temporary)
         seen = soak(world, QUICK_ROTATIONS if quick else ROTATIONS, temporary)
         world.assert_well()
+    before = seen.left[0]
     part = min(PART, len(seen.seconds) // 2)
     first, last = seen.rss_megabytes[:part], seen.rss_megabytes[-part:]
     flat = Row("", last).median <= GROWTH * Row("", first).median
@@ -133,7 +163,7 @@ def measure(quick: bool) -> Result:
         ],
         [
             "Mixed: " + ", ".join(f"{count} x {what}" for what, count in seen.made.items()) + ".",
-            f"Before the first: {_words(before)}. After the last: {_words(seen.left[-1])}. "
+            f"After {len(MIX)}: {_words(before)}. After the last: {_words(seen.left[-1])}. "
             + (f"**Grown: {', '.join(grown)}.**" if grown else "Nothing is left behind."),
         ],
         {"memory": seen.rss_megabytes},
