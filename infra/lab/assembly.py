@@ -56,7 +56,7 @@ class Lab:
             )
         )
         self._realizer = Realizer(self._start_cluster, self._machines, self._servers, folder.kubeconfig)
-        self._cloud = AzureCloud(options, self._realizer, self.authority, self.faults)
+        self._cloud = AzureCloud(options, self._realizer, self.authority, self.faults, self.faults.now)
         self._control: ControlServer | None = None
         self._operator_proxy = ""
 

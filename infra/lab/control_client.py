@@ -36,7 +36,7 @@ class ControlClient:
         return number
 
     def switch(self, name: str, on: bool = True) -> None:
-        """Turn a named fault on or off: sync-paused, pods-not-starting, database-down."""
+        """Turn a named fault on or off; see `infra.lab.switches.SWITCHES`."""
         self._call("PUT", f"/switches/{name}", {"on": on})
 
     def clear_faults(self, number: int | None = None) -> None:

@@ -6,14 +6,17 @@ they name.
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-SWITCHES = frozenset({"sync-paused", "pods-not-starting", "database-down"})
+from infra.lab.switches import SWITCHES
+
+SKEW = timedelta(minutes=1)
 _log = logging.getLogger(__name__)
 
 
@@ -30,6 +33,7 @@ class Fault:
         body: body of the answer, as text.
         delay_seconds: how long the request is held first.
         times: how many requests it acts on; None for all of them.
+        late: whether the request is carried out first, and its own answer lost.
     """
 
     host: str = "*"
@@ -40,6 +44,7 @@ class Fault:
     body: str = ""
     delay_seconds: float = 0.0
     times: int | None = None
+    late: bool = False
 
     def matches(self, method: str, host: str, path: str) -> bool:
         """Whether a request is meant."""
@@ -58,6 +63,7 @@ class Faults:
         self._left: dict[int, int] = {}
         self._next = 1
         self._on: set[str] = set()
+        self._followers: dict[str, list[Callable[[bool], object]]] = {}
 
     def add(self, fault: Fault) -> int:
         """Add a rule and return its number; of several that match, the oldest acts."""
@@ -76,7 +82,8 @@ class Faults:
         if number is None:
             self._rules.clear()
             self._left.clear()
-            self._on.clear()
+            for name in sorted(self._on):
+                self.switch(name, False)
         else:
             self._rules.pop(number, None)
             self._left.pop(number, None)
@@ -89,10 +96,27 @@ class Faults:
         """
         if name not in SWITCHES:
             raise ValueError(f"no switch {name!r}; there are {', '.join(sorted(SWITCHES))}")
+        if on == self.is_on(name):
+            return
         if on:
             self._on.add(name)
         else:
             self._on.discard(name)
+        for act in self._followers.get(name, ()):
+            act(on)
+
+    def follow(self, name: str, act: Callable[[bool], object]) -> None:
+        """Call `act` whenever a named switch is turned on or off."""
+        self._followers.setdefault(name, []).append(act)
+
+    def when_on(self, name: str, act: Callable[[], object]) -> None:
+        """Call `act` whenever a named switch is turned on."""
+        self.follow(name, lambda on: act() if on else None)
+
+    def now(self) -> datetime:
+        """The time by Azure's clock, which may be a minute off."""
+        ahead, behind = self.is_on("azure-clock-ahead"), self.is_on("azure-clock-behind")
+        return datetime.now(UTC) + SKEW * (ahead - behind)
 
     def is_on(self, name: str) -> bool:
         """Whether a named switch is on."""
@@ -131,6 +155,21 @@ class Faults:
                 await asyncio.sleep(fault.delay_seconds)
             if not fault.status:
                 return await handler(request)
+            if fault.late:
+                await handler(request)
             return web.Response(status=fault.status, headers=dict(fault.headers), text=fault.body)
 
         return act
+
+    def outage(self, name: str) -> Middleware:
+        """Make the aiohttp middleware that cuts every connection while a switch is on, as if nobody listened."""
+
+        @web.middleware
+        async def cut(request: web.Request, handler: Handler) -> web.StreamResponse:
+            if not self.is_on(name):
+                return await handler(request)
+            if request.transport is not None:
+                request.transport.abort()
+            return web.Response(status=503)
+
+        return cut

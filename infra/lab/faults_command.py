@@ -6,8 +6,7 @@ from typing import Any
 
 from infra.lab.control_client import ControlClient
 from infra.lab.state import StateFolder
-
-SWITCHES = ("sync-paused", "pods-not-starting", "database-down")
+from infra.lab.switches import SWITCHES
 
 
 def _client(arguments: argparse.Namespace) -> ControlClient:
@@ -27,13 +26,15 @@ def add(arguments: argparse.Namespace) -> int:
         body=arguments.body,
         delay_seconds=arguments.delay,
         times=arguments.times,
+        late=arguments.late,
     )
     print(f"Fault {number} is on: {_describe(vars(arguments) | {'delay_seconds': arguments.delay})}")
     return 0
 
 
 def _describe(rule: dict[str, Any]) -> str:
-    effects = [f"answers {rule['status']}"] if rule["status"] else []
+    late = " after it was carried out" if rule["late"] else ""
+    effects = [f"answers {rule['status']}{late}"] if rule["status"] else []
     if rule["delay_seconds"]:
         effects.insert(0, f"waits {rule['delay_seconds']:g} s")
     times = f", {rule['times']} times" if rule["times"] is not None else ""
@@ -91,11 +92,12 @@ def add_to(parser: argparse.ArgumentParser, shared: argparse.ArgumentParser) -> 
     rule.add_argument("--body", default="", help="body of the answer")
     rule.add_argument("--delay", type=float, default=0.0, help="seconds to wait first")
     rule.add_argument("--times", type=int, help="how many requests it acts on (default: all)")
+    rule.add_argument("--late", action="store_true", help="carry the request out first; its own answer is lost")
     rule.set_defaults(function=add)
     switch_commands: tuple[tuple[str, Callable[[argparse.Namespace], int]], ...] = (("on", turn_on), ("off", turn_off))
     for name, function in switch_commands:
         switch = commands.add_parser(name, parents=[shared], help=f"turn a switch {name}")
-        switch.add_argument("name", choices=SWITCHES)
+        switch.add_argument("name", choices=sorted(SWITCHES))
         switch.set_defaults(function=function)
     commands.add_parser("list", parents=[shared], help="list rules and switches").set_defaults(function=show)
     cleared = commands.add_parser("clear", parents=[shared], help="take one rule away, or everything")

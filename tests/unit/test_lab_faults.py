@@ -1,7 +1,9 @@
 """Faults that are asked of the lab: which requests they act on, and how often."""
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
-from aiohttp import web
+from aiohttp import ClientConnectionError, web
 from aiohttp.test_utils import TestClient, TestServer
 
 from infra.lab.faults import Fault, Faults
@@ -75,7 +77,54 @@ def test_switches_are_known_by_name() -> None:
     faults.switch("sync-paused", True)
     assert faults.is_on("sync-paused")
     assert faults.switches() == {"sync-paused"}
-    with pytest.raises(ValueError, match="no switch 'sync-pausd'; there are database-down"):
+    with pytest.raises(ValueError, match="no switch 'sync-pausd'; there are api-server-down"):
         faults.switch("sync-pausd", True)
     faults.clear()
     assert not faults.is_on("sync-paused")
+
+
+async def test_a_late_fault_loses_the_answer_alone() -> None:
+    faults, served = Faults(), list[str]()
+    faults.add(Fault(path="/a", status=500, late=True))
+
+    async def serve(request: web.Request) -> web.Response:
+        served.append(request.path)
+        return web.Response(text="hello")
+
+    app = web.Application(middlewares=[faults.middleware])
+    app.router.add_route("*", "/{path:.*}", serve)
+    async with TestClient(TestServer(app)) as client:
+        assert (await client.get("/a")).status == 500
+    assert served == ["/a"]
+
+
+async def test_an_outage_cuts_every_connection_until_it_is_over() -> None:
+    faults = Faults()
+    faults.switch("api-server-down", True)
+    app = web.Application(middlewares=[faults.outage("api-server-down")])
+    app.router.add_route("*", "/{path:.*}", hello)
+    async with TestClient(TestServer(app)) as client:
+        with pytest.raises(ClientConnectionError):
+            await client.get("/a")
+        faults.clear()
+        assert (await client.get("/a")).status == 200
+
+
+def test_who_follows_a_switch_is_told_of_each_change_once() -> None:
+    faults, told, begun = Faults(), list[bool](), list[str]()
+    faults.follow("tokens-short-lived", told.append)
+    faults.when_on("tokens-short-lived", lambda: begun.append("on"))
+    faults.switch("tokens-short-lived", True)
+    faults.switch("tokens-short-lived", True)
+    faults.clear()
+    assert told == [True, False]
+    assert begun == ["on"]
+
+
+def test_azures_clock_can_be_a_minute_off() -> None:
+    faults = Faults()
+    for name, minutes in (("azure-clock-ahead", 1), ("azure-clock-behind", -1)):
+        faults.switch(name, True)
+        assert round((faults.now() - datetime.now(UTC)) / timedelta(minutes=1)) == minutes
+        faults.clear()
+    assert abs(faults.now() - datetime.now(UTC)) < timedelta(seconds=10)

@@ -27,7 +27,7 @@ from infra.lab.azure.key_vault.limits import Limits
 from infra.lab.azure.key_vault.store import VaultStore
 from infra.lab.azure.routes import IMDS_HOST, Routes
 from infra.lab.azure.sites import create_runner
-from infra.lab.azure.tokens import Tokens
+from infra.lab.azure.tokens import LIFETIME, Tokens
 from infra.lab.backends import Backends
 from infra.lab.certificates import Authority
 from infra.lab.faults import Faults
@@ -36,6 +36,8 @@ from infra.lab.options import OPERATOR_CLIENT_ID, SUBSCRIPTION_ID, TENANT_ID, La
 ARM_HOST = "management.azure.com"
 VAULT_DOMAIN = "vault.azure.net"
 BLOB_DOMAIN = "blob.core.windows.net"
+SHORT_LIFETIME = timedelta(seconds=5)
+"""Of a token while the switch for it is on."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,7 @@ class AzureCloud:
         self.access = Access(now, propagation)
         self.access.make_owner(self.directory.operator.object_id, f"/subscriptions/{SUBSCRIPTION_ID}")
         self.tokens = Tokens(TENANT_ID, self.directory, now, key=signing_key)
+        faults.follow("tokens-short-lived", self._shorten_tokens)
         self.vaults = VaultStore(now, timedelta(seconds=options.operation_seconds))
         self.storage = StorageStore(now)
         self.gateway = Gateway(Routes(options.network, self._finds), options.ports)
@@ -94,6 +97,9 @@ class AzureCloud:
         self.limits = Limits(now)
         self._now = now
         self._runner = create_runner(self._applications(), faults)
+
+    def _shorten_tokens(self, on: bool) -> None:
+        self.tokens.lifetime = SHORT_LIFETIME if on else LIFETIME
 
     def _applications(self) -> dict[str, Any]:
         vaults = KeyVault(self.vaults, VaultGuard(self.tokens, self.access), self.limits)

@@ -19,6 +19,10 @@ from jwt.algorithms import RSAAlgorithm
 from infra.lab.azure.directory import Directory, Principal
 from infra.lab.azure.resources import ARM_AUDIENCES as ARM_AUDIENCES
 
+LIFETIME = timedelta(hours=1)
+SKEW_SECONDS = 300
+"""How far the clocks of those who make tokens and those who check them may lie apart."""
+
 
 class TokenRejected(Exception):
     """A request without a token that this service can accept.
@@ -49,7 +53,7 @@ class Tokens:
         tenant_id: str,
         directory: Directory,
         now: Callable[[], datetime],
-        lifetime: timedelta = timedelta(hours=1),
+        lifetime: timedelta = LIFETIME,
         key: rsa.RSAPrivateKey | None = None,
     ) -> None:
         self.tenant_id, self.lifetime = tenant_id, lifetime
@@ -134,7 +138,7 @@ class Tokens:
 
 def _is_current(claims: Mapping[str, Any], now: datetime) -> bool:
     moment = now.timestamp()
-    return float(claims.get("nbf", 0)) <= moment + 1 and moment < float(claims.get("exp", 0))
+    return float(claims.get("nbf", 0)) <= moment + SKEW_SECONDS and moment < float(claims.get("exp", 0))
 
 
 def _key_id(key: rsa.RSAPublicKey) -> str:

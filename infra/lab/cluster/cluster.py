@@ -97,6 +97,8 @@ class Cluster:
                     raise
             else:
                 self._api = api
+                self._place.faults.when_on("api-server-down", api.hang_up)
+                self._place.faults.when_on("watches-expired", api.expire_watches)
                 self._stack.push_async_callback(api.stop)
                 return
 

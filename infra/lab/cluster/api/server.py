@@ -54,7 +54,7 @@ class ApiServer:
         ca_pem: what clients check that certificate with.
         issuer_url: the OIDC issuer of service account tokens.
         kubelet_token: bearer token for the nodes' endpoints.
-        faults: asked before every request; gives an aiohttp middleware as `.middleware`.
+        faults: asked before every request; gives aiohttp middlewares as `.middleware` and `.outage`.
         cluster_ips: first three bytes of the services' addresses.
         watch_queue_length: how many changes may wait for a watcher before its connection is cut.
         now: the clock.
@@ -113,7 +113,7 @@ class ApiServer:
         self._housekeeper.start()
         app = web.Application(client_max_size=BODY_LIMIT_BYTES)
         if self._faults is not None:
-            app.middlewares.append(self._faults.middleware)
+            app.middlewares.extend((self._faults.outage("api-server-down"), self._faults.middleware))
         app.router.add_route("*", "/{path:.*}", self._rooms().answer)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
         await self._runner.setup()
@@ -175,6 +175,10 @@ class ApiServer:
         """Forget the log and end every watch with 410 Gone, as a compaction does."""
         self.store.compact()
         self._hub.close_all(expired("The resourceVersion for the provided watch is too old."))
+
+    def hang_up(self) -> None:
+        """End every watch without a word, as a restart does."""
+        self._hub.close_all()
 
     def token(self, user: str, groups: Sequence[str], lifetime: timedelta = _TOKEN_LIFETIME) -> str:
         """A token for a person.

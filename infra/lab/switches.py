@@ -1,0 +1,12 @@
+"""The lab's named faults. Standard library alone: the command line starts fast."""
+
+SWITCHES = {
+    "api-server-down": "the cluster's API server cuts every connection",
+    "azure-clock-ahead": "Azure's clock is a minute ahead of everybody else's",
+    "azure-clock-behind": "Azure's clock is a minute behind everybody else's",
+    "database-down": "the databases take no connections",
+    "pods-not-starting": "new pods do not start",
+    "sync-paused": "the CSI driver does not look for new versions",
+    "tokens-short-lived": "new access tokens expire after five seconds",
+    "watches-expired": "at the moment that it is switched on, every watch of the API server ends with 410 Gone",
+}
