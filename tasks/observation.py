@@ -99,10 +99,8 @@ def _count_others(target: Target, cluster: Cluster, newest: Credential | None) -
 
 
 def _secret_facts(vault: Secrets, name: str) -> SecretFacts:
-    """Tell the versions apart; of those written in the same second only the vault knows the newest."""
     versions = vault.list_versions(name)
-    tied = len(versions) < 2 or versions[0].created_at == versions[1].created_at
-    newest = vault.get_latest(name) if tied else versions[0]
+    newest = vault.pick_latest(name, versions) or vault.get_latest(name)
     older = tuple(_version(one) for one in versions if one.version != newest.version)
     return SecretFacts(name, _version(newest), older)
 

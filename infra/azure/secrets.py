@@ -5,10 +5,10 @@ a version takes the newest one even when that is disabled.
 https://learn.microsoft.com/azure/key-vault/secrets/about-secrets
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from azure.keyvault.secrets import SecretClient, SecretProperties
 
@@ -19,6 +19,8 @@ from infra.settings import Settings
 
 READER, WRITER = "Key Vault Secrets User", "Key Vault Secrets Officer"
 EPOCH = datetime.fromtimestamp(0, UTC)
+DOUBTFUL = timedelta(minutes=5)
+"""Within this, creation times do not tell which of two versions is the newer one."""
 _POLLED = {"_polling_interval": 0.25}
 """Between two looks at a deletion, in seconds. The SDK's own 2 s are longer than most deletions last."""
 
@@ -72,20 +74,24 @@ class Secrets:
         return sorted(found, key=lambda one: one.created_at, reverse=True)
 
     def find_latest(self, name: str) -> SecretVersion | None:
-        """Return the version that a GET without a version takes, or None when there is no such secret.
+        """Return the version that a GET without a version takes, or None when there is no such secret."""
+        return self.pick_latest(name, self.list_versions(name))
 
-        Creation times count whole seconds: of versions written in the same one, only a GET knows the newest.
+    def pick_latest(self, name: str, versions: Sequence[SecretVersion]) -> SecretVersion | None:
+        """Return which of the listed versions, newest first, a GET without a version takes; None of none.
+
+        Creation times count whole seconds, by clocks that may be set back: of versions written within minutes, only a
+        GET knows the newest.
         """
-        versions = self.list_versions(name)
-        tied = [one for one in versions if one.created_at == versions[0].created_at]
-        if len(tied) < 2:
+        close = [one for one in versions if versions[0].created_at - one.created_at <= DOUBTFUL]
+        if len(close) < 2:
             return versions[0] if versions else None
         try:
             with self._opened("Cannot read the secret", name, READER) as client:
                 latest = client.get_secret(name).properties.version
         except SecretUnusable:
-            return next((one for one in tied if not one.enabled), tied[0])
-        return next((one for one in tied if one.version == latest), tied[0])
+            return next((one for one in close if not one.enabled), close[0])
+        return next((one for one in versions if one.version == latest), close[0])
 
     def get_latest(self, name: str) -> SecretVersion:
         """Return the newest version.

@@ -23,8 +23,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.filterwarnings(text))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def scene() -> Iterator[Scene]:
-    """A lab with the walkthrough's stack in it; its variables are this process' own while the module's tests run."""
+    """A lab with the walkthrough's stack in it; its variables are this process' own while the tests of this folder run."""
     with made_scene() as made:
         yield made
