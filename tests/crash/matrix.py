@@ -5,6 +5,7 @@ Usage: python -m tests.crash.matrix [--labs 2] [--reads 1] [--only TEXT] [--writ
 
 import argparse
 import json
+import signal
 import subprocess
 import sys
 import tempfile
@@ -124,6 +125,7 @@ def main() -> int:
     parser.add_argument("--write", type=Path, help="file that the table is written to")
     parser.add_argument("--share", nargs=2, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # labs and workers are taken down on the way out
     if arguments.share:
         number, into = arguments.share
         run_share(Share(int(number), arguments.labs, arguments.reads, arguments.only), Path(into))
