@@ -96,6 +96,7 @@ class World:
     pods_broken: bool = False
     vault_refuses: bool = False
     forged_logins: bool = False
+    is_touched: bool = False
     on_call: Callable[["World"], None] = lambda world: None
 
     @classmethod
