@@ -94,7 +94,7 @@ class Result:
         head = ["what", "n", "min", "median", "95 %", "max", "unit", "goal"]
         lines = [f"### {self.title}", "", f"| {' | '.join(head)} |", "|---|" + "---:|" * 5 + "---|---|"]
         lines += [f"| {' | '.join(row.cells())} |" for row in self.rows]
-        return "\n".join([*lines, "", *(f"{note}\n" for note in self.notes)])
+        return "\n".join([*lines, "", *(f"- {note}" for note in self.notes)])
 
     def plain(self) -> dict[str, Any]:
         """All of it for a JSON file, to a tenth of a millisecond."""

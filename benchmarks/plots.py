@@ -5,7 +5,7 @@ from xml.sax.saxutils import escape
 
 from benchmarks.common import Row
 
-WIDTH, LABELS, ROW, MARGIN, NUMBERS = 860, 400, 26, 12, 90
+WIDTH, LABELS, ROW, MARGIN, NUMBERS = 900, 430, 26, 12, 90
 CURVE_HEIGHT = 220
 BAR, SPREAD, INK, LINES = "#2f6fb2", "#1b3f66", "#222222", "#dddddd"
 

@@ -16,7 +16,7 @@ from infra.rotation.steps import Action
 from infra.targets import Sync
 from tests.e2e.rotating import OPTIONS, TARGET, World
 
-POLL_SECONDS, ROUNDS, EXPRESS_PER_ROUND = 120, 3, 4
+POLL_SECONDS, ROUNDS, EXPRESS_PER_ROUND = 120, 2, 5
 QUICK_POLL_SECONDS, QUICK_ROUNDS = 5, 1
 TIMES, RESTARTS, PATIENCE_SECONDS = 10.0, 1.15, 300
 DOWN = (Action.STOP, Action.REFRESH_SECRET, Action.START, Action.AWAIT_READY)
@@ -106,13 +106,18 @@ def _result(bench: Bench, poll_seconds: int) -> Result:
     express, down = Row("", found["express"]).median, Row("", found["down"]).median
     steps = sorted(bench.steps.items(), key=lambda one: -sum(one[1]))[:5]
     longest = ", ".join(f"{label} {Row('', values).median:.2f} s" for label, values in steps)
-    faster = f"{TIMES:g} x faster than the script"
+    faster = f"{TIMES:g} x faster than the script" if poll_seconds == POLL_SECONDS else ""
     return Result(
         f"A rotation with the strategy recreate, the driver polling every {poll_seconds} s",
         [
             Row(f"the walkthrough's script, which sleeps {poll_seconds} s", found["script"]),
             Row("flow `rotate`, sync wait", found["wait"]),
-            Row("flow `rotate`, sync express", found["express"], goal=faster, reached=express * TIMES <= script),
+            Row(
+                "flow `rotate`, sync express",
+                found["express"],
+                goal=faster,
+                reached=express * TIMES <= script if faster else None,
+            ),
             Row("the same as a shell's command, Python's start included", found["command"]),
             Row("the pod's own restart by kubectl: 0, 1, ready, login", found["restart"]),
             Row(
