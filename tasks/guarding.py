@@ -10,7 +10,7 @@ from enum import StrEnum
 from prefect.flow_runs import suspend_flow_run
 from prefect.input import RunInput
 from prefect.logging import get_run_logger
-from prefect.runtime import flow_run
+from prefect.runtime import deployment, flow_run
 from pydantic import Field
 
 from infra.errors import Refused
@@ -66,7 +66,7 @@ def ask(plan: Plan, guards: Guards) -> Approval:
     Raises:
         Refused: the run belongs to no deployment, so nothing could begin it anew.
     """
-    if not flow_run.deployment_id:
+    if not deployment.id:
         raise Refused(
             "An approval can be asked for in runs of a deployment alone",
             name="guards.approval",
