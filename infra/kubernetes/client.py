@@ -6,6 +6,7 @@ sent, since the generated models refuse some valid objects and know no custom on
 
 import json
 import math
+import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -165,7 +166,9 @@ def connect(kubeconfig: Mapping[str, Any] | Path, settings: Settings, context: s
         remedy = "give a kubeconfig with clusters, users, contexts and a context of that name"
         raise InvalidInput("The kubeconfig cannot be used", name=origin, seen=seen, remedy=remedy) from None
     api = kubernetes.client.ApiClient(configuration)
-    return Cluster(str(configuration.host), configuration, api, settings)
+    cluster = Cluster(str(configuration.host), configuration, api, settings)
+    weakref.finalize(cluster, api.close)  # its sockets are in cycles, which the garbage collector finds much later
+    return cluster
 
 
 def _read(path: Path) -> Mapping[str, Any]:

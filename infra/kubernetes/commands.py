@@ -65,6 +65,7 @@ def run_in_pod(
         raise ServiceFailed("The command was cut off", name=name, seen=seen, remedy=remedy) from None
     finally:
         channels.close()
+        channels.sock.shutdown()  # the client leaves the socket open when the other side was the first to close
 
 
 def _open(cluster: Cluster, path: str, argv: Sequence[str], container: str | None, name: str) -> Any:

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -64,9 +65,12 @@ class World:
         self.lab, self.settings = lab, Settings()
         self.vault = Secrets(TARGET.vault, self.settings)
 
-    @property
+    @cached_property
     def cluster(self) -> Cluster:
         return connect(get_kubeconfig(TARGET.resource_group, TARGET.cluster, self.settings), self.settings)
+
+    def close(self) -> None:
+        self.cluster.close()
 
     @property
     def endpoint(self) -> Endpoint:

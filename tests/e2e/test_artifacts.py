@@ -1,41 +1,25 @@
 """What a rotation leaves for people to see: the plan, the sync as it went, the picture; and the tasks' retries."""
 
 import base64
-import json
 from typing import Any
-from uuid import UUID
 from xml.etree import ElementTree
 
 import pytest
 from prefect import flow
-from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
 from prefect.client.schemas.objects import Artifact
-from rotating import TARGET, World, fault, options_with
+from reports import artifacts, versions_of
+from rotating import TARGET, World, fault, options_with, rotate
 
 from infra.errors import Conflict, KeyturnError, NotYetPropagated
 from tasks.policy import step
 
 
-def artifacts(run: UUID | None) -> list[Artifact]:
-    """Return every version of every artifact of a run, oldest first."""
-    assert run is not None
-    wanted = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[run]))
-    with get_client(sync_client=True) as client:
-        found = client.read_artifacts(artifact_filter=wanted)
-    return sorted(found, key=lambda one: str(one.created))
-
-
-def versions_of(key: str, found: list[Artifact]) -> list[Any]:
-    return [json.loads(one.data) if isinstance(one.data, str) else one.data for one in found if one.key == key]
-
-
 def rotated(verdict: str, **changes: Any) -> list[Artifact]:
-    from flows.rotate import rotate
+    from flows.rotate import rotate as flow
 
-    state = rotate(TARGET, options_with(sync="wait", **changes), return_state=True)
+    state = flow(TARGET, options_with(sync="wait", **changes), return_state=True)
     assert state.name == verdict, state.message
-    return artifacts(state.state_details.flow_run_id)
+    return artifacts(state)
 
 
 def held(table: list[dict[str, str]]) -> dict[str, str]:
@@ -47,13 +31,6 @@ def newest(world: World) -> dict[str, str]:
 
 
 def test_the_sync_is_shown_from_the_old_versions_to_the_new(world: World) -> None:
-    old = newest(world)
-    with fault(world.lab, "sync-paused"):
-        late = rotated("SyncPending", sync_timeout_seconds=1)
-    waiting = versions_of("sync-progress", late)[-1]
-    assert held(waiting) == old
-    assert {row["new"] for row in waiting} == {"not yet"}
-    assert versions_of("sync-percent", late) == [0.0]
     found = rotated("Rotated")
     last = versions_of("sync-progress", found)[-1]
     assert held(last) == newest(world)
@@ -61,6 +38,14 @@ def test_the_sync_is_shown_from_the_old_versions_to_the_new(world: World) -> Non
     assert last[-1]["where"] == "Secret userpass"
     assert all(row["time left"].endswith(" s") for row in last)
     assert versions_of("sync-percent", found) == [100.0]
+    old = newest(world)
+    with fault(world.lab, "sync-paused"):
+        late = rotated("SyncPending", sync_timeout_seconds=1)
+    waiting = versions_of("sync-progress", late)[-1]
+    assert held(waiting) == old
+    assert {row["new"] for row in waiting} == {"not yet"}
+    assert versions_of("sync-percent", late) == [0.0]
+    assert rotate(sync="express").name == "Rotated"
     for value in world.values():
         assert value not in str([late, found])
 

@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 from prefect.client.schemas.objects import State
+from reports import rows
 from rotating import STACK, World
 
 from flows.deploy import Deployed, deploy
@@ -32,16 +31,6 @@ def refusal(stack: Stack) -> KeyturnError:
     return found
 
 
-def rows(key: str) -> list[dict[str, str]]:
-    """The newest table artifact of a key."""
-
-    wanted = ArtifactFilter(key=ArtifactFilterKey(any_=[key]))
-    with get_client(sync_client=True) as client:
-        found = client.read_artifacts(artifact_filter=wanted)
-    table: list[dict[str, str]] = json.loads(str(max(found, key=lambda one: str(one.created)).data))
-    return table
-
-
 def namespaces(cluster: Cluster) -> set[str]:
     return {item["metadata"]["name"] for item in cluster.get("/api/v1/namespaces")["items"]}
 
@@ -60,7 +49,7 @@ def test_a_dry_run_says_what_would_be_made_and_makes_nothing(world: World) -> No
     before = namespaces(world.cluster)
     state = run(Stack.model_validate(STACK.model_dump() | {"namespace": "elsewhere"}), DeployOptions())
     assert (state.name, state.result()) == ("Planned", Deployed("Planned", 6))
-    assert [row["action"] for row in rows("deploy-plan")] == ["created"] * 6
+    assert [row["action"] for row in rows("deploy-plan", state)] == ["created"] * 6
     assert namespaces(world.cluster) == before
 
 
@@ -71,23 +60,23 @@ def test_a_second_deployment_changes_nothing_and_says_so(world: World) -> None:
     deployed = state.result()
     assert deployed == Deployed("Unchanged", 0, Address(world.endpoint.host, 5432))
     assert world.snapshot() == before
-    assert {row["action"] for row in rows("deploy-applied")} == {"unchanged"}
+    assert {row["action"] for row in rows("deploy-applied", state)} == {"unchanged"}
 
 
 def test_the_reports_show_what_runs_and_no_value(world: World) -> None:
-    run()
-    [driver] = rows("csi-driver")
+    state = run()
+    [driver] = rows("csi-driver", state)
     assert driver["generation"] == str(world.lab.options.driver)
-    accounts = {row["service account"]: row["client id"] for row in rows("service-accounts")}
+    accounts = {row["service account"]: row["client id"] for row in rows("service-accounts", state)}
     assert len(accounts["dexter-sa"]) == 36
-    pods = {row["pod"].rsplit("-", 2)[0]: row["ready"] for row in rows("pods")}
+    pods = {row["pod"].rsplit("-", 2)[0]: row["ready"] for row in rows("pods", state)}
     assert pods == {"postgres-pod-kv": "yes", "get-storage": "yes"}
-    [service] = [row for row in rows("services") if row["service"] == "dexter-service"]
+    [service] = [row for row in rows("services", state) if row["service"] == "dexter-service"]
     assert (service["type"], service["address"]) == ("LoadBalancer", world.endpoint.host)
     username, password = world.values()
-    keys = {row["key"]: row["bytes"] for row in rows("synced-secret")}
+    keys = {row["key"]: row["bytes"] for row in rows("synced-secret", state)}
     assert keys == {"USERNAME": str(len(username)), "PASSWORD": str(len(password))}
-    assert password not in json.dumps([rows(key) for key in ("synced-secret", "pods", "services", "csi-driver")])
+    assert password not in json.dumps([rows(key, state) for key in ("synced-secret", "pods", "services", "csi-driver")])
 
 
 def test_a_vault_that_does_not_exist_stops_it_before_anything_is_applied(world: World) -> None:

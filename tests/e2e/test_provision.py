@@ -1,6 +1,5 @@
 """The provision flow on the lab: from nothing to everything, twice, changed, refused, killed and gone on with."""
 
-import json
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,9 +7,8 @@ from typing import Any
 
 import pytest
 from emptied import EMPTIED, entered, is_empty, make_empty_lab
-from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 from prefect.client.schemas.objects import State
+from reports import rows
 from rotating import STACK, World, run_python
 
 from flows.provision import Provisioned, provision
@@ -38,6 +36,15 @@ def ended(stack: Stack = STACK, **options: Any) -> Provisioned:
     return provisioned
 
 
+def planned(stack: Stack = STACK, **options: Any) -> tuple[Provisioned, list[dict[str, str]]]:
+    """What a dry run comes to, and its plan."""
+    state = run(stack, dry_run=True, **options)
+    provisioned = state.result()
+    assert isinstance(provisioned, Provisioned)
+    assert state.name == provisioned.verdict == "Planned"
+    return provisioned, rows("provision-plan", state)
+
+
 def refused(stack: Stack = STACK, **options: Any) -> KeyturnError:
     error = run(stack, **options).result(raise_on_failure=False)
     assert isinstance(error, KeyturnError), error
@@ -54,15 +61,6 @@ def addresses() -> dict[str, str]:
     assert found
     assert isinstance(found.resource, FirewallRule)
     return {name: getattr(found.resource, name) for name in ADDRESSES}
-
-
-def rows(key: str) -> list[dict[str, str]]:
-    """The newest table artifact of a key."""
-    wanted = ArtifactFilter(key=ArtifactFilterKey(any_=[key]))
-    with get_client(sync_client=True) as client:
-        found = client.read_artifacts(artifact_filter=wanted)
-    table: list[dict[str, str]] = json.loads(str(max(found, key=lambda one: str(one.created)).data))
-    return table
 
 
 @pytest.fixture(scope="module")
@@ -87,10 +85,8 @@ def addresses_as_before(world: World) -> Iterator[None]:
 
 
 def test_a_dry_run_on_nothing_shows_the_plan_and_makes_nothing(empty: None) -> None:
-    provisioned = ended(EMPTIED, dry_run=True)
-    assert provisioned.verdict == "Planned"
+    provisioned, plan = planned(EMPTIED)
     assert list(provisioned.counts) == ["create"]
-    plan = rows("provision-plan")
     assert {row["action"] for row in plan} == {"create"}
     assert len(plan) == provisioned.counts["create"]
     assert {"vault dexterkeyvault", "Flexible Server sonarqube-postgresql3"} <= {row["resource"] for row in plan}
@@ -134,15 +130,15 @@ def test_a_provisioning_that_is_killed_midway_is_finished_by_the_next(empty: Non
 
 def test_what_differs_is_changed_in_place_after_a_dry_run_has_shown_it(world: World, addresses_as_before: None) -> None:
     before = addresses()
-    planned = ended(dry_run=True, **ADDRESSES)
-    assert (planned.verdict, planned.counts["change"]) == ("Planned", 1)
-    row = next(row for row in rows("provision-plan") if row["action"] == "change")
+    plan, steps = planned(**ADDRESSES)
+    assert plan.counts["change"] == 1
+    row = next(row for row in steps if row["action"] == "change")
     assert row["resource"] == "firewall rule sonarqube-postgresql3/keyturn"
     assert "first address: 0.0.0.0 -> 203.0.113.1" in row["why"]
     assert addresses() == before
     made = ended(**ADDRESSES)
     assert made.verdict == "Provisioned"
-    assert made.counts == planned.counts
+    assert made.counts == plan.counts
     assert addresses() == ADDRESSES
 
 

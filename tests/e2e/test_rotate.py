@@ -77,7 +77,7 @@ def test_a_second_rotation_is_refused_while_one_is_under_way(world: World) -> No
 def test_pods_that_do_not_start_bring_the_old_login_back(world: World) -> None:
     before = world.values()
     with fault(world.lab, "pods-not-starting"):
-        stuck = rotate(sync="express", ready_timeout_seconds=5)
+        stuck = rotate(sync="express", ready_timeout_seconds=2)
     assert stuck.name == "NeedsOperator", "the old pods do not start either"
     assert stuck.error is not None
     assert "Nothing was deleted" in stuck.error.remedy

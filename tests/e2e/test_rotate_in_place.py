@@ -98,7 +98,7 @@ def test_recreate_restarts_the_clients_after_the_database(world: World, client: 
 def test_a_client_that_cannot_live_with_the_new_password_brings_the_old_one_back(world: World) -> None:
     before = world.values()
     with client_of(world, ready_with_alone(before[1])) as client, data(world):
-        ended = rotate(WITH_CLIENT, sync="express", ready_timeout_seconds=20)
+        ended = rotate(WITH_CLIENT, sync="express", ready_timeout_seconds=10)
         assert ended.name == "RolledBack", ended.message
         assert world.values() == before
         assert world.logs_in(before)
@@ -112,7 +112,7 @@ def test_a_client_that_cannot_live_with_the_new_password_brings_the_old_one_back
 def test_a_sync_that_never_comes_rolls_back_since_the_database_does_not_take_what_is_published(world: World) -> None:
     before = world.values()
     with fault(world.lab, "sync-paused"):
-        ended = rotate(IN_PLACE, sync="wait", sync_timeout_seconds=3)
+        ended = rotate(IN_PLACE, sync="wait", sync_timeout_seconds=1)
     assert ended.name == "RolledBack", ended.message
     assert ended.error is not None
     assert "new versions" in ended.error.seen
@@ -165,8 +165,8 @@ def kill(when: str, nth: int, target: Target) -> str:
     return lines[-1]
 
 
-MOST_TELLING = {("before", 3), ("after", 3), ("after", 4), ("before", 6)}
-"""The change in the database, the Secret, the proof."""
+MOST_TELLING = {("after", 3), ("before", 6)}
+"""The change in the database, the proof."""
 
 
 @pytest.mark.parametrize(

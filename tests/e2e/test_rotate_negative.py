@@ -120,7 +120,7 @@ def test_versions_written_by_hand_that_the_database_never_got(world: World) -> N
 def test_a_sync_that_never_comes_says_how_to_go_on_and_express_does(world: World) -> None:
     before = world.values()
     with fault(world.lab, "sync-paused"):
-        ended = rotate(sync="wait", sync_timeout_seconds=3)
+        ended = rotate(sync="wait", sync_timeout_seconds=1)
         assert ended.name == "SyncPending"
         assert type(ended.error) is SyncPending
         assert "0 of 2 new versions" in ended.error.seen

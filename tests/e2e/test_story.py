@@ -3,11 +3,11 @@
 from typing import Any
 
 import pytest
-from rotating import STACK, World, fault
-from test_deploy import rows
+from reports import rows
+from rotating import STACK, World
 
 from flows.story import story
-from infra.errors import KeyturnError
+from infra.errors import Refused
 from infra.targets import StoryOptions, Sync
 from tasks.story import NOT_REACHED, TITLES
 
@@ -23,7 +23,7 @@ def test_the_story_proves_every_row_and_reports_what_was_seen(world: World) -> N
     before = world.values()
     state = tell()
     assert (state.name, state.message) == ("Proven", "All 16 rows are proven")
-    table = {row["row"]: row for row in rows("story")}
+    table = {row["row"]: row for row in rows("story", state)}
     assert list(table) == list(TITLES)
     assert {row["proven"] for row in table.values()} == {"yes"}
     assert table["S2"]["seen"] == "This is a Demo File."
@@ -40,12 +40,14 @@ def test_quick_run_shows_the_plan_and_changes_nothing(world: World) -> None:
 
 
 def test_a_row_that_cannot_be_proven_is_named_and_ends_the_story(world: World) -> None:
-    with fault(world.lab, "database-down"):
-        state = tell(StoryOptions(dry_run=False))
+    before = world.values()
+    state = tell(StoryOptions(dry_run=False))
     assert state.name == "NotProven"
-    assert isinstance(state.result(raise_on_failure=False), KeyturnError)
-    table = {row["row"]: row for row in rows("story")}
-    assert table["S3"]["proven"] == "yes"
-    unproven = [row for row in table.values() if row["proven"] == "no"]
-    assert unproven
-    assert table["S16"]["seen"] == NOT_REACHED
+    error = state.result(raise_on_failure=False)
+    assert type(error) is Refused
+    assert error.code == "ConsentMissing"
+    table = {row["row"]: row for row in rows("story", state)}
+    assert {row for row, shown in table.items() if shown["proven"] == "yes"} == {f"S{nth}" for nth in range(1, 11)}
+    assert {table[row]["seen"] for row in ("S11", "S12", "S13", "S14")} == {str(error)}
+    assert {table[row]["seen"] for row in ("S15", "S16")} == {NOT_REACHED}
+    assert world.values() == before
