@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from infra.errors import NotFound, WorkloadUnhealthy
+from infra.errors import NotFound, ServiceFailed, WorkloadUnhealthy
 from infra.kubernetes.client import MERGE_PATCH, Cluster, Object
 from infra.kubernetes.commands import CommandOutput, run_in_pod
 from infra.kubernetes.diagnosis import Diagnosis, Level, diagnose, diagnose_deployment, unhealthy
@@ -128,28 +128,41 @@ def wait_for_ready(
 ) -> Workload:
     """Wait until a Deployment has exactly the pods it wants, new and ready.
 
-    Gives up before the bound when the cause is one that does not pass by itself.
+    Gives up before the bound when the cause is one that does not pass by itself. An API server that is away for a
+    while is waited out.
 
     Raises:
         WorkloadUnhealthy: they did not get ready; the message says why and what to do.
     """
-    reporter, hopeless_since, found = Reporter(on_progress, clock), None, []
+    reporter, hopeless_since = Reporter(on_progress, clock), None
+    found: list[Diagnosis] = []
     path, query = f"/apis/apps/v1/namespaces/{namespace}/deployments", {"fieldSelector": f"metadata.name={name}"}
     for deployments, left in follow(cluster, path, query, timeout_seconds, clock):
         deployment = next(iter(deployments.values()), None)
         if deployment is None:
             raise NotFound("The Deployment does not exist", name=f"{name} in {namespace}", remedy="run the deploy flow")
-        if _is_settled(deployment):
-            workload = _workload(deployment, _pods(cluster, deployment))
-            if workload.settled:
-                return workload
-        found = explain(cluster, deployment)
+        try:
+            workload, found = _look_closer(cluster, deployment)
+        except ServiceFailed as error:
+            reporter.tell(error.what, left)
+            continue
+        if workload:
+            return workload
         reporter.tell(_counts(deployment) + (f"; {found[0].summary}" if found else ""), left)
         hopeless = any(item.level is Level.ERROR for item in found)
         hopeless_since = (hopeless_since or clock()) if hopeless else None
         if hopeless_since is not None and clock() - hopeless_since >= _HOPELESS_SECONDS:
             break
     raise unhealthy(f"{name} in {namespace}", found)
+
+
+def _look_closer(cluster: Cluster, deployment: Object) -> tuple[Workload | None, list[Diagnosis]]:
+    """Return the workload if it is settled, else what keeps it from that."""
+    if _is_settled(deployment):
+        workload = _workload(deployment, _pods(cluster, deployment))
+        if workload.settled:
+            return workload, []
+    return None, explain(cluster, deployment)
 
 
 def explain(cluster: Cluster, deployment: Object) -> list[Diagnosis]:
