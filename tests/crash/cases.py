@@ -74,11 +74,11 @@ class Case:
 
 
 CASES = (
-    Case(Strategy.RECREATE, Sync.WAIT, restarts_database=True),
+    Case(Strategy.MANAGED, Sync.WAIT),
+    Case(Strategy.IN_PLACE, Sync.EXPRESS),
+    Case(Strategy.ALTERNATING, Sync.EXPRESS, keeps_clients=True),
     Case(Strategy.RECREATE, Sync.EXPRESS, restarts_database=True),
     Case(Strategy.IN_PLACE, Sync.WAIT),
-    Case(Strategy.IN_PLACE, Sync.EXPRESS),
     Case(Strategy.ALTERNATING, Sync.WAIT, keeps_clients=True),
-    Case(Strategy.ALTERNATING, Sync.EXPRESS, keeps_clients=True),
-    Case(Strategy.MANAGED, Sync.WAIT),
+    Case(Strategy.RECREATE, Sync.WAIT, restarts_database=True),
 )

@@ -25,6 +25,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="package")
 def scene() -> Iterator[Scene]:
-    """A lab with the walkthrough's stack in it; its variables are this process' own while the tests of this folder run."""
+    """A lab with the walkthrough's stack in it; its variables are this process' own while this folder's tests run."""
     with made_scene() as made:
         yield made

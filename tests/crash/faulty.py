@@ -17,7 +17,7 @@ from infra.targets import Strategy, Sync, Target
 from tasks.credentials import candidate_name
 from tests.crash import bare
 from tests.crash.cases import OPTIONS
-from tests.crash.scene import Pair, Scene
+from tests.crash.scene import SECONDS, Pair, Scene
 
 RECREATE = Target()
 IN_PLACE = Target(strategy=Strategy.IN_PLACE)
@@ -74,7 +74,7 @@ def nothing_lost(scene: Scene, target: Target) -> Iterator[Pair]:
     for name in names:
         assert before[name] <= _ids(vault, name), f"versions of {name} are gone"
         assert vault.get_latest(name).enabled
-    assert any(scene.logs_in(target, pair) for pair in _known(scene, target)), "no known login works"
+    assert any(scene.logs_in(target, pair, SECONDS) for pair in _known(scene, target)), "no known login works"
 
 
 def _ids(vault: Secrets, name: str) -> set[str]:

@@ -1,6 +1,6 @@
 """The whole crash matrix: every kill of every case, shared out to labs that run side by side; and its table.
 
-Usage: python -m tests.crash.matrix [--labs 2] [--reads 1] [--only TEXT] [--write docs/crash-matrix.md]
+Usage: python -m tests.crash.matrix [--labs 2] [--minutes 600] [--only TEXT] [--write docs/crash-matrix.md]
 """
 
 import argparse
@@ -11,14 +11,19 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Self
 
+from infra.errors import KeyturnError
 from tests.crash.cases import CASES, Case
 from tests.crash.killing import Kill, kill_and_go_on, list_kills
 from tests.crash.scene import Scene, made_scene
 from tests.crash.table import Result, write_table
+
+SPREAD = 5
+"""Kills are made in so many passes over the steps, so that a run that is ended early has been everywhere."""
 
 
 @dataclass(frozen=True)
@@ -28,43 +33,78 @@ class Share:
     Args:
         number: which lab this is.
         of: how many there are.
-        every: 1 for all kills in reads, n for each nth of them.
+        minutes: how long it may take; the cases share it.
         only: part of the names of the cases that are run.
     """
 
     number: int
     of: int
-    every: int
+    minutes: float
     only: str
 
-    def cases(self) -> list[tuple[int, Case]]:
-        return [(number, case) for number, case in enumerate(CASES) if self.only in str(case)]
+    def cases(self) -> list[Case]:
+        return [case for case in CASES if self.only in str(case)]
 
-    def kills(self, case: int, found: Sequence[Kill]) -> list[Kill]:
-        """Those of a case that are this lab's; each case begins with another read, so that a part is not the same."""
-        reads = [one for one in found if one.is_in_read][case % self.every :: self.every]
-        return [one for one in found if one in reads or not one.is_in_read][self.number :: self.of]
+    def kills(self, found: Sequence[Kill]) -> list[Kill]:
+        """Those that are this lab's: around writes and at the ends of steps first, and then in reads."""
+        mine = list(found)[self.number :: self.of]
+        passes = [one for turn in range(SPREAD) for one in mine[turn::SPREAD]]
+        return sorted(passes, key=lambda one: one.is_in_read)
+
+
+class Lost(Exception):
+    """A kill was not recovered from: the lab is no good any more."""
+
+
+class Labs:
+    """The lab in use, made when it is needed. Use it in a `with` block."""
+
+    def __init__(self) -> None:
+        self._stack = ExitStack()
+        self._scene: Scene | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.drop()
+
+    def get(self) -> Scene:
+        """The present one, or a new one."""
+        self._scene = self._scene or self._stack.enter_context(made_scene())
+        return self._scene
+
+    def drop(self) -> None:
+        """Take it down."""
+        self._scene = None
+        self._stack.close()
 
 
 def carry_out(share: Share) -> Iterator[Result]:
     """Carry a lab's share out. After a kill that was not recovered from, a new lab is made."""
-    left = [(number, case, -1) for number, case in share.cases()]
-    while left:
-        with made_scene() as scene:
-            while left:
-                number, case, done = left.pop(0)
-                with suppress(Exception), case.prepared(scene):
-                    kills = share.kills(number, _find_kills(scene, case))
-                    for index in range(done + 1, len(kills)):
-                        result = _kill(scene, case, kills[index], f"k{share.number}-{number}-{index}")
-                        done = index
-                        yield result
-                        if not result.recovered:
-                            break
-                    else:
-                        continue
-                left.insert(0, (number, case, done))
-                break
+    end, cases = time.monotonic() + share.minutes * 60, share.cases()
+    with Labs() as labs:
+        for number, case in enumerate(cases):
+            now = time.monotonic()
+            yield from _carry_out_case(share, case, labs, now + (end - now) / (len(cases) - number))
+
+
+def _carry_out_case(share: Share, case: Case, labs: Labs, end: float) -> Iterator[Result]:
+    done = 0
+    while time.monotonic() < end:
+        try:
+            with case.prepared(labs.get()):
+                found = _find_kills(labs.get(), case)
+                for kill in share.kills(found)[done:]:
+                    if time.monotonic() > end:
+                        return
+                    done += 1
+                    yield (result := _kill(labs.get(), case, kill, f"k{share.number}-{done}", len(found)))
+                    if not result.recovered:
+                        raise Lost
+                return
+        except (Lost, KeyturnError):
+            labs.drop()
 
 
 def _find_kills(scene: Scene, case: Case) -> list[Kill]:
@@ -73,7 +113,7 @@ def _find_kills(scene: Scene, case: Case) -> list[Kill]:
     return list(list_kills(ended.calls))
 
 
-def _kill(scene: Scene, case: Case, kill: Kill, name: str) -> Result:
+def _kill(scene: Scene, case: Case, kill: Kill, name: str, of: int) -> Result:
     scene.forget_old_versions(case.target)
     started = time.monotonic()
     try:
@@ -82,9 +122,8 @@ def _kill(scene: Scene, case: Case, kill: Kill, name: str) -> Result:
         detail = f"{type(error).__name__}: {error}"
     else:
         detail = ""
-    return Result(
-        str(case), kill.cut.step, str(kill), str(kill.next_id), not detail, detail, time.monotonic() - started
-    )
+    took = time.monotonic() - started
+    return Result(str(case), kill.cut.step, str(kill), str(kill.next_id), not detail, detail, took, of)
 
 
 def run_share(share: Share, into: Path) -> None:
@@ -100,7 +139,7 @@ def run_all(arguments: argparse.Namespace) -> list[Result]:
     """Run the shares side by side, each in a process and a lab of its own."""
     with tempfile.TemporaryDirectory(prefix="keyturn-matrix-") as folder:
         files = [Path(folder) / f"{number}.jsonl" for number in range(arguments.labs)]
-        common = ["--reads", str(arguments.reads), "--only", arguments.only, "--labs", str(arguments.labs)]
+        common = ["--minutes", str(arguments.minutes), "--only", arguments.only, "--labs", str(arguments.labs)]
         workers = [
             subprocess.Popen([sys.executable, "-m", "tests.crash.matrix", *common, "--share", str(number), str(file)])
             for number, file in enumerate(files)
@@ -120,7 +159,7 @@ def main() -> int:
     """Run the matrix, print the table, and tell by the status whether every kill was recovered from."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--labs", type=int, default=2, help="how many labs run side by side (default: 2)")
-    parser.add_argument("--reads", type=int, default=1, help="each nth kill in a read alone (default: 1, all)")
+    parser.add_argument("--minutes", type=float, default=600, help="how long it may take (default: 600)")
     parser.add_argument("--only", default="", help="cases whose name contains this (default: all)")
     parser.add_argument("--write", type=Path, help="file that the table is written to")
     parser.add_argument("--share", nargs=2, help=argparse.SUPPRESS)
@@ -128,11 +167,11 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # labs and workers are taken down on the way out
     if arguments.share:
         number, into = arguments.share
-        run_share(Share(int(number), arguments.labs, arguments.reads, arguments.only), Path(into))
+        run_share(Share(int(number), arguments.labs, arguments.minutes, arguments.only), Path(into))
         return 0
     started = time.monotonic()
     results = run_all(arguments)
-    text = write_table(results, time.monotonic() - started, arguments.labs, arguments.reads)
+    text = write_table(results, time.monotonic() - started, arguments.labs)
     print(text)
     if arguments.write:
         arguments.write.write_text(text)

@@ -17,7 +17,7 @@ from infra.kubernetes.secrets_store import wait_for_mounts, wait_for_synced_secr
 from infra.kubernetes.workloads import get_workload, run_in_pod, wait_for_pods_gone, wait_for_ready
 from infra.lab import lifecycle
 from infra.postgres.connection import connected
-from infra.postgres.login import prove_login
+from infra.postgres.login import wait_for_login
 from infra.rotation.candidate import parse_candidate
 from infra.settings import Settings
 from infra.targets import WALKTHROUGH_CONSUMER, Consumer, Stack, Target
@@ -75,10 +75,10 @@ class Scene:
         found = parse_candidate(vault.read(name), name)
         return found.username, found.password
 
-    def logs_in(self, target: Target, pair: Pair) -> bool:
-        """Whether the database takes a login; it must answer."""
+    def logs_in(self, target: Target, pair: Pair, patience_seconds: float = 0) -> bool:
+        """Whether the database takes a login; it must answer, at once or within the time."""
         try:
-            prove_login(endpoint_of(target, self.cluster), *pair, self.settings)
+            wait_for_login(endpoint_of(target, self.cluster), *pair, self.settings, patience_seconds)
         except LoginRefused as error:
             assert error.code in ("28P01", "28000")
             return False

@@ -39,6 +39,7 @@ class Result:
         recovered: whether all was well in the end, and nothing amiss in between.
         detail: what was not.
         seconds: how long the kill, the next run and the looks took.
+        of: how many kills the case has.
     """
 
     case: str
@@ -48,18 +49,21 @@ class Result:
     recovered: bool
     detail: str
     seconds: float
+    of: int
 
 
-def write_table(results: Sequence[Result], seconds: float, labs: int, every: int) -> str:
+def write_table(results: Sequence[Result], seconds: float, labs: int) -> str:
     """Return the page."""
     cases = list(dict.fromkeys(one.case for one in results))
     steps = list(dict.fromkeys(one.step for case in cases for one in results if one.case == case))
-    reads = "every read" if every == 1 else f"each {every}th read"
-    total = _count(results, lambda _: True)
+    possible = {one.case: one.of for one in results}
+    whole = len(results) >= sum(possible.values())
+    part = "the whole matrix" if whole else f"{len(results)} of the matrix' {sum(possible.values())} kills"
     lines = [
         HEAD,
-        f"This page is from a run with {reads} and all the rest: {total} recovered, in {seconds / 60:.0f} minutes, "
-        f"with {labs} labs side by side. To make it again: `make crash-test`.\n",
+        f"This page is from a run of {part}, in {seconds / 60:.0f} minutes with {labs} labs side by side: "
+        f"{_count(results, lambda _: True)} recovered. To make it again: `make crash-test`. A run that is bounded "
+        "(`MINUTES=30`) makes the kills around writes and at the ends of steps first, spread over all steps.\n",
         "Each cell: recovered / killed.\n",
         f"| step | {' | '.join(cases)} | all |",
         f"|---|{'---:|' * (len(cases) + 1)}",
@@ -67,6 +71,7 @@ def write_table(results: Sequence[Result], seconds: float, labs: int, every: int
     for step in steps:
         lines.append(_row(step, cases, [one for one in results if one.step == step]))
     lines.append(_row("**all**", cases, results))
+    lines.append(f"| the case has | {' | '.join(str(possible[case]) for case in cases)} | {sum(possible.values())} |")
     lines += ["\n| next run | recovered / killed |", "|---|---:|"]
     for next_id in dict.fromkeys(one.next_id for one in results):
         lines.append(f"| {next_id} | {_count(results, lambda one, wanted=next_id: one.next_id == wanted)} |")
