@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 HERE := .keyturn
 POLL ?= 5s
 PORT ?= 4200
+MINUTES ?= 600
 export PREFECT_HOME ?= $(abspath $(HERE)/prefect)
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 
@@ -50,9 +51,10 @@ test-failed: setup
 test-slow: setup
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile --durations 15 -m slow
 
-# A rotation of every strategy killed at every step and around every call, and run again; writes the table.
+# A rotation of every strategy killed at every step and around every call, and run again; writes the table. It takes
+# 2 hours on two quiet cores or so; MINUTES=30 bounds it.
 crash-test: setup
-	$(BIN)/python -m tests.crash.matrix --write docs/crash-matrix.md
+	$(BIN)/python -m tests.crash.matrix --minutes $(MINUTES) --write docs/crash-matrix.md
 
 # A quarter of an hour: the walkthrough's script sleeps. What it finds goes to docs/benchmarks.md.
 bench: setup
