@@ -28,6 +28,8 @@ QUICK_RUNS = {
     "provision/provision": {"Planned"},
     "deploy/deploy": {"Planned"},
     "tear down/tear-down": {"NotConfirmed"},
+    "migrate/migrate": {"Planned"},
+    "verify access/verify-access": {"Verified"},
 }
 """Deployment -> how a run without parameters ends. The stack's poll interval differs from the default's."""
 
@@ -90,7 +92,7 @@ def ended(run: FlowRun) -> State[Any]:
 
 
 def test_every_flow_that_a_person_starts_is_deployed(deployed: dict[str, DeploymentResponse]) -> None:
-    names = {"rotate", "verify-login", "verify-access", "story", "provision", "deploy", "tear-down"}
+    names = {"rotate", "migrate", "verify-login", "verify-access", "story", "provision", "deploy", "tear-down"}
     assert set(deployed) == names
     for one in deployed.values():
         assert one.work_pool_name == "keyturn"
@@ -161,3 +163,36 @@ def test_two_rotations_at_once_end_as_one(world: World) -> None:
     assert "concurrency limit" in (cancelled.message or "")
     assert world.values() != before
     world.assert_well()
+
+
+def suspended(run: FlowRun) -> State[Any]:
+    """Wait until a run asks a person."""
+
+    def look() -> State[Any] | None:
+        with get_client(sync_client=True) as client:
+            state = client.read_flow_run(run.id).state
+        return state if state and (state.is_paused() or state.is_final()) else None
+
+    state: State[Any] = wait_for(f"question of {run.name}", look, RUN_SECONDS)
+    assert state.is_paused(), f"{state.name}: {state.message}"
+    return state
+
+
+@pytest.mark.usefixtures("worker")
+@pytest.mark.parametrize(("answer", "name"), [("decline", "Declined"), ("approve", "Rotated")])
+def test_a_rotation_that_needs_approval_shows_its_plan_and_waits_for_the_answer(
+    world: World, answer: str, name: str
+) -> None:
+    before = world.snapshot()
+    options = {**OPTIONS.model_dump(mode="json"), "sync": "express"}
+    run = start("rotate/rotate", options=options, guards={"approval": True, "minimum_age_hours": 0})
+    form = suspended(run).state_details.run_input_keyset
+    assert form
+    assert world.snapshot() == before, "nothing is changed before the answer"
+    with get_client(sync_client=True) as client:
+        description = client.read_flow_run_input(run.id, form["description"])
+        assert "publish the new version of username" in description
+        client.resume_flow_run(run.id, run_input={"answer": answer, "reason": "as agreed"})
+    state = ended(run)
+    assert state.name == name, state.message
+    assert (world.snapshot() == before) is (answer == "decline")

@@ -14,69 +14,38 @@ from infra.errors import KeyturnError, Refused
 from infra.rotation.observation import LoginState
 from infra.rotation.situation import Situation
 from infra.rotation.steps import Action, Rule, Username
-from infra.rotation.strategies import rules
-from infra.rotation.strategies.rules import (
-    both_secrets,
-    clients_of,
-    every_class,
-    every_consumer,
-    followers_of,
-    synced_secrets_of,
-    the_credential,
-)
+from infra.rotation.strategies import phases, rules
+from infra.rotation.strategies.phases import Rules
+from infra.rotation.strategies.rules import both_secrets, databases, every_class, the_credential
 from infra.targets import Consumer
-
-CLIENTS = clients_of(both_secrets)
-FOLLOWERS = followers_of(both_secrets)
-SYNCED_SECRETS = synced_secrets_of(rules.databases, CLIENTS)
 
 
 class Alternating:
     """Open the other login, publish it, let the consumers have it, close the former one."""
 
     username = Username.OTHER
-    forward: tuple[Rule, ...] = (
-        Rule(Action.PROVE_CURRENT, the_credential, rules.is_staged, "A rotation that begins broken can't be undone."),
-        Rule(Action.REHEARSE_OPENING, the_credential, rules.is_staged, "Nothing is staged that the database refuses."),
-        Rule(Action.STAGE, the_credential, rules.is_staged, "From here on a crash loses no password."),
+    forward: Rules = (
+        *phases.begin(Action.REHEARSE_OPENING),
         Rule(Action.HOLD, every_class, rules.is_held_until_published, "No mount may mix one login with the other."),
         Rule(Action.OPEN_LOGIN, the_credential, rules.is_taken, "From here on the database takes both logins."),
         Rule(Action.PROVE_CANDIDATE, the_credential, rules.is_taken, "Nothing is published for a login that fails."),
-        Rule(Action.PUBLISH, both_secrets, rules.is_published, "The newest version is what the consumers mount."),
+        *phases.publish(both_secrets),
         Rule(Action.RELEASE, every_class, rules.is_released_to_new, "Both are new: a mount gets them together."),
-        Rule(
-            Action.AWAIT_SYNC,
-            every_consumer,
-            rules.needs_no_sync(both_secrets),
-            "Nobody may be left with the former login.",
-        ),
-        Rule(
-            Action.REFRESH_SECRET,
-            SYNCED_SECRETS,
-            rules.is_fresh(both_secrets),
-            "No client may begin with the former login.",
-        ),
-        Rule(Action.RESTART, CLIENTS, rules.has_rolled, "A client reads its environment only when it begins."),
-        Rule(Action.AWAIT_READY, CLIENTS, rules.has_rolled_and_is_ready, "A client is well with the new login."),
+        *phases.sync(both_secrets),
+        *phases.refresh(both_secrets, databases),
+        *phases.restart_clients(both_secrets),
         Rule(Action.CLOSE_LOGIN, the_credential, rules.is_closed, "Nobody uses it any more."),
-        Rule(Action.VERIFY, the_credential, rules.is_proven, "Fresh connections alone prove a login."),
-        Rule(Action.RETIRE, both_secrets, rules.is_retired, "What was replaced must not be readable any more."),
-        Rule(Action.FINISH, the_credential, rules.never, "The candidate has served."),
+        *phases.prove_and_retire(both_secrets),
     )
-    back: tuple[Rule, ...] = (
+    back: Rules = (
         Rule(Action.REOPEN_LOGIN, the_credential, rules.takes_old_login, "It must work before anybody gets it back."),
         Rule(Action.HOLD, every_class, rules.is_held_until_restored, "No mount may mix one login with the other."),
-        Rule(Action.RESTORE, both_secrets, rules.is_restored, "Old versions cannot become the newest again."),
+        *phases.restore(both_secrets),
         Rule(Action.RELEASE, every_class, rules.is_released_to_old, "Both are old again."),
-        Rule(Action.REFRESH_SECRET, SYNCED_SECRETS, rules.is_old_again(both_secrets), "It may hold the failed login."),
-        Rule(Action.RESTART, CLIENTS, rules.has_old_values, "It began with the failed login."),
-        Rule(Action.AWAIT_READY, CLIENTS, rules.has_old_values_and_is_ready, "A client is well with the old login."),
-        Rule(
-            Action.AWAIT_SYNC, FOLLOWERS, rules.has_old_versions(both_secrets), "Nobody may be left with failed values."
-        ),
-        Rule(Action.VERIFY_RESTORED, the_credential, rules.never, "A rollback is done when a login proves it."),
+        *phases.refresh_back(both_secrets, databases),
+        *phases.return_clients(both_secrets),
         Rule(Action.CLOSE_CANDIDATE, the_credential, rules.never, "Nobody needs the failed login."),
-        Rule(Action.FINISH_ROLLBACK, the_credential, rules.never, "The failed candidate is of no use."),
+        *phases.drop_failed(),
     )
 
     def restarts(self, consumer: Consumer) -> bool:

@@ -9,64 +9,32 @@ https://learn.microsoft.com/rest/api/postgresql/servers/update
 from infra.errors import KeyturnError, Refused
 from infra.rotation.situation import Situation
 from infra.rotation.steps import Action, Rule, Username
-from infra.rotation.strategies import rules
-from infra.rotation.strategies.rules import (
-    clients_of,
-    every_consumer,
-    followers_of,
-    synced_secrets_of,
-    the_credential,
-    the_password,
-    the_server,
-)
+from infra.rotation.strategies import phases, rules
+from infra.rotation.strategies.phases import Rules
+from infra.rotation.strategies.rules import the_credential, the_password, the_server
 from infra.targets import Consumer
-
-CLIENTS = clients_of(the_password)
-FOLLOWERS = followers_of(the_password)
-SYNCED_SECRETS = synced_secrets_of(CLIENTS)
 
 
 class Managed:
     """Change it through Azure, prove it, publish it, restart the clients."""
 
     username = Username.STAYS
-    forward: tuple[Rule, ...] = (
-        Rule(Action.PROVE_CURRENT, the_credential, rules.is_staged, "A rotation that begins broken can't be undone."),
-        Rule(Action.STAGE, the_credential, rules.is_staged, "From here on a crash loses no password."),
+    forward: Rules = (
+        *phases.begin(),
         Rule(Action.SET_ADMINISTRATOR, the_server, rules.is_taken, "From here on the server takes the new password."),
         Rule(Action.PROVE_CANDIDATE, the_credential, rules.is_taken, "Nothing is published for a login that fails."),
-        Rule(Action.PUBLISH, the_password, rules.is_published, "The newest version is what is read and mounted."),
-        Rule(
-            Action.AWAIT_SYNC,
-            every_consumer,
-            rules.needs_no_sync(the_password),
-            "A client that restarts must find the new password.",
-        ),
-        Rule(
-            Action.REFRESH_SECRET,
-            SYNCED_SECRETS,
-            rules.is_fresh(the_password),
-            "No client may begin with the old password.",
-        ),
-        Rule(Action.RESTART, CLIENTS, rules.has_rolled, "A client reads its environment only when it begins."),
-        Rule(Action.AWAIT_READY, CLIENTS, rules.has_rolled_and_is_ready, "A client is well with the new values."),
-        Rule(Action.VERIFY, the_credential, rules.is_proven, "Fresh connections alone prove a login."),
-        Rule(Action.RETIRE, the_password, rules.is_retired, "What was replaced must not be readable any more."),
-        Rule(Action.FINISH, the_credential, rules.never, "The candidate has served."),
+        *phases.publish(the_password),
+        *phases.sync(the_password),
+        *phases.refresh(the_password),
+        *phases.restart_clients(the_password),
+        *phases.prove_and_retire(the_password),
     )
-    back: tuple[Rule, ...] = (
+    back: Rules = (
         Rule(Action.RESTORE_ADMINISTRATOR, the_server, rules.takes_old_login, "The vault's readers have the old one."),
-        Rule(Action.RESTORE, the_password, rules.is_restored, "Old versions cannot become the newest again."),
-        Rule(
-            Action.REFRESH_SECRET, SYNCED_SECRETS, rules.is_old_again(the_password), "It may hold the failed password."
-        ),
-        Rule(Action.RESTART, CLIENTS, rules.has_old_values, "It began with the failed password."),
-        Rule(Action.AWAIT_READY, CLIENTS, rules.has_old_values_and_is_ready, "A client is well with the old values."),
-        Rule(
-            Action.AWAIT_SYNC, FOLLOWERS, rules.has_old_versions(the_password), "Nobody may be left with failed values."
-        ),
-        Rule(Action.VERIFY_RESTORED, the_credential, rules.never, "A rollback is done when a login proves it."),
-        Rule(Action.FINISH_ROLLBACK, the_credential, rules.never, "The failed candidate is of no use."),
+        *phases.restore(the_password),
+        *phases.refresh_back(the_password),
+        *phases.return_clients(the_password),
+        *phases.drop_failed(),
     )
 
     def restarts(self, consumer: Consumer) -> bool:

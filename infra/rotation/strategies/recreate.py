@@ -9,22 +9,13 @@ from infra.errors import KeyturnError, Refused
 from infra.rotation.observation import Phase
 from infra.rotation.situation import Situation
 from infra.rotation.steps import Action, Rule, Username
-from infra.rotation.strategies import rules
-from infra.rotation.strategies.rules import (
-    both_secrets,
-    clients_of,
-    databases,
-    every_consumer,
-    followers_of,
-    synced_secrets_of,
-    the_credential,
-)
+from infra.rotation.strategies import phases, rules
+from infra.rotation.strategies.phases import Rules
+from infra.rotation.strategies.rules import both_secrets, clients_of, databases, every_consumer, synced_secrets_of
 from infra.targets import Consumer
 
 CONSENT = "I accept data loss"
-CLIENTS = clients_of(both_secrets)
-FOLLOWERS = followers_of(both_secrets)
-SYNCED_SECRETS = synced_secrets_of(databases, CLIENTS)
+SYNCED_SECRETS = synced_secrets_of(databases, clients_of(both_secrets))
 
 
 def _needs_no_sync(situation: Situation, key: str) -> bool:
@@ -50,34 +41,25 @@ class Recreate:
     """The walkthrough's way: publish, let the consumers have it, scale to 0, scale up; then the clients."""
 
     username = Username.DERIVED
-    forward: tuple[Rule, ...] = (
-        Rule(Action.PROVE_CURRENT, the_credential, rules.is_staged, "A rotation that begins broken can't be undone."),
-        Rule(Action.STAGE, the_credential, rules.is_staged, "From here on a crash loses no password."),
-        Rule(Action.PUBLISH, both_secrets, rules.is_published, "The newest version is what the consumers mount."),
+    forward: Rules = (
+        *phases.begin(),
+        *phases.publish(both_secrets),
         Rule(Action.AWAIT_SYNC, every_consumer, _needs_no_sync, "The driver looks for new versions by its poll."),
         Rule(Action.STOP, databases, rules.has_stopped, "The database reads its credential only when it begins."),
         Rule(Action.REFRESH_SECRET, SYNCED_SECRETS, _is_fresh, "An existing Secret may keep its old values."),
         Rule(Action.START, databases, rules.has_restarted, "The new pod mounts the newest versions."),
         Rule(Action.AWAIT_READY, databases, rules.is_ready, "A login needs a running pod."),
-        Rule(Action.RESTART, CLIENTS, rules.has_rolled, "A client reads its environment only when it begins."),
-        Rule(Action.AWAIT_READY, CLIENTS, rules.has_rolled_and_is_ready, "A client is well with the new values."),
-        Rule(Action.VERIFY, the_credential, rules.is_proven, "Fresh connections alone prove a login."),
-        Rule(Action.RETIRE, both_secrets, rules.is_retired, "What was replaced must not be readable any more."),
-        Rule(Action.FINISH, the_credential, rules.never, "The candidate has served."),
+        *phases.restart_clients(both_secrets),
+        *phases.prove_and_retire(both_secrets),
     )
-    back: tuple[Rule, ...] = (
-        Rule(Action.RESTORE, both_secrets, rules.is_restored, "Old versions cannot become the newest again."),
+    back: Rules = (
+        *phases.restore(both_secrets),
         Rule(Action.STOP, databases, rules.has_stopped_or_returned, "The database must begin with the old values."),
         Rule(Action.REFRESH_SECRET, SYNCED_SECRETS, _is_old_again, "It may hold the failed values."),
         Rule(Action.START, databases, rules.has_returned, "The new pod mounts the restored versions."),
         Rule(Action.AWAIT_READY, databases, rules.is_ready_or_returned, "A login needs a running pod."),
-        Rule(Action.RESTART, CLIENTS, rules.has_old_values, "It began with the failed values."),
-        Rule(Action.AWAIT_READY, CLIENTS, rules.has_old_values_and_is_ready, "A client is well with the old values."),
-        Rule(
-            Action.AWAIT_SYNC, FOLLOWERS, rules.has_old_versions(both_secrets), "Nobody may be left with failed values."
-        ),
-        Rule(Action.VERIFY_RESTORED, the_credential, rules.never, "A rollback is done when a login proves it."),
-        Rule(Action.FINISH_ROLLBACK, the_credential, rules.never, "The failed candidate is of no use."),
+        *phases.return_clients(both_secrets),
+        *phases.drop_failed(),
     )
 
     def restarts(self, consumer: Consumer) -> bool:
