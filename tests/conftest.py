@@ -18,15 +18,17 @@ from infra.lab.state import LabInfo
 
 ROOT = Path(__file__).parent.parent
 POLL_INTERVAL_SECONDS = 2.0
-LONGEST_FIRST = ("e2e", "integration", "contract", "unit")
+LONGEST_FIRST = ("crash", "e2e", "integration", "contract", "unit")
 """Folders in the order in which workers take them, so that none is left alone with a long one at the end."""
 
 
 class ByStack(LoadFileScheduling):
-    """A file's tests go to one worker; the flows' tests on the newer driver to one, since each needs a stack."""
+    """A file's tests go to one worker, and so do all that need a stack of another kind than most."""
 
     def _split_scope(self, nodeid: str) -> str:
         scope: str = super()._split_scope(nodeid)
+        if "/crash/" in scope:
+            return "crash"
         return "republish" if "/e2e/" in scope and "republish" in nodeid.partition("[")[2] else scope
 
 
