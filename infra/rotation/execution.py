@@ -82,6 +82,8 @@ def carry_out(actor: Actor, target: Target, options: RotationOptions, fresh_id: 
         actor.show(plan)
         if ending := _find_ending(run, plan, wanted) or _perform_all(actor, run, plan):
             return ending
+        if plan.is_rolling_back and plan.rotation_id == wanted:
+            return run.end(Verdict.ROLLED_BACK, _rolled_back(run))
     return run.end(Verdict.NEEDS_OPERATOR, _never_ends(run, target))
 
 

@@ -1,5 +1,6 @@
 """Whatever happens to a rotation, it ends well: a simulated world, killed between any two calls."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
@@ -8,8 +9,10 @@ from hypothesis import strategies as st
 from rotation_simulation import Simulation
 from rotation_world import CLIENTS, OPTIONS, Killed, World
 
+from infra.errors import LoginRefused
 from infra.rotation.execution import Ending, carry_out
 from infra.rotation.observation import Phase
+from infra.rotation.plan import Plan
 from infra.rotation.steps import Username
 from infra.rotation.strategies import STRATEGIES
 from infra.rotation.verdict import Verdict
@@ -253,3 +256,20 @@ def test_an_unfinished_rotation_ends_with_the_strategy_that_it_began_with(world:
 
 def options_with(**changes: object) -> RotationOptions:
     return OPTIONS.model_copy(update=changes)
+
+
+@pytest.mark.parametrize("strategy", [Strategy.ALTERNATING, Strategy.MANAGED])
+def test_a_candidate_that_fails_before_it_is_published_ends_the_run_rolled_back(strategy: Strategy) -> None:
+    class Failing(Simulation):
+        def _prove_candidate(self, plan: Plan, subject: str) -> Iterator[None]:
+            yield
+            raise LoginRefused("refused", name=subject)
+
+    world = World.begin(strategy=strategy)
+    before, versions = world.newest, world.newest_versions
+    ending = carry_out(Failing(world, OPTIONS), world.target, OPTIONS, "r1")
+    assert ending.verdict is Verdict.ROLLED_BACK
+    assert ending.error is not None
+    assert "refused" in ending.error.seen
+    assert (world.open_logins, world.newest_versions) == ({before}, versions), "nothing was published"
+    assert world.candidate is None
