@@ -66,7 +66,7 @@ def test_a_lock_that_is_lost_stops_the_holder_before_its_next_write(scene: Scene
     assert_goes_on(scene, IN_PLACE, before)
 
 
-def test_a_role_that_a_person_drops_after_it_was_opened_is_made_again(migrated: Scene) -> None:
+def test_a_role_that_a_person_drops_after_it_was_opened_is_opened_by_the_next_rotation(migrated: Scene) -> None:
     scene = migrated
 
     def drop() -> None:
