@@ -1,6 +1,7 @@
 """What an observation means for one rotation: the questions that the strategies' rules ask."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 
 from infra.rotation.observation import (
     CandidateFacts,
@@ -13,6 +14,9 @@ from infra.rotation.observation import (
     Version,
 )
 from infra.targets import RotationOptions, Sync, Target
+
+CLOCKS_DIFFER = timedelta(minutes=5)
+"""By at most so much, as Kerberos and Entra ID assume it, too."""
 
 
 @dataclass(frozen=True)
@@ -100,10 +104,13 @@ class Situation:
         return consumer.restarted_for == self.forward_mark
 
     def may_have_new_values(self, consumer: ConsumerFacts) -> bool:
-        """Whether a pod of `consumer` may have begun with the new values: restarted, or begun since the staging."""
+        """Whether a pod of `consumer` may have begun with the new values: restarted, or begun since the staging.
+
+        The vault's clock and the cluster's may differ: a restart too many harms less than a client that is left alone.
+        """
         if self.candidate is None or self.is_marked(consumer):
             return self.is_marked(consumer)
-        since = self.candidate.created_at
+        since = self.candidate.created_at - CLOCKS_DIFFER
         begun = any(pod.started_at is not None and pod.started_at >= since for pod in consumer.pods)
         return begun and consumer.restarted_for != self.rollback_mark
 

@@ -3,11 +3,12 @@
 from dataclasses import replace
 
 import pytest
-from rotation_facts import OPTIONS, PUBLISHED, STAGED, TARGET, WELL, actions, version
+from rotation_facts import OPTIONS, PUBLISHED, STAGED, TARGET, WELL, actions
 
 from infra.errors import DatabaseUnreachable, LoginRefused, Refused, SyncPending, WorkloadUnhealthy
 from infra.rotation.observation import ConsumerFacts, Logins, LoginState, Observation, Phase, SecretFacts, Synced
 from infra.rotation.plan import Outcome, Plan, make_plan
+from infra.rotation.situation import CLOCKS_DIFFER
 from infra.rotation.steps import Action
 from infra.rotation.verdict import Verdict, judge
 from infra.targets import WALKTHROUGH_CONSUMER, Strategy, Sync
@@ -165,7 +166,8 @@ def test_rolling_back_restarts_only_who_may_have_begun_with_the_new_password() -
     since = STAGED.created_at
     assert restarted(facts(CLIENT, restarted_for="r1"))
     assert restarted(facts(CLIENT, pods=(replace(pod, started_at=since),)))
-    assert not restarted(facts(CLIENT, pods=(replace(pod, started_at=version("x").created_at),)))
+    assert restarted(facts(CLIENT, pods=(replace(pod, started_at=since - CLOCKS_DIFFER),))), "by the cluster's clock"
+    assert not restarted(facts(CLIENT, pods=(replace(pod, started_at=since - 2 * CLOCKS_DIFFER),)))
     assert not restarted(facts(CLIENT, restarted_for="r1.rollback", pods=(replace(pod, started_at=since),)))
 
 
