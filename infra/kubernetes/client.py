@@ -4,6 +4,7 @@ The official client does transport, TLS, proxies and authentication; objects sta
 sent, since the generated models refuse some valid objects and know no custom ones.
 """
 
+import errno
 import json
 import math
 import weakref
@@ -19,7 +20,7 @@ import urllib3.exceptions
 import yaml
 from kubernetes.config.config_exception import ConfigException
 
-from infra.errors import InvalidInput, NotFound
+from infra.errors import InvalidInput, NotFound, ServiceFailed
 from infra.kubernetes.translation import Expired, error_of, translated
 from infra.settings import Settings
 
@@ -155,6 +156,7 @@ def connect(kubeconfig: Mapping[str, Any] | Path, settings: Settings, context: s
     Raises:
         NotFound: the file does not exist.
         InvalidInput: it is no kubeconfig, or has no such context.
+        ServiceFailed: the official client cannot write its certificates down, which it must: the disk is full.
     """
     origin = str(kubeconfig) if isinstance(kubeconfig, Path) else "kubeconfig"
     content = _read(kubeconfig) if isinstance(kubeconfig, Path) else kubeconfig
@@ -165,6 +167,14 @@ def connect(kubeconfig: Mapping[str, Any] | Path, settings: Settings, context: s
         seen = str(error) if isinstance(error, ConfigException) else "not the form of a kubeconfig"
         remedy = "give a kubeconfig with clusters, users, contexts and a context of that name"
         raise InvalidInput("The kubeconfig cannot be used", name=origin, seen=seen, remedy=remedy) from None
+    except OSError as error:
+        raise ServiceFailed(
+            "The kubeconfig's certificates cannot be written to a file, which the connection needs",
+            name=str(error.filename or "the folder for temporary files"),
+            seen=error.strerror or type(error).__name__,
+            remedy="make room on this machine's disk, or set TMPDIR to a folder that can be written to; then run again",
+            code=errno.errorcode.get(error.errno or 0, ""),
+        ) from None
     api = kubernetes.client.ApiClient(configuration)
     cluster = Cluster(str(configuration.host), configuration, api, settings)
     weakref.finalize(cluster, api.close)  # its sockets are in cycles, which the garbage collector finds much later

@@ -44,6 +44,11 @@ def rotate(target: Target, **changes: Any) -> Ended:
     return Ended(*Context().run(bare.run_rotation, target, options))
 
 
+def beginning(action: Action) -> str:
+    """How the steps of an action begin, whatever they are done to."""
+    return str(action).partition("{")[0]
+
+
 @contextmanager
 def between(begin: Callable[[], object], action: Action, end: Callable[[], object] = lambda: None) -> Iterator[None]:
     """Call `begin` before a step of a rotation in this process and `end` after it, once, for a block."""

@@ -58,13 +58,16 @@ class Zygote:
             stream.close()
         self._process.wait(20)
 
-    def run(self, target: Target, options: RotationOptions, cut: Cut | None = None) -> Outcome:
-        """Run a rotation to its end, or to the cut."""
+    def run(
+        self, target: Target, options: RotationOptions, cut: Cut | None = None, disk_full_from: str | None = None
+    ) -> Outcome:
+        """Run a rotation to its end, or to the cut; with a disk that is full from a step on, "" for the beginning."""
         assert self._process.stdin is not None and self._process.stdout is not None
         order = {
             "target": target.model_dump(mode="json"),
             "options": options.model_dump(mode="json"),
             "cut": asdict(cut) if cut else None,
+            "disk_full_from": disk_full_from,
         }
         self._process.stdin.write(json.dumps(order) + "\n")
         self._process.stdin.flush()
@@ -109,6 +112,7 @@ def _run_in_child(order: dict[str, Any]) -> str:
 def _run(order: dict[str, Any], answers: int) -> None:
     """Run a rotation in this process, which the guillotine may kill."""
     from tests.crash.bare import run_rotation
+    from tests.crash.full_disk import fill_disk_from
     from tests.crash.guillotine import Guillotine, install
 
     def tell(**fields: Any) -> None:
@@ -116,6 +120,8 @@ def _run(order: dict[str, Any], answers: int) -> None:
 
     cut = Cut(**order["cut"] | {"when": When(order["cut"]["when"])}) if order["cut"] else None
     guillotine = Guillotine(cut, lambda where: tell(fell=where))
+    if order["disk_full_from"] is not None:
+        fill_disk_from(order["disk_full_from"])
     with install(guillotine):
         verdict, message, error = run_rotation(
             Target.model_validate(order["target"]), RotationOptions.model_validate(order["options"])
