@@ -16,7 +16,7 @@ from infra.rotation.situation import Situation
 from infra.rotation.steps import Action, Rule, Username
 from infra.rotation.strategies import phases, rules
 from infra.rotation.strategies.phases import Rules
-from infra.rotation.strategies.rules import both_secrets, databases, every_class, the_credential
+from infra.rotation.strategies.subjects import both_secrets, databases, every_class, the_credential
 from infra.targets import Consumer
 
 

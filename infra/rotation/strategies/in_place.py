@@ -15,7 +15,7 @@ from infra.rotation.situation import Situation
 from infra.rotation.steps import Action, Rule, Username
 from infra.rotation.strategies import phases, rules
 from infra.rotation.strategies.phases import Rules
-from infra.rotation.strategies.rules import databases, the_credential, the_password
+from infra.rotation.strategies.subjects import databases, the_credential, the_password
 from infra.targets import Consumer
 
 

@@ -11,7 +11,7 @@ from infra.rotation.situation import Situation
 from infra.rotation.steps import Action, Rule, Username
 from infra.rotation.strategies import phases, rules
 from infra.rotation.strategies.phases import Rules
-from infra.rotation.strategies.rules import the_credential, the_password, the_server
+from infra.rotation.strategies.subjects import the_credential, the_password, the_server
 from infra.targets import Consumer
 
 

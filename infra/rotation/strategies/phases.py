@@ -2,7 +2,13 @@
 
 from infra.rotation.steps import Action, Rule, Subjects
 from infra.rotation.strategies import rules
-from infra.rotation.strategies.rules import clients_of, every_consumer, followers_of, the_credential
+from infra.rotation.strategies.subjects import (
+    clients_of,
+    every_consumer,
+    followers_of,
+    synced_secrets_of,
+    the_credential,
+)
 
 Rules = tuple[Rule, ...]
 
@@ -32,7 +38,7 @@ def sync(changed: Subjects) -> Rules:
 
 def refresh(changed: Subjects, *more: Subjects) -> Rules:
     """Write a stale synced Secret anew, before anybody begins with it."""
-    secrets, reason = rules.synced_secrets_of(*more, clients_of(changed)), "Nobody may begin with old values."
+    secrets, reason = synced_secrets_of(*more, clients_of(changed)), "Nobody may begin with old values."
     return (Rule(Action.REFRESH_SECRET, secrets, rules.is_fresh(changed), reason),)
 
 
@@ -61,7 +67,7 @@ def restore(changed: Subjects) -> Rules:
 
 def refresh_back(changed: Subjects, *more: Subjects) -> Rules:
     """Write a synced Secret anew that may hold the failed values."""
-    secrets, reason = rules.synced_secrets_of(*more, clients_of(changed)), "It may hold the failed values."
+    secrets, reason = synced_secrets_of(*more, clients_of(changed)), "It may hold the failed values."
     return (Rule(Action.REFRESH_SECRET, secrets, rules.is_old_again(changed), reason),)
 
 

@@ -11,7 +11,7 @@ from infra.rotation.situation import Situation
 from infra.rotation.steps import Action, Rule, Username
 from infra.rotation.strategies import phases, rules
 from infra.rotation.strategies.phases import Rules
-from infra.rotation.strategies.rules import both_secrets, clients_of, databases, every_consumer, synced_secrets_of
+from infra.rotation.strategies.subjects import both_secrets, clients_of, databases, every_consumer, synced_secrets_of
 from infra.targets import Consumer
 
 CONSENT = "I accept data loss"
