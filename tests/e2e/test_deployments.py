@@ -62,7 +62,13 @@ def deployed(prefect_api: str) -> dict[str, DeploymentResponse]:
 def worker(
     deployed: dict[str, DeploymentResponse], stack: World, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[None]:
-    """A process worker that finds the lab by its environment, started in a folder that is not the checkout."""
+    """A process worker that finds the lab by its environment, started in a folder that is not the checkout.
+
+    Schedules are paused: a scheduled run would take a deployment's one slot at any quarter of an hour.
+    """
+    with get_client(sync_client=True) as client:
+        for one in deployed.values():
+            client.pause_deployment(one.id)
     folder = tmp_path_factory.mktemp("worker")
     env = {**os.environ, "KEYTURN_HOME": str(ROOT), "PREFECT_WORKER_QUERY_SECONDS": "1"}
     argv = [sys.executable, "-m", "prefect", "worker", "start", "--pool", "keyturn", "--type", "process"]
