@@ -5,6 +5,7 @@ Usage: python -m tests.crash.matrix [--labs 2] [--minutes 600] [--only TEXT] [--
 
 import argparse
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -34,7 +35,7 @@ class Share:
         number: which lab this is.
         of: how many there are.
         minutes: how long it may take; the cases share it.
-        only: part of the names of the cases that are run.
+        only: what the names of the cases that are run match, as a regular expression.
     """
 
     number: int
@@ -43,7 +44,11 @@ class Share:
     only: str
 
     def cases(self) -> list[Case]:
-        return [case for case in CASES if self.only in str(case)]
+        return [case for case in CASES if re.search(self.only, str(case))]
+
+    def name(self, case: Case, number: int) -> str:
+        """Name the rotation of a kill, unlike any other's."""
+        return f"k{self.number}-{CASES.index(case)}-{number}"
 
     def kills(self, found: Sequence[Kill]) -> list[Kill]:
         """Those that are this lab's: around writes and at the ends of steps first, and then in reads."""
@@ -99,7 +104,7 @@ def _carry_out_case(share: Share, case: Case, labs: Labs, end: float) -> Iterato
                     if time.monotonic() > end:
                         return
                     done += 1
-                    yield (result := _kill(labs.get(), case, kill, f"k{share.number}-{done}", len(found)))
+                    yield (result := _kill(labs.get(), case, kill, share.name(case, done), len(found)))
                     if not result.recovered:
                         raise Lost
                 return
@@ -160,7 +165,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--labs", type=int, default=2, help="how many labs run side by side (default: 2)")
     parser.add_argument("--minutes", type=float, default=600, help="how long it may take (default: 600)")
-    parser.add_argument("--only", default="", help="cases whose name contains this (default: all)")
+    parser.add_argument("--only", default="", help="cases whose name matches this (default: all)")
     parser.add_argument("--write", type=Path, help="file that the table is written to")
     parser.add_argument("--share", nargs=2, help=argparse.SUPPRESS)
     arguments = parser.parse_args()

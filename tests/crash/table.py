@@ -27,6 +27,46 @@ kubeconfig comes from a file.
 """
 
 
+FOOT = """
+## Faults
+
+Things that go wrong in the middle of a rotation while it lives on. Each is a test (`tests/crash/test_faults_*.py`, and
+where another file is named). Each sees that no version is lost, that the newest can be read, that a known login works,
+and that a run without the fault ends as Rotated; where the table says RolledBack, that comes before.
+
+| fault | the run ends as |
+|---|---|
+| Key Vault answers 429 with Retry-After | Rotated, after the time it was told |
+| Key Vault answers 500 or 503 to a read, a write, a tagging and a deletion | Rotated |
+| Key Vault carries a write out and its answer is lost | Rotated; the SDK wrote it twice, one version is retired |
+| the role is lost before anything is published | NeedsOperator |
+| the role is lost between username and password (a torn pair) | RolledBack; for good: NeedsOperator, then RolledBack |
+| Key Vault refuses the token once; for good | Rotated; NeedsOperator |
+| tokens expire within seconds | Rotated |
+| the caller cannot sign in | Refused |
+| Azure's clock is a minute ahead, or behind, or set back | Rotated |
+| Azure's clock is a minute ahead, a client's pod is replaced in the middle, and the rotation goes back | RolledBack; \
+the client has the old password |
+| the API server restarts while pods are waited for | Rotated |
+| the API server is away when a step begins | NeedsOperator |
+| watches end with 410 Gone | Rotated |
+| the Deployment and the lock change in between (409) | Rotated |
+| the API server carries a write out and its answer is lost | NeedsOperator |
+| the sync never comes: recreate, alternating | SyncPending; both logins of alternating work \
+(recreate: `tests/e2e/test_rotate_negative.py`) |
+| the sync never comes: in-place | RolledBack (`tests/e2e/test_rotate_in_place.py`) |
+| the synced Secret stays stale | Rotated by express (`tests/e2e/test_rotate_negative.py`, `test_rotate_in_place.py`) |
+| new pods do not start | NeedsOperator, then RolledBack |
+| the database is down before | Refused (`tests/e2e/test_rotate_negative.py`) |
+| the database goes down before or after its login is changed | NeedsOperator, then RolledBack |
+| the connection is cut before ALTER ROLE, before COMMIT, or after the COMMIT | RolledBack |
+| the disk of the flow's host is full at the beginning; in the middle | Refused; Rotated |
+
+The full disk is a stand-in: every file that Python opens for writing fails with ENOSPC. Prefect's own database is not
+there in these tests.
+"""
+
+
 @dataclass(frozen=True)
 class Result:
     """What came of one kill.
@@ -77,7 +117,7 @@ def write_table(results: Sequence[Result], seconds: float, labs: int) -> str:
         lines.append(f"| {next_id} | {_count(results, lambda one, wanted=next_id: one.next_id == wanted)} |")
     if lost := [one for one in results if not one.recovered]:
         lines += ["\nNot recovered:\n", *(f"- {one.case}: {one.kill}: {one.detail}" for one in lost)]
-    return "\n".join(lines) + "\n"
+    return "\n".join((*lines, FOOT))
 
 
 def _row(name: str, cases: Sequence[str], results: Sequence[Result]) -> str:

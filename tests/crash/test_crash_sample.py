@@ -14,13 +14,12 @@ from tests.crash.scene import Pair, Scene
 
 A = Action
 SAMPLE: dict[tuple[Strategy, Sync], tuple[Action, ...]] = {
-    (Strategy.RECREATE, Sync.EXPRESS): (A.PUBLISH, A.STOP, A.REFRESH_SECRET, A.START),
-    (Strategy.IN_PLACE, Sync.WAIT): (A.REHEARSE, A.PUBLISH, A.AWAIT_SYNC, A.SET_LOGIN, A.RESTART, A.AWAIT_READY),
+    (Strategy.RECREATE, Sync.EXPRESS): (A.PUBLISH, A.REFRESH_SECRET, A.START, A.AWAIT_READY, A.STOP),
+    (Strategy.IN_PLACE, Sync.WAIT): (A.REHEARSE, A.AWAIT_SYNC, A.SET_LOGIN, A.RESTART),
     (Strategy.ALTERNATING, Sync.EXPRESS): (
         A.REHEARSE_OPENING,
         A.HOLD,
         A.OPEN_LOGIN,
-        A.PUBLISH,
         A.RELEASE,
         A.CLOSE_LOGIN,
         A.VERIFY,
