@@ -20,10 +20,27 @@ from infra.kubernetes.secrets_store import synced_secret_holds
 from infra.kubernetes.workloads import get_workload
 from infra.postgres.login import Endpoint, Tls, prove_login
 from infra.settings import Settings
-from infra.targets import WALKTHROUGH_CONSUMER, DeployOptions, ProvisionOptions, RotationOptions, Stack, Target
+from infra.targets import (
+    WALKTHROUGH_CONSUMER,
+    DeployOptions,
+    ProvisionOptions,
+    RotationOptions,
+    Stack,
+    Strategy,
+    Target,
+    Through,
+)
 from tests.conftest import ROOT, RunningLab
 
 TARGET, DATABASE, STACK = Target(), WALKTHROUGH_CONSUMER, Stack(poll_interval_seconds=2)
+SERVER = Target(
+    strategy=Strategy.MANAGED,
+    through=Through.SERVER,
+    username_secret="server-username",
+    password_secret="server-password",
+    consumers=(),
+)
+"""The Flexible Server's administrator, whom nobody in the cluster consumes."""
 CANDIDATE = "username-password-candidate"
 OPTIONS = RotationOptions(
     dry_run=False, data_loss="I accept data loss", sync_timeout_seconds=60, ready_timeout_seconds=40

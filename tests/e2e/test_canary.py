@@ -14,8 +14,10 @@ from pathlib import Path
 
 import pytest
 from prefect import flow, get_run_logger
-from rotating import World
+from rotating import SERVER, TARGET, World, rotate
 
+from flows.migrate import migrate
+from infra.targets import MigrateOptions, Strategy
 from tests.conftest import ROOT
 
 SAMPLE_SECONDS, FOUND_SECONDS = 0.02, 30
@@ -89,7 +91,7 @@ def log_on_purpose(value: str) -> None:
     tell()
 
 
-@pytest.mark.parametrize("sync", ["wait", "express"])
+@pytest.mark.parametrize("sync", ["wait", pytest.param("express", marks=pytest.mark.slow)])
 def test_no_password_is_left_anywhere_by_a_rotation(world: World, prefect_home: Path, sync: str) -> None:
     before, commands = world.values(), CommandLines()
     consent = ["--no-options.dry-run", "--options.data-loss", "I accept data loss"]
@@ -107,6 +109,29 @@ def test_no_password_is_left_anywhere_by_a_rotation(world: World, prefect_home: 
         assert where(password, world, prefect_home) == []
         assert password not in printed
         assert not [line for line in commands.seen if password.encode() in line]
+
+
+def test_no_password_is_left_anywhere_by_the_strategies_that_change_a_login_in_its_database(
+    world: World, prefect_home: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    alternating = TARGET.model_copy(update={"strategy": Strategy.ALTERNATING})
+    in_place = TARGET.model_copy(update={"strategy": Strategy.IN_PLACE})
+    passwords, commands = {world.values()[1], world.vault.read("server-password")}, CommandLines()
+    with commands.watched():
+        assert migrate(alternating, MigrateOptions(dry_run=False), return_state=True).is_completed()
+        for target in (alternating, in_place, SERVER):
+            ended = rotate(target, sync="express", data_loss="no")
+            assert ended.name == "Rotated", ended.message
+            passwords.add(world.vault.read(target.password_secret))
+    version = world.vault.get_latest("server-password").version
+    assert version in caplog.text, "what is logged is seen"
+    until(lambda: "table log" in where(version, world, prefect_home))
+    assert len(passwords) == 5
+    for password in passwords:
+        assert where(password, world, prefect_home) == []
+        assert password not in caplog.text
+        assert not [line for line in commands.seen if password.encode() in line]
+    assert rotate(TARGET, sync="express").name == "Rotated", "the database begins anew with one login"
 
 
 def test_the_search_looks_into_prefects_database(world: World, prefect_home: Path) -> None:

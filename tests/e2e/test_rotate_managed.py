@@ -2,20 +2,12 @@
 
 import pytest
 from killing import kill
-from rotating import World, rotate
+from rotating import SERVER, World, rotate
 
 from infra.errors import LoginRefused
 from infra.postgres.login import prove_login
-from infra.targets import LoginOptions, LoginTarget, Strategy, Target, Through
+from infra.targets import LoginOptions, LoginTarget, Through
 from tasks.connections import endpoint_of
-
-SERVER = Target(
-    strategy=Strategy.MANAGED,
-    through=Through.SERVER,
-    username_secret="server-username",
-    password_secret="server-password",
-    consumers=(),
-)
 
 
 def values_of(world: World) -> tuple[str, str]:
