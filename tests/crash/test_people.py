@@ -1,6 +1,7 @@
 """What people do while a rotation is under way: break its lock, scale, drop roles, take the hold away."""
 
 from collections.abc import Iterator
+from unittest.mock import patch
 
 import pytest
 
@@ -10,10 +11,12 @@ from infra.kubernetes.leases import Holder, Lock
 from infra.kubernetes.provider_classes import HELD_FOR, get_provider_class, path_of
 from infra.postgres.alternation import close_login, find_owner
 from infra.postgres.connection import connected
+from infra.rotation.plan import Plan
 from infra.rotation.steps import Action
 from infra.rotation.verdict import Verdict
 from infra.settings import Settings
 from infra.targets import Guards, Sync, Target
+from tasks import rotation_report
 from tasks.connections import endpoint_of
 from tasks.locking import lease_name
 from tests.crash import bare
@@ -160,3 +163,18 @@ def test_guards_hold_a_rotation_back_and_an_unfinished_one_goes_on_all_the_same(
         assert after != before
         assert guarded() == "TooYoung"
         assert scene.newest(IN_PLACE) == after
+
+
+def test_a_dry_run_says_what_would_hold_it_back(scene: Scene) -> None:
+    shown: list[Plan] = []
+    options = OPTIONS.model_copy(update={"dry_run": True})
+    guards = Guards(minimum_age_hours=1000, approval=True, jitter_seconds=86400)
+    with (
+        nothing_lost(scene, IN_PLACE),
+        bare.without_prefect(),
+        patch.object(rotation_report, "show_plan", lambda plan, target: shown.append(plan)),
+    ):
+        assert rotate_flow.fn(IN_PLACE, options, guards).name == "Planned"
+    (plan,) = shown
+    assert any("Not now: The password is" in note for note in plan.notes)
+    assert any("asked to approve" in note for note in plan.notes)
