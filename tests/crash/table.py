@@ -23,7 +23,8 @@ one, kills in reads with the same id and with none by turns; a read that a step 
 
 The vault's, the cluster's and the database's side is the lab with a real PostgreSQL and real HTTP. Prefect's engine is
 left out, and two things differ from an ordinary run for the sake of speed: the token is got once, before, and the
-kubeconfig comes from a file.
+kubeconfig comes from a file. `make test` has a sample of this, one rotation killed in one step after the other, and
+the same for rotations that go back to the old values (`tests/crash/test_crash_*.py`).
 """
 
 
