@@ -11,9 +11,11 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import Self
 
@@ -22,9 +24,6 @@ from tests.crash.cases import CASES, Case
 from tests.crash.killing import Kill, kill_and_go_on, list_kills
 from tests.crash.scene import Scene, made_scene
 from tests.crash.table import Result, write_table
-
-SPREAD = 5
-"""Kills are made in so many passes over the steps, so that a run that is ended early has been everywhere."""
 
 
 @dataclass(frozen=True)
@@ -51,10 +50,12 @@ class Share:
         return f"k{self.number}-{CASES.index(case)}-{number}"
 
     def kills(self, found: Sequence[Kill]) -> list[Kill]:
-        """Those that are this lab's: around writes and at the ends of steps first, and then in reads."""
-        mine = list(found)[self.number :: self.of]
-        passes = [one for turn in range(SPREAD) for one in mine[turn::SPREAD]]
-        return sorted(passes, key=lambda one: one.is_in_read)
+        """Those that are this lab's: of each step one after the other, so that a short run has been everywhere."""
+        by_step = defaultdict[str, list[Kill]](list)
+        for kill in sorted(found, key=lambda one: one.is_in_read):
+            by_step[kill.cut.step].append(kill)
+        turns = [kill for turn in zip_longest(*by_step.values()) for kill in turn if kill]
+        return turns[self.number :: self.of]
 
 
 class Lost(Exception):

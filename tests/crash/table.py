@@ -104,7 +104,7 @@ def write_table(results: Sequence[Result], seconds: float, labs: int) -> str:
         HEAD,
         f"This page is from a run of {part}, in {seconds / 60:.0f} minutes with {labs} labs side by side: "
         f"{_count(results, lambda _: True)} recovered. To make it again: `make crash-test`. A run that is bounded "
-        "(`MINUTES=30`) makes the kills around writes and at the ends of steps first, spread over all steps.\n",
+        "(`MINUTES=30`) takes the steps in turn, and in each step the writes and its end before the reads.\n",
         "Each cell: recovered / killed.\n",
         f"| step | {' | '.join(cases)} | all |",
         f"|---|{'---:|' * (len(cases) + 1)}",
