@@ -52,7 +52,7 @@ test-slow: setup
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile --durations 15 -m slow
 
 # A rotation of every strategy killed at every step and around every call, and run again; writes the table. It takes
-# 2 hours on two quiet cores or so; MINUTES=30 bounds it.
+# an hour on two quiet cores or so; MINUTES=30 bounds it.
 crash-test: setup
 	KEYTURN_EXAMPLES=10000 $(BIN)/python -m pytest -q -n 0 --timeout 1800 tests/unit/test_rotation_machine.py
 	$(BIN)/python -m tests.crash.matrix --minutes $(MINUTES) --write docs/crash-matrix.md
