@@ -46,7 +46,7 @@ def describe_machine() -> dict[str, str]:
         "memory": f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.0f} GiB",
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
-        "postgres": version.split()[-1] if version.split()[-1][0].isdigit() else version.split()[2],
+        "postgres": re.findall(r"\d+\.\d+", version)[0],
     }
 
 

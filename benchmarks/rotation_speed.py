@@ -104,7 +104,7 @@ def _result(bench: Bench, poll_seconds: int) -> Result:
     found = bench.seconds
     script, restart = Row("", found["script"]).median, Row("", found["restart"]).median
     express, down = Row("", found["express"]).median, Row("", found["down"]).median
-    steps = sorted(bench.steps.items(), key=lambda one: -sum(one[1]))[:5]
+    steps = sorted(bench.steps.items(), key=lambda one: -Row("", one[1]).median)[:5]
     longest = ", ".join(f"{label} {Row('', values).median:.2f} s" for label, values in steps)
     faster = f"{TIMES:g} x faster than the script" if poll_seconds == POLL_SECONDS else ""
     return Result(
