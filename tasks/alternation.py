@@ -6,7 +6,9 @@ from contextlib import contextmanager
 from prefect.logging import get_run_logger
 
 from infra.azure.secrets import Secrets
-from infra.errors import LoginRefused
+from infra.errors import LoginRefused, WorkloadUnhealthy
+from infra.kubernetes.client import Cluster
+from infra.kubernetes.workloads import wait_for_pods_gone
 from infra.postgres import alternation
 from infra.postgres.addresses import Endpoint
 from infra.postgres.alternation import count_sessions, has_role
@@ -21,7 +23,7 @@ from tasks.connections import endpoint_of
 from tasks.credentials import get_candidate, read_base, read_candidate, read_newest
 from tasks.locking import confirm_lock
 from tasks.opening import opened
-from tasks.orders import Order
+from tasks.orders import Order, logged
 from tasks.policy import step
 from tasks.usernames import choose_username, get_owner
 
@@ -75,6 +77,22 @@ def open_login(order: Order) -> bool:
         return True
 
 
+def _wait_for_leavers(order: Order, cluster: Cluster) -> None:
+    """Let the pods that a restart replaced end their work: while they terminate they may still log in as before.
+
+    A pod that a lost node holds for ever is not waited for beyond the bound: it works no more.
+    """
+    timeout = order.options.ready_timeout_seconds
+    for one in order.target.consumers:
+        if one.is_database or not one.needs_restart:
+            continue
+        tell = logged(one.workload)
+        try:
+            wait_for_pods_gone(cluster, one.namespace, one.workload, timeout, tell, terminating_alone=True)
+        except WorkloadUnhealthy as error:
+            get_run_logger().warning("the former login is closed although %s", error.seen)
+
+
 @step(name="Close the former login", run_name="close the former login of {order.subject} in the database")
 def close_login(order: Order) -> None:
     """Let the former login log in no more, after the new one has proven that it does.
@@ -87,6 +105,7 @@ def close_login(order: Order) -> None:
         endpoint = endpoint_of(order.target, cluster)
         new, old = _both(order, vault)
         prove_login(endpoint, new.username, new.password, Settings())
+        _wait_for_leavers(order, cluster)
         confirm_lock(cluster, order.target, order.rotation_id)
         with _as_keeper(order, vault, endpoint, CLOSE, new) as connection:
             sessions = count_sessions(connection, old.username)

@@ -98,8 +98,10 @@ def wait_for_pods_gone(
     timeout_seconds: float,
     on_progress: OnProgress = ignore,
     clock: Clock = time.monotonic,
+    *,
+    terminating_alone: bool = False,
 ) -> None:
-    """Wait until a Deployment has no pod left, terminating ones included.
+    """Wait until a Deployment has no pod left, terminating ones included, or `terminating_alone`: none of those.
 
     Raises:
         WorkloadUnhealthy: some were left; names them.
@@ -108,9 +110,9 @@ def wait_for_pods_gone(
     reporter, seen = Reporter(on_progress, clock), ""
     path, query = f"/api/v1/namespaces/{namespace}/pods", {"labelSelector": _selector(deployment)}
     for pods, left in follow(cluster, path, query, timeout_seconds, clock):
-        if not pods:
+        facts = [pod for pod in all_pod_facts(pods.values()) if pod.terminating or not terminating_alone]
+        if not facts:
             return
-        facts = all_pod_facts(pods.values())
         seen = ", ".join(f"{pod.name} {'is terminating' if pod.terminating else 'runs on'}" for pod in facts)
         reporter.tell(seen, left)
     remedy = "see whether the Deployment is scaled to 0 and whether a finalizer or a lost node holds the pods"

@@ -18,6 +18,8 @@ IN_PLACE = TARGET.model_copy(update={"strategy": Strategy.IN_PLACE})
 WITH_CLIENT = IN_PLACE.model_copy(update={"consumers": (DATABASE, CLIENT)})
 WITH_READER = IN_PLACE.model_copy(update={"consumers": (DATABASE, READER)})
 WAITING = "trap 'exit 0' TERM; while :; do sleep 1 & wait $!; done"
+LINGERING = "trap '' TERM; while :; do sleep 1; done"
+"""It works on until its grace period is over."""
 SECONDS = 40
 
 
@@ -27,7 +29,7 @@ def ready_with_alone(password: str) -> list[str]:
     return ["sh", "-c", f'test "$(printf %s "$PASSWORD" | sha256sum | cut -c1-64)" = {digest}']
 
 
-def manifest(probe: Sequence[str]) -> dict[str, Any]:
+def manifest(probe: Sequence[str], command: str = WAITING, grace_seconds: int = 1) -> dict[str, Any]:
     """The Deployment of a client that waits, and is ready when its probe succeeds."""
     labels = {"app": CLIENT.workload}
     pod_labels = {**labels, "azure.workload.identity/use": "true"}
@@ -37,14 +39,14 @@ def manifest(probe: Sequence[str]) -> dict[str, Any]:
     container = {
         "name": "client",
         "image": "postgres:14",
-        "command": ["sh", "-c", WAITING],
+        "command": ["sh", "-c", command],
         "readinessProbe": {"exec": {"command": list(probe)}, "periodSeconds": 1, "timeoutSeconds": 5},
         "env": [{"name": key, "valueFrom": {"secretKeyRef": {"name": secret, "key": key}}} for key in _KEYS],
         "volumeMounts": [{"name": "credential", "mountPath": "/credential", "readOnly": True}],
     }
     spec = {
         "serviceAccountName": "dexter-sa",
-        "terminationGracePeriodSeconds": 1,
+        "terminationGracePeriodSeconds": grace_seconds,
         "containers": [container],
         "volumes": [{"name": "credential", "csi": csi}],
     }
@@ -88,10 +90,10 @@ class Client:
 
 
 @contextmanager
-def client_of(world: World, probe: Sequence[str] = ("true",)) -> Iterator[Client]:
+def client_of(world: World, probe: Sequence[str] = ("true",), **how: Any) -> Iterator[Client]:
     """Run a client for a block."""
     cluster, where = world.cluster, (CLIENT.namespace, CLIENT.workload)
-    cluster.request("POST", PATH, {}, manifest(probe))
+    cluster.request("POST", PATH, {}, manifest(probe, **how))
     try:
         wait_for_ready(cluster, *where, SECONDS)
         yield Client(world)

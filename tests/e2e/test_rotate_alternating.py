@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from clients import CLIENT, READER, client_of, ready_with_alone, wait_for_sync
+from clients import CLIENT, LINGERING, READER, client_of, ready_with_alone, wait_for_sync
 from killing import kill
 from rotating import CANDIDATE, DATABASE, TARGET, World, rotate
 
@@ -124,6 +124,28 @@ def test_the_former_login_works_until_everybody_has_the_new_one(migrated: World)
         files = dict(zip(("/credential/username", "/credential/password"), world.values(), strict=True))
         (pod,) = get_workload(world.cluster, CLIENT.namespace, CLIENT.workload).pods
         assert differing_files(world.cluster, CLIENT.namespace, pod.name, files) == []
+    assert not world.logs_in(before)
+
+
+def test_the_former_login_works_until_the_replaced_pods_have_ended(migrated: World) -> None:
+    world, before = migrated, migrated.values()
+    stop, refused_while_there = threading.Event(), []
+
+    def watch(old: str) -> None:
+        while not stop.wait(0.02) and world.logs_in(before):
+            pass
+        pods = get_workload(world.cluster, CLIENT.namespace, CLIENT.workload).pods
+        refused_while_there.extend(pod.name for pod in pods if pod.uid == old)
+
+    with client_of(world, command=LINGERING, grace_seconds=4) as client:
+        thread = threading.Thread(target=watch, args=client.uids())
+        thread.start()
+        try:
+            assert rotate(WITH_CLIENT, sync="express", data_loss="no").name == "Rotated"
+        finally:
+            stop.set()
+            thread.join()
+    assert refused_while_there == []
     assert not world.logs_in(before)
 
 
