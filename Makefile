@@ -57,7 +57,7 @@ crash-test: setup
 	KEYTURN_EXAMPLES=10000 $(BIN)/python -m pytest -q -n 0 --timeout 1800 tests/unit/test_rotation_machine.py
 	$(BIN)/python -m tests.crash.matrix --minutes $(MINUTES) --write docs/crash-matrix.md
 
-# A quarter of an hour: the walkthrough's script sleeps. What it finds goes to docs/benchmarks.md.
+# Some twenty minutes: the walkthrough's script sleeps. What it finds goes to docs/benchmarks.md.
 bench: setup
 	$(BIN)/python -m benchmarks
 
