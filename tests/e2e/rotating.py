@@ -22,8 +22,6 @@ from infra.postgres.login import Endpoint, Tls, prove_login
 from infra.settings import Settings
 from infra.targets import (
     WALKTHROUGH_CONSUMER,
-    DeployOptions,
-    ProvisionOptions,
     RotationOptions,
     Stack,
     Strategy,
@@ -31,6 +29,7 @@ from infra.targets import (
     Through,
 )
 from tests.conftest import ROOT, RunningLab
+from tests.crash import bare
 
 TARGET, DATABASE, STACK = Target(), WALKTHROUGH_CONSUMER, Stack(poll_interval_seconds=2)
 SERVER = Target(
@@ -63,6 +62,12 @@ class Ended:
 
 
 def rotate(target: Target = TARGET, **changes: Any) -> Ended:
+    """Run the flow's own functions in this process, without Prefect's engine: that costs most of the time."""
+    verdict, message, error = bare.run_rotation(target, options_with(**changes))
+    return Ended(verdict.value, message, error)
+
+
+def rotate_by_prefect(target: Target = TARGET, **changes: Any) -> Ended:
     """Run the flow in this process."""
     from flows.rotate import rotate as flow
 
@@ -153,12 +158,8 @@ class World:
 
 
 def install_stack() -> None:
-    """Provision and deploy the walkthrough's stack by the real flows."""
-    from flows.deploy import deploy
-    from flows.provision import provision
-
-    provision(STACK, ProvisionOptions(dry_run=False))
-    deploy(STACK, DeployOptions(dry_run=False))
+    """Provision and deploy the walkthrough's stack; what the flows do under Prefect has tests of its own."""
+    bare.install(STACK)
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from prefect import flow, get_run_logger
-from rotating import SERVER, TARGET, World, rotate
+from rotating import SERVER, TARGET, World, rotate, rotate_by_prefect
 
 from flows.migrate import migrate
 from infra.targets import MigrateOptions, Strategy
@@ -120,7 +120,7 @@ def test_no_password_is_left_anywhere_by_the_strategies_that_change_a_login_in_i
     with commands.watched():
         assert migrate(alternating, MigrateOptions(dry_run=False), return_state=True).is_completed()
         for target in (alternating, in_place, SERVER):
-            ended = rotate(target, sync="express", data_loss="no")
+            ended = rotate_by_prefect(target, sync="express", data_loss="no")
             assert ended.name == "Rotated", ended.message
             passwords.add(world.vault.read(target.password_secret))
     version = world.vault.get_latest("server-password").version

@@ -185,7 +185,9 @@ def suspended(run: FlowRun) -> State[Any]:
 
 
 @pytest.mark.usefixtures("worker")
-@pytest.mark.parametrize(("answer", "name"), [("decline", "Declined"), ("approve", "Rotated")])
+@pytest.mark.parametrize(
+    ("answer", "name"), [pytest.param("decline", "Declined", marks=pytest.mark.slow), ("approve", "Rotated")]
+)
 def test_a_rotation_that_needs_approval_shows_its_plan_and_waits_for_the_answer(
     world: World, answer: str, name: str
 ) -> None:

@@ -1,7 +1,7 @@
 """The rotation of the walkthrough, on both generations of the CSI driver."""
 
 import pytest
-from rotating import TARGET, World, fault, options_with, rotate
+from rotating import TARGET, World, fault, options_with, rotate, rotate_by_prefect
 
 from infra.kubernetes.leases import Holder, Lock
 from tasks.locking import lease_name
@@ -13,7 +13,7 @@ both_generations = pytest.mark.parametrize("lab", ["reconciler", "republish"], i
 @pytest.mark.parametrize("sync", ["wait", "express"])
 def test_a_rotation_proves_the_new_login_and_retires_the_old(world: World, sync: str) -> None:
     before, pods = world.values(), world.pods()
-    ended = rotate(sync=sync)
+    ended = rotate_by_prefect(sync=sync)
     assert (ended.name, ended.error) == ("Rotated", None)
     world.assert_well()
     after = world.values()
@@ -23,7 +23,6 @@ def test_a_rotation_proves_the_new_login_and_retires_the_old(world: World, sync:
     assert world.pods() != pods
 
 
-@both_generations
 def test_the_plan_alone_changes_nothing_and_is_what_quick_run_does(world: World) -> None:
     from flows.rotate import rotate as flow
 

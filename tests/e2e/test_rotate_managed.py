@@ -40,6 +40,7 @@ def test_the_administrator_has_another_password_and_as_many_versions_stay_as_ask
     assert state.name == "Verified"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("which", ["PATCH administrator", "write server-password"])
 def test_a_rotation_that_dies_around_the_change_at_azure_is_finished_by_the_next(world: World, which: str) -> None:
     before = values_of(world)

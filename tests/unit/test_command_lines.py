@@ -7,7 +7,7 @@ from flows.provision import provision
 from flows.rotate import rotate
 from flows.shell import parse_parameters, run_from_shell
 from flows.tear_down import tear_down
-from infra.targets import RotationOptions, Stack, Sync, Target, TearDownOptions
+from infra.targets import Guards, RotationOptions, Stack, Sync, Target, TearDownOptions
 
 
 def usage_error(flow: Flow, capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
@@ -17,8 +17,11 @@ def usage_error(flow: Flow, capsys: pytest.CaptureFixture[str], *arguments: str)
     return capsys.readouterr().err
 
 
+DEFAULTS = {"target": Target(), "options": RotationOptions(), "guards": Guards()}
+
+
 def test_without_arguments_the_parameters_are_the_defaults() -> None:
-    assert parse_parameters(rotate, []) == {"target": Target(), "options": RotationOptions()}
+    assert parse_parameters(rotate, []) == DEFAULTS
     assert parse_parameters(tear_down, []) == {"stack": Stack(), "options": TearDownOptions()}
 
 
@@ -54,7 +57,7 @@ def test_a_wrong_value_is_not_repeated(capsys: pytest.CaptureFixture[str]) -> No
 def test_a_variable_of_the_environment_is_no_parameter(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPTIONS", '{"dry_run": false}')
     monkeypatch.setenv("TARGET__VAULT", "othervault")
-    assert parse_parameters(rotate, []) == {"target": Target(), "options": RotationOptions()}
+    assert parse_parameters(rotate, []) == DEFAULTS
 
 
 def test_the_help_shows_values_as_they_are_typed(capsys: pytest.CaptureFixture[str]) -> None:
