@@ -12,6 +12,8 @@ from infra.kubernetes.client import MERGE_PATCH, Cluster, Object
 FIELD_MANAGER = "keyturn"
 STOPPED_REPLICAS = "keyturn/stopped-replicas"
 RESTARTED_FOR = "keyturn/restarted-for"
+SECRET_VERSION = "keyturn/secret-version"  # noqa: S105
+"""Annotation: the resourceVersion that the synced Secret had when the pods were last replaced."""
 _ATTEMPTS = 5
 
 
@@ -23,11 +25,13 @@ class RestartFacts:
         replicas: how many pods are wanted now.
         stopped_replicas: how many were wanted when it was stopped; None when it was not.
         restarted_for: the mark of the last start or restart.
+        secret_version: the resourceVersion of the synced Secret that the last restart was made with.
     """
 
     replicas: int
     stopped_replicas: int | None
     restarted_for: str
+    secret_version: str = ""
 
 
 def get_restart_facts(cluster: Cluster, namespace: str, name: str) -> RestartFacts:
@@ -77,15 +81,22 @@ def start(cluster: Cluster, namespace: str, name: str, mark: str) -> int:
     return replicas
 
 
-def restart(cluster: Cluster, namespace: str, name: str, mark: str) -> None:
+def restart(cluster: Cluster, namespace: str, name: str, mark: str, secret_version: str = "") -> None:
     """Replace the pods as the Deployment's own strategy says, and mark the restart. Does not wait.
 
-    The same mark again changes nothing: the pod template stays equal.
+    The same mark with the same version of the Secret changes nothing: the pod template stays equal.
+
+    Args:
+        cluster: the cluster.
+        namespace: of the Deployment.
+        name: of the Deployment.
+        mark: for whose sake.
+        secret_version: the resourceVersion of the synced Secret that the new pods are to begin with, if there is one.
 
     Raises:
         NotFound: there is no such Deployment.
     """
-    annotations = {"annotations": {RESTARTED_FOR: mark}}
+    annotations = {"annotations": {RESTARTED_FOR: mark, SECRET_VERSION: secret_version or None}}
     body: Object = {"metadata": annotations, "spec": {"template": {"metadata": annotations}}}
     cluster.request("PATCH", _path(namespace, name), {"fieldManager": FIELD_MANAGER}, body, MERGE_PATCH)
 
@@ -112,6 +123,7 @@ def _facts(deployment: Object) -> RestartFacts:
         deployment["spec"].get("replicas", 1),
         int(stopped) if stopped.isdigit() else None,
         annotations.get(RESTARTED_FOR, ""),
+        annotations.get(SECRET_VERSION, ""),
     )
 
 

@@ -15,6 +15,7 @@ from typing import Literal
 
 from infra.errors import NotFound, SyncPending
 from infra.kubernetes.client import MERGE_PATCH, Cluster, Object
+from infra.kubernetes.translation import Expired
 from infra.kubernetes.waiting import Clock, OnProgress, Reporter, follow, ignore
 
 FIELD_MANAGER = "keyturn"
@@ -25,6 +26,8 @@ _SYNC_REMEDY = (
     "see whether the add-on's rotation is on and its poll interval is below the timeout, and look at the pods' "
     "events; then run again, or use the express sync"
 )
+
+_REPLAY_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -138,6 +141,39 @@ def synced_secret_holds(cluster: Cluster, namespace: str, name: str, expected: M
     """Say whether a Secret has the values, key -> value. An absent Secret or key holds nothing."""
     found = cluster.find(f"/api/v1/namespaces/{namespace}/secrets/{name}")
     return found is not None and not _differing(found, expected)
+
+
+def get_version_that_holds(cluster: Cluster, namespace: str, name: str, expected: Mapping[str, str]) -> str:
+    """Return a Secret's resourceVersion if it has the values, key -> value; empty when it has others or is absent."""
+    found = cluster.find(f"/api/v1/namespaces/{namespace}/secrets/{name}")
+    if found is None or _differing(found, expected):
+        return ""
+    return str(found["metadata"]["resourceVersion"])
+
+
+def held_others_since(cluster: Cluster, namespace: str, name: str, expected: Mapping[str, str], version: str) -> bool:
+    """Say whether a Secret had other values than expected at any time after one of its versions.
+
+    The versions alone do not tell: the driver also writes who uses the Secret. So the changes are replayed; those that
+    the API server has forgotten count as others.
+    """
+    found = cluster.find(f"/api/v1/namespaces/{namespace}/secrets/{name}")
+    if found is None or _differing(found, expected):
+        return True
+    last, query = found["metadata"]["resourceVersion"], {"fieldSelector": f"metadata.name={name}"}
+    if last == version:
+        return False
+    try:
+        for event in cluster.watch(f"/api/v1/namespaces/{namespace}/secrets", query, version, _REPLAY_SECONDS):
+            if event["type"] == "BOOKMARK":
+                continue
+            if event["type"] == "DELETED" or _differing(event["object"], expected):
+                return True
+            if event["object"]["metadata"]["resourceVersion"] == last:
+                return False
+    except Expired:
+        pass
+    return True
 
 
 def wait_for_synced_secret(

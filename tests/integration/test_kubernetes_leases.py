@@ -212,3 +212,16 @@ def test_a_restart_marks_the_deployment_and_its_pods_in_one_write(
     assert after["metadata"]["generation"] == before + 1
     restart(cluster, "locks", deployment, "r1")
     assert cluster.get(path)["metadata"]["generation"] == before + 1, "the same mark replaces no pod again"
+
+
+def test_a_restart_with_another_version_of_the_secret_replaces_the_pods_again(
+    world: World, cluster: Cluster, deployment: str
+) -> None:
+    path = world.path("deployments", deployment, "apis/apps/v1")
+    restart(cluster, "locks", deployment, "r1", "41")
+    generation = cluster.get(path)["metadata"]["generation"]
+    restart(cluster, "locks", deployment, "r1", "41")
+    assert cluster.get(path)["metadata"]["generation"] == generation
+    restart(cluster, "locks", deployment, "r1", "42")
+    assert cluster.get(path)["metadata"]["generation"] == generation + 1
+    assert get_restart_facts(cluster, "locks", deployment) == RestartFacts(2, None, "r1", "42")
