@@ -19,7 +19,10 @@ from infra.postgres.alternation import Owner, find_owner
 from infra.postgres.connection import connected
 from infra.targets import MigrateOptions, Strategy, Target
 
-both_generations = pytest.mark.parametrize("lab", ["reconciler", "republish"], indirect=True)
+both_generations = pytest.mark.parametrize(
+    "lab", [pytest.param("reconciler", marks=pytest.mark.slow), "republish"], indirect=True
+)
+"""The other tests of this file run on the reconciler."""
 ALTERNATING = TARGET.model_copy(update={"strategy": Strategy.ALTERNATING})
 WITH_CLIENT = ALTERNATING.model_copy(update={"consumers": (DATABASE, CLIENT)})
 WITH_READER = ALTERNATING.model_copy(update={"consumers": (DATABASE, READER)})
