@@ -166,7 +166,7 @@ def kill(when: str, nth: int, target: Target) -> str:
 
 
 MOST_TELLING = {("after", 3)}
-"""The change in the database, the proof."""
+"""The change in the database. The crash sample has every other step."""
 
 
 @pytest.mark.parametrize(
