@@ -96,6 +96,8 @@ class _NotRaised(logging.Filter):
 def _spare_tracebacks() -> None:
     """Keep the tracebacks of errors that are meant to be read off the console; the server's logs have them."""
     setup_logging()
+    # An event that comes when Prefect's temporary server has ended is lost; nobody listens there.
+    logging.getLogger("prefect.events.utilities").setLevel(logging.CRITICAL)
     for handler in logging.getLogger().handlers:
         handler.addFilter(_NotRaised())
 
