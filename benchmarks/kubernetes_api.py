@@ -30,6 +30,7 @@ class Measured:
 
 @asynccontextmanager
 async def connected(cluster: SmallCluster) -> AsyncIterator[aiohttp.ClientSession]:
+    """Open a session with the API server for a block, as the kubeconfig's user."""
     token = cluster.kubeconfig["users"][0]["user"]["token"]
     connector = aiohttp.TCPConnector(ssl=ssl.create_default_context(cadata=cluster.ca_pem), limit=0)
     headers = {"Authorization": f"Bearer {token}"}
@@ -38,6 +39,7 @@ async def connected(cluster: SmallCluster) -> AsyncIterator[aiohttp.ClientSessio
 
 
 async def create(session: aiohttp.ClientSession) -> float:
+    """Make the objects, eight at once, and return the seconds that took."""
     at_once = asyncio.Semaphore(8)
 
     async def one(number: int) -> None:
@@ -51,6 +53,7 @@ async def create(session: aiohttp.ClientSession) -> float:
 
 
 async def list_all(session: aiohttp.ClientSession) -> float:
+    """List the objects once and return the seconds that took."""
     begun = time.perf_counter()
     async with session.get(SECRETS) as answer:
         await answer.read()
@@ -58,6 +61,7 @@ async def list_all(session: aiohttp.ClientSession) -> float:
 
 
 async def watch(session: aiohttp.ClientSession, seen: asyncio.Queue[float]) -> None:
+    """Follow changes: a zero when the watch is open, then the time of each event."""
     timeout = aiohttp.ClientTimeout(total=None)
     query = {"watch": "true", "fieldSelector": "metadata.name!=none", "sendInitialEvents": "false"}
     async with session.get(SECRETS, params=query, timeout=timeout) as answer:
@@ -67,6 +71,7 @@ async def watch(session: aiohttp.ClientSession, seen: asyncio.Queue[float]) -> N
 
 
 async def events(session: aiohttp.ClientSession) -> list[float]:
+    """Write to objects one by one and return the seconds until each watcher saw each write."""
     queues: list[asyncio.Queue[float]] = [asyncio.Queue() for _ in range(WATCHERS)]
     tasks = [asyncio.create_task(watch(session, queue)) for queue in queues]
     for queue in queues:
@@ -86,6 +91,7 @@ async def events(session: aiohttp.ClientSession) -> list[float]:
 
 
 async def measure_all(cluster: SmallCluster) -> Measured:
+    """Measure making, listing and watching, in this order."""
     async with connected(cluster) as session:
         return Measured(await create(session), await list_all(session), await events(session))
 

@@ -46,6 +46,7 @@ async def log_in(where: str, folder: str) -> str:
 
 
 async def attempt(where: str, folder: str, out: TextIO, ready: Path, at_once: asyncio.Semaphore) -> None:
+    """Log in once and write down when it began, when it ended and what it came to."""
     begun = time.monotonic()
     async with at_once:
         said = await log_in(where, folder)

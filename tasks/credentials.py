@@ -2,7 +2,8 @@
 
 from infra.azure.secrets import Secrets, SecretVersion
 from infra.errors import Conflict, KeyturnError, SecretUnusable
-from infra.kubernetes.provider_classes import ProviderClass
+from infra.kubernetes.client import Cluster
+from infra.kubernetes.provider_classes import ProviderClass, get_provider_class
 from infra.rotation.candidate import Credential, name_candidate, parse_candidate
 from infra.rotation.observation import BASE_PASSWORD, BASE_USERNAME, PHASE, ROTATION_ID, STRATEGY, CandidateFacts, Phase
 from infra.targets import Consumer, Strategy, Target
@@ -103,6 +104,12 @@ def synced_values(
     values = values_by_secret(target, credential)
     keys = provider.synced[consumer.synced_secret]
     return {key: values[name] for key, name in keys.items() if name in values}
+
+
+def read_synced_values(vault: Secrets, cluster: Cluster, target: Target, consumer: Consumer) -> dict[str, str]:
+    """Return key -> value of what the consumer's synced Secret must hold of the newest versions."""
+    provider = get_provider_class(cluster, consumer.namespace, consumer.secret_provider_class)
+    return synced_values(target, consumer, provider, read_newest(vault, target))
 
 
 def find_mismatch(target: Target, consumer: Consumer, provider: ProviderClass) -> KeyturnError | None:

@@ -5,12 +5,11 @@ from prefect.logging import get_run_logger
 from infra.azure.secrets import Secrets
 from infra.kubernetes import restarts
 from infra.kubernetes.client import Cluster
-from infra.kubernetes.provider_classes import get_provider_class
 from infra.kubernetes.secrets_store import get_version_that_holds, held_others_since, update_synced_secret
 from infra.kubernetes.workloads import wait_for_pods_gone, wait_for_ready
 from infra.settings import Settings
 from tasks.connections import cluster_of
-from tasks.credentials import read_newest, synced_values
+from tasks.credentials import read_synced_values
 from tasks.opening import opened
 from tasks.orders import Order, logged
 from tasks.policy import step
@@ -82,7 +81,7 @@ def _restart_again(order: Order) -> bool:
         began = restarts.get_restart_facts(cluster, consumer.namespace, consumer.workload)
         if began.restarted_for != order.mark or not began.secret_version:
             return False
-        expected = _expected(order, vault, cluster)
+        expected = read_synced_values(vault, cluster, order.target, order.consumer)
         where = (consumer.namespace, consumer.synced_secret)
         if not held_others_since(cluster, *where, expected, began.secret_version):
             return False
@@ -94,15 +93,9 @@ def _restart_again(order: Order) -> bool:
 
 def _refresh_secret(order: Order, vault: Secrets, cluster: Cluster) -> str:
     """Write the newest values into the consumer's Secret if it has others; return its version, empty if absent."""
-    where, expected = (order.consumer.namespace, order.consumer.synced_secret), _expected(order, vault, cluster)
+    where = (order.consumer.namespace, order.consumer.synced_secret)
+    expected = read_synced_values(vault, cluster, order.target, order.consumer)
     version = get_version_that_holds(cluster, *where, expected)
     if not version and update_synced_secret(cluster, *where, expected):
         version = get_version_that_holds(cluster, *where, expected)
     return version
-
-
-def _expected(order: Order, vault: Secrets, cluster: Cluster) -> dict[str, str]:
-    """Return key -> value of what the consumer's Secret must hold."""
-    consumer = order.consumer
-    provider = get_provider_class(cluster, consumer.namespace, consumer.secret_provider_class)
-    return synced_values(order.target, consumer, provider, read_newest(vault, order.target))

@@ -13,7 +13,7 @@ from infra.kubernetes.secrets_store import (
     wait_for_synced_secret,
 )
 from infra.kubernetes.workloads import get_workload
-from tasks.credentials import read_newest, synced_values, used_secrets
+from tasks.credentials import read_newest, read_synced_values, synced_values, used_secrets
 from tasks.opening import opened
 from tasks.orders import Order
 from tasks.policy import step
@@ -60,8 +60,7 @@ def refresh_secret(order: Order) -> bool:
         if find_synced_secret(cluster, *where) is None:
             logger.info("the Secret %s is absent; the next mount makes it", order.subject)
             return False
-        provider = get_provider_class(cluster, consumer.namespace, consumer.secret_provider_class)
-        expected = synced_values(order.target, consumer, provider, read_newest(vault, order.target))
+        expected = read_synced_values(vault, cluster, order.target, consumer)
         if synced_secret_holds(cluster, *where, expected):
             logger.info("the Secret %s is fresh and stays", order.subject)
             return False

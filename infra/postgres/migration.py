@@ -45,7 +45,11 @@ def get_login_facts(connection: Connection, login: str) -> LoginFacts:
     """
     found = connection.execute(_FACTS, (login,)).fetchone()
     if found is None:
-        raise NotFound("The database has no such login", name=login, remedy="see what the vault's secret holds")
+        raise NotFound(
+            "The database has no such login",
+            name="the credential's login",
+            remedy="see what the vault's secret holds",
+        )
     is_superuser, _, _, relations, sessions, asks_superuser, asks_createrole = found
     itself = _one(connection, "SELECT session_user::text") == login
     owner = find_owner(connection, login)

@@ -59,10 +59,11 @@ def class_of(world: World) -> dict[str, object]:
 @contextmanager
 def never_refused(world: World, values: tuple[str, str]) -> Iterator[None]:
     """Log in again and again while the block runs; each login must work."""
-    stop, refused = threading.Event(), []
+    stop, tried, refused = threading.Event(), [], []
 
     def try_often() -> None:
         while not stop.wait(0.02):
+            tried.append(time.monotonic())
             if not world.logs_in(values):
                 refused.append(time.monotonic())
 
@@ -73,6 +74,7 @@ def never_refused(world: World, values: tuple[str, str]) -> Iterator[None]:
     finally:
         stop.set()
         thread.join()
+    assert len(tried) > 1
     assert not refused
 
 

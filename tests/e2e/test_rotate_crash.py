@@ -6,27 +6,14 @@ import subprocess
 import sys
 
 import pytest
-from rotating import World, options_with, rotate, run_python
+from killing import kill
+from rotating import World, rotate
 
 from infra.errors import KeyturnError
 from tests.conftest import ROOT
 
-WRITES = 16
-"""stage, publish twice, stop, delete the Secret, start, proven, retire twice, done, delete, purge, and some more."""
-
 MOST_TELLING = {("before", 6)}
 """Stopped, its Secret gone. The crash sample has every other step."""
-
-
-def kill(when: str, nth: int, **options: object) -> str:
-    """Run a rotation that is killed around its nth write; return its last line."""
-    script = ROOT / "tests/e2e/killed_rotation.py"
-    process = run_python(script, when, str(nth), options_with(sync="express", **options).model_dump_json())
-    printed, _ = process.communicate(timeout=120)
-    lines = [line for line in printed.splitlines() if line.startswith(("killed ", "ended "))]
-    assert lines, printed[-3000:]
-    assert (process.returncode == -signal.SIGKILL) == lines[-1].startswith("killed ")
-    return lines[-1]
 
 
 def assert_somebody_knows_the_login(world: World) -> None:
@@ -58,7 +45,7 @@ def readable_logins(world: World) -> bool:
 )
 def test_a_rotation_killed_around_a_write_is_finished_by_the_next_run(world: World, when: str, nth: int) -> None:
     before = world.values()
-    kill(when, nth)
+    kill(when, str(nth))
     assert_somebody_knows_the_login(world)
     ended = rotate(sync="express")
     assert ended.name == "Rotated", ended.message
@@ -70,7 +57,7 @@ def test_a_rotation_killed_around_a_write_is_finished_by_the_next_run(world: Wor
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("nth", [1, 3, 5, 7, 9, 11, 12, 13, 14])
 def test_a_rotation_killed_around_any_other_write_is_finished_too(world: World, when: str, nth: int) -> None:
-    said = kill(when, nth, rotation_id=f"{when}-{nth}")
+    said = kill(when, str(nth), rotation_id=f"{when}-{nth}")
     assert_somebody_knows_the_login(world)
     ended = rotate(sync="express", rotation_id=f"{when}-{nth}")
     assert ended.name in ("Rotated", "NothingToDo"), said

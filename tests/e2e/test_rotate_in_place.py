@@ -1,6 +1,5 @@
 """The rotation in place: the login gets a new password inside the running database, and its clients restart."""
 
-import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -14,13 +13,13 @@ from clients import (
     ready_with_alone,
     wait_for_sync,
 )
-from rotating import CANDIDATE, DATABASE, World, fault, options_with, rotate, run_python
+from killing import kill
+from rotating import CANDIDATE, DATABASE, World, fault, rotate
 
 from infra.errors import Conflict, DatabaseUnreachable, Refused
 from infra.kubernetes.workloads import wait_for_pods_gone, wait_for_ready
 from infra.postgres.connection import connected
-from infra.targets import Strategy, Target
-from tests.conftest import ROOT
+from infra.targets import Strategy
 
 both_generations = pytest.mark.parametrize("lab", ["reconciler", "republish"], indirect=True)
 
@@ -142,7 +141,7 @@ def test_a_database_that_does_not_answer_is_refused(world: World) -> None:
 
 def test_a_password_that_somebody_writes_meanwhile_stays(world: World) -> None:
     before = world.values()
-    kill("after", 2, IN_PLACE)
+    kill("after", "2", IN_PLACE)
     theirs = world.vault.write("password", before[1], {})
     ended = rotate(IN_PLACE, sync="express")
     assert ended.name == "NeedsOperator"
@@ -152,17 +151,6 @@ def test_a_password_that_somebody_writes_meanwhile_stays(world: World) -> None:
     world.vault.delete(CANDIDATE)
     assert rotate(IN_PLACE, sync="express").name == "Rotated"
     assert_well(world)
-
-
-def kill(when: str, nth: int, target: Target) -> str:
-    """Run a rotation that is killed around its nth write; return its last line."""
-    script, options = ROOT / "tests/e2e/killed_rotation.py", options_with(sync="express").model_dump_json()
-    process = run_python(script, when, str(nth), options, target.model_dump_json())
-    printed, _ = process.communicate(timeout=120)
-    lines = [line for line in printed.splitlines() if line.startswith(("killed ", "ended "))]
-    assert lines, printed[-3000:]
-    assert (process.returncode == -signal.SIGKILL) == lines[-1].startswith("killed ")
-    return lines[-1]
 
 
 MOST_TELLING = {("after", 3)}
@@ -182,7 +170,7 @@ def test_a_rotation_killed_around_a_write_is_finished_by_the_next_run(
 ) -> None:
     before = world.values()
     with data(world):
-        said = kill(when, nth, WITH_CLIENT)
+        said = kill(when, str(nth), WITH_CLIENT)
         assert any(map(world.logs_in, {before, world.values()})), said
         ended = rotate(WITH_CLIENT, sync="express")
         assert ended.name == "Rotated", (said, ended.message)
