@@ -8,6 +8,8 @@ PORT ?= 4200
 MINUTES ?= 600
 export PREFECT_HOME ?= $(abspath $(HERE)/prefect)
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
+# Many processes start here: none of them is to compile the libraries anew, which takes half of its start.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: setup demo ui test test-failed test-slow crash-test lint bench soak down clean
 

@@ -56,5 +56,5 @@ def _address(service: Object) -> tuple[str, int] | None:
 
 def _raise_without_address(cluster: Cluster, service: Object) -> tuple[str, int]:
     namespace, name = service["metadata"]["namespace"], service["metadata"]["name"]
-    events = cluster.get(f"/api/v1/namespaces/{namespace}/events")["items"]
+    events = cluster.get(f"/api/v1/namespaces/{namespace}/events", fieldSelector="type=Warning")["items"]
     raise unhealthy(f"{name} in {namespace}", diagnose_service(service, events))

@@ -170,7 +170,7 @@ def _look_closer(cluster: Cluster, deployment: Object) -> tuple[Workload | None,
 def explain(cluster: Cluster, deployment: Object) -> list[Diagnosis]:
     """Say why a Deployment's pods are not ready, the gravest cause first."""
     namespace = deployment["metadata"]["namespace"]
-    events = cluster.get(f"/api/v1/namespaces/{namespace}/events")["items"]
+    events = cluster.get(f"/api/v1/namespaces/{namespace}/events", fieldSelector="type=Warning")["items"]
     return diagnose(_pods(cluster, deployment), events) or diagnose_deployment(deployment)
 
 

@@ -153,8 +153,9 @@ async def test_nothing_is_looked_up_while_the_sync_is_paused(world: PodWorld) ->
     await world.until(api.DEPLOYMENTS, DEPLOYMENT, lambda d: d["status"].get("readyReplicas") == 1)
     pod = str((await the_pod(world))["metadata"]["name"])
     report = f"{pod}-{NAMESPACE}-{CLASS}"
-    before = (await world.get(api.POD_STATUSES, report))["status"]["objects"]
     world.faults.switch("sync-paused", True)
+    await polls_passed(world, 3)  # a look that is under way is not stopped
+    before = (await world.get(api.POD_STATUSES, report))["status"]["objects"]
     made = vault_of(world).set_secret("password", "Mashroof123")
     await polls_passed(world, 3)
     assert (await world.get(api.POD_STATUSES, report))["status"]["objects"] == before
