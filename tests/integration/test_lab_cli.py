@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -35,14 +36,19 @@ def processes_of(state: Path) -> list[str]:
     """Command lines of all processes that know the state folder, or have a file of it open."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
-        try:
-            words = (process / "cmdline").read_bytes() + (process / "environ").read_bytes()
-            places = [str((process / "cwd").readlink()), *(str(link.readlink()) for link in (process / "fd").iterdir())]
-        except OSError:
-            continue
-        if str(state).encode() in words or any(place.startswith(str(state)) for place in places):
-            found.append((process / "cmdline").read_text().replace("\0", " "))
+        with suppress(OSError):
+            command = (process / "cmdline").read_bytes()
+            knows = str(state).encode() in command + (process / "environ").read_bytes()
+            if knows or any(place.startswith(str(state)) for place in places_of(process)):
+                found.append(command.decode().replace("\0", " "))
     return found
+
+
+def places_of(process: Path) -> Iterator[str]:
+    """Where a process is and what it has open; it may close a file meanwhile."""
+    for link in (process / "cwd", *(process / "fd").iterdir()):
+        with suppress(FileNotFoundError):
+            yield str(link.readlink())
 
 
 def wait_until_gone(state: Path) -> None:
