@@ -4,8 +4,10 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -106,19 +108,30 @@ def make_state_folder() -> Path:
 
 
 @pytest.fixture(scope="session")
-def lab(request: pytest.FixtureRequest) -> Iterator[RunningLab]:
-    """A lab for the session, or for each generation of the CSI driver by indirect parametrisation.
+def labs() -> Iterator[Callable[[str], RunningLab]]:
+    """The session's labs, one for each generation of the CSI driver, started when it is asked for first."""
+    with ExitStack() as running:
+
+        @cache
+        def get(driver: str) -> RunningLab:
+            options = lifecycle.StartOptions(
+                state=make_state_folder(),
+                driver=driver,
+                poll_interval_seconds=POLL_INTERVAL_SECONDS,
+                operation_seconds=0.05,
+            )
+            return RunningLab(options, running.enter_context(lifecycle.attached(options)))
+
+        yield get
+
+
+@pytest.fixture(scope="session")
+def lab(request: pytest.FixtureRequest, labs: Callable[[str], RunningLab]) -> RunningLab:
+    """A lab, or one for each generation of the CSI driver by indirect parametrisation.
 
     @pytest.mark.parametrize("lab", ["reconciler", "republish"], indirect=True)
     """
-    options = lifecycle.StartOptions(
-        state=make_state_folder(),
-        driver=getattr(request, "param", "reconciler"),
-        poll_interval_seconds=POLL_INTERVAL_SECONDS,
-        operation_seconds=0.05,
-    )
-    with lifecycle.attached(options) as info:
-        yield RunningLab(options, info)
+    return labs(getattr(request, "param", "reconciler"))
 
 
 @pytest.fixture

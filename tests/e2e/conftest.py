@@ -39,15 +39,24 @@ def prefect_api(prefect_home: Path) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def stack(lab: RunningLab, prefect_api: str) -> Iterator[World]:
+def stacks() -> Iterator[dict[str, World]]:
+    """The labs in which the walkthrough's stack runs, by the driver's generation."""
+    made: dict[str, World] = {}
+    yield made
+    for world in made.values():
+        world.close()
+
+
+@pytest.fixture(scope="session")
+def stack(lab: RunningLab, stacks: dict[str, World], prefect_api: str) -> Iterator[World]:
     """A lab in which the walkthrough's stack runs; its variables are this process' own."""
     with pytest.MonkeyPatch.context() as patch:
         for name, value in lab.env.items():
             patch.setenv(name, value)
-        install_stack()
-        world = World(lab)
-        yield world
-        world.close()
+        if lab.options.driver not in stacks:
+            install_stack()
+            stacks[lab.options.driver] = World(lab)
+        yield stacks[lab.options.driver]
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterDeploymentId
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.client.schemas.responses import DeploymentResponse
@@ -36,7 +37,7 @@ QUICK_RUNS = {
 
 def prefect(*arguments: str) -> str:
     argv = [sys.executable, "-m", "prefect", "--no-prompt", *arguments]
-    done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=90, check=False)
+    done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=150, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -52,9 +53,9 @@ def wait_for(what: str, look: Callable[[], Any], seconds: float) -> Any:
 @pytest.fixture(scope="module")
 def deployed(prefect_api: str) -> dict[str, DeploymentResponse]:
     """Every deployment of prefect.yaml, by name."""
-    prefect("work-pool", "create", "keyturn", "--type", "process")
-    prefect("deploy", "--all")
     with get_client(sync_client=True) as client:
+        client.create_work_pool(WorkPoolCreate(name="keyturn", type="process"))
+        prefect("deploy", "--all")
         return {one.name: one for one in client.read_deployments()}
 
 
@@ -143,15 +144,11 @@ def test_deploying_again_adds_nothing(deployed: dict[str, DeploymentResponse]) -
     assert all(len(one.schedules) == len(deployed[name].schedules) for name, one in again.items())
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("worker")
-@pytest.mark.parametrize(
-    "names",
-    [("rotate/rotate", "verify login/verify-login"), pytest.param(tuple(QUICK_RUNS), marks=pytest.mark.slow)],
-    ids=["two", "all"],
-)
-def test_a_quick_run_of_any_deployment_changes_nothing(world: World, names: tuple[str, ...]) -> None:
+def test_a_quick_run_of_any_deployment_changes_nothing(world: World) -> None:
     before = world.snapshot()
-    runs = {name: start(name) for name in names}
+    runs = {name: start(name) for name in QUICK_RUNS}
     states = {name: ended(run) for name, run in runs.items()}
     for name, state in states.items():
         assert state.is_completed(), f"{name}: {state.name} {state.message}"
@@ -159,42 +156,39 @@ def test_a_quick_run_of_any_deployment_changes_nothing(world: World, names: tupl
     assert world.snapshot() == before
 
 
-@pytest.mark.usefixtures("worker")
-def test_two_rotations_at_once_end_as_one(world: World) -> None:
-    before = world.values()
-    options = {**OPTIONS.model_dump(mode="json"), "sync": "express"}
-    states = [ended(run) for run in [start("rotate/rotate", options=options) for _ in range(2)]]
-    assert sorted(state.name or "" for state in states) == ["Cancelled", "Rotated"]
-    [cancelled] = [state for state in states if state.name == "Cancelled"]
-    assert "concurrency limit" in (cancelled.message or "")
-    assert world.values() != before
-    world.assert_well()
-
-
-def suspended(run: FlowRun) -> State[Any]:
-    """Wait until a run asks a person."""
+def suspended_or_ended(run: FlowRun) -> State[Any]:
+    """Wait until a run asks a person, or has ended."""
 
     def look() -> State[Any] | None:
         with get_client(sync_client=True) as client:
             state = client.read_flow_run(run.id).state
         return state if state and (state.is_paused() or state.is_final()) else None
 
-    state: State[Any] = wait_for(f"question of {run.name}", look, RUN_SECONDS)
-    assert state.is_paused(), f"{state.name}: {state.message}"
-    return state
+    return wait_for(f"question or end of {run.name}", look, RUN_SECONDS)  # type: ignore[no-any-return]
+
+
+def begin_two() -> FlowRun:
+    """Start two rotations that need approval at once, and return the one that is not cancelled."""
+    options = {**OPTIONS.model_dump(mode="json"), "sync": "express"}
+    guards = {"approval": True, "minimum_age_hours": 0}
+    runs = [start("rotate/rotate", options=options, guards=guards) for _ in range(2)]
+    states = {run.id: suspended_or_ended(run) for run in runs}
+    (cancelled,) = (state for state in states.values() if state.is_final())
+    assert cancelled.name == "Cancelled"
+    assert "concurrency limit" in (cancelled.message or "")
+    return next(run for run in runs if not states[run.id].is_final())
 
 
 @pytest.mark.usefixtures("worker")
 @pytest.mark.parametrize(
     ("answer", "name"), [pytest.param("decline", "Declined", marks=pytest.mark.slow), ("approve", "Rotated")]
 )
-def test_a_rotation_that_needs_approval_shows_its_plan_and_waits_for_the_answer(
+def test_of_two_rotations_at_once_one_shows_its_plan_waits_for_the_answer_and_ends(
     world: World, answer: str, name: str
 ) -> None:
-    before = world.snapshot()
-    options = {**OPTIONS.model_dump(mode="json"), "sync": "express"}
-    run = start("rotate/rotate", options=options, guards={"approval": True, "minimum_age_hours": 0})
-    form = suspended(run).state_details.run_input_keyset
+    values, before = world.values(), world.snapshot()
+    run = begin_two()
+    form = suspended_or_ended(run).state_details.run_input_keyset
     assert form
     assert world.snapshot() == before, "nothing is changed before the answer"
     with get_client(sync_client=True) as client:
@@ -203,4 +197,8 @@ def test_a_rotation_that_needs_approval_shows_its_plan_and_waits_for_the_answer(
         client.resume_flow_run(run.id, run_input={"answer": answer, "reason": "as agreed"})
     state = ended(run)
     assert state.name == name, state.message
-    assert (world.snapshot() == before) is (answer == "decline")
+    if answer == "decline":
+        assert world.snapshot() == before
+    else:
+        assert world.values() != values
+        world.assert_well()

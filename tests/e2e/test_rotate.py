@@ -6,11 +6,19 @@ from rotating import TARGET, World, fault, options_with, rotate, rotate_by_prefe
 from infra.kubernetes.leases import Holder, Lock
 from tasks.locking import lease_name
 
-both_generations = pytest.mark.parametrize("lab", ["reconciler", "republish"], indirect=True)
+both_generations = pytest.mark.parametrize(
+    ("lab", "sync"),
+    [
+        ("reconciler", "express"),
+        ("republish", "wait"),
+        pytest.param("reconciler", "wait", marks=pytest.mark.slow),
+        pytest.param("republish", "express", marks=pytest.mark.slow),
+    ],
+    indirect=["lab"],
+)
 
 
 @both_generations
-@pytest.mark.parametrize("sync", ["wait", "express"])
 def test_a_rotation_proves_the_new_login_and_retires_the_old(world: World, sync: str) -> None:
     before, pods = world.values(), world.pods()
     ended = rotate_by_prefect(sync=sync)

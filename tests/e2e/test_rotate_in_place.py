@@ -21,7 +21,16 @@ from infra.kubernetes.workloads import wait_for_pods_gone, wait_for_ready
 from infra.postgres.connection import connected
 from infra.targets import Strategy
 
-both_generations = pytest.mark.parametrize("lab", ["reconciler", "republish"], indirect=True)
+both_generations = pytest.mark.parametrize(
+    ("lab", "sync"),
+    [
+        ("reconciler", "wait"),
+        ("republish", "express"),
+        pytest.param("reconciler", "express", marks=pytest.mark.slow),
+        pytest.param("republish", "wait", marks=pytest.mark.slow),
+    ],
+    indirect=["lab"],
+)
 
 
 @pytest.fixture
@@ -48,7 +57,6 @@ def assert_well(world: World) -> None:
 
 
 @both_generations
-@pytest.mark.parametrize("sync", ["wait", "express"])
 def test_the_password_changes_and_the_username_the_data_and_the_database_stay(
     world: World, client: Client, sync: str
 ) -> None:
@@ -139,6 +147,7 @@ def test_a_database_that_does_not_answer_is_refused(world: World) -> None:
     assert world.versions() == before
 
 
+@pytest.mark.slow
 def test_a_password_that_somebody_writes_meanwhile_stays(world: World) -> None:
     before = world.values()
     kill("after", "2", IN_PLACE)
@@ -153,18 +162,9 @@ def test_a_password_that_somebody_writes_meanwhile_stays(world: World) -> None:
     assert_well(world)
 
 
-MOST_TELLING = {("after", 3)}
-"""The change in the database. The crash sample has every other step."""
-
-
-@pytest.mark.parametrize(
-    ("when", "nth"),
-    [
-        pytest.param(when, nth, marks=() if (when, nth) in MOST_TELLING else pytest.mark.slow)
-        for nth in range(1, 11)
-        for when in ("before", "after")
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("nth", range(1, 11))
+@pytest.mark.parametrize("when", ["before", "after"])
 def test_a_rotation_killed_around_a_write_is_finished_by_the_next_run(
     world: World, client: Client, when: str, nth: int
 ) -> None:

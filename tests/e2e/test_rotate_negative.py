@@ -143,7 +143,7 @@ def test_a_kubeconfig_that_does_not_exist(unchanged: World, monkeypatch: pytest.
         assert_refused(NotFound, "", "/nonexistent/kubeconfig")
 
 
-@pytest.mark.parametrize("name", ["username", "password"])
+@pytest.mark.parametrize("name", [pytest.param("username", marks=pytest.mark.slow), "password"])
 def test_a_version_that_somebody_writes_meanwhile_stays(world: World, name: str) -> None:
     before = world.values()
     with fault(world.lab, "sync-paused"):

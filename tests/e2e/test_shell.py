@@ -3,51 +3,54 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 from rotating import World
 
+from flows.shell import run_from_shell
 from tests.conftest import ROOT
 
+Runner = Callable[..., tuple[int, str, str]]
 MODULES = sorted(
-    path.stem
-    for path in (ROOT / "flows").glob("*.py")
-    if "run_from_shell(" in path.read_text() and path.stem != "shell"
+    path.stem for path in (ROOT / "flows").glob("*.py") if f"\n    run_from_shell({path.stem})\n" in path.read_text()
 )
 
 
-def start(module: str, *arguments: str, **env: str) -> subprocess.Popen[str]:
-    argv = [sys.executable, "-m", f"flows.{module}", *arguments]
-    pipe = subprocess.PIPE
-    return subprocess.Popen(argv, cwd=ROOT, env={**os.environ, **env}, stdout=pipe, stderr=pipe, text=True)
-
-
 def run(module: str, *arguments: str, **env: str) -> tuple[int, str, str]:
-    """Return exit code, what was printed, and what was logged."""
-    process = start(module, *arguments, **env)
-    out, err = process.communicate(timeout=120)
-    return process.returncode, out, err
+    """Run the shell's command and return exit code, what was printed, and what was logged."""
+    argv = [sys.executable, "-m", f"flows.{module}", *arguments]
+    done = subprocess.run(argv, cwd=ROOT, env={**os.environ, **env}, capture_output=True, text=True, timeout=120)
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.fixture
+def run_here(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Runner:
+    """Do what the shell's command does in this process, which has imported everything already."""
+
+    def run_here(module: str, *arguments: str) -> tuple[int, str, str]:
+        flow = import_module(f"flows.{module}")
+        monkeypatch.setattr(sys, "argv", [module, *arguments])
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            run_from_shell(getattr(flow, module))
+        code = ended.value.code or 0
+        assert isinstance(code, int)
+        return code, *capfd.readouterr()
+
+    return run_here
 
 
 def test_every_flow_has_a_command_line() -> None:
     assert {"rotate", "provision", "deploy", "tear_down", "verify_login", "verify_access", "story"} <= set(MODULES)
 
 
-@pytest.fixture(scope="module")
-def helps(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The helps of all modules."""
-    folder = tmp_path_factory.mktemp("helps")
-    argv = [sys.executable, str(ROOT / "tests/e2e/printed_helps.py"), str(folder)]
-    modules = [f"flows.{module}" for module in MODULES]
-    subprocess.run([*argv, *modules], cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=True, timeout=120)
-    return folder
-
-
 @pytest.mark.parametrize("module", MODULES)
-def test_the_help_shows_every_parameter_and_no_trouble(helps: Path, module: str) -> None:
-    code, out, err = ((helps / f"flows.{module}.{name}").read_text() for name in ("code", "out", "err"))
-    assert (code, err) == ("0", "")
+def test_the_help_shows_every_parameter_and_no_trouble(run_here: Runner, module: str) -> None:
+    code, out, err = run_here(module, "--help")
+    assert (code, err) == (0, "")
     assert out.startswith(f"usage: python -m flows.{module} ")
     assert "(default: " in out
 
@@ -61,9 +64,9 @@ def test_a_dry_run_prints_the_plan_and_its_verdict(world: World) -> None:
     assert world.snapshot() == before
 
 
-def test_a_refusal_says_what_to_do_and_ends_with_one(world: World) -> None:
+def test_a_refusal_says_what_to_do_and_ends_with_one(world: World, run_here: Runner) -> None:
     before = world.snapshot()
-    code, out, err = run("rotate", "--no-options.dry-run")
+    code, out, err = run_here("rotate", "--no-options.dry-run")
     assert code == 1
     last = out.splitlines()[-1]
     assert last.startswith("Refused: ")
@@ -74,8 +77,8 @@ def test_a_refusal_says_what_to_do_and_ends_with_one(world: World) -> None:
 
 
 @pytest.mark.usefixtures("world")
-def test_an_error_is_told_in_its_own_words_without_a_traceback() -> None:
-    code, out, err = run("verify_login", "--target.vault", "nosuchvault")
+def test_an_error_is_told_in_its_own_words_without_a_traceback(run_here: Runner) -> None:
+    code, out, err = run_here("verify_login", "--target.vault", "nosuchvault")
     assert code == 1
     last = out.splitlines()[-1]
     assert last.startswith("Failed: Cannot read the secret: nosuchvault/username. ")

@@ -18,7 +18,7 @@ def tell(options: StoryOptions = OPTIONS) -> Any:
     return story(STACK, options, return_state=True)
 
 
-@pytest.mark.parametrize("lab", ["reconciler", "republish"], indirect=True)
+@pytest.mark.parametrize("lab", ["reconciler", pytest.param("republish", marks=pytest.mark.slow)], indirect=True)
 def test_the_story_proves_every_row_and_reports_what_was_seen(world: World) -> None:
     before = world.values()
     state = tell()
