@@ -7,12 +7,11 @@ from contextlib import contextmanager
 
 from prefect.logging import get_run_logger
 
-from infra.azure.credentials import signed_in
 from infra.kubernetes.client import Cluster
 from infra.kubernetes.leases import Holder, Lock, locked
 from infra.settings import Settings
 from infra.targets import Target
-from tasks.connections import cluster_of
+from tasks.connections import cluster_of, connections_kept
 from tasks.policy import step
 
 
@@ -25,14 +24,14 @@ def lease_name(target: Target) -> str:
 
 @contextmanager
 def rotation_locked(target: Target, rotation_id: str) -> Iterator[None]:
-    """Hold the credential's lock for a block, whose steps share one sign-in.
+    """Hold the credential's lock for a block, whose steps share their connections.
 
     Raises:
         Conflict: another rotation holds it and lives (code Locked).
     """
-    lock_credential(target, rotation_id)
     settings = Settings()
-    with signed_in(settings):
+    with connections_kept(settings):
+        lock_credential(target, rotation_id)
         cluster = cluster_of(target.resource_group, target.cluster, settings)
         with locked(cluster, target.namespace, lease_name(target), Holder.of_this_process(rotation_id)):
             yield
