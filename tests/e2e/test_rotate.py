@@ -1,5 +1,7 @@
 """The rotation of the walkthrough, on both generations of the CSI driver."""
 
+import threading
+
 import pytest
 from rotating import TARGET, World, fault, options_with, rotate, rotate_by_prefect
 
@@ -62,9 +64,6 @@ def test_a_second_rotation_is_refused_while_one_is_under_way(world: World) -> No
     name, elsewhere = lease_name(TARGET), Holder("r0", "another-machine", "1.1", "elsewhere")
     lock = Lock(world.cluster, TARGET.namespace, name, elsewhere, duration_seconds=3)
     lock.acquire()
-    renewed = World(world.lab)
-    import threading
-
     stopped = threading.Event()
     keeper = threading.Thread(target=lock.keep, args=(stopped,))
     keeper.start()
@@ -78,7 +77,7 @@ def test_a_second_rotation_is_refused_while_one_is_under_way(world: World) -> No
     assert ended.error is not None
     assert ended.error.code == "Locked"
     assert "elsewhere" in ended.error.seen
-    assert renewed.snapshot() == before
+    assert world.snapshot() == before
 
 
 def test_pods_that_do_not_start_bring_the_old_login_back(world: World) -> None:
