@@ -126,6 +126,7 @@ def _consumer(cluster: Cluster, target: Target, names: Consumer, newest: Credent
         pods=tuple(Pod(pod.name, pod.uid, pod.ready, mounts.get(pod.uid, {}), pod.started_at) for pod in pods),
         stopped_replicas=remembered.stopped_replicas,
         restarted_for=remembered.restarted_for,
+        start_checked=not remembered.secret_version,
         keeps_data=workload.keeps_pgdata,
         settled=workload.settled,
         held_for=provider.held_for,

@@ -71,10 +71,11 @@ def _wait_for_ready(order: Order) -> None:
 
 
 def _restart_again(order: Order) -> bool:
-    """Restart a client once more if its Secret was written since it was restarted. Returns whether it was.
+    """Restart a client once more if its Secret had other values since it was restarted. Returns whether it was.
 
     A driver that fetched the old values before the new ones were published may write them into the Secret just then,
-    and correct itself with its next look: a pod that began in between has old values and nobody sees it.
+    and correct itself with its next look: a pod that began in between has old values and nobody sees it. That this was
+    looked for is remembered at the Deployment; until then, the next run looks for it.
     """
     consumer = order.consumer
     with opened(order) as (vault, cluster):
@@ -84,6 +85,7 @@ def _restart_again(order: Order) -> bool:
         expected = read_synced_values(vault, cluster, order.target, order.consumer)
         where = (consumer.namespace, consumer.synced_secret)
         if not held_others_since(cluster, *where, expected, began.secret_version):
+            restarts.settle(cluster, consumer.namespace, consumer.workload)
             return False
         version = _refresh_secret(order, vault, cluster)
         restarts.restart(cluster, consumer.namespace, consumer.workload, order.mark, version)

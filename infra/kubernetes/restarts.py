@@ -13,7 +13,10 @@ FIELD_MANAGER = "keyturn"
 STOPPED_REPLICAS = "keyturn/stopped-replicas"
 RESTARTED_FOR = "keyturn/restarted-for"
 SECRET_VERSION = "keyturn/secret-version"  # noqa: S105
-"""Annotation: the resourceVersion that the synced Secret had when the pods were last replaced."""
+"""Annotation: the resourceVersion that the synced Secret had when the pods were last replaced.
+
+At the Deployment itself it stands until somebody has looked at what the Secret held since then.
+"""
 _ATTEMPTS = 5
 
 
@@ -25,7 +28,8 @@ class RestartFacts:
         replicas: how many pods are wanted now.
         stopped_replicas: how many were wanted when it was stopped; None when it was not.
         restarted_for: the mark of the last start or restart.
-        secret_version: the resourceVersion of the synced Secret that the last restart was made with.
+        secret_version: the resourceVersion of the synced Secret that the last restart was made with, until it is
+            checked what the Secret held since.
     """
 
     replicas: int
@@ -98,6 +102,16 @@ def restart(cluster: Cluster, namespace: str, name: str, mark: str, secret_versi
     """
     annotations = {"annotations": {RESTARTED_FOR: mark, SECRET_VERSION: secret_version or None}}
     body: Object = {"metadata": annotations, "spec": {"template": {"metadata": annotations}}}
+    cluster.request("PATCH", _path(namespace, name), {"fieldManager": FIELD_MANAGER}, body, MERGE_PATCH)
+
+
+def settle(cluster: Cluster, namespace: str, name: str) -> None:
+    """Remember that it was checked what the Secret held since the last restart. The pods stay.
+
+    Raises:
+        NotFound: there is no such Deployment.
+    """
+    body: Object = {"metadata": {"annotations": {SECRET_VERSION: None}}}
     cluster.request("PATCH", _path(namespace, name), {"fieldManager": FIELD_MANAGER}, body, MERGE_PATCH)
 
 

@@ -153,6 +153,7 @@ class ConsumerFacts:
         replicas: how many it is asked to have now.
         stopped_replicas: how many it had when a rotation stopped it; None when none did.
         restarted_for: the mark of the restart that a rotation made last.
+        start_checked: whether its Secret was seen to hold nothing but the right values since that restart.
         keeps_data: whether a volume keeps the database's files over a restart.
         settled: whether the Deployment's controller has done all that it was asked for.
         held_for: the rotation that holds its class at the versions before, or nothing.
@@ -165,6 +166,7 @@ class ConsumerFacts:
     pods: tuple[Pod, ...] = ()
     stopped_replicas: int | None = None
     restarted_for: str = ""
+    start_checked: bool = True
     keeps_data: bool = False
     settled: bool = True
     held_for: str = ""

@@ -25,6 +25,10 @@ ALTERNATING = Target(strategy=Strategy.ALTERNATING)
 VAULT = "*.vault.azure.net"
 
 
+class Interrupted(BaseException):
+    """The run ends where it is."""
+
+
 @dataclass(frozen=True)
 class Ended:
     """How a rotation ended."""

@@ -21,7 +21,16 @@ from tasks.connections import endpoint_of
 from tasks.locking import lease_name
 from tests.crash import bare
 from tests.crash.cases import OPTIONS
-from tests.crash.faulty import ALTERNATING, IN_PLACE, RECREATE, assert_goes_on, between, nothing_lost, rotate
+from tests.crash.faulty import (
+    ALTERNATING,
+    IN_PLACE,
+    RECREATE,
+    Interrupted,
+    assert_goes_on,
+    between,
+    nothing_lost,
+    rotate,
+)
 from tests.crash.scene import DATABASE, DEPLOYMENTS, LEASES, Scene
 
 
@@ -141,10 +150,6 @@ def test_a_database_that_a_person_scales_to_0_meanwhile_is_brought_up_again(scen
     with nothing_lost(scene, RECREATE) as before, between(stop, Action.STOP):
         assert rotate(RECREATE).verdict is Verdict.ROTATED
     scene.assert_well(RECREATE, before)
-
-
-class Interrupted(BaseException):
-    """The run ends where it is."""
 
 
 def test_guards_hold_a_rotation_back_and_an_unfinished_one_goes_on_all_the_same(scene: Scene) -> None:

@@ -12,7 +12,7 @@ from infra.errors import Conflict, NotFound
 from infra.kubernetes.apply import apply
 from infra.kubernetes.client import MERGE_PATCH, Cluster, connect
 from infra.kubernetes.leases import Holder, Lock, locked
-from infra.kubernetes.restarts import RestartFacts, get_restart_facts, restart, start, stop
+from infra.kubernetes.restarts import RestartFacts, get_restart_facts, restart, settle, start, stop
 from infra.settings import Settings
 from tests.contract.clusters import small_cluster
 
@@ -225,3 +225,6 @@ def test_a_restart_with_another_version_of_the_secret_replaces_the_pods_again(
     restart(cluster, "locks", deployment, "r1", "42")
     assert cluster.get(path)["metadata"]["generation"] == generation + 1
     assert get_restart_facts(cluster, "locks", deployment) == RestartFacts(2, None, "r1", "42")
+    settle(cluster, "locks", deployment)
+    assert get_restart_facts(cluster, "locks", deployment) == RestartFacts(2, None, "r1", "")
+    assert cluster.get(path)["metadata"]["generation"] == generation + 1, "what is checked replaces no pod"

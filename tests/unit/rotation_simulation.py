@@ -80,6 +80,7 @@ class Simulation:
                 client.replicas,
                 pods,
                 restarted_for=client.mark,
+                start_checked=client.is_checked,
                 settled=settled,
                 held_for=self._held_for(client.names),
             )
@@ -276,7 +277,7 @@ class Simulation:
         assert client is not None
         yield
         if client.mark != plan.mark:
-            client.mark, client.is_rolling = plan.mark, True
+            client.mark, client.is_rolling, client.is_checked = plan.mark, True, False
         yield
         self._roll()
 
@@ -291,6 +292,9 @@ class Simulation:
             self._roll()
             if self.world.pods_broken:
                 raise WorkloadUnhealthy("not ready", name=subject)
+            yield
+            assert self.world.client is not None
+            self.world.client.is_checked = True
             return
         if self.world.pod is None:
             self.world.run_pod()

@@ -51,6 +51,7 @@ class Client:
     env: Pair = ("", "")
     files: Pair = ("", "")
     is_rolling: bool = False
+    is_checked: bool = True
 
     @property
     def uses(self) -> Pair:

@@ -101,6 +101,16 @@ def test_a_client_that_rolls_is_waited_for_though_its_old_pods_are_ready() -> No
     assert subjects(plan, Action.AWAIT_READY) == ["dexter/client"]
 
 
+@pytest.mark.parametrize("mark", ["r1", "r1.rollback"])
+def test_a_client_whose_start_was_not_checked_is_waited_for_though_its_pods_are_ready(mark: str) -> None:
+    before = BACK if mark.endswith("rollback") else replace(PUBLISHED_IN_PLACE, logins=TAKEN)
+    awaited = [
+        subjects(plan_for(among(before, facts(CLIENT, restarted_for=mark, start_checked=checked))), Action.AWAIT_READY)
+        for checked in (True, False)
+    ]
+    assert awaited == [[], ["dexter/client"]]
+
+
 def test_a_client_that_is_scaled_to_0_is_left_alone() -> None:
     plan = plan_for(among(WELL, facts(CLIENT, replicas=0, pods=())))
     assert not {Action.RESTART, Action.AWAIT_READY} & set(actions(plan.steps))

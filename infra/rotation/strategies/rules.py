@@ -140,7 +140,7 @@ def has_rolled(situation: Situation, key: str) -> bool:
 def has_rolled_and_is_ready(situation: Situation, key: str) -> bool:
     """The client was restarted for this rotation and its pods are ready, or it has none."""
     consumer = situation.observation.consumer(key)
-    return consumer.replicas == 0 or (situation.is_marked(consumer) and consumer.is_ready)
+    return consumer.replicas == 0 or (situation.is_marked(consumer) and _has_begun_well(consumer))
 
 
 def has_returned(situation: Situation, key: str) -> bool:
@@ -168,8 +168,13 @@ def has_old_values_and_is_ready(situation: Situation, key: str) -> bool:
     """The client needs no restart, or was restarted and its pods are ready."""
     consumer = situation.observation.consumer(key)
     if consumer.restarted_for == situation.rollback_mark:
-        return consumer.replicas == 0 or consumer.is_ready
+        return consumer.replicas == 0 or _has_begun_well(consumer)
     return has_old_values(situation, key)
+
+
+def _has_begun_well(consumer: ConsumerFacts) -> bool:
+    """Its pods are ready, and their Secret held the right values all the time since they were replaced."""
+    return consumer.is_ready and consumer.start_checked
 
 
 def is_held_fresh(situation: Situation, secret_key: str) -> bool:
