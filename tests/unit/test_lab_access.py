@@ -86,6 +86,14 @@ def test_an_assignment_takes_effect_when_its_propagation_is_over() -> None:
     assert access.is_allowed(WHO, WRITE_VAULT, VAULT)
 
 
+def test_an_assignment_that_waits_for_nothing_has_effect_though_the_clock_is_set_back() -> None:
+    clock = Clock()
+    access = Access(clock)
+    assign(access, "Owner", SUBSCRIPTION)
+    clock.moment -= timedelta(minutes=1)
+    assert access.is_allowed(WHO, WRITE_VAULT, VAULT)
+
+
 def test_the_owner_of_a_subscription_waits_for_nothing() -> None:
     access = Access(Clock(), timedelta(hours=1))
     access.make_owner(WHO, SUBSCRIPTION)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from infra.lab.azure.errors import AzureError
+from infra.lab.azure.propagation import Propagation
 from infra.lab.azure.roles import OWNER, Role, find_role
 
 
@@ -42,12 +43,12 @@ class Access:
     """
 
     def __init__(self, now: Callable[[], datetime], propagation_delay: timedelta = timedelta(0)) -> None:
-        self._now, self._delay = now, propagation_delay
+        self._now, self._propagation = now, Propagation(now, propagation_delay)
         self._assignments: dict[str, Assignment] = {}
 
     def make_owner(self, principal_id: str, scope: str) -> Assignment:
         """Give the Owner role with effect at once: what a subscription comes with."""
-        past = self._now() - self._delay
+        past = self._now() - self._propagation.delay
         found = Assignment(str(uuid.uuid4()), _normal(scope), OWNER, principal_id, "ServicePrincipal", past)
         self._assignments[found.name] = found
         return found
@@ -126,10 +127,9 @@ class Access:
 
     def is_allowed(self, principal_id: str, action: str, scope: str, *, data: bool = False) -> bool:
         """Whether the principal may do `action` at `scope`, by an assignment there or above that is in effect."""
-        now = self._now()
         return any(
             a.principal_id == principal_id
-            and a.created_at + self._delay <= now
+            and self._propagation.is_over(a.created_at)
             and _contains(a.scope, scope)
             and a.role.allows(action, data=data)
             for a in self._assignments.values()

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from infra.lab.azure.errors import AzureError
+from infra.lab.azure.propagation import Propagation
 
 MAX_FEDERATED_CREDENTIALS = 20
 
@@ -59,7 +60,7 @@ class Directory:
         propagation_delay: timedelta = timedelta(0),
         new_id: Callable[[], str] = lambda: str(uuid.uuid4()),
     ) -> None:
-        self._now, self._delay, self._new_id = now, propagation_delay, new_id
+        self._now, self._propagation, self._new_id = now, Propagation(now, propagation_delay), new_id
         self._principals: dict[str, Principal] = {}
         self._federated: dict[str, dict[str, FederatedCredential]] = {}
         self._attached: dict[str, dict[str, Principal]] = {}
@@ -167,5 +168,4 @@ class Directory:
 
     def effective_federated_credentials(self, object_id: str) -> list[FederatedCredential]:
         """Those whose propagation is over."""
-        now = self._now()
-        return [c for c in self.federated_credentials(object_id) if c.created_at + self._delay <= now]
+        return [c for c in self.federated_credentials(object_id) if self._propagation.is_over(c.created_at)]
