@@ -55,7 +55,7 @@ test-slow: setup
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile --durations 15 -m slow
 
 # A rotation of every strategy killed at every step and around every call, and run again; writes the table. It takes
-# an hour on two quiet cores or so; MINUTES=30 bounds it.
+# an hour or two on two quiet cores; MINUTES=30 bounds it, and the next run goes on from there.
 crash-test: setup
 	KEYTURN_EXAMPLES=10000 $(BIN)/python -m pytest -q -n 0 --timeout 1800 tests/unit/test_rotation_machine.py
 	$(BIN)/python -m tests.crash.matrix --minutes $(MINUTES) --write docs/crash-matrix.md

@@ -1,26 +1,27 @@
 """The whole crash matrix: every kill of every case, shared out to labs that run side by side; and its table.
 
+A run goes on where the last one ended, as long as the product's code stays the same.
+
 Usage: python -m tests.crash.matrix [--labs 2] [--minutes 600] [--only TEXT] [--write docs/crash-matrix.md]
 """
 
 import argparse
-import json
 import re
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from itertools import zip_longest
 from pathlib import Path
 from typing import Self
 
 from infra.errors import KeyturnError
 from tests.crash.cases import CASES, Case
+from tests.crash.kept import Kept
 from tests.crash.killing import Kill, kill_and_go_on, list_kills
 from tests.crash.scene import Scene, made_scene
 from tests.crash.table import Result, write_table
@@ -35,12 +36,14 @@ class Share:
         of: how many there are.
         minutes: how long it may take; the cases share it.
         only: what the names of the cases that are run match, as a regular expression.
+        made: case and kill, for those that were made already.
     """
 
     number: int
     of: int
     minutes: float
     only: str
+    made: set[tuple[str, str]] = field(default_factory=set)
 
     def cases(self) -> list[Case]:
         return [case for case in CASES if re.search(self.only, str(case))]
@@ -49,13 +52,16 @@ class Share:
         """Name the rotation of a kill, unlike any other's."""
         return f"k{self.number}-{CASES.index(case)}-{number}"
 
-    def kills(self, found: Sequence[Kill]) -> list[Kill]:
-        """Those that are this lab's: of each step one after the other, so that a short run has been everywhere."""
+    def kills(self, case: Case, found: Sequence[Kill]) -> list[Kill]:
+        """Those that are left to this lab: of each step one after the other, so that a short run has been everywhere.
+
+        A kill that is taken on is not left any more, whatever comes of it.
+        """
         by_step = defaultdict[str, list[Kill]](list)
         for kill in sorted(found, key=lambda one: one.is_in_read):
             by_step[kill.cut.step].append(kill)
         turns = [kill for turn in zip_longest(*by_step.values()) for kill in turn if kill]
-        return turns[self.number :: self.of]
+        return [kill for kill in turns[self.number :: self.of] if (str(case), str(kill)) not in self.made]
 
 
 class Lost(Exception):
@@ -96,16 +102,15 @@ def carry_out(share: Share) -> Iterator[Result]:
 
 
 def _carry_out_case(share: Share, case: Case, labs: Labs, end: float) -> Iterator[Result]:
-    done = 0
     while time.monotonic() < end:
         try:
             with case.prepared(labs.get()):
                 found = _find_kills(labs.get(), case)
-                for kill in share.kills(found)[done:]:
+                for kill in share.kills(case, found):
                     if time.monotonic() > end:
                         return
-                    done += 1
-                    yield (result := _kill(labs.get(), case, kill, share.name(case, done), len(found)))
+                    share.made.add((str(case), str(kill)))
+                    yield (result := _kill(labs.get(), case, kill, share.name(case, len(share.made)), len(found)))
                     if not result.recovered:
                         raise Lost
                 return
@@ -132,33 +137,28 @@ def _kill(scene: Scene, case: Case, kill: Kill, name: str, of: int) -> Result:
     return Result(str(case), kill.cut.step, str(kill), str(kill.next_id), not detail, detail, took, of)
 
 
-def run_share(share: Share, into: Path) -> None:
+def run_share(share: Share, kept: Kept) -> None:
     """Carry a share out and write each result down at once."""
-    with into.open("w") as file:
-        for result in carry_out(share):
-            print(json.dumps(asdict(result)), file=file, flush=True)
-            if not result.recovered:
-                print(f"NOT RECOVERED: {result.case}: {result.kill}: {result.detail}", flush=True)
+    for result in carry_out(share):
+        kept.add(share.number, result)
+        if not result.recovered:
+            print(f"NOT RECOVERED: {result.case}: {result.kill}: {result.detail}", flush=True)
 
 
-def run_all(arguments: argparse.Namespace) -> list[Result]:
+def run_all(arguments: argparse.Namespace) -> None:
     """Run the shares side by side, each in a process and a lab of its own."""
-    with tempfile.TemporaryDirectory(prefix="keyturn-matrix-") as folder:
-        files = [Path(folder) / f"{number}.jsonl" for number in range(arguments.labs)]
-        common = ["--minutes", str(arguments.minutes), "--only", arguments.only, "--labs", str(arguments.labs)]
-        workers = [
-            subprocess.Popen([sys.executable, "-m", "tests.crash.matrix", *common, "--share", str(number), str(file)])
-            for number, file in enumerate(files)
-        ]
-        try:
-            statuses = [worker.wait() for worker in workers]
-        finally:
-            for worker in workers:
-                worker.terminate()
-        lines = [line for file in files if file.exists() for line in file.read_text().splitlines()]
+    common = ["--minutes", str(arguments.minutes), "--only", arguments.only, "--labs", str(arguments.labs)]
+    workers = [
+        subprocess.Popen([sys.executable, "-m", "tests.crash.matrix", *common, "--share", str(number)])
+        for number in range(arguments.labs)
+    ]
+    try:
+        statuses = [worker.wait() for worker in workers]
+    finally:
+        for worker in workers:
+            worker.terminate()
     if any(statuses):
         sys.exit("a lab's share was not carried out")
-    return [Result(**json.loads(line)) for line in lines]
 
 
 def main() -> int:
@@ -168,16 +168,17 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=600, help="how long it may take (default: 600)")
     parser.add_argument("--only", default="", help="cases whose name matches this (default: all)")
     parser.add_argument("--write", type=Path, help="file that the table is written to")
-    parser.add_argument("--share", nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument("--share", type=int, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # labs and workers are taken down on the way out
-    if arguments.share:
-        number, into = arguments.share
-        run_share(Share(int(number), arguments.labs, arguments.minutes, arguments.only), Path(into))
+    kept = Kept()
+    if arguments.share is not None:
+        made = {(one.case, one.kill) for one in kept.read()}
+        run_share(Share(arguments.share, arguments.labs, arguments.minutes, arguments.only, made), kept)
         return 0
-    started = time.monotonic()
-    results = run_all(arguments)
-    text = write_table(results, time.monotonic() - started, arguments.labs)
+    run_all(arguments)
+    results = kept.read()
+    text = write_table(results)
     print(text)
     if arguments.write:
         arguments.write.write_text(text)

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from tests.crash.cases import CASES
+
 HEAD = """\
 # Crash matrix
 
@@ -93,18 +95,19 @@ class Result:
     of: int
 
 
-def write_table(results: Sequence[Result], seconds: float, labs: int) -> str:
+def write_table(results: Sequence[Result]) -> str:
     """Return the page."""
     cases = list(dict.fromkeys(one.case for one in results))
     steps = list(dict.fromkeys(one.step for case in cases for one in results if one.case == case))
-    possible = {one.case: one.of for one in results}
-    whole = len(results) >= sum(possible.values())
+    possible = {case: max(one.of for one in results if one.case == case) for case in cases}
+    whole = len(cases) == len(CASES) and len(results) >= sum(possible.values())
     part = "the whole matrix" if whole else f"{len(results)} of the matrix' {sum(possible.values())} kills"
     lines = [
         HEAD,
-        f"This page is from a run of {part}, in {seconds / 60:.0f} minutes with {labs} labs side by side: "
-        f"{_count(results, lambda _: True)} recovered. To make it again: `make crash-test`. A run that is bounded "
-        "(`MINUTES=30`) takes the steps in turn, and in each step the writes and its end before the reads.\n",
+        f"This page shows {part}: {_count(results, lambda _: True)} recovered. Together they took "
+        f"{sum(one.seconds for one in results) / 3600:.1f} hours of a lab's time. To make it again: `make crash-test`. "
+        "A run that is bounded (`MINUTES=30`) takes the steps in turn, and in each step the writes and its end before "
+        "the reads; the next one goes on from there, as long as the product's code stays the same.\n",
         "Each cell: recovered / killed.\n",
         f"| step | {' | '.join(cases)} | all |",
         f"|---|{'---:|' * (len(cases) + 1)}",
