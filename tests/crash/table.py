@@ -99,7 +99,7 @@ def write_table(results: Sequence[Result]) -> str:
     """Return the page."""
     cases = list(dict.fromkeys(one.case for one in results))
     steps = list(dict.fromkeys(one.step for case in cases for one in results if one.case == case))
-    possible = {case: max(one.of for one in results if one.case == case) for case in cases}
+    possible = {case: min(one.of for one in results if one.case == case) for case in cases}
     whole = len(cases) == len(CASES) and len(results) >= sum(possible.values())
     part = "the whole matrix" if whole else f"{len(results)} of the matrix' {sum(possible.values())} kills"
     lines = [

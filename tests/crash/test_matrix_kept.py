@@ -1,0 +1,46 @@
+"""What a bounded run of the matrix leaves to the next one, and when its page calls itself whole."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from tests.crash.cases import CASES
+from tests.crash.guillotine import Cut, When
+from tests.crash.kept import Kept
+from tests.crash.killing import Kill, NextId
+from tests.crash.matrix import Share
+from tests.crash.table import Result, write_table
+
+KILLS = [Kill(Cut(step, "PUT secrets/password", When.AFTER), NextId.SAME) for step in ("stage", "publish", "retire")]
+RESULTS = [
+    Result(str(case), kill.cut.step, str(kill), str(kill.next_id), True, "", 1.0, len(KILLS))
+    for case in CASES
+    for kill in KILLS
+]
+
+
+def test_a_run_makes_the_kills_that_the_one_before_it_left(tmp_path: Path) -> None:
+    kept = Kept(tmp_path)
+    kept.add(0, RESULTS[0])
+    assert kept.read() == Kept(tmp_path).read() == [RESULTS[0]]
+    share = Share(0, 1, 1.0, "", {(one.case, one.kill) for one in kept.read()})
+    assert share.kills(CASES[0], KILLS) == KILLS[1:]
+    assert share.kills(CASES[1], KILLS) == KILLS
+
+
+def test_the_labs_of_a_run_share_the_kills(tmp_path: Path) -> None:
+    shares = [Share(number, 2, 1.0, "") for number in (0, 1)]
+    taken = [kill for share in shares for kill in share.kills(CASES[0], KILLS)]
+    assert sorted(map(str, taken)) == sorted(map(str, KILLS))
+
+
+def test_the_page_is_whole_when_every_kill_of_every_case_was_made() -> None:
+    assert "the whole matrix: 21 / 21 recovered" in write_table(RESULTS)
+    assert "20 of the matrix' 21 kills" in write_table(RESULTS[:-1])
+    assert "the whole" not in write_table(RESULTS[: len(KILLS)]), "one case alone is not all of it"
+
+
+def test_the_page_names_what_was_not_recovered() -> None:
+    lost = replace(RESULTS[0], recovered=False, detail="the lock is held")
+    page = write_table([lost, *RESULTS[1:]])
+    assert "20 / 21 recovered" in page
+    assert f"- {lost.case}: {lost.kill}: the lock is held" in page
