@@ -27,9 +27,10 @@ class Kept:
         self.folder = folder / _digest()
 
     def read(self) -> list[Result]:
-        """Return all of them."""
-        files = sorted(self.folder.glob("*.jsonl"))
-        return [Result(**json.loads(line)) for file in files for line in file.read_text().splitlines()]
+        """Return them, each kill's last one."""
+        lines = [line for file in sorted(self.folder.glob("*.jsonl")) for line in file.read_text().splitlines()]
+        results = [Result(**json.loads(line)) for line in lines]
+        return list({(one.case, one.kill): one for one in results}.values())
 
     def add(self, lab: int, result: Result) -> None:
         """Write one down at once."""

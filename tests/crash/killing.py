@@ -35,8 +35,10 @@ class Kill:
     is_in_read: bool = False
 
     def __str__(self) -> str:
-        where = "at the end of" if self.cut.when is When.BOUNDARY else f"{self.cut.when} {self.cut.call} in"
-        return f"{where} '{self.cut.step}', then {self.next_id}"
+        cut = self.cut
+        where = "at the end of" if cut.when is When.BOUNDARY else f"{cut.when} {cut.call} in"
+        which = (f"{name} {count}" for name, count in (("visit", cut.visit), ("call", cut.occurrence)) if count > 1)
+        return " ".join((where, f"'{cut.step}'", *which)) + f", then {self.next_id}"
 
 
 def list_kills(calls: Sequence[Call]) -> Iterator[Kill]:

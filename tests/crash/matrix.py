@@ -15,7 +15,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from itertools import zip_longest
+from itertools import count, zip_longest
 from pathlib import Path
 from typing import Self
 
@@ -102,6 +102,7 @@ def carry_out(share: Share) -> Iterator[Result]:
 
 
 def _carry_out_case(share: Share, case: Case, labs: Labs, end: float) -> Iterator[Result]:
+    numbers = count(1)
     while time.monotonic() < end:
         try:
             with case.prepared(labs.get()):
@@ -110,7 +111,7 @@ def _carry_out_case(share: Share, case: Case, labs: Labs, end: float) -> Iterato
                     if time.monotonic() > end:
                         return
                     share.made.add((str(case), str(kill)))
-                    yield (result := _kill(labs.get(), case, kill, share.name(case, len(share.made)), len(found)))
+                    yield (result := _kill(labs.get(), case, kill, share.name(case, next(numbers)), len(found)))
                     if not result.recovered:
                         raise Lost
                 return

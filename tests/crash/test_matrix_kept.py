@@ -27,6 +27,12 @@ def test_a_run_makes_the_kills_that_the_one_before_it_left(tmp_path: Path) -> No
     assert share.kills(CASES[1], KILLS) == KILLS
 
 
+def test_kills_in_the_same_call_of_another_visit_are_others() -> None:
+    cut = KILLS[0].cut
+    others = [cut, replace(cut, visit=2), replace(cut, occurrence=2), replace(cut, visit=2, occurrence=2)]
+    assert len({str(Kill(one, NextId.SAME)) for one in others}) == len(others)
+
+
 def test_the_labs_of_a_run_share_the_kills(tmp_path: Path) -> None:
     shares = [Share(number, 2, 1.0, "") for number in (0, 1)]
     taken = [kill for share in shares for kill in share.kills(CASES[0], KILLS)]
