@@ -97,11 +97,14 @@ class Result:
 
 def write_table(results: Sequence[Result]) -> str:
     """Return the page."""
-    cases = list(dict.fromkeys(one.case for one in results))
+    begun = {one.case for one in results}
+    cases = [str(case) for case in CASES if str(case) in begun]
     steps = list(dict.fromkeys(one.step for case in cases for one in results if one.case == case))
     possible = {case: min(one.of for one in results if one.case == case) for case in cases}
-    whole = len(cases) == len(CASES) and len(results) >= sum(possible.values())
-    part = "the whole matrix" if whole else f"{len(results)} of the matrix' {sum(possible.values())} kills"
+    missing = [str(case) for case in CASES if str(case) not in begun]
+    whole = not missing and len(results) >= sum(possible.values())
+    part = "the whole matrix" if whole else f"{len(results)} of some {sum(possible.values())} kills"
+    part += f" (not begun: {'; '.join(missing)})" if missing else ""
     lines = [
         HEAD,
         f"This page shows {part}: {_count(results, lambda _: True)} recovered. Together they took "
@@ -115,7 +118,9 @@ def write_table(results: Sequence[Result]) -> str:
     for step in steps:
         lines.append(_row(step, cases, [one for one in results if one.step == step]))
     lines.append(_row("**all**", cases, results))
-    lines.append(f"| the case has | {' | '.join(str(possible[case]) for case in cases)} | {sum(possible.values())} |")
+    lines.append(
+        f"| the case has about | {' | '.join(str(possible[case]) for case in cases)} | {sum(possible.values())} |"
+    )
     lines += ["\n| next run | recovered / killed |", "|---|---:|"]
     for next_id in dict.fromkeys(one.next_id for one in results):
         lines.append(f"| {next_id} | {_count(results, lambda one, wanted=next_id: one.next_id == wanted)} |")
