@@ -14,7 +14,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -144,7 +144,8 @@ def running_stack(poll_interval_seconds: float) -> Iterator[World]:
     options = lifecycle.StartOptions(state=make_state_folder(), poll_interval_seconds=poll_interval_seconds)
     with lifecycle.attached(options) as info, patch.dict(os.environ, command_environment(info, os.environ)):
         install(Stack(poll_interval_seconds=math.ceil(poll_interval_seconds)))
-        yield World(RunningLab(options, info))
+        with closing(World(RunningLab(options, info))) as world:
+            yield world
 
 
 @contextmanager
