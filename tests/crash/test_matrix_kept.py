@@ -33,7 +33,7 @@ def test_kills_in_the_same_call_of_another_visit_are_others() -> None:
     assert len({str(Kill(one, NextId.SAME)) for one in others}) == len(others)
 
 
-def test_the_labs_of_a_run_share_the_kills(tmp_path: Path) -> None:
+def test_the_labs_of_a_run_share_the_kills() -> None:
     shares = [Share(number, 2, 1.0, "") for number in (0, 1)]
     taken = [kill for share in shares for kill in share.kills(CASES[0], KILLS)]
     assert sorted(map(str, taken)) == sorted(map(str, KILLS))

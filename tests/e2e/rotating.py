@@ -8,8 +8,11 @@ from contextlib import contextmanager
 from contextvars import Context
 from dataclasses import dataclass
 from functools import cached_property, partial
+from itertools import product
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from infra.azure.clusters import get_kubeconfig
 from infra.azure.credentials import signed_in
@@ -47,6 +50,13 @@ OPTIONS = RotationOptions(
     dry_run=False, data_loss="I accept data loss", sync_timeout_seconds=60, ready_timeout_seconds=40
 )
 DEPLOYMENT = f"/apis/apps/v1/namespaces/{TARGET.namespace}/deployments/{DATABASE.workload}"
+
+
+def generations_and_syncs(*fast: tuple[str, str]) -> pytest.MarkDecorator:
+    """Give a test each generation of the driver with each way of syncing; all pairs but `fast` among the slow tests."""
+    pairs = product(("reconciler", "republish"), ("wait", "express"))
+    cases = [pytest.param(*pair, marks=() if pair in fast else pytest.mark.slow) for pair in pairs]
+    return pytest.mark.parametrize(("lab", "sync"), cases, indirect=["lab"])
 
 
 def options_with(**changes: Any) -> RotationOptions:

@@ -2,22 +2,12 @@
 
 import threading
 
-import pytest
-from rotating import TARGET, World, fault, options_with, rotate, rotate_by_prefect
+from rotating import TARGET, World, fault, generations_and_syncs, options_with, rotate, rotate_by_prefect
 
 from infra.kubernetes.leases import Holder, Lock
 from tasks.locking import lease_name
 
-both_generations = pytest.mark.parametrize(
-    ("lab", "sync"),
-    [
-        ("reconciler", "express"),
-        ("republish", "wait"),
-        pytest.param("reconciler", "wait", marks=pytest.mark.slow),
-        pytest.param("republish", "express", marks=pytest.mark.slow),
-    ],
-    indirect=["lab"],
-)
+both_generations = generations_and_syncs(("reconciler", "express"), ("republish", "wait"))
 
 
 @both_generations

@@ -14,23 +14,14 @@ from clients import (
     wait_for_sync,
 )
 from killing import kill
-from rotating import CANDIDATE, DATABASE, World, fault, rotate
+from rotating import CANDIDATE, DATABASE, World, fault, generations_and_syncs, rotate
 
 from infra.errors import Conflict, DatabaseUnreachable, Refused
 from infra.kubernetes.workloads import wait_for_pods_gone, wait_for_ready
 from infra.postgres.connection import connected
 from infra.targets import Strategy
 
-both_generations = pytest.mark.parametrize(
-    ("lab", "sync"),
-    [
-        ("reconciler", "wait"),
-        ("republish", "express"),
-        pytest.param("reconciler", "express", marks=pytest.mark.slow),
-        pytest.param("republish", "wait", marks=pytest.mark.slow),
-    ],
-    indirect=["lab"],
-)
+both_generations = generations_and_syncs(("reconciler", "wait"), ("republish", "express"))
 
 
 @pytest.fixture
