@@ -13,6 +13,8 @@ from pod_world import NAMESPACE, PodWorld, pod_world
 from infra.lab.cluster import client as api
 from infra.lab.tools import ensure_tools, get_cache_dir
 
+# The size comes in a message of its own, as it does from a kubelet: the command may be ahead of it.
+SIZE = 'until [ "$(stty size)" != "0 0" ]; do sleep 0.02; done; stty size; tty'
 LOOP = "i=0; while :; do i=$((i+1)); echo line $i; sleep 0.02; done"
 
 
@@ -80,7 +82,7 @@ async def test_a_terminal_has_the_callers_size(kubectl: Kubectl) -> None:
         size = await asyncio.create_subprocess_exec("stty", "rows", "33", "cols", "99", stdin=slave)
         await size.wait()
         process = await asyncio.create_subprocess_exec(
-            *kubectl.argv("exec", "-it", "one", "--", "sh", "-c", "stty size; tty"),
+            *kubectl.argv("exec", "-it", "one", "--", "sh", "-c", SIZE),
             stdin=slave,
             stdout=slave,
             stderr=slave,
