@@ -44,7 +44,7 @@ ui: setup
 	  $(BIN)/prefect server start --host 127.0.0.1 --port $(PORT)
 
 test: setup
-	$(BIN)/python -m pytest -q -n 3 --dist loadfile --durations 15 -m "not slow"
+	$(BIN)/python -m pytest -q -n 4 --dist loadfile --durations 15 -m "not slow"
 
 # Those that failed in the last run, one at a time.
 test-failed: setup

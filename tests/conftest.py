@@ -20,8 +20,11 @@ from infra.lab.state import LabInfo
 
 ROOT = Path(__file__).parent.parent
 POLL_INTERVAL_SECONDS = 2.0
-LONGEST_FIRST = ("crash", "e2e", "integration", "contract", "unit")
-"""Folders in the order in which workers take them, so that none is left alone with a long one at the end."""
+ORDER = ("crash", "e2e/test_deployments.py", "integration", "e2e", "contract", "unit")
+"""The order in which workers take tests, so that none is left alone with a long one at the end.
+
+One worker begins with a file that needs the Prefect server, so that the others don't wait for its start.
+"""
 
 
 class ByStack(LoadFileScheduling):
@@ -41,10 +44,13 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByStack:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the tests that take longest."""
-    here = Path(__file__).parent
-    folders = {item: item.path.relative_to(here).parts[0] for item in items}
-    items.sort(key=lambda item: LONGEST_FIRST.index(folders[item]) if folders[item] in LONGEST_FIRST else 0)
+    """Bring the tests into `ORDER`."""
+
+    def place(item: pytest.Item) -> int:
+        path = item.path.relative_to(Path(__file__).parent).as_posix()
+        return ORDER.index(path if path in ORDER else path.partition("/")[0])
+
+    items.sort(key=place)
 
 
 @dataclass(frozen=True)
