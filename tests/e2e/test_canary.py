@@ -159,9 +159,11 @@ def test_the_search_looks_into_files(world: World, prefect_home: Path, place: st
 
 def test_the_search_looks_at_command_lines() -> None:
     canary, commands = f"canary-{uuid.uuid4().hex}", CommandLines()
-    argv = [sys.executable, "-c", "input()", canary]
-    process = subprocess.Popen(argv, stdin=subprocess.PIPE, text=True)
+    argv = [sys.executable, "-c", "input('begun\\n')", canary]
+    process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "begun\n"  # a process that is only just starting shows no command line
         commands.look()
     finally:
         process.communicate("\n", timeout=10)
