@@ -6,10 +6,20 @@ from typing import Any
 
 from infra.kubernetes.apply import apply
 from infra.kubernetes.client import MERGE_PATCH, Cluster
+from infra.kubernetes.manifests import load
 from infra.kubernetes.waiting import Progress
 
 GROUP = "secrets-store.csi.x-k8s.io"
 CLASS = "postgresql-kvname"
+VALUES = {
+    "SERVICE_ACCOUNT": "dexter-sa",
+    "CLIENT_ID": "11111111-0000-4000-8000-000000000001",
+    "TENANT_ID": "22222222-0000-4000-8000-000000000002",
+    "VAULT": "dexterkeyvault",
+    "USERNAME_SECRET": "username",
+    "PASSWORD_SECRET": "password",
+    "GET_STORAGE_IMAGE": "get-storage:1",
+}
 Object = dict[str, Any]
 
 
@@ -63,6 +73,10 @@ class World:
                 {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": account},
             ],
         )
+
+    def manifest(self, name: str) -> list[Object]:
+        """The documents of one of the product's manifests, filled in for this namespace."""
+        return load(name, VALUES | {"NAMESPACE": self.namespace})
 
     def path(self, plural: str, name: str = "", group: str = "api/v1") -> str:
         return f"/{group}/namespaces/{self.namespace}/{plural}" + (f"/{name}" if name else "")
@@ -133,15 +147,15 @@ class World:
         else:
             self.cluster.request("PATCH", path, {}, {"data": data}, MERGE_PATCH)
 
-    def event(self, reason: str, message: str, kind: str, name: str, uid: str) -> None:
-        """Write a warning about an object."""
+    def event(self, reason: str, message: str, kind: str, name: str, uid: str, level: str = "Warning") -> None:
+        """Write an event about an object."""
         involved = {"kind": kind, "name": name, "uid": uid, "namespace": self.namespace}
         item = {
             "apiVersion": "v1",
             "kind": "Event",
             "metadata": {"name": f"{name}.{reason.lower()}"},
             "involvedObject": involved,
-            "type": "Warning",
+            "type": level,
             "reason": reason,
             "message": message,
             "lastTimestamp": "2026-01-01T00:00:00Z",

@@ -1,0 +1,160 @@
+"""What the adapter reads of workloads and load balancers and waits for. The tests write what controllers report."""
+
+from itertools import count
+from typing import Any
+
+import pytest
+from cluster_world import Then, World
+
+from infra.errors import NotFound, WorkloadUnhealthy
+from infra.kubernetes.client import Cluster
+from infra.kubernetes.inventory import list_pods, list_services
+from infra.kubernetes.workloads import (
+    get_load_balancer,
+    get_workload,
+    scale,
+    wait_for_load_balancer,
+    wait_for_pods_gone,
+    wait_for_ready,
+)
+
+
+def test_scaling_sets_the_wanted_pods_and_nothing_else(world: World) -> None:
+    world.deployment(replicas=1)
+    before = get_workload(world.cluster, world.namespace, "db")
+    scale(world.cluster, world.namespace, "db", 0)
+    after = get_workload(world.cluster, world.namespace, "db")
+    assert (before.replicas, after.replicas) == (1, 0)
+    assert after.generation == before.generation + 1
+    assert after.volumes == before.volumes
+
+
+def test_scaling_what_does_not_exist_is_an_error_that_names_it(world: World) -> None:
+    with pytest.raises(NotFound) as caught:
+        scale(world.cluster, world.namespace, "nosuch", 0)
+    assert "nosuch" in caught.value.name
+
+
+def test_pods_are_gone_when_the_last_one_is(world: World) -> None:
+    world.deployment(replicas=0)
+    world.pod("db-1")
+    world.pod("db-2")
+
+    def remove(name: str) -> None:
+        world.cluster.delete(world.path("pods", name), gracePeriodSeconds="0")
+
+    then = Then(lambda: remove("db-1"), lambda: remove("db-2"))
+    wait_for_pods_gone(world.cluster, world.namespace, "db", 10, then)
+    assert then.heard[0] == "db-1 runs on, db-2 runs on"
+    assert list_pods(world.cluster, world.namespace) == ()
+
+
+def test_pods_that_stay_are_named(world: World) -> None:
+    world.deployment(replicas=0)
+    world.pod("db-1")
+    with pytest.raises(WorkloadUnhealthy) as caught:
+        wait_for_pods_gone(world.cluster, world.namespace, "db", 0.2)
+    assert (caught.value.code, caught.value.seen) == ("PodsLeft", "db-1 runs on")
+
+
+def test_a_workload_is_ready_when_its_controller_and_its_pods_say_so(world: World) -> None:
+    world.deployment()
+    ready = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
+    then = Then(lambda: (world.pod("db-1", ready), world.settle()))
+    found = wait_for_ready(world.cluster, world.namespace, "db", 10, then)
+    assert found.settled
+    assert [pod.ready for pod in found.pods] == [True]
+    assert then.heard == ["0 of 1 pods ready"]
+
+
+def test_a_report_about_the_spec_before_is_not_believed(world: World) -> None:
+    world.deployment()
+    ready = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
+    world.pod("db-1", ready)
+    world.settle()
+    scale(world.cluster, world.namespace, "db", 0)
+    scale(world.cluster, world.namespace, "db", 1)
+    assert not get_workload(world.cluster, world.namespace, "db").settled
+
+
+def test_pods_that_do_not_get_ready_in_time_are_explained(world: World) -> None:
+    world.deployment()
+    uid = world.pod("db-1", {"phase": "Pending"})
+    world.event("FailedMount", "MountVolume.SetUp failed: AADSTS700213: no match", "Pod", "db-1", uid)
+    with pytest.raises(WorkloadUnhealthy) as caught:
+        wait_for_ready(world.cluster, world.namespace, "db", 0.2)
+    assert caught.value.code == "AADSTS700213"
+    assert caught.value.name == f"db in {world.namespace}"
+    assert "federated credential's subject" in caught.value.remedy
+
+
+def test_of_a_namespaces_events_only_warnings_are_fetched(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy namespace has thousands of others, and each change of a pod asks again."""
+    fetched: list[str] = []
+    get = Cluster.get
+
+    def listen(cluster: Cluster, path: str, **query: str) -> Any:
+        found = get(cluster, path, **query)
+        if path.endswith("/events"):
+            fetched.extend(event["reason"] for event in found["items"])
+        return found
+
+    monkeypatch.setattr(Cluster, "get", listen)
+    world.deployment()
+    uid = world.pod("db-1", {"phase": "Pending"})
+    world.event("Scheduled", "assigned to a node", "Pod", "db-1", uid, level="Normal")
+    world.event("FailedMount", "MountVolume.SetUp failed", "Pod", "db-1", uid)
+    with pytest.raises(WorkloadUnhealthy):
+        wait_for_ready(world.cluster, world.namespace, "db", 0.2)
+    uid = balancer(world)
+    world.event("EnsuringLoadBalancer", "Ensuring load balancer", "Service", "dexter-service", uid, level="Normal")
+    with pytest.raises(WorkloadUnhealthy):
+        wait_for_load_balancer(world.cluster, world.namespace, "dexter-service", 0.2)
+    assert set(fetched) == {"FailedMount"}
+
+
+def test_a_cause_that_does_not_pass_by_itself_ends_the_wait_early(world: World) -> None:
+    world.deployment()
+    waiting = {"reason": "CreateContainerConfigError", "message": "couldn't find key X in Secret dexter/userpass"}
+    container = {"name": "db", "image": "postgres:14", "imageID": "", "ready": False, "restartCount": 0}
+    world.pod("db-1", {"phase": "Pending", "containerStatuses": [container | {"state": {"waiting": waiting}}]})
+    seconds = count(step=5)
+    with pytest.raises(WorkloadUnhealthy) as caught:
+        wait_for_ready(world.cluster, world.namespace, "db", 100_000, clock=lambda: float(next(seconds)))
+    assert caught.value.code == "SecretKeyMissing"
+    assert next(seconds) < 1000
+
+
+def test_a_workload_that_does_not_exist_is_not_waited_for(world: World) -> None:
+    with pytest.raises(NotFound):
+        wait_for_ready(world.cluster, world.namespace, "nosuch", 100)
+
+
+def balancer(world: World) -> str:
+    spec = {"type": "LoadBalancer", "ports": [{"port": 5432, "targetPort": 5432}], "selector": {"app": "db"}}
+    item = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "dexter-service"}, "spec": spec}
+    return str(world.put("services", item)["metadata"]["uid"])
+
+
+def test_a_load_balancer_is_waited_for_until_it_has_an_address(world: World) -> None:
+    balancer(world)
+    status = {"loadBalancer": {"ingress": [{"ip": "127.77.200.1"}]}}
+    then = Then(lambda: world.set_status("services", "dexter-service", status))
+    found = wait_for_load_balancer(world.cluster, world.namespace, "dexter-service", 10, then)
+    assert found == get_load_balancer(world.cluster, world.namespace, "dexter-service") == ("127.77.200.1", 5432)
+    [service] = list_services(world.cluster, world.namespace)
+    assert (service.kind, service.address, service.ports) == ("LoadBalancer", "127.77.200.1", "5432/TCP")
+
+
+def test_a_load_balancer_without_address_is_explained_by_its_event(world: World) -> None:
+    uid = balancer(world)
+    world.event("SyncLoadBalancerFailed", "PublicIPCountLimitReached", "Service", "dexter-service", uid)
+    with pytest.raises(WorkloadUnhealthy) as caught:
+        wait_for_load_balancer(world.cluster, world.namespace, "dexter-service", 0.2)
+    assert caught.value.code == "SyncLoadBalancerFailed"
+    assert "PublicIPCountLimitReached" in caught.value.seen
+
+
+def test_a_service_that_does_not_exist_is_not_waited_for(world: World) -> None:
+    with pytest.raises(NotFound):
+        wait_for_load_balancer(world.cluster, world.namespace, "nosuch", 100)
