@@ -39,6 +39,16 @@ def test_the_labs_of_a_run_share_the_kills() -> None:
     assert sorted(map(str, taken)) == sorted(map(str, KILLS))
 
 
+def test_labs_that_found_different_kills_neither_make_one_twice_nor_leave_one_out() -> None:
+    found = [Kill(replace(KILLS[0].cut, occurrence=number), NextId.SAME) for number in range(1, 40)]
+    taken = [
+        str(kill)
+        for number, one in enumerate((found, found[1:], [*found[:7], *found[8:]]))
+        for kill in Share(number, 3, 1.0, "").kills(CASES[0], one)
+    ]
+    assert len(taken) == len(set(taken)) >= len(found) - 2
+
+
 def test_the_page_is_whole_when_every_kill_of_every_case_was_made() -> None:
     assert "the whole matrix: 21 / 21 recovered" in write_table(RESULTS)
     assert "20 of some 21 kills: " in write_table(RESULTS[:-1])
