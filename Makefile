@@ -21,7 +21,7 @@ $(VENV)/.ready: requirements.lock requirements-uv.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-uv.txt
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
-	$(BIN)/python -c 'import flows.story, infra.lab.daemon, prefect.cli, prefect.server.api.server, kubernetes, pytest, hypothesis, hypothesis.stateful'  # compiles them once, not once a worker
+	$(BIN)/python -c 'import flows.story, infra.lab.daemon, prefect.server.api.server'  # compiles it once, not once a worker
 	touch $@
 
 # The main job on the embedded lab, from an empty subscription to a proven rotation. The driver's poll interval is

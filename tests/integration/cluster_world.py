@@ -8,18 +8,10 @@ from infra.kubernetes.apply import apply
 from infra.kubernetes.client import MERGE_PATCH, Cluster
 from infra.kubernetes.manifests import load
 from infra.kubernetes.waiting import Progress
+from tests.manifest_values import VALUES
 
 GROUP = "secrets-store.csi.x-k8s.io"
 CLASS = "postgresql-kvname"
-VALUES = {
-    "SERVICE_ACCOUNT": "dexter-sa",
-    "CLIENT_ID": "11111111-0000-4000-8000-000000000001",
-    "TENANT_ID": "22222222-0000-4000-8000-000000000002",
-    "VAULT": "dexterkeyvault",
-    "USERNAME_SECRET": "username",
-    "PASSWORD_SECRET": "password",
-    "GET_STORAGE_IMAGE": "get-storage:1",
-}
 Object = dict[str, Any]
 
 

@@ -38,6 +38,7 @@ def cluster(server: SmallCluster) -> Iterator[Cluster]:
 
 @pytest.fixture(scope="session")
 def numbers() -> Iterator[int]:
+    """What makes the names of namespaces differ."""
     return count()
 
 

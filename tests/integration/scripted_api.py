@@ -52,57 +52,65 @@ class ScriptedApi:
         return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
 
 
+class _Handler(BaseHTTPRequestHandler):
+    server: "_Server"
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        api = self.server.api
+        parts = urlsplit(self.path)
+        api.asked.append((parts.path, {key: value[0] for key, value in parse_qs(parts.query).items()}))
+        answer = api.take()
+        if answer.status == 0:
+            self.close_connection = True
+        elif answer.events:
+            self.send_events(answer)
+        else:
+            self.send_whole(answer)
+
+    def send_whole(self, answer: Answer) -> None:
+        body = (answer.body if isinstance(answer.body, str) else json.dumps(answer.body)).encode()
+        self.send_response(answer.status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def send_events(self, answer: Answer) -> None:
+        self.send_response(answer.status)
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        for event in answer.events:
+            self.send_chunk(json.dumps(event).encode() + b"\n")
+        if answer.cut:
+            self.send_chunk(b'{"type": "MODIFIED", "obj')
+            self.close_connection = True
+        else:
+            self.wfile.write(b"0\r\n\r\n")
+
+    def send_chunk(self, data: bytes) -> None:
+        self.wfile.write(f"{len(data):x}\r\n".encode() + data + b"\r\n")
+
+    def log_message(self, *_: object) -> None:
+        return
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def __init__(self, api: ScriptedApi) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.api = api
+        api.url = f"http://127.0.0.1:{self.server_address[1]}"
+
+
 @contextmanager
 def scripted_api(*answers: Answer) -> Iterator[ScriptedApi]:
     """Serve the answers on a free port until the block ends."""
-    api = ScriptedApi(list(answers))
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_GET(self) -> None:
-            parts = urlsplit(self.path)
-            api.asked.append((parts.path, {key: value[0] for key, value in parse_qs(parts.query).items()}))
-            answer = api.take()
-            if answer.status == 0:
-                self.close_connection = True
-            elif answer.events:
-                self.send_events(answer)
-            else:
-                self.send_whole(answer)
-
-        def send_whole(self, answer: Answer) -> None:
-            body = (answer.body if isinstance(answer.body, str) else json.dumps(answer.body)).encode()
-            self.send_response(answer.status)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def send_events(self, answer: Answer) -> None:
-            self.send_response(answer.status)
-            self.send_header("Transfer-Encoding", "chunked")
-            self.end_headers()
-            for event in answer.events:
-                self.send_chunk(json.dumps(event).encode() + b"\n")
-            if answer.cut:
-                self.send_chunk(b'{"type": "MODIFIED", "obj')
-                self.close_connection = True
-            else:
-                self.wfile.write(b"0\r\n\r\n")
-
-        def send_chunk(self, data: bytes) -> None:
-            self.wfile.write(f"{len(data):x}\r\n".encode() + data + b"\r\n")
-
-        def log_message(self, *_: object) -> None:
-            return
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.daemon_threads = True
-        api.url = f"http://127.0.0.1:{server.server_address[1]}"
+    with _Server(ScriptedApi(list(answers))) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
         try:
-            yield api
+            yield server.api
         finally:
             server.shutdown()
             thread.join()

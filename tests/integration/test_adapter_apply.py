@@ -5,7 +5,7 @@ from contextlib import closing
 from datetime import timedelta
 
 import pytest
-from cluster_world import CLASS, VALUES, World
+from cluster_world import CLASS, World
 
 from infra.errors import AccessDenied, AuthenticationFailed, InvalidInput, NotFound
 from infra.kubernetes.apply import apply, delete
@@ -15,6 +15,7 @@ from infra.kubernetes.manifests import load
 from infra.kubernetes.workloads import get_workload, scale
 from infra.settings import Settings
 from tests.contract.clusters import SmallCluster
+from tests.manifest_values import VALUES
 
 
 def test_applying_creates_in_order_and_a_second_time_changes_nothing(world: World) -> None:

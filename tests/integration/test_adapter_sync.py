@@ -3,7 +3,7 @@
 import time
 
 import pytest
-from cluster_world import CLASS, VALUES, Then, World, driver
+from cluster_world import CLASS, Then, World, driver
 
 from infra.errors import NotFound, SyncPending
 from infra.kubernetes.apply import apply, delete
@@ -20,6 +20,7 @@ from infra.kubernetes.secrets_store import (
     wait_for_mounts,
     wait_for_synced_secret,
 )
+from tests.manifest_values import VALUES
 
 OLD, NEW = {"username": "v1", "password": "v1"}, {"username": "v2", "password": "v2"}
 ALLOWED_SECONDS = 0.2

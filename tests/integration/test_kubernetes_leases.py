@@ -4,6 +4,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 from cluster_world import World
@@ -14,17 +15,15 @@ from infra.kubernetes.client import MERGE_PATCH, Cluster, connect
 from infra.kubernetes.leases import Holder, Lock, locked
 from infra.kubernetes.restarts import RestartFacts, get_restart_facts, restart, settle, start, stop
 from infra.settings import Settings
-from tests.contract.clusters import small_cluster
+from tests.contract.clusters import SmallCluster
 
 ELSEWHERE = Holder("r0", "another-machine", "1.1", "elsewhere")
 
 
 @pytest.fixture(scope="module")
-def world() -> Iterator[World]:
-    with small_cluster() as server:
-        connected = connect(server.kubeconfig, Settings(request_timeout_seconds=5))
+def world(server: SmallCluster) -> Iterator[World]:
+    with closing(connect(server.kubeconfig, Settings(request_timeout_seconds=5))) as connected:
         yield World(connected, "locks")
-        connected.close()
 
 
 @pytest.fixture

@@ -7,17 +7,7 @@ import pytest
 from infra.errors import InvalidInput, NotFound
 from infra.kubernetes.manifests import fill, load, parse
 from infra.kubernetes.pods import keeps_pgdata, secret_provider_classes, secret_references
-
-VALUES = {
-    "NAMESPACE": "dexter",
-    "SERVICE_ACCOUNT": "dexter-sa",
-    "CLIENT_ID": "11111111-0000-4000-8000-000000000001",
-    "TENANT_ID": "22222222-0000-4000-8000-000000000002",
-    "VAULT": "dexterkeyvault",
-    "USERNAME_SECRET": "username",
-    "PASSWORD_SECRET": "password",
-    "GET_STORAGE_IMAGE": "get-storage:1",
-}
+from tests.manifest_values import VALUES
 
 
 def test_the_dexter_manifest_has_the_walkthroughs_objects_in_order() -> None:

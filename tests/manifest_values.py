@@ -1,0 +1,12 @@
+"""What fills in the manifests in tests, as the walkthrough names it."""
+
+VALUES = {
+    "NAMESPACE": "dexter",
+    "SERVICE_ACCOUNT": "dexter-sa",
+    "CLIENT_ID": "11111111-0000-4000-8000-000000000001",
+    "TENANT_ID": "22222222-0000-4000-8000-000000000002",
+    "VAULT": "dexterkeyvault",
+    "USERNAME_SECRET": "username",
+    "PASSWORD_SECRET": "password",
+    "GET_STORAGE_IMAGE": "get-storage:1",
+}
