@@ -21,21 +21,21 @@ $(VENV)/.ready: requirements.lock requirements-uv.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-uv.txt
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
-	$(BIN)/python -c 'import flows.story, infra.lab.daemon, prefect.server.api.server'  # compiles it once, not once a worker
+	$(BIN)/python -c 'import flows.story, lab.control.daemon, prefect.server.api.server'  # compiles it once, not once a worker
 	touch $@
 
 # The main job on the embedded lab, from an empty subscription to a proven rotation. The driver's poll interval is
 # shortened to POLL; POLL=2m is the walkthrough's pace. The lab stays up afterwards.
 demo: setup
-	@$(BIN)/python -m infra.lab down
-	@$(BIN)/python -m infra.lab up
+	@$(BIN)/python -m lab down
+	@$(BIN)/python -m lab up
 	@seconds=$$(( $$(echo $(POLL) | sed 's/m$$/*60/; s/s$$//') )); \
 	  echo "The CSI driver polls every $$seconds s here; AKS does so every 120 s (make demo POLL=2m)."; \
-	  $(BIN)/python -m infra.lab run -- $(abspath $(BIN))/python -m flows.story --no-options.dry-run \
+	  $(BIN)/python -m lab run -- $(abspath $(BIN))/python -m flows.story --no-options.dry-run \
 	    --options.data-loss "I accept data loss" --stack.poll-interval-seconds $$seconds
 	@echo "Look at the runs:   make ui, then http://127.0.0.1:$(PORT)"
-	@echo "Try the lab:        $(BIN)/python -m infra.lab run -- kubectl get pods -n dexter"
-	@echo "Rotate again:       $(BIN)/python -m infra.lab run -- $(BIN)/python -m flows.rotate --help"
+	@echo "Try the lab:        $(BIN)/python -m lab run -- kubectl get pods -n dexter"
+	@echo "Rotate again:       $(BIN)/python -m lab run -- $(BIN)/python -m flows.rotate --help"
 	@echo "Take it down:       make down"
 
 # Prefect's UI on the data of the demo and of flows run from this folder.
@@ -75,7 +75,7 @@ lint: setup
 	$(BIN)/lint-imports
 
 down: setup
-	$(BIN)/python -m infra.lab down
+	$(BIN)/python -m lab down
 
 clean: down
 	rm -rf $(HERE) $(VENV)

@@ -25,9 +25,9 @@ from prefect.events.worker import EventsWorker
 from prefect.logging.handlers import APILogWorker, PrefectConsoleHandler
 from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
 
-from infra.lab import lifecycle
-from infra.lab.run import command_environment
 from infra.targets import Stack
+from lab.commands.run import command_environment
+from lab.control import lifecycle
 from tasks.timeline import Timeline
 from tests.conftest import RunningLab, make_state_folder
 from tests.e2e.rotating import World

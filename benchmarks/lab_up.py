@@ -17,7 +17,7 @@ RUNS, QUICK_RUNS, GOAL_SECONDS, TIMEOUT_SECONDS = 5, 2, 3.0, 120
 
 def timed(command: str, state: Path) -> float:
     """Run a command of the lab and return its seconds; a failure ends the benchmark with what it said."""
-    argv = [sys.executable, "-m", "infra.lab", command, "--state", str(state)]
+    argv = [sys.executable, "-m", "lab", command, "--state", str(state)]
     begun = time.perf_counter()
     done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=TIMEOUT_SECONDS)
     took = time.perf_counter() - begun

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 from xdist.scheduler import LoadFileScheduling
 
-from infra.lab import lifecycle
-from infra.lab.control_client import ControlClient
-from infra.lab.state import LabInfo
+from lab.control import lifecycle
+from lab.control.client import ControlClient
+from lab.control.state import LabInfo
 
 ROOT = Path(__file__).parent.parent
 POLL_INTERVAL_SECONDS = 2.0
@@ -96,7 +96,7 @@ class RunningLab:
     ) -> subprocess.CompletedProcess[str]:
         """Run a command by `lab run` and return what it printed."""
         return subprocess.run(
-            [sys.executable, "-m", "infra.lab", "run", "--state", str(self.state_dir), "--", *argv],
+            [sys.executable, "-m", "lab", "run", "--state", str(self.state_dir), "--", *argv],
             input=stdin,
             env={**os.environ, "PYTHONPATH": str(ROOT), **(env or {})},
             capture_output=True,

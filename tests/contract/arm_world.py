@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 from azure.core.credentials import AccessToken
 
-from infra.lab.azure.cloud import AzureCloud
-from infra.lab.azure.directory import Principal
-from infra.lab.azure.tokens import Tokens
-from infra.lab.backends import ClusterSpec, CommandResult, Origin
-from infra.lab.certificates import Authority
-from infra.lab.faults import Faults
-from infra.lab.options import OPERATOR_CLIENT_ID, SUBSCRIPTION_ID, TENANT_ID, LabOptions
+from lab.azure.backends import ClusterSpec, CommandResult, Origin
+from lab.azure.cloud import AzureCloud
+from lab.azure.directory import Principal
+from lab.azure.tokens import Tokens
+from lab.control.certificates import Authority
+from lab.control.faults import Faults
+from lab.control.options import OPERATOR_CLIENT_ID, SUBSCRIPTION_ID, TENANT_ID, LabOptions
 
 SCOPE = f"/subscriptions/{SUBSCRIPTION_ID}"
 GROUP = "integrateakskv-rg"

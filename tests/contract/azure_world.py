@@ -22,13 +22,13 @@ from azure.storage.blob import BlobServiceClient
 from cryptography.hazmat.primitives.asymmetric import rsa
 from jwt.algorithms import RSAAlgorithm
 
-from infra.lab.azure.cloud import AzureCloud
-from infra.lab.azure.directory import Principal
-from infra.lab.azure.roles import find_role_by_name
-from infra.lab.backends import Backends, Origin
-from infra.lab.certificates import Authority
-from infra.lab.faults import Faults
-from infra.lab.options import OPERATOR_CLIENT_ID, SUBSCRIPTION_ID, TENANT_ID, LabOptions
+from lab.azure.backends import Backends, Origin
+from lab.azure.cloud import AzureCloud
+from lab.azure.directory import Principal
+from lab.azure.roles import find_role_by_name
+from lab.control.certificates import Authority
+from lab.control.faults import Faults
+from lab.control.options import OPERATOR_CLIENT_ID, SUBSCRIPTION_ID, TENANT_ID, LabOptions
 
 GROUP = f"/subscriptions/{SUBSCRIPTION_ID}/resourceGroups/integrateakskv-rg"
 VAULT, ACCOUNT, CONTAINER = "dexterkeyvault", "integrateakskvtachotacho", "dexter"

@@ -12,9 +12,9 @@ from typing import Any
 import trustme
 import yaml
 
-from infra.lab.cluster.api import ApiServer
-from infra.lab.cluster.client import Client
-from infra.lab.cluster.controllers.manager import Controllers
+from lab.cluster.api import ApiServer
+from lab.cluster.client import Client
+from lab.cluster.controllers.manager import Controllers
 
 ISSUER = "https://oidc.lab.local/xyz/"
 KUBELET_TOKEN = "kubelet-token-of-a-test"

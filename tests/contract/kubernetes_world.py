@@ -15,7 +15,7 @@ import urllib3
 from clusters import SmallCluster, small_cluster
 from real_cluster import real_cluster, why_not
 
-from infra.lab.tools import ensure_tools, get_cache_dir
+from lab.commands.tools import ensure_tools, get_cache_dir
 
 Json = dict[str, Any]
 

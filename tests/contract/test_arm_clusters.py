@@ -5,7 +5,7 @@ from arm_world import GROUP, LOCATION, World
 from azure.core.exceptions import HttpResponseError, ResourceExistsError, ResourceNotFoundError
 from azure.mgmt.containerservice import ContainerServiceClient
 
-from infra.lab.options import TENANT_ID
+from lab.control.options import TENANT_ID
 
 CLUSTER = "integrateakskv-cluster"
 ADDON = "azureKeyvaultSecretsProvider"

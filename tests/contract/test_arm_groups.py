@@ -5,7 +5,7 @@ from arm_world import GROUP, LOCATION, SCOPE, World
 from azure.core.exceptions import ClientAuthenticationError, HttpResponseError, ResourceNotFoundError
 from azure.mgmt.resource.resources import ResourceManagementClient
 
-from infra.lab.azure.directory import Principal
+from lab.azure.directory import Principal
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from azure.core.exceptions import HttpResponseError, ResourceExistsError, Resour
 from azure.mgmt.authorization import AuthorizationManagementClient
 from azure.mgmt.msi import ManagedServiceIdentityClient
 
-from infra.lab.options import TENANT_ID
+from lab.control.options import TENANT_ID
 
 IDENTITY, CREDENTIAL = "id-aks-uai", "aksfederatedidentity"
 READER = "acdd72a7-3385-48ef-bd42-f606fba81ae7"

@@ -7,8 +7,8 @@ from azure.mgmt.compute import ComputeManagementClient
 from azure.mgmt.msi import ManagedServiceIdentityClient
 from azure.mgmt.network import NetworkManagementClient
 
-from infra.lab.backends import CommandResult
-from infra.lab.options import TENANT_ID
+from lab.azure.backends import CommandResult
+from lab.control.options import TENANT_ID
 
 VNET = {
     "location": LOCATION,

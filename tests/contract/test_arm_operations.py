@@ -18,7 +18,7 @@ from test_arm_network import VNET
 from test_arm_vaults import VAULT
 from test_arm_vaults import body as vault_body
 
-from infra.lab.options import SUBSCRIPTION_ID
+from lab.control.options import SUBSCRIPTION_ID
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from arm_world import LOCATION, World
 from azure.core.exceptions import HttpResponseError, ResourceExistsError, ResourceNotFoundError
 from azure.mgmt.keyvault import KeyVaultManagementClient
 
-from infra.lab.options import TENANT_ID
+from lab.control.options import TENANT_ID
 
 VAULT = "dexterkeyvault"
 

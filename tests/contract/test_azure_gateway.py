@@ -12,9 +12,9 @@ import requests
 from azure.core.exceptions import HttpResponseError, ServiceRequestError
 from azure_world import ACCOUNT_ID, VAULT, VAULT_ID, AzureWorld
 
-from infra.lab.azure.routes import Address
-from infra.lab.backends import Origin
-from infra.lab.faults import Fault
+from lab.azure.backends import Origin
+from lab.azure.routes import Address
+from lab.control.faults import Fault
 
 POD = "127.77.1.1"
 
@@ -152,7 +152,7 @@ def test_the_log_holds_names_and_no_values(azure: AzureWorld, caplog: pytest.Log
         logging.getLogger("azure").setLevel(logging.WARNING)
         azure.secrets().set_secret("username", "canary-value", tags={"tag": "canary-tag"})
         azure.request("GET", f"https://{VAULT}.vault.azure.net/secrets/username?sig=canary-query")
-    lines = "\n".join(record.getMessage() for record in caplog.records if record.name.startswith("infra.lab"))
+    lines = "\n".join(record.getMessage() for record in caplog.records if record.name.startswith("lab"))
     assert f"PUT {VAULT}.vault.azure.net/secrets/username -> 200" in lines
     assert "canary" not in lines
     assert azure.cloud.operator_secret not in lines

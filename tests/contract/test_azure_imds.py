@@ -6,7 +6,7 @@ from azure.core.exceptions import ClientAuthenticationError
 from azure.identity import CredentialUnavailableError
 from azure_world import IDENTITY_ID, MACHINE_ID, VAULT, VAULT_ID, VAULT_SCOPE, AzureWorld
 
-from infra.lab.backends import Origin
+from lab.azure.backends import Origin
 
 URL = "http://169.254.169.254/metadata/identity/oauth2/token"
 QUERY = {"api-version": "2018-02-01", "resource": "https://vault.azure.net"}

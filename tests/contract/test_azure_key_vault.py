@@ -9,7 +9,7 @@ from azure.core.exceptions import HttpResponseError, ResourceExistsError, Resour
 from azure.keyvault.secrets import SecretClient
 from azure_world import VAULT, VAULT_ID, AzureWorld
 
-from infra.lab.faults import Fault
+from lab.control.faults import Fault
 
 URL = f"https://{VAULT}.vault.azure.net"
 

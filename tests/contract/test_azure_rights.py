@@ -7,7 +7,7 @@ import pytest
 from azure.core.exceptions import ClientAuthenticationError, HttpResponseError
 from azure_world import ACCOUNT_ID, CONTAINER, GROUP, VAULT, VAULT_ID, AzureWorld
 
-from infra.lab.options import OPERATOR_CLIENT_ID, SUBSCRIPTION_ID, TENANT_ID
+from lab.control.options import OPERATOR_CLIENT_ID, SUBSCRIPTION_ID, TENANT_ID
 
 URL = f"https://{VAULT}.vault.azure.net/secrets/username?api-version=7.6"
 

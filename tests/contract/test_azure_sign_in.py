@@ -10,8 +10,8 @@ import pytest
 from azure.core.exceptions import ClientAuthenticationError
 from azure_world import AUDIENCE, IDENTITY_ID, ISSUER, SUBJECT, VAULT_ID, VAULT_SCOPE, AzureWorld, ClusterIssuer
 
-from infra.lab.azure.directory import Principal
-from infra.lab.options import OPERATOR_CLIENT_ID, TENANT_ID
+from lab.azure.directory import Principal
+from lab.control.options import OPERATOR_CLIENT_ID, TENANT_ID
 
 TOKEN_URL = f"https://login.microsoftonline.com/{TENANT_ID}/oauth2/v2.0/token"
 

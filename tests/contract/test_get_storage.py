@@ -14,9 +14,9 @@ import requests
 from azure.storage.blob import ContentSettings
 from azure_world import ACCOUNT, ACCOUNT_ID, AUDIENCE, CONTAINER, IDENTITY_ID, ISSUER, SUBJECT, AzureWorld
 
-from infra.lab.azure.directory import Principal
-from infra.lab.backends import Origin
-from infra.lab.options import TENANT_ID
+from lab.azure.backends import Origin
+from lab.azure.directory import Principal
+from lab.control.options import TENANT_ID
 
 PROGRAM = Path(__file__).parents[2] / "manifests" / "get-storage" / "app.py"
 DEMO = b"This is a Demo File."

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from kubernetes_world import Json, KubernetesWorld
 
-from infra.lab.cluster.api.schema import source
+from lab.cluster.api.schema import source
 
 GROUPS = (
     *("api/v1", "apis/apps/v1", "apis/discovery.k8s.io/v1", "apis/storage.k8s.io/v1", "apis/coordination.k8s.io/v1"),

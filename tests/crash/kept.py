@@ -13,7 +13,7 @@ from tests.conftest import ROOT
 from tests.crash.table import Result
 
 PRODUCT = ("flows", "tasks", "infra", "manifests")
-LAB = ROOT / "infra/lab"
+LAB = ROOT / "lab"
 
 
 class Kept:

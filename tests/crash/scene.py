@@ -15,12 +15,12 @@ from infra.kubernetes.client import MERGE_PATCH, Cluster, connect
 from infra.kubernetes.restarts import STOPPED_REPLICAS
 from infra.kubernetes.secrets_store import wait_for_mounts, wait_for_synced_secret
 from infra.kubernetes.workloads import get_workload, run_in_pod, wait_for_pods_gone, wait_for_ready
-from infra.lab import lifecycle
 from infra.postgres.connection import connected
 from infra.postgres.login import wait_for_login
 from infra.rotation.candidate import parse_candidate
 from infra.settings import Settings
 from infra.targets import WALKTHROUGH_CONSUMER, Consumer, Stack, Target
+from lab.control import lifecycle
 from tasks.connections import endpoint_of
 from tasks.credentials import candidate_name
 from tasks.locking import lease_name

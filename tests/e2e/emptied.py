@@ -6,9 +6,9 @@ from contextlib import contextmanager
 import pytest
 
 from infra.azure import groups, vaults
-from infra.lab import lifecycle
 from infra.settings import Settings
 from infra.targets import Stack
+from lab.control import lifecycle
 from tests.conftest import RunningLab, make_state_folder
 
 EMPTIED = Stack(poll_interval_seconds=2)

@@ -57,7 +57,7 @@ class Terminal:
             command: the line, as people type it.
             answers: prompt -> what is typed at it, in order.
         """
-        argv = [sys.executable, "-m", "infra.lab", "run", "--state", str(self.lab.state_dir), "--", "/bin/sh", "-c"]
+        argv = [sys.executable, "-m", "lab", "run", "--state", str(self.lab.state_dir), "--", "/bin/sh", "-c"]
         env = {**os.environ, "PYTHONPATH": str(ROOT), "HOME": str(self.home), "TERM": "dumb", "PSQL_PAGER": "cat"}
         ours, theirs = os.openpty()
         try:

@@ -13,22 +13,22 @@ from typing import Any, cast
 
 import yaml
 
-from infra.lab.azure.cloud import AzureCloud
-from infra.lab.azure.directory import Principal
-from infra.lab.azure.roles import find_role_by_name
-from infra.lab.backends import Backends, Origin, Proxies
-from infra.lab.certificates import Authority
-from infra.lab.cluster import client as api
-from infra.lab.cluster.api import ApiServer
-from infra.lab.cluster.client import Client, Object, Resource
-from infra.lab.cluster.controllers import Controllers
-from infra.lab.cluster.csi import SecretsStore
-from infra.lab.cluster.node import Node
-from infra.lab.cluster.webhook import workload_identity
-from infra.lab.faults import Faults
-from infra.lab.network import reserve
-from infra.lab.options import TENANT_ID, DriverGeneration, LabOptions
-from infra.lab.runtime import Runtime
+from lab.azure.backends import Backends, Origin, Proxies
+from lab.azure.cloud import AzureCloud
+from lab.azure.directory import Principal
+from lab.azure.roles import find_role_by_name
+from lab.cluster import client as api
+from lab.cluster.api import ApiServer
+from lab.cluster.client import Client, Object, Resource
+from lab.cluster.controllers import Controllers
+from lab.cluster.csi import SecretsStore
+from lab.cluster.node import Node
+from lab.cluster.webhook import workload_identity
+from lab.control.certificates import Authority
+from lab.control.faults import Faults
+from lab.control.options import TENANT_ID, DriverGeneration, LabOptions
+from lab.control.runtime import Runtime
+from lab.sandbox.network import reserve
 
 sys.path.append(str(Path(__file__).parents[1] / "contract"))
 import real_cluster

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from postgres_server import PostgresServer
 
-from infra.lab.runtime import Runtime
+from lab.control.runtime import Runtime
 
 
 async def main(cache: Path, folder: Path, address: str) -> None:

@@ -11,9 +11,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from infra.lab.postgres import find_binaries
 from infra.postgres.login import Endpoint, Tls, wait_for_login
 from infra.settings import Settings
+from lab.databases.postgres import find_binaries
 
 USER, PASSWORD = "dexter", "Admin123"
 

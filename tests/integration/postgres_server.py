@@ -5,8 +5,8 @@ import shutil
 from pathlib import Path
 
 from infra.errors import ServiceFailed
-from infra.lab.postgres import INSIDE_ENTRYPOINT, SOCKETS, Postgres
-from infra.lab.sandbox import Process, World
+from lab.databases.postgres import INSIDE_ENTRYPOINT, SOCKETS, Postgres
+from lab.sandbox.sandboxes import Process, World
 
 READY = b"database system is ready to accept connections"
 START_SECONDS = 30

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from pod_world import PATIENCE_SECONDS, pod_world, real_cluster
 
-from infra.lab.cluster import client as api
-from infra.lab.cluster.client import Client, Object, Resource
+from lab.cluster import client as api
+from lab.cluster.client import Client, Object, Resource
 
 KINDS = ["lab", pytest.param("real", marks=pytest.mark.realcluster)]
 REVISION = "deployment.kubernetes.io/revision"

@@ -12,15 +12,15 @@ from pathlib import Path
 
 import pytest
 
-from infra.lab.lifecycle import stop
-from infra.lab.state import StateFolder
+from lab.control.lifecycle import stop
+from lab.control.state import StateFolder
 from tests.conftest import ROOT, RunningLab, make_state_folder
 
 WAIT_SECONDS = 20.0
 
 
 def lab_command(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "infra.lab", *arguments]
+    return [sys.executable, "-m", "lab", *arguments]
 
 
 def call(*arguments: str, code: int = 0, **variables: str) -> str:
@@ -76,8 +76,8 @@ def test_up_says_where_everything_is_and_how_to_go_on(state: Path) -> None:
     assert again.startswith("The lab is up already (since ")
     for text in (printed, again):
         assert str(state) in text
-        assert f"python -m infra.lab env --state {state}" in text
-        assert f"python -m infra.lab down --state {state}" in text
+        assert f"python -m lab env --state {state}" in text
+        assert f"python -m lab down --state {state}" in text
 
 
 def test_down_leaves_no_process_and_no_file(state: Path) -> None:
@@ -187,7 +187,7 @@ def test_run_without_a_lab_says_how_to_start_one(state: Path) -> None:
     printed = call("run", "--state", str(state), "--", "true", code=1)
 
     assert "no lab runs here" in printed
-    assert "python -m infra.lab up" in printed
+    assert "python -m lab up" in printed
 
 
 def test_hosts_outside_the_lab_are_refused(lab: RunningLab) -> None:

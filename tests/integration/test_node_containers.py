@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from pod_world import NAMESPACE, PodWorld, pod_world
 
-from infra.lab.cluster import client as api
-from infra.lab.cluster.client import Object
-from infra.lab.sandbox import Isolation
+from lab.cluster import client as api
+from lab.cluster.client import Object
+from lab.sandbox.sandboxes import Isolation
 
 
 @pytest.fixture
@@ -321,7 +321,7 @@ async def test_localhost_is_the_pods_own_address(world: PodWorld) -> None:
 
 
 async def test_a_token_is_renewed_before_it_expires(world: PodWorld, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("infra.lab.cluster.node.tokens.RENEW_AT", 1.5 / 3600)
+    monkeypatch.setattr("lab.cluster.node.tokens.RENEW_AT", 1.5 / 3600)
     token = {"path": "token", "audience": "api://AzureADTokenExchange", "expirationSeconds": 3600}
     volume = {"name": "identity", "projected": {"sources": [{"serviceAccountToken": token}]}}
     mounts = [{"name": "identity", "mountPath": "/tokens", "readOnly": True}]

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from pod_world import NAMESPACE, PodWorld, pod_world
 
-from infra.lab.cluster import client as api
-from infra.lab.tools import ensure_tools, get_cache_dir
+from lab.cluster import client as api
+from lab.commands.tools import ensure_tools, get_cache_dir
 
 # The size comes in a message of its own, as it does from a kubelet: the command may be ahead of it.
 SIZE = 'until [ "$(stty size)" != "0 0" ]; do sleep 0.02; done; stty size; tty'

@@ -8,9 +8,9 @@ from pathlib import Path
 from pod_world import GROUP, NAMESPACE, PodWorld, pod_world
 from walkthrough import ACCOUNT as SERVICE_ACCOUNT
 
-from infra.lab.azure.roles import find_role_by_name
-from infra.lab.cluster import client as api
-from infra.lab.cluster.client import Object
+from lab.azure.roles import find_role_by_name
+from lab.cluster import client as api
+from lab.cluster.client import Object
 
 ACCOUNT, CONTAINER, BLOB = "integrateakskvtachotacho", "dexter", "demo.txt"
 ACCOUNT_ID = f"{GROUP}/providers/Microsoft.Storage/storageAccounts/{ACCOUNT}"

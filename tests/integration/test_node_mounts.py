@@ -10,10 +10,10 @@ import pytest
 from pod_world import NAMESPACE, VAULT, VAULT_ID, PodWorld, pod_world
 from walkthrough import CLASS, DEPLOYMENT, OBJECTS, SECRET, another_pod, apply_walkthrough, the_pod
 
-from infra.lab.azure.key_vault.vault import SecretAttributes, Vault
-from infra.lab.cluster import client as api
-from infra.lab.cluster.client import Object
-from infra.lab.options import TENANT_ID, DriverGeneration
+from lab.azure.key_vault.vault import SecretAttributes, Vault
+from lab.cluster import client as api
+from lab.cluster.client import Object
+from lab.control.options import TENANT_ID, DriverGeneration
 
 START = 'MountVolume.SetUp failed for volume "postgresql-store" : rpc error: code = Unknown desc = '
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from pod_world import NAMESPACE, PodWorld, pod_world
 
-from infra.lab.cluster import client as api
-from infra.lab.cluster.client import Object
+from lab.cluster import client as api
+from lab.cluster.client import Object
 
 ECHO = (
     "import os,socketserver as s;"

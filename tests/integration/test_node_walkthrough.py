@@ -11,9 +11,9 @@ import pytest
 from pod_world import NAMESPACE, VAULT, PodWorld, pod_world, real_cluster
 from walkthrough import CLASS, DEPLOYMENT, SECRET, apply_walkthrough, the_pod
 
-from infra.lab.cluster import client as api
-from infra.lab.cluster.client import Object
-from infra.lab.options import DriverGeneration
+from lab.cluster import client as api
+from lab.cluster.client import Object
+from lab.control.options import DriverGeneration
 
 POLL_SECONDS = 1.0
 

@@ -21,12 +21,12 @@ from infra.errors import (
     NotFound,
     Unverified,
 )
-from infra.lab.certificates import Authority
-from infra.lab.tls_front import Backend, TlsFront
 from infra.postgres.addresses import find_route
 from infra.postgres.login import Endpoint, Tls, login, prove_login, wait_for_login
 from infra.postgres.tls import get_tls_facts
 from infra.settings import Settings
+from lab.control.certificates import Authority
+from lab.databases.tls_front import Backend, TlsFront
 
 SERVER = "sonarqube-postgresql3"
 HOST = f"{SERVER}.postgres.database.azure.com"

@@ -14,10 +14,10 @@ from postgres_server import PostgresServer
 from psycopg import sql
 
 from infra.errors import NotFound, ServiceFailed
-from infra.lab.network import reserve
-from infra.lab.postgres import Postgres
-from infra.lab.postgres_binaries import find_binaries
-from infra.lab.sandbox import Isolation, Sandboxes
+from lab.databases.binaries import find_binaries
+from lab.databases.postgres import Postgres
+from lab.sandbox.network import reserve
+from lab.sandbox.sandboxes import Isolation, Sandboxes
 from tests.conftest import ROOT, make_state_folder
 
 HARD = "a'b\"c$\\x`; --"

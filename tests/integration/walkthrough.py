@@ -5,9 +5,9 @@ from typing import Any
 
 from pod_world import NAMESPACE, PATIENCE_SECONDS, VAULT, PodWorld
 
-from infra.lab.cluster import client as api
-from infra.lab.cluster.client import Object
-from infra.lab.options import TENANT_ID
+from lab.cluster import client as api
+from lab.cluster.client import Object
+from lab.control.options import TENANT_ID
 
 CLASS, ACCOUNT, DEPLOYMENT, SECRET = "postgresql-kvname", "dexter-sa", "postgres-pod-kv", "userpass"
 OBJECTS = """

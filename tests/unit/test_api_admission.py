@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from infra.lab.cluster.api.errors import ApiError
-from infra.lab.cluster.api.kinds.builtin import registry
-from infra.lab.cluster.api.kinds.services import NODE_PORTS, Allocator
-from infra.lab.cluster.api.patches.ownership import Manager
-from infra.lab.cluster.api.rest.admission import Admission
-from infra.lab.cluster.api.rest.writes import Write, Writer
-from infra.lab.cluster.api.store import Store
+from lab.cluster.api.errors import ApiError
+from lab.cluster.api.kinds.builtin import registry
+from lab.cluster.api.kinds.services import NODE_PORTS, Allocator
+from lab.cluster.api.patches.ownership import Manager
+from lab.cluster.api.rest.admission import Admission
+from lab.cluster.api.rest.writes import Write, Writer
+from lab.cluster.api.store import Store
 
 KINDS = registry()
 WRITE = Write(Manager("test"))

@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.lab.cluster.api.errors import ApiError
-from infra.lab.cluster.api.kinds.builtin import registry
-from infra.lab.cluster.api.patches.apply import Configuration, apply_configuration
-from infra.lab.cluster.api.patches.fields import compare, from_fields_v1, paths_of, spell, to_fields_v1
-from infra.lab.cluster.api.patches.merge import merge_patch
-from infra.lab.cluster.api.patches.ownership import Manager
-from infra.lab.cluster.api.patches.strategic import strategic_merge
+from lab.cluster.api.errors import ApiError
+from lab.cluster.api.kinds.builtin import registry
+from lab.cluster.api.patches.apply import Configuration, apply_configuration
+from lab.cluster.api.patches.fields import compare, from_fields_v1, paths_of, spell, to_fields_v1
+from lab.cluster.api.patches.merge import merge_patch
+from lab.cluster.api.patches.ownership import Manager
+from lab.cluster.api.patches.strategic import strategic_merge
 
 PODS = registry().get("", "pods")
 NOW = datetime(2024, 1, 1, tzinfo=UTC)

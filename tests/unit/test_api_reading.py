@@ -2,14 +2,14 @@
 
 import pytest
 
-from infra.lab.cluster.api.discovery import AGGREGATED, wants_aggregated
-from infra.lab.cluster.api.errors import ApiError
-from infra.lab.cluster.api.kinds.builtin import registry
-from infra.lab.cluster.api.requests import RequestInfo, understand
-from infra.lab.cluster.api.rest.forms import Form
-from infra.lab.cluster.api.schema import protobuf
-from infra.lab.cluster.api.schema.decoding import conform, parse
-from infra.lab.cluster.api.selectors import parse_labels
+from lab.cluster.api.discovery import AGGREGATED, wants_aggregated
+from lab.cluster.api.errors import ApiError
+from lab.cluster.api.kinds.builtin import registry
+from lab.cluster.api.requests import RequestInfo, understand
+from lab.cluster.api.rest.forms import Form
+from lab.cluster.api.schema import protobuf
+from lab.cluster.api.schema.decoding import conform, parse
+from lab.cluster.api.selectors import parse_labels
 
 SECRETS = registry().get("", "secrets")
 KUBECTL = (

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from infra.lab.cluster.api.errors import ApiError
-from infra.lab.cluster.api.kinds.builtin import registry
-from infra.lab.cluster.api.selectors import Selection, parse_selection
-from infra.lab.cluster.api.store import Event, Store
-from infra.lab.cluster.api.watch import Watcher, WatchHub
+from lab.cluster.api.errors import ApiError
+from lab.cluster.api.kinds.builtin import registry
+from lab.cluster.api.selectors import Selection, parse_selection
+from lab.cluster.api.store import Event, Store
+from lab.cluster.api.watch import Watcher, WatchHub
 
 SECRETS = registry().get("", "secrets")
 PODS = registry().get("", "pods")

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from infra.lab.cluster.api.tables.ages import human_duration
-from infra.lab.cluster.api.tables.network import shorten
-from infra.lab.cluster.api.tables.paths import find_values, print_values
+from lab.cluster.api.tables.ages import human_duration
+from lab.cluster.api.tables.network import shorten
+from lab.cluster.api.tables.paths import find_values, print_values
 
 MINUTE, HOUR, DAY = 60, 3600, 86400
 

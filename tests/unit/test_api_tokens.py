@@ -5,13 +5,13 @@ from datetime import UTC, datetime, timedelta
 import jwt
 import pytest
 
-from infra.lab.cluster.api.errors import ApiError
-from infra.lab.cluster.api.kinds.builtin import registry
-from infra.lab.cluster.api.requests import RequestInfo
-from infra.lab.cluster.api.security.rbac import Authorizer
-from infra.lab.cluster.api.security.tokens import BoundObject, ServiceAccountTokens, UserTokens
-from infra.lab.cluster.api.security.users import MASTERS, User, service_account_user
-from infra.lab.cluster.api.store import Store
+from lab.cluster.api.errors import ApiError
+from lab.cluster.api.kinds.builtin import registry
+from lab.cluster.api.requests import RequestInfo
+from lab.cluster.api.security.rbac import Authorizer
+from lab.cluster.api.security.tokens import BoundObject, ServiceAccountTokens, UserTokens
+from lab.cluster.api.security.users import MASTERS, User, service_account_user
+from lab.cluster.api.store import Store
 
 RBAC = "rbac.authorization.k8s.io"
 ISSUER = "https://issuer.example.com/a/"

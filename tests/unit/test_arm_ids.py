@@ -2,9 +2,9 @@
 
 import pytest
 
-from infra.lab.azure.arm import ids, names
-from infra.lab.azure.arm.bodies import dig, merge, without
-from infra.lab.azure.arm.errors import ArmError
+from lab.azure.arm import ids, names
+from lab.azure.arm.bodies import dig, merge, without
+from lab.azure.arm.errors import ArmError
 
 MACHINE = "/subscriptions/s/resourceGroups/rg/providers/Microsoft.Compute/virtualMachines/vm"
 

@@ -3,8 +3,8 @@
 import asyncio
 from datetime import UTC, datetime
 
-from infra.lab.azure.arm.errors import ArmError
-from infra.lab.azure.arm.operations import Operations, Reply
+from lab.azure.arm.errors import ArmError
+from lab.azure.arm.operations import Operations, Reply
 
 
 def now() -> datetime:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.lab.cluster.node.atomic import AtomicWriter, Content
+from lab.cluster.node.atomic import AtomicWriter, Content
 
 OWNER = (0, 0)
 

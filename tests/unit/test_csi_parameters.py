@@ -2,7 +2,7 @@
 
 import pytest
 
-from infra.lab.cluster.csi.parameters import ProviderError, VaultObject, parse
+from lab.cluster.csi.parameters import ProviderError, VaultObject, parse
 
 GOOD = {
     "keyvaultName": "dexterkeyvault",

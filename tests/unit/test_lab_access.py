@@ -4,9 +4,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from infra.lab.azure.access import Access
-from infra.lab.azure.errors import AzureError
-from infra.lab.azure.roles import BUILT_IN, find_role, find_role_by_name
+from lab.azure.access import Access
+from lab.azure.errors import AzureError
+from lab.azure.roles import BUILT_IN, find_role, find_role_by_name
 
 SUBSCRIPTION = "/subscriptions/0b1f6471-0000-4000-8000-112233445566"
 GROUP = f"{SUBSCRIPTION}/resourceGroups/integrateakskv-rg"

@@ -6,7 +6,7 @@ from pathlib import Path
 import certifi
 import pytest
 
-from infra.lab.certificates import Authority
+from lab.control.certificates import Authority
 
 
 def shake_hands(server: ssl.SSLContext, bundle: Path, name: str) -> None:

@@ -8,9 +8,9 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from infra.lab.azure.directory import Directory, Principal
-from infra.lab.azure.errors import AzureError
-from infra.lab.azure.tokens import TokenRejected, Tokens
+from lab.azure.directory import Directory, Principal
+from lab.azure.errors import AzureError
+from lab.azure.tokens import TokenRejected, Tokens
 
 TENANT, OPERATOR = "72f988bf-0000-4000-8000-2d7cd011db47", "5f0e7a3c-0000-4000-8000-0a0b0c0d0e0f"
 MACHINE = "/subscriptions/x/resourceGroups/g/providers/Microsoft.Compute/virtualMachines/vm"

@@ -6,7 +6,7 @@ import pytest
 from aiohttp import ClientConnectionError, web
 from aiohttp.test_utils import TestClient, TestServer
 
-from infra.lab.faults import Fault, Faults
+from lab.control.faults import Fault, Faults
 
 
 async def hello(request: web.Request) -> web.Response:

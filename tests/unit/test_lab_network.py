@@ -5,9 +5,9 @@ import socket
 
 import pytest
 
-from infra.errors import Conflict, InvalidInput
-from infra.lab import network
-from infra.lab.network import FRONT, POSTGRES_PORT, reserve
+from lab.errors import Conflict, InvalidInput
+from lab.sandbox import network
+from lab.sandbox.network import FRONT, POSTGRES_PORT, reserve
 
 
 @pytest.fixture(autouse=True)

@@ -4,10 +4,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from infra.lab.azure.errors import AzureError
-from infra.lab.azure.key_vault.limits import Limits
-from infra.lab.azure.key_vault.store import VaultStore
-from infra.lab.azure.key_vault.vault import Vault
+from lab.azure.errors import AzureError
+from lab.azure.key_vault.limits import Limits
+from lab.azure.key_vault.store import VaultStore
+from lab.azure.key_vault.vault import Vault
 
 NAME = "dexterkeyvault"
 

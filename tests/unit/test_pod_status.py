@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from infra.lab.cluster.node.environment import expand, field_of
-from infra.lab.cluster.node.images import InvalidImage, PullError, canonical, check_name, launcher_of
-from infra.lab.cluster.node.status import ContainerState, Facts, phase_of, status_of
+from lab.cluster.node.environment import expand, field_of
+from lab.cluster.node.images import InvalidImage, PullError, canonical, check_name, launcher_of
+from lab.cluster.node.status import ContainerState, Facts, phase_of, status_of
 
 NOW = datetime(2026, 5, 4, 3, 2, 1, tzinfo=UTC)
 LATER = datetime(2026, 5, 4, 3, 9, 9, tzinfo=UTC)

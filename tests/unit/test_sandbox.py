@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.lab.sandbox import Bind, Isolation, Sandboxes, SandboxFailed, World, map_argument, map_text
+from lab.sandbox.sandboxes import Bind, Isolation, Sandboxes, SandboxFailed, World, map_argument, map_text
 
 PATH = {"PATH": os.defpath}
 ADDRESS = "127.88.1.1"

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from infra.lab.cluster.webhook import review, workload_identity
+from lab.cluster.webhook import review, workload_identity
 
 TENANT = "72f988bf-0000-4000-8000-2d7cd011db47"
 CLIENT = "6a4d4a5e-0000-4000-8000-0123456789ab"

@@ -1,5 +1,0 @@
-"""The Secrets Store CSI driver and its Azure provider, in both generations."""
-
-from infra.lab.cluster.csi.store import SecretsStore
-
-__all__ = ["SecretsStore"]

@@ -1,0 +1,168 @@
+"""Microsoft.Authorization: role assignments and role definitions, at any scope.
+
+https://learn.microsoft.com/rest/api/authorization
+"""
+
+import re
+import uuid
+from collections.abc import Iterable
+from typing import Any
+
+from lab.azure.access import Assignment
+from lab.azure.arm import ids
+from lab.azure.arm.bodies import dig
+from lab.azure.arm.context import Call, Context
+from lab.azure.arm.errors import ArmError, group_not_found, resource_not_found
+from lab.azure.arm.operations import Reply
+from lab.azure.roles import BUILT_IN, Role, find_role
+from lab.control.options import TENANT_ID
+
+ASSIGNMENTS = "Microsoft.Authorization/roleAssignments"
+DEFINITIONS = "Microsoft.Authorization/roleDefinitions"
+
+
+class RoleAssignments:
+    """Role assignments; the lab's `Access` keeps them and decides by them.
+
+    Args:
+        context: the lab's parts.
+    """
+
+    type_name = ASSIGNMENTS
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    async def get(self, call: Call) -> Reply:
+        """Answer one assignment."""
+        found = self._context.access.find(call.path.name)
+        if found is None or ids.key(found.scope) != ids.key(call.path.scope):
+            text = f"The role assignment '{call.path.name}' is not found."
+            raise ArmError(404, "RoleAssignmentNotFound", text)
+        return Reply(200, self._present(found))
+
+    async def list_all(self, call: Call) -> Reply:
+        """Answer the assignments at, above and below a scope, as the filter narrows them."""
+        only = call.query.get("$filter", "")
+        principal = re.search(r"(?:principalId eq|assignedTo\()\s*'([^']+)'", only, re.IGNORECASE)
+        below = "atscope()" not in only.lower()
+        found: Iterable[Assignment] = self._context.access.list(call.path.scope, below=below)
+        if principal:
+            found = [one for one in found if one.principal_id == principal[1]]
+        return Reply(200, {"value": [self._present(one) for one in found]})
+
+    async def put(self, call: Call) -> Reply:
+        """Give a role. There is no update: the same once more is a conflict."""
+        name, given = call.path.name, dig(call.body, "properties", {})
+        if not _is_guid(name):
+            text = f"The role assignment ID '{name}' is not valid. The role assignment ID must be a GUID."
+            raise ArmError(400, "InvalidRoleAssignmentId", text)
+        principal, role = str(given.get("principalId") or ""), str(given.get("roleDefinitionId") or "")
+        if not _is_guid(principal) or not role:
+            text = "The request to create role assignment is not valid: roleDefinitionId and principalId are required."
+            raise ArmError(400, "InvalidCreateRoleAssignmentRequest", text)
+        self._check_scope(call)
+        if self._context.directory.by_object_id(principal) is None:
+            raise _principal_not_found(principal, TENANT_ID)
+        kind = str(given.get("principalType") or "ServicePrincipal")
+        return Reply(201, self._present(self._context.access.assign(call.path.scope, role, principal, name, kind)))
+
+    async def delete(self, call: Call) -> Reply:
+        """Take a role away; one that is not there is no error."""
+        found = self._context.access.find(call.path.name)
+        if found is None or ids.key(found.scope) != ids.key(call.path.scope):
+            return Reply(204)
+        self._context.access.remove(found.name)
+        return Reply(200, self._present(found))
+
+    def _check_scope(self, call: Call) -> None:
+        scope, store = ids.parse(call.path.scope), self._context.store
+        if not scope.group or store.find(call.path.scope):
+            return
+        if store.find(f"/subscriptions/{scope.subscription}/resourceGroups/{scope.group}") is None:
+            raise group_not_found(scope.group)
+        raise resource_not_found(f"{scope.type}/{scope.name}", scope.group)
+
+    def _present(self, one: Assignment) -> dict[str, Any]:
+        moment = one.created_at.isoformat()
+        return {
+            "id": f"{one.scope}/providers/{ASSIGNMENTS}/{one.name}",
+            "name": one.name,
+            "type": ASSIGNMENTS,
+            "properties": {
+                "roleDefinitionId": _definition_id(one.role, one.scope),
+                "principalId": one.principal_id,
+                "principalType": one.principal_type,
+                "scope": one.scope,
+                "condition": None,
+                "createdOn": moment,
+                "updatedOn": moment,
+            },
+        }
+
+
+class RoleDefinitions:
+    """The built-in roles. There are no custom ones.
+
+    Args:
+        context: the lab's parts.
+    """
+
+    type_name = DEFINITIONS
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    async def get(self, call: Call) -> Reply:
+        """Answer one role by its GUID."""
+        role = find_role(call.path.name)
+        if role is None:
+            text = f"The specified role definition with ID '{call.path.name}' does not exist."
+            raise ArmError(404, "RoleDefinitionDoesNotExist", text)
+        return Reply(200, _present_role(role, call.path.scope))
+
+    async def list_all(self, call: Call) -> Reply:
+        """Answer all roles, or those of a name or type."""
+        only = call.query.get("$filter", "")
+        wanted = dict(re.findall(r"(\w+) eq '([^']*)'", only))
+        if wanted.get("type", "BuiltInRole").lower() != "builtinrole":
+            return Reply(200, {"value": []})
+        name = wanted.get("roleName", "").lower()
+        found = [role for role in BUILT_IN if name in ("", role.name.lower())]
+        return Reply(200, {"value": [_present_role(role, call.path.scope) for role in found]})
+
+
+def _definition_id(role: Role, scope: str) -> str:
+    subscription = ids.parse(scope).subscription
+    prefix = f"/subscriptions/{subscription}" if subscription else ""
+    return f"{prefix}/providers/{DEFINITIONS}/{role.guid}"
+
+
+def _present_role(role: Role, scope: str) -> dict[str, Any]:
+    permissions = {
+        "actions": list(role.actions),
+        "notActions": list(role.not_actions),
+        "dataActions": list(role.data_actions),
+        "notDataActions": list(role.not_data_actions),
+    }
+    shown = {"roleName": role.name, "type": "BuiltInRole", "description": role.description}
+    properties = {**shown, "assignableScopes": ["/"], "permissions": [permissions]}
+    return {"id": _definition_id(role, scope), "name": role.guid, "type": DEFINITIONS, "properties": properties}
+
+
+def _is_guid(text: str) -> bool:
+    try:
+        return str(uuid.UUID(text)) == text.lower()
+    except ValueError:
+        return False
+
+
+def _principal_not_found(principal: str, tenant: str) -> ArmError:
+    return ArmError(
+        400,
+        "PrincipalNotFound",
+        f"Principal {principal.replace('-', '')} does not exist in the directory {tenant}. Check that you have the "
+        "correct principal ID. If you are creating this principal and then immediately assigning a role, this error "
+        "might be related to a replication delay. In this case, set the role assignment principalType property to a "
+        "value, such as ServicePrincipal, User, or Group.  See https://aka.ms/docs-principaltype",
+    )

@@ -1,0 +1,88 @@
+"""Which provider answers a request, and the action that it takes to be allowed to ask."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from lab.azure.arm import errors
+from lab.azure.arm.context import Call
+from lab.azure.arm.ids import Path
+from lab.azure.arm.operations import Reply
+
+VERBS = {"GET": "read", "HEAD": "read", "PUT": "write", "PATCH": "write", "DELETE": "delete"}
+
+
+@dataclass(frozen=True)
+class Route:
+    """A way to an answer.
+
+    Args:
+        handler: makes it.
+        action: what the caller must be allowed to do; empty when anybody may.
+        scope: where.
+    """
+
+    handler: Callable[[Call], Awaitable[Reply]]
+    action: str
+    scope: str
+
+
+class Routing:
+    """Finds the provider for a request.
+
+    Args:
+        kinds: what answers, by lower-case resource type; those without a provider by their path, as "subscriptions".
+        availability: answers checkNameAvailability.
+    """
+
+    def __init__(self, kinds: Mapping[str, Any], availability: Callable[[Call], Awaitable[Reply]]) -> None:
+        self._kinds, self._availability = kinds, availability
+
+    def find(self, call: Call) -> Route:
+        """The route of a request.
+
+        Raises:
+            ArmError: 404 for a type that is not served, 405 for a method that it does not take.
+        """
+        path = call.path
+        if not path.types or (path.last.lower() == "register" and not path.names):
+            return self._providers(path)
+        if path.is_collection and path.last.lower() == "checknameavailability":
+            return Route(self._availability, "", "")
+        action = self._action(call) if path.is_collection else None
+        if action is not None:
+            return action
+        kind = self._kinds.get(path.type.lower())
+        if kind is None:
+            raise errors.type_not_found(path.namespace or "Microsoft.Resources", "/".join(path.types))
+        name = "list_all" if path.is_collection else call.method.lower()
+        if call.method not in VERBS or (path.is_collection and call.method != "GET") or not hasattr(kind, name):
+            raise errors.not_supported(call.method, kind.type_name)
+        scope = (str(path.owner) if path.names else path.scope) if path.is_collection else str(path)
+        allowed = f"{action_type(kind)}/{VERBS[call.method]}" if scope else ""
+        return Route(getattr(kind, name), allowed, scope)
+
+    def _action(self, call: Call) -> Route | None:
+        owner = call.path.owner
+        kind = self._kinds.get(owner.type.lower())
+        if kind is None or not owner.names or not hasattr(kind, "actions"):
+            return None
+        found = kind.actions().get(call.path.last.lower())
+        if found is None:
+            return None
+
+        async def act(call: Call) -> Reply:
+            reply: Reply = await found(kind.require(owner), replace(call, path=owner))
+            return reply
+
+        verb = "read" if call.method == "GET" else "action"
+        return Route(act, f"{action_type(kind)}/{call.path.last}/{verb}", str(owner))
+
+    def _providers(self, path: Path) -> Route:
+        kind = self._kinds["subscriptions/providers"]
+        return Route(kind.get if path.namespace else kind.list_all, f"{kind.type_name}/read", path.scope)
+
+
+def action_type(kind: Any) -> str:
+    """The type as actions name it."""
+    return str(getattr(kind, "action_type", kind.type_name))

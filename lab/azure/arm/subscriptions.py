@@ -1,0 +1,138 @@
+"""What lies around the resources: tenants, the subscription, its regions, providers and the list of all resources.
+
+https://learn.microsoft.com/rest/api/resources
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from lab.azure.arm.context import Call, Context
+from lab.azure.arm.errors import ArmError, group_not_found
+from lab.azure.arm.names import REGIONS
+from lab.azure.arm.operations import Reply
+from lab.control.options import SUBSCRIPTION_ID, TENANT_ID
+
+
+class Tenants:
+    """The one tenant."""
+
+    type_name = "Microsoft.Resources/tenants"
+
+    async def list_all(self, call: Call) -> Reply:
+        """Answer the tenant of the caller."""
+        tenant = {"id": f"/tenants/{TENANT_ID}", "tenantId": TENANT_ID, "displayName": "Keyturn lab"}
+        return Reply(200, {"value": [{**tenant, "defaultDomain": "lab.onmicrosoft.com", "countryCode": "US"}]})
+
+
+class Subscriptions:
+    """The one subscription.
+
+    Args:
+        context: the lab's parts.
+    """
+
+    type_name = "Microsoft.Resources/subscriptions"
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    async def list_all(self, call: Call) -> Reply:
+        """Answer the subscription, if the caller has any right in it."""
+        scope = f"/subscriptions/{SUBSCRIPTION_ID}"
+        has_role = any(one.principal_id == call.caller.object_id for one in self._context.access.list(scope))
+        return Reply(200, {"value": [_subscription()] if has_role else []})
+
+    async def get(self, call: Call) -> Reply:
+        """Answer the subscription."""
+        return Reply(200, _subscription())
+
+
+class Locations:
+    """The regions."""
+
+    type_name = "Microsoft.Resources/subscriptions/locations"
+
+    async def list_all(self, call: Call) -> Reply:
+        """Answer all regions."""
+        base = f"/subscriptions/{SUBSCRIPTION_ID}/locations"
+        found = [{"id": f"{base}/{one}", "name": one, "displayName": one, "type": "Region"} for one in REGIONS]
+        return Reply(200, {"value": found})
+
+
+class Providers:
+    """Resource providers; all that the lab has are registered.
+
+    Args:
+        types: all resource types.
+    """
+
+    type_name = "Microsoft.Resources/subscriptions/providers"
+
+    def __init__(self, types: Iterable[str]) -> None:
+        self._types: dict[str, list[str]] = {}
+        for one in types:
+            namespace, _, kind = one.partition("/")
+            self._types.setdefault(namespace, []).append(kind)
+
+    async def list_all(self, call: Call) -> Reply:
+        """Answer all providers."""
+        return Reply(200, {"value": [self._present(one) for one in self._types]})
+
+    async def get(self, call: Call) -> Reply:
+        """Answer one provider."""
+        for namespace in self._types:
+            if namespace.lower() == call.path.namespace.lower():
+                return Reply(200, self._present(namespace))
+        text = f"The resource namespace '{call.path.namespace}' is invalid."
+        raise ArmError(404, "InvalidResourceNamespace", text)
+
+    def _present(self, namespace: str) -> dict[str, Any]:
+        kinds = [
+            {"resourceType": one, "locations": list(REGIONS), "apiVersions": ["2025-01-01"]}
+            for one in self._types[namespace]
+        ]
+        base = f"/subscriptions/{SUBSCRIPTION_ID}/providers/{namespace}"
+        return {"id": base, "namespace": namespace, "registrationState": "Registered", "resourceTypes": kinds}
+
+
+class Resources:
+    """All resources of a group or of the subscription.
+
+    Args:
+        context: the lab's parts.
+    """
+
+    type_name = "Microsoft.Resources/subscriptions/resources"
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    async def list_all(self, call: Call) -> Reply:
+        """Answer what has a region, without the properties; a filter may ask for a type or a name."""
+        scope, store = str(call.path.owner), self._context.store
+        if call.path.group and store.find(scope) is None:
+            raise group_not_found(call.path.group)
+        wanted = dict(re.findall(r"(\w+) eq '([^']*)'", call.query.get("$filter", "").lower()))
+        found = [
+            _brief(one.id, one.name, one.type, one.body)
+            for one in store.within(scope)
+            if one.location and one.type.count("/") == 1 and "/resourceGroups/" in one.id and "/providers/" in one.id
+        ]
+        return Reply(200, {"value": [one for one in found if _fits(one, wanted)]})
+
+
+def _brief(resource_id: str, name: str, type_name: str, body: Mapping[str, Any]) -> dict[str, Any]:
+    shown = {key: body[key] for key in ("location", "tags", "kind", "sku", "identity") if key in body}
+    return {"id": resource_id, "name": name, "type": type_name, **shown}
+
+
+def _fits(brief: Mapping[str, Any], wanted: Mapping[str, str]) -> bool:
+    pairs = (("resourcetype", str(brief["type"])), ("name", str(brief["name"])))
+    return all(wanted.get(key, one.lower()) == one.lower() for key, one in pairs)
+
+
+def _subscription() -> dict[str, Any]:
+    shown = {"subscriptionId": SUBSCRIPTION_ID, "tenantId": TENANT_ID, "displayName": "Keyturn lab", "state": "Enabled"}
+    policies = {"locationPlacementId": "Public_2014-09-01", "quotaId": "Lab", "spendingLimit": "Off"}
+    return {"id": f"/subscriptions/{SUBSCRIPTION_ID}", **shown, "subscriptionPolicies": policies}

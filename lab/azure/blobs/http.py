@@ -1,0 +1,166 @@
+"""The blob service's HTTP: containers and block blobs that are written at once."""
+
+import re
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+
+from lab.azure.blobs import answers
+from lab.azure.blobs.guard import Guard, Right
+from lab.azure.blobs.store import Account, Blob, StorageStore
+from lab.azure.errors import AzureError
+
+_PAGE = 5_000
+_RANGE = re.compile(r"bytes=(\d+)-(\d*)")
+Operation = Callable[[web.Request, Account], Awaitable[web.Response]]
+
+
+class BlobService:
+    """The data plane of all storage accounts; the host says which one is meant.
+
+    Args:
+        accounts: the storage accounts.
+        guard: decides who may do what.
+    """
+
+    def __init__(self, accounts: StorageStore, guard: Guard) -> None:
+        self._accounts, self._guard = accounts, guard
+        self._operations: dict[tuple[str, str, str], tuple[Right, Operation]] = {
+            ("account", "GET", "list"): (Right.LIST_CONTAINERS, _list_containers),
+            ("container", "PUT", ""): (Right.CREATE_CONTAINER, _create_container),
+            ("container", "GET", ""): (Right.READ_CONTAINER, _show_container),
+            ("container", "HEAD", ""): (Right.READ_CONTAINER, _show_container),
+            ("container", "DELETE", ""): (Right.DELETE_CONTAINER, _delete_container),
+            ("container", "GET", "list"): (Right.LIST_BLOBS, _list_blobs),
+            ("blob", "PUT", ""): (Right.WRITE_BLOB, _put_blob),
+            ("blob", "GET", ""): (Right.READ_BLOB, _get_blob),
+            ("blob", "HEAD", ""): (Right.READ_BLOB, _get_blob),
+            ("blob", "DELETE", ""): (Right.DELETE_BLOB, _delete_blob),
+        }
+
+    def app(self) -> web.Application:
+        """The application for *.blob.core.windows.net."""
+        app = web.Application()
+        app.router.add_route("*", "/", self._handle)
+        app.router.add_route("*", "/{container}", self._handle)
+        app.router.add_route("*", "/{container}/{blob:.+}", self._handle)
+        return app
+
+    async def _handle(self, request: web.Request) -> web.Response:
+        try:
+            answer = await self._answer(request)
+        except AzureError as refusal:
+            return answers.error(request, refusal)
+        answer.headers.update(answers.common_headers(request))
+        return answer
+
+    async def _answer(self, request: web.Request) -> web.Response:
+        name = (request.url.host or "").partition(".")[0]
+        account = self._accounts.find(name)
+        if account is None:
+            raise AzureError(404, "ResourceNotFound", "The specified resource does not exist.")
+        known = self._operations.get((_kind(request), request.method, request.query.get("comp", "")))
+        if known is None:
+            # Even what this service does not have is refused to strangers first.
+            self._guard.verify(request, account, Right.READ_BLOB, request.match_info.get("container", ""))
+            raise AzureError(405, "UnsupportedHttpVerb", "The resource doesn't support specified Http Verb.")
+        right, operation = known
+        self._guard.verify(request, account, right, request.match_info.get("container", ""))
+        return await operation(request, account)
+
+
+def _kind(request: web.Request) -> str:
+    if "blob" in request.match_info:
+        return "blob"
+    return "container" if request.query.get("restype") == "container" else "account"
+
+
+async def _list_containers(request: web.Request, account: Account) -> web.Response:
+    body = answers.container_list(account, account.containers.values())
+    return web.Response(body=body, content_type="application/xml")
+
+
+async def _create_container(request: web.Request, account: Account) -> web.Response:
+    made = account.create_container(request.match_info["container"])
+    return web.Response(status=201, headers={"ETag": made.etag, "Last-Modified": answers.http_date(made.created)})
+
+
+async def _show_container(request: web.Request, account: Account) -> web.Response:
+    container = account.get_container(request.match_info["container"])
+    return web.Response(headers=answers.container_headers(container))
+
+
+async def _delete_container(request: web.Request, account: Account) -> web.Response:
+    account.delete_container(request.match_info["container"])
+    return web.Response(status=202)
+
+
+async def _list_blobs(request: web.Request, account: Account) -> web.Response:
+    container = account.get_container(request.match_info["container"])
+    prefix, marker = request.query.get("prefix", ""), request.query.get("marker", "")
+    size = min(int(request.query.get("maxresults", _PAGE)), _PAGE)
+    names = [name for name in sorted(container.blobs) if name.startswith(prefix) and name >= marker]
+    page = [container.blobs[name] for name in names[:size]]
+    following = names[size] if len(names) > size else ""
+    body = answers.blob_list(account, container, page, prefix, following)
+    return web.Response(body=body, content_type="application/xml")
+
+
+async def _put_blob(request: web.Request, account: Account) -> web.Response:
+    container, name = account.get_container(request.match_info["container"]), request.match_info["blob"]
+    if request.headers.get("x-ms-blob-type") != "BlockBlob":
+        raise AzureError(400, "InvalidHeaderValue", "The value for x-ms-blob-type is not in the correct format.")
+    _verify_conditions(request, container.blobs.get(name))
+    content_type = request.headers.get("x-ms-blob-content-type", request.headers.get("Content-Type", ""))
+    metadata = {key[10:]: value for key, value in request.headers.items() if key.lower().startswith("x-ms-meta-")}
+    blob = container.put_blob(name, await request.read(), account.now(), content_type, metadata)
+    headers = {
+        "ETag": blob.etag,
+        "Last-Modified": answers.http_date(blob.modified),
+        "Content-MD5": blob.content_md5,
+        "x-ms-request-server-encrypted": "true",
+    }
+    return web.Response(status=201, headers=headers)
+
+
+def _verify_conditions(request: web.Request, present: Blob | None) -> None:
+    if present and request.headers.get("If-None-Match") == "*":
+        raise AzureError(409, "BlobAlreadyExists", "The specified blob already exists.")
+    wanted = request.headers.get("If-Match", "*")
+    if wanted != "*" and (present is None or wanted != present.etag):
+        raise AzureError(412, "ConditionNotMet", "The condition specified using HTTP conditional header(s) is not met.")
+
+
+async def _get_blob(request: web.Request, account: Account) -> web.Response:
+    blob = account.get_container(request.match_info["container"]).get_blob(request.match_info["blob"])
+    _verify_conditions(request, blob)
+    headers = {**answers.blob_headers(blob), "Content-Type": blob.content_type}
+    wanted = request.headers.get("x-ms-range") or request.headers.get("Range")
+    if request.method == "HEAD" or not wanted:
+        headers["Content-MD5"] = blob.content_md5
+        if request.method == "HEAD":
+            headers["Content-Length"] = str(len(blob.content))
+        return web.Response(headers=headers, body=None if request.method == "HEAD" else blob.content)
+    start, end = _range(wanted, len(blob.content))
+    headers["Content-Range"] = f"bytes {start}-{end}/{len(blob.content)}"
+    headers["x-ms-blob-content-md5"] = blob.content_md5
+    return web.Response(status=206, headers=headers, body=blob.content[start : end + 1])
+
+
+def _range(header: str, size_bytes: int) -> tuple[int, int]:
+    """First and last byte of a range, cut off at the end of the blob."""
+    found = _RANGE.fullmatch(header)
+    start = int(found[1]) if found else 0
+    if not found or start >= size_bytes:
+        raise AzureError(
+            416,
+            "InvalidRange",
+            "The range specified is invalid for the current size of the resource.",
+            headers={"Content-Range": f"bytes */{size_bytes}"},
+        )
+    return start, min(int(found[2]) if found[2] else size_bytes - 1, size_bytes - 1)
+
+
+async def _delete_blob(request: web.Request, account: Account) -> web.Response:
+    account.get_container(request.match_info["container"]).delete_blob(request.match_info["blob"])
+    return web.Response(status=202, headers={"x-ms-delete-type-permanent": "true"})

@@ -1,0 +1,202 @@
+"""One managed cluster in the lab's process: API server, controllers, node and CSI driver; a `RunningCluster`."""
+
+import errno
+import re
+import secrets
+import ssl
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from lab.azure.backends import ClusterSpec, Origin, Proxies
+from lab.cluster.api import ApiServer
+from lab.cluster.client import Client
+from lab.cluster.controllers import Controllers
+from lab.cluster.csi import SecretsStore
+from lab.cluster.node import Node
+from lab.cluster.webhook import workload_identity
+from lab.control.certificates import Authority
+from lab.control.faults import Faults
+from lab.control.options import TENANT_ID, LabOptions
+from lab.control.runtime import Runtime
+from lab.errors import InvalidInput
+
+DEFAULT_POLL_INTERVAL = "2m"
+ADDRESS = "127.0.0.1"
+"""Where the API server listens: the one address that every client's NO_PROXY understands."""
+_UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
+
+
+@dataclass(frozen=True)
+class ClusterPlace:
+    """What the lab gives to its clusters.
+
+    Args:
+        options: the lab's options.
+        authority: signs the API server's certificate.
+        proxies: opens the proxies of pods.
+        faults: the lab's faults.
+        runtime: what containers are made of.
+    """
+
+    options: LabOptions
+    authority: Authority
+    proxies: Proxies
+    faults: Faults
+    runtime: Runtime
+
+
+def parse_go_duration(text: str) -> float:
+    """Seconds of a Go duration, as "2m" or "1m30s".
+
+    Raises:
+        InvalidInput: it is none.
+    """
+    parts = re.findall(r"(\d+(?:\.\d+)?)(ms|h|m|s)", text)
+    if not parts or "".join(number + unit for number, unit in parts) != text:
+        raise InvalidInput("not a duration", name=text, remedy="write it as 2m, 90s or 1m30s")
+    return sum(float(number) * _UNITS[unit] for number, unit in parts)
+
+
+class Cluster:
+    """A cluster as ARM was asked for it; implements `lab.azure.backends.RunningCluster`.
+
+    Args:
+        spec: what it is to be.
+        place: what it is made of.
+    """
+
+    def __init__(self, spec: ClusterSpec, place: ClusterPlace) -> None:
+        self._spec, self._place = spec, place
+        self._stack = AsyncExitStack()
+        self._kubelet_token = secrets.token_urlsafe(24)
+        self._api: ApiServer | None = None
+        self._client: Client | None = None
+        self._node: Node | None = None
+        self._store: SecretsStore | None = None
+
+    async def start(self) -> None:
+        """Start all parts; returns when the API answers and the node is ready."""
+        try:
+            await self._start_api()
+            await self._start_parts()
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def _start_api(self) -> None:
+        first, last = self._place.options.ports
+        for port in range(first, last + 1):
+            api = self._make_api(port)
+            try:
+                await api.start()
+            except OSError as error:
+                await api.stop()
+                if error.errno != errno.EADDRINUSE or port == last:
+                    raise
+            else:
+                self._api = api
+                self._place.faults.when_on("api-server-down", api.hang_up)
+                self._place.faults.when_on("watches-expired", api.expire_watches)
+                self._stack.push_async_callback(api.stop)
+                return
+
+    def _make_api(self, port: int) -> ApiServer:
+        api = ApiServer(
+            ADDRESS,
+            port,
+            self._place.authority.server_context(ADDRESS, "kubernetes.default.svc", "kubernetes"),
+            self._place.authority.pem,
+            self._spec.issuer_url,
+            self._kubelet_token,
+            self._place.faults,
+            cluster_ips=f"{self._place.options.network}.100",
+        )
+        if self._spec.workload_identity:
+            api.mutators.append(workload_identity(TENANT_ID))
+        return api
+
+    async def _start_parts(self) -> None:
+        """Controllers, node and, where the add-on is on, the CSI driver: clients of the API and nothing else."""
+        place, options = self._place, self._place.options
+        token = self.api.token("masterclient", ["system:masters"])
+        trust = ssl.create_default_context(cadata=place.authority.pem)
+        client = self._client = await self._stack.enter_async_context(Client(self.api.url, trust, token))
+        down = partial(place.faults.is_on, "database-down")
+        controllers = Controllers(client, options.network, place.authority.pem, down)
+        node = self._node = Node(
+            client,
+            options,
+            place.proxies,
+            place.faults,
+            options.state_dir,
+            options.network,
+            self._kubelet_token,
+            place.authority.bundle_path,
+            place.runtime,
+        )
+        for part in (controllers, node):
+            self._stack.push_async_callback(part.stop)
+            await part.start()
+        await self._set_up_store()
+
+    async def _set_up_store(self) -> None:
+        """Bring the CSI driver to what the add-on's config says."""
+        config = self._spec.secrets_provider
+        if config is None:
+            await self._remove_store()
+            return
+        interval = self._place.options.poll_interval_seconds
+        if interval is None:
+            interval = parse_go_duration(config.get("rotationPollInterval") or DEFAULT_POLL_INTERVAL)
+        rotates = config.get("enableSecretRotation") == "true"
+        if self._store is not None:
+            await self._store.configure(interval, rotates)
+            return
+        await self._add_store(interval, rotates)
+
+    async def _add_store(self, interval: float, rotates: bool) -> None:
+        place = self._place
+        assert self._client is not None and self._node is not None, "they are started before"
+        proxy = await place.proxies.open(Origin("pod", address=f"{place.options.network}.0.10"))
+        self._store = SecretsStore(
+            self._client, place.options.driver, interval, rotates, proxy, place.authority.bundle_path, place.faults
+        )
+        self._node.register_driver(self._store)
+        self._stack.push_async_callback(self._remove_store)
+        await self._store.start()
+
+    async def _remove_store(self) -> None:
+        if self._store is not None and self._node is not None:
+            self._node.unregister_driver(self._store.name)
+            await self._store.stop()
+            self._store = None
+
+    @property
+    def api(self) -> ApiServer:
+        """The API server of the started cluster."""
+        if self._api is None:
+            raise RuntimeError("the cluster has not been started")
+        return self._api
+
+    def kubeconfig(self, role: str) -> str:
+        """The kubeconfig (YAML) that AKS hands out: role "admin" or "user"."""
+        return self.api.kubeconfig(role)
+
+    def openid_configuration(self) -> dict[str, Any]:
+        """The document at ISSUER/.well-known/openid-configuration."""
+        return self.api.openid_configuration()
+
+    def jwks(self) -> dict[str, Any]:
+        """The public keys that service account tokens are signed with, as a JWK set."""
+        return self.api.jwks()
+
+    async def update(self, spec: ClusterSpec) -> None:
+        """Take over a changed spec (poll interval, rotation on or off)."""
+        self._spec = spec
+        await self._set_up_store()
+
+    async def stop(self) -> None:
+        """End all of its processes."""
+        await self._stack.aclose()

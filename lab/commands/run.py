@@ -1,0 +1,46 @@
+"""`lab run`: a command with the lab's environment and its own /etc/hosts.
+
+This process turns into the command, so signals and the exit code pass by themselves. Before that it takes a mount
+namespace of its own, where the lab's hosts file covers /etc/hosts: the names of Flexible Servers then resolve
+for psql and everything else. Where namespaces are forbidden the command runs without them, and only clients that
+honour KEYTURN_RESOLVE find the servers.
+"""
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from lab.control.state import LabInfo, StateFolder
+from lab.errors import NotFound
+from lab.sandbox import isolation
+
+
+def command_environment(info: LabInfo, base: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a command: the caller's, the lab's over it, its tools first on the PATH."""
+    path = os.pathsep.join(filter(None, [info.tools, base.get("PATH", os.defpath)]))
+    return {**base, **info.environment, "PATH": path}
+
+
+def become(argv: Sequence[str], info: LabInfo, folder: StateFolder) -> None:
+    """Turn this process into `argv`; never returns.
+
+    Raises:
+        NotFound: there is no such command.
+    """
+    environment = command_environment(info, os.environ)
+    if not isolation.works(lambda: cover_hosts(folder.hosts_file)) or not cover_hosts(folder.hosts_file):
+        print(
+            "keyturn lab: namespaces are forbidden here, so the names of database servers do not resolve in this "
+            "command; see KEYTURN_RESOLVE for their address.",
+            file=sys.stderr,
+        )
+    try:
+        os.execvpe(argv[0], list(argv), environment)  # noqa: S606
+    except FileNotFoundError:
+        raise NotFound("no such command", name=argv[0], remedy="give a command that is on the PATH") from None
+
+
+def cover_hosts(hosts: Path) -> bool:
+    """Lay `hosts` over /etc/hosts for this process and its children; False where that is forbidden."""
+    return isolation.unshare(isolation.CLONE_NEWNS) and isolation.mount_over(hosts, "/etc/hosts")
