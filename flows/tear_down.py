@@ -34,7 +34,7 @@ def tear_down(stack: Stack = Stack(), options: TearDownOptions = TearDownOptions
             "The confirmation is not the resource group's name; nothing was removed",
             name=stack.resource_group,
             seen=options.confirm,
-            remedy=f"give confirm={stack.resource_group}",
+            fix=f"give confirm={stack.resource_group}",
             code="NotConfirmed",
         )
     provisioning.delete_group(stack)

@@ -1,29 +1,228 @@
-"""The error taxonomy: what failed, on which name, what was seen, what to do.
+"""The errors that a person reads: what failed, on which name, what was seen, how to fix it.
+
+    KeyturnError
+    ├── InvalidInput          a parameter, setting or file that cannot be used
+    ├── NotFound              a resource, secret, object or file does not exist
+    ├── AccessDenied          the caller is known and may not do this
+    ├── AuthenticationFailed  the caller is not known
+    ├── NotYetPropagated      a role or federated credential is not effective yet (retryable)
+    ├── SecretUnusable        a secret cannot be read as it is
+    ├── Conflict              somebody else changed this, or holds its name
+    ├── CannotChange          a resource differs in a way that cannot be changed in place
+    ├── ServiceFailed         a service answered with any other error, or not at all
+    ├── SyncPending           the consumers do not have the new versions yet (retryable)
+    ├── DatabaseStarting      the database accepts no connections yet (retryable)
+    ├── DatabaseUnreachable   no database answers
+    ├── LoginRefused          the database refuses the login
+    ├── Unverified            a proof failed
+    ├── WorkloadUnhealthy     pods do not get ready
+    ├── Refused               a plan that must not be carried out
+    ├── RolledBack            the rotation failed and was rolled back
+    └── NeedsOperator         the rotation stopped, and a person must decide
 
 Adapters translate their vendor's errors into these at their border. A message never carries a secret value.
-`retryable` is what the tasks' retry policy asks: true only for what passes by itself (propagation, sync, a
-database that is starting). Throttling and transport are the SDKs' own business and are not retried again here.
+`retryable` is what the tasks' retry policy asks: true only for what is transient (propagation, sync, a database that
+is starting). Throttling and transport are the SDKs' own business and are not retried again here.
 """
 
+from enum import StrEnum
 from typing import ClassVar
+
+
+class Code(StrEnum):
+    """Keyturn's own error codes, each with what it says and how to fix it.
+
+    Codes of vendors (`ForbiddenByRbac`, `AADSTS700213`, the SQLSTATE `28P01`) are theirs and stay as they are. The
+    runbook's tables are checked against this list.
+    """
+
+    what: str
+    fix: str
+
+    def __new__(cls, code: str, what: str, fix: str) -> "Code":
+        """Make a member of its code and its two texts."""
+        member = str.__new__(cls, code)
+        member._value_, member.what, member.fix = code, what, fix
+        return member
+
+    APPROVAL_NEEDS_DEPLOYMENT = (
+        "ApprovalNeedsDeployment",
+        "Only a run of a deployment can ask for approval",
+        "Look at the plan with a dry run, then run without guards.approval; or start a run of the deployment",
+    )
+    CANDIDATE_LOST = (
+        "CandidateLost",
+        "The candidate of the rotation is gone",
+        "See who deleted or replaced it: recover it, or write the secrets by hand; then run again without a "
+        "rotation id",
+    )
+    CANDIDATE_UNREADABLE = (
+        "CandidateUnreadable",
+        "The candidate secret was not written by a rotation",
+        "If no rotation is unfinished, delete that secret and run again; else restore its previous version",
+    )
+    CONSENT_MISSING = (
+        "ConsentMissing",
+        "The strategy recreate needs consent to data loss",
+        "Set data_loss to 'I accept data loss' if nothing in the database must be kept",
+    )
+    FILES_DIFFER = (
+        "FilesDiffer",
+        "The files in the pod differ from the vault",
+        "See the CSI driver's log on the pod's node",
+    )
+    FIRST_PASSWORD_MISSING = (
+        "FirstPasswordMissing",
+        "The variable of the first password is empty",
+        "Set it where the flow runs, or leave first_password_variable empty to have one generated",
+    )
+    FIRST_PASSWORD_WEAK = (
+        "FirstPasswordWeak",
+        "Azure does not accept the first password",
+        "Use 8-128 characters of three kinds (lower case, upper case, digits, others), without the username",
+    )
+    LOCK_LOST = (
+        "LockLost",
+        "Somebody else took the lock",
+        "See who rotates the same credential; run again when they have finished",
+    )
+    LOCKED = (
+        "Locked",
+        "Another rotation of this credential is running",
+        "Wait until it ends. The lock of a rotation that died expires by itself",
+    )
+    MANY_LOGINS = (
+        "ManyLogins",
+        "It is not clear which login is next",
+        "Name it with new_username, or drop the logins that nobody needs",
+    )
+    NEWER_VERSION = (
+        "NewerVersion",
+        "Somebody else wrote a newer version",
+        "To keep theirs: delete the candidate, see that the login works, and run again. To drop theirs: if it is not "
+        "the newest, disable it and run again; the rotation resumes",
+    )
+    NO_ANSWER = (
+        "NoAnswer",
+        "The command printed no answer",
+        "Check that the resource exists and that the machine reaches it",
+    )
+    NO_DATABASE = (
+        "NoDatabase",
+        "The strategy recreate needs to know the database's workload",
+        "Mark the database's consumer with is_database, or use the strategy in-place",
+    )
+    NO_DATABASE_HERE = (
+        "NoDatabaseHere",
+        "A Flexible Server is not a workload of the cluster",
+        "Take that consumer out, or mark it as a client",
+    )
+    NO_KIND_MATCH = (
+        "NoKindMatch",
+        "The cluster does not know this kind",
+        "Install what defines the kind; SecretProviderClass comes with the add-on azure-keyvault-secrets-provider",
+    )
+    NOT_CONFIRMED = (
+        "NotConfirmed",
+        "The confirmation is not the resource group's name; nothing was removed",
+        "Repeat the resource group's name to confirm",
+    )
+    NOT_MIGRATED = (
+        "NotMigrated",
+        "The strategy alternating needs two logins of one owner role",
+        "Run the flow migrate for this credential: it makes the owner role of the current login",
+    )
+    OLD_LOGIN_WORKS = (
+        "OldLoginWorks",
+        "A previous login still works",
+        "Rotate, or find out why the database did not get the newest versions",
+    )
+    OPERATION_TIMED_OUT = (
+        "OperationTimedOut",
+        "The operation timed out",
+        "Look at it in the portal; run again to keep waiting",
+    )
+    PODS_LEFT = (
+        "PodsLeft",
+        "Pods are left",
+        "See whether the workload is scaled to 0, and whether a finalizer or a lost node holds the pods",
+    )
+    PROVIDER_CLASS_MISMATCH = (
+        "ProviderClassMismatch",
+        "The SecretProviderClass does not fit the credential",
+        "Correct the class or the credential; after the class, restart its pods",
+    )
+    ROLLED_BACK = (
+        "RolledBack",
+        "The rotation was rolled back earlier",
+        "Give another rotation id, or none, to start a new one",
+    )
+    SECRET_DISABLED = (
+        "SecretDisabled",
+        "The newest version of the secret is disabled",
+        "Enable that version, or write a new one; then run again",
+    )
+    THIRD_LOGIN = (
+        "ThirdLogin",
+        "The new username cannot be used",
+        "Two logins take turns: give the name of the alternate login, or none",
+    )
+    TLS_FAILED = (
+        "TlsFailed",
+        "The TLS connection could not be made as required",
+        "See whether the host is named in the server's certificate and KEYTURN_POSTGRES_CA_FILE has its authority",
+    )
+    UNFINISHED = (
+        "Unfinished",
+        "A rotation is unfinished",
+        "Run the flow rotate, which finishes it; then run this again",
+    )
+    UNREACHABLE = (
+        "Unreachable",
+        "The cluster's API server does not answer",
+        "Check that the cluster runs and that its server can be reached from here (HTTPS_PROXY and NO_PROXY included)",
+    )
+    USERNAME_STAYS = (
+        "UsernameStays",
+        "The strategy keeps the username",
+        "Give no new_username, or use a strategy that changes it",
+    )
+    VOLUME_KEEPS_DATA = (
+        "VolumeKeepsData",
+        "The strategy recreate would change nothing",
+        "Use the strategy in-place: it changes the login inside the database",
+    )
 
 
 class KeyturnError(Exception):
     """Base of all errors that a person is meant to read.
 
     Args:
-        what: what failed, as a sentence without its full stop.
+        what: what failed, as a sentence without its full stop; or one of Keyturn's codes, which says it.
         name: the field, resource or object that it failed on.
         seen: what was found there. Never a secret value.
-        remedy: what to do about it.
+        fix: how to fix it; that of the code by default.
         code: the vendor's own code, if there is one (`ForbiddenByRbac`, `AADSTS700213`, `28P01`).
+        cause: the error that led to this one, shown on a line of its own.
     """
 
     retryable: ClassVar[bool] = False
 
-    def __init__(self, what: str, *, name: str, seen: str = "", remedy: str = "", code: str = "") -> None:
-        self.what, self.name, self.seen, self.remedy, self.code = what, name, seen, remedy, code
-        super().__init__(what, name, seen, remedy, code)
+    def __init__(
+        self,
+        what: str,
+        *,
+        name: str,
+        seen: str = "",
+        fix: str = "",
+        code: str = "",
+        cause: "KeyturnError | None" = None,
+    ) -> None:
+        if isinstance(what, Code):
+            fix, code = fix or what.fix, what.value
+            what = what.what
+        self.what, self.name, self.seen, self.fix, self.code, self.cause = what, name, seen, fix, code, cause
+        super().__init__(what, name, seen, fix, code, cause)
 
     def __str__(self) -> str:
         parts = [f"{self.what}: {self.name}"]
@@ -31,21 +230,24 @@ class KeyturnError(Exception):
             parts.append(f"Seen: {self.seen}" + (f" ({self.code})" if self.code else ""))
         elif self.code:
             parts.append(f"Code: {self.code}")
-        if self.remedy:
-            parts.append(f"To do: {self.remedy}")
-        return ". ".join(part.rstrip(".") for part in parts) + "."
+        if self.fix:
+            parts.append(f"Fix: {self.fix}")
+        text = ". ".join(part.rstrip(".") for part in parts) + "."
+        return f"{text}\nCause: {self.cause}" if self.cause else text
 
     def __reduce__(self) -> tuple[object, ...]:
         """Rebuild from the parts: an exception with keyword arguments does not pickle by itself."""
-        return _rebuild, (type(self), self.what, self.name, self.seen, self.remedy, self.code)
+        return _rebuild, (type(self), self.what, self.name, self.seen, self.fix, self.code, self.cause)
 
 
-def _rebuild(kind: type[KeyturnError], what: str, name: str, seen: str, remedy: str, code: str) -> KeyturnError:
-    return kind(what, name=name, seen=seen, remedy=remedy, code=code)
+def _rebuild(
+    kind: type[KeyturnError], what: str, name: str, seen: str, fix: str, code: str, cause: KeyturnError | None
+) -> KeyturnError:
+    return kind(what, name=name, seen=seen, fix=fix, code=code, cause=cause)
 
 
 class InvalidInput(KeyturnError):
-    """A parameter or setting that cannot be used; nothing was changed."""
+    """A parameter, setting or file that cannot be used; nothing was changed."""
 
 
 class NotFound(KeyturnError):
@@ -111,12 +313,12 @@ class WorkloadUnhealthy(KeyturnError):
 
 
 class Refused(KeyturnError):
-    """A plan that must not be carried out: consent or confirmation is missing, or a restart would prove nothing."""
+    """A plan that must not be carried out; nothing was changed."""
 
 
 class RolledBack(KeyturnError):
-    """The rotation failed after publishing and the old values are in force again."""
+    """The rotation failed and was rolled back: the previous values are in force again."""
 
 
 class NeedsOperator(KeyturnError):
-    """The rotation stopped where only a person can go on; nothing was deleted."""
+    """The rotation stopped, and a person must decide; nothing was deleted."""

@@ -156,9 +156,7 @@ def _ask_pod(stack: Stack, url: str, settings: Settings) -> tuple[str, int, str]
     cluster = cluster_of(stack.resource_group, stack.cluster, settings)
     pods = [pod for pod in get_workload(cluster, stack.namespace, STORAGE).pods if pod.ready and not pod.terminating]
     if not pods:
-        raise NotFound(
-            "No pod of get-storage is ready", name=f"{stack.namespace}/{STORAGE}", remedy="run the flow deploy"
-        )
+        raise NotFound("No pod of get-storage is ready", name=f"{stack.namespace}/{STORAGE}", fix="run the flow deploy")
     argv = ["curl", "-s", "-w", "\\n%{http_code}", url]
     get_run_logger().info("Running in %s: curl %s", pods[0].name, url)
     output = run_in_pod(cluster, stack.namespace, pods[0].name, argv)

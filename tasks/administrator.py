@@ -56,9 +56,7 @@ def _change(order: Order, choose: Callable[[Credential, Credential], Credential]
         server, group = target.server, target.resource_group
         found = wait_until_settled(lambda: find_server(server, group, settings), server, logger.info)
         if found is None or found.resource is None:
-            raise NotFound(
-                "There is no such Flexible Server", name=f"{server} in {group}", remedy="correct target.server"
-            )
+            raise NotFound("There is no such Flexible Server", name=f"{server} in {group}", fix="correct target.server")
         if takes_login(endpoint_of(target, cluster), wanted.username, wanted.password, settings):
             logger.info("%s takes it already", server)
             return False

@@ -27,14 +27,14 @@ from tasks.orders import Order, logged
 from tasks.policy import step
 from tasks.usernames import choose_username, get_owner
 
-REMEDY = (
+FIX = (
     "give the target the secrets of an administrator that may create roles and grant the owner's "
     "(admin_username_secret, admin_password_secret); from PostgreSQL 16 on that needs ADMIN OPTION on the owner role"
 )
-OPEN = Change("The database does not let the other login be opened", REMEDY)
-REHEARSE = Change(OPEN.what, REMEDY, is_rehearsal=True)
-CLOSE = Change("The database does not let a login be closed", REMEDY)
-REOPEN = Change("The database does not let a login be opened again", REMEDY)
+OPEN = Change("The database does not let the other login be opened", FIX)
+REHEARSE = Change(OPEN.what, FIX, is_rehearsal=True)
+CLOSE = Change("The database does not let a login be closed", FIX)
+REOPEN = Change("The database does not let a login be opened again", FIX)
 
 
 @step(name="Rehearse opening", run_name="rehearse opening the other login of {order.subject} and take it back")
@@ -172,7 +172,7 @@ def _as_keeper(
             error.what,
             name=error.name,
             seen=error.seen,
-            remedy="set the login that changes the roles to what the vault holds; then run again",
+            fix="set the login that changes the roles to what the vault holds; then run again",
             code=error.code,
         ) from None
 

@@ -41,7 +41,7 @@ def find_candidate(vault: Secrets, target: Target) -> tuple[SecretVersion, Candi
             "The candidate secret was not written by a rotation",
             name=f"{target.vault}/{found.name}",
             seen=f"version {found.version} lacks the tags {', '.join(CANDIDATE_TAGS)}",
-            remedy="delete the secret if nobody needs it, and run again",
+            fix="delete the secret if nobody needs it, and run again",
             code="CandidateUnreadable",
         ) from None
     return found, facts
@@ -60,7 +60,7 @@ def get_candidate(vault: Secrets, target: Target, rotation_id: str) -> tuple[Sec
         "The candidate of the rotation is gone",
         name=f"{target.vault}/{candidate_name(target)}",
         seen=f"rotation {found[1].rotation_id}, {found[1].phase}" if found else "no such secret",
-        remedy="see who deleted or replaced it; run again",
+        fix="see who deleted or replaced it; run again",
         code="CandidateLost",
     )
 
@@ -135,6 +135,6 @@ def find_mismatch(target: Target, consumer: Consumer, provider: ProviderClass) -
         "The SecretProviderClass does not fit the target",
         name=f"{consumer.secret_provider_class} in {consumer.namespace}",
         seen=seen,
-        remedy="correct the class or the target; after the class, restart its pods",
+        fix="correct the class or the target; after the class, restart its pods",
         code="ProviderClassMismatch",
     )

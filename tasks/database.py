@@ -82,7 +82,7 @@ def _change(endpoint: Endpoint, present: Credential, wanted: Credential) -> bool
             "The database takes neither the old nor the new password",
             name=str(endpoint),
             seen="somebody else changed the login, or the database began anew with other values",
-            remedy="set the login's password in the database to the newest version's; then run again",
+            fix="set the login's password in the database to the newest version's; then run again",
             code=error.code,
         ) from None
     get_run_logger().info("%s has the password; no statement contained it", endpoint)

@@ -69,7 +69,7 @@ def check_secrets(stack: Stack) -> None:
                 "The newest version of the secret is disabled",
                 name=f"{stack.vault}/{name}",
                 seen=f"version {latest.version}",
-                remedy="enable it, or write a new version",
+                fix="enable it, or write a new version",
                 code="SecretDisabled",
             )
 
@@ -144,7 +144,7 @@ def verify_values(stack: Stack, workload: workloads.Workload, timeout_seconds: f
     files = {f"{root}/{file}": values[name] for file, name in provider.files.items()}
     for pod in workload.pods:
         if differing := [] if pod.terminating else differing_files(cluster, stack.namespace, pod.name, files):
-            remedy = "wait for the driver's next poll, or restart the pod: a new mount takes the newest versions"
+            fix = "wait for the driver's next poll, or restart the pod: a new mount takes the newest versions"
             seen = f"other content than the vault's in {', '.join(differing)}"
-            raise Unverified("The files in the pod are not the vault's", name=pod.name, seen=seen, remedy=remedy)
+            raise Unverified("The files in the pod are not the vault's", name=pod.name, seen=seen, fix=fix)
     return [*(f"{SYNCED_SECRET}: {key}" for key in sorted(expected)), *sorted(files)]

@@ -71,7 +71,7 @@ def ask(plan: Plan, guards: Guards) -> Approval:
             "An approval can be asked for in runs of a deployment alone",
             name="guards.approval",
             seen="this run was started from a shell or by another flow",
-            remedy="look at the plan with dry_run, then run without guards.approval; or start the deployment's run",
+            fix="look at the plan with dry_run, then run without guards.approval; or start the deployment's run",
             code="ApprovalNeedsDeployment",
         )
     get_run_logger().info("suspended until the plan is approved: the run's menu (three dots), Resume")

@@ -113,7 +113,7 @@ def _try(
         "An older login still works",
         name=str(endpoint),
         seen=f"versions {username.version} and {password.version} were let in",
-        remedy="rotate, or find out why the database was not given the newest versions",
+        fix="rotate, or find out why the database was not given the newest versions",
         code="OldLoginWorks",
     )
 

@@ -18,14 +18,14 @@ from infra.rotation.candidate import Credential
 from infra.rotation.migration import LoginFacts, Migration, plan_migration
 from infra.settings import Settings
 from infra.targets import Target
-from tasks.alternation import REMEDY, read_administrator
+from tasks.alternation import FIX, read_administrator
 from tasks.connections import cluster_of, endpoint_of
 from tasks.credentials import find_candidate, read_newest
 from tasks.locking import confirm_lock
 from tasks.policy import step
 from tasks.reporting import report_table
 
-MIGRATE = Change("The database does not let an owner role be made of the login", REMEDY)
+MIGRATE = Change("The database does not let an owner role be made of the login", FIX)
 REHEARSE = replace(MIGRATE, is_rehearsal=True)
 
 
@@ -122,7 +122,7 @@ def _prove(target: Target, now: Credential, cluster: Cluster) -> None:
                 "The login becomes no owner role",
                 name=str(endpoint),
                 seen="the transaction was made, and a fresh login works as before",
-                remedy="see who changes the login's settings; run again",
+                fix="see who changes the login's settings; run again",
             )
 
 

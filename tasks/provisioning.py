@@ -160,7 +160,7 @@ def raise_first(errors: Sequence[Exception]) -> None:
     known = [error for error in errors if isinstance(error, KeyturnError)]
     if known:
         raise known[0]
-    raise ServiceFailed("A step failed", name=type(errors[0]).__name__, remedy="look at the failed task's log")
+    raise ServiceFailed("A step failed", name=type(errors[0]).__name__, fix="look at the failed task's log")
 
 
 def describe(plan: Plan) -> str:

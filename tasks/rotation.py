@@ -145,7 +145,7 @@ def _check_base(order: Order, newest: SecretVersion, facts: CandidateFacts) -> N
             "Somebody else wrote a newer version",
             name=f"{order.target.vault}/{order.subject}",
             seen=f"version {newest.version} of {newest.created_at:%Y-%m-%d %H:%M:%S} UTC; it is not overwritten",
-            remedy="see who wrote it and whether the database takes it",
+            fix="see who wrote it and whether the database takes it",
             code="NewerVersion",
         )
 
@@ -176,10 +176,10 @@ def retire(order: Order) -> list[str]:
         _, facts = get_candidate(vault, order.target, order.rotation_id)
         newest = vault.get_latest(order.subject)
         if facts.phase is not Phase.PROVEN:
-            raise Unverified("The new login was not proven", name=order.subject, remedy="run again")
+            raise Unverified("The new login was not proven", name=order.subject, fix="run again")
         if newest.tags.get(ROTATION_ID) != order.rotation_id or not newest.enabled:
             _check_base(order, newest, facts)
-            raise Conflict("The newest version is not the rotation's", name=order.subject, remedy="run again")
+            raise Conflict("The newest version is not the rotation's", name=order.subject, fix="run again")
         older = [one for one in vault.list_versions(order.subject) if one.enabled and one.version != newest.version]
         retired = older[order.options.keep_versions :]
         for one in retired:

@@ -67,9 +67,9 @@ def see_infrastructure(stack: Stack) -> dict[str, str]:
         identity = identities.get_identity(stack.identity, group, settings)
         federated = identities.find_federated(stack.federated_credential, stack.identity, group, settings)
     if cluster is None or not isinstance(cluster.resource, ManagedCluster):
-        raise NotFound("The cluster does not exist", name=stack.cluster, remedy="run the flow provision")
+        raise NotFound("The cluster does not exist", name=stack.cluster, fix="run the flow provision")
     if federated is None or not isinstance(federated.resource, FederatedCredential):
-        raise NotFound("The identity trusts nobody", name=stack.federated_credential, remedy="run the flow provision")
+        raise NotFound("The identity trusts nobody", name=stack.federated_credential, fix="run the flow provision")
     seen, trust = cluster.resource, federated.resource
     return {
         "S4": f"workload identity {_on(seen.workload_identity)}, add-on {_on(seen.secrets_provider)}, "

@@ -48,7 +48,7 @@ def get_owner(connection: Connection, endpoint: Endpoint, login: str) -> Owner:
             "The login becomes no owner role",
             name=str(endpoint),
             seen="it has no setting `role`, or that role can log in itself",
-            remedy="run the flow migrate for this target",
+            fix="run the flow migrate for this target",
             code="NotMigrated",
         )
     return owner

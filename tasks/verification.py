@@ -94,7 +94,7 @@ def verify_refused(endpoint: Endpoint, old: Credential) -> None:
         "The old login still works",
         name=str(endpoint),
         seen="a fresh connection with the former versions was let in",
-        remedy="see whether the database really took the new login in place of the old",
+        fix="see whether the database really took the new login in place of the old",
         code="OldLoginWorks",
     )
 
@@ -133,7 +133,7 @@ def _verify_consumer(
                 "The files in the pod are not the vault's",
                 name=f"{namespace}/{pod}",
                 seen=f"other content than the vault's in {', '.join(differing)}",
-                remedy="see the CSI driver's log on the pod's node",
+                fix="see the CSI driver's log on the pod's node",
                 code="FilesDiffer",
             )
 

@@ -19,7 +19,7 @@ from infra.errors import (
     Unverified,
 )
 
-SECRET_REMEDY = "enable the newest version, or write a new one"  # noqa: S105
+SECRET_FIX = "enable the newest version, or write a new one"  # noqa: S105
 
 
 def read_secret_answer(body: str, name: str) -> str:
@@ -79,7 +79,7 @@ def read_pod_answer(body: str, status: int, name: str) -> str:
             "get-storage does not answer as it should",
             name=name,
             seen=f"HTTP {status}" if status else "no answer",
-            remedy="look at the pod's log",
+            fix="look at the pod's log",
         )
     error = answer.get("error") or {}
     raise make_error("The pod cannot read the blob", name, str(error.get("code")), str(error.get("message")))
@@ -88,21 +88,21 @@ def read_pod_answer(body: str, status: int, name: str) -> str:
 def make_error(what: str, name: str, code: str, message: str) -> KeyturnError:
     """Return the product's error for a code of Key Vault, Blob Storage or Entra ID."""
     kind: type[KeyturnError]
-    remedy = ""
+    fix = ""
     if code == "SecretDisabled":
-        kind, remedy = SecretUnusable, SECRET_REMEDY
+        kind, fix = SecretUnusable, SECRET_FIX
     elif code.startswith("AADSTS"):
         kind = AuthenticationFailed
-        remedy = "compare issuer, subject and audience of the federated credential with the service account's token"
+        fix = "compare issuer, subject and audience of the federated credential with the service account's token"
     elif code.startswith(("Forbidden", "Authorization")):
         kind = AccessDenied
     elif code in ("SecretNotFound", "BlobNotFound", "ContainerNotFound", "ResourceNotFound"):
-        kind, remedy = NotFound, "provision it"
+        kind, fix = NotFound, "provision it"
     else:
         kind = {"Unauthorized": AuthenticationFailed, "InvalidAuthenticationInfo": AuthenticationFailed}.get(
             code, ServiceFailed
         )
-    return kind(what, name=name, seen=message.splitlines()[0][:300] if message else "", remedy=remedy, code=code)
+    return kind(what, name=name, seen=message.splitlines()[0][:300] if message else "", fix=fix, code=code)
 
 
 def verify_same(what: str, name: str, seen: str, expected: str) -> None:
@@ -116,13 +116,13 @@ def verify_same(what: str, name: str, seen: str, expected: str) -> None:
             what,
             name=name,
             seen=f"{len(seen)} characters, not the {len(expected)} that are there",
-            remedy="run this again; somebody may have changed it meanwhile",
+            fix="run this again; somebody may have changed it meanwhile",
         )
 
 
 def _nothing(what: str, name: str) -> NotFound:
     return NotFound(
-        what, name=name, seen="nothing", remedy="check that it exists and that the machine reaches it", code="NoAnswer"
+        what, name=name, seen="nothing", fix="check that it exists and that the machine reaches it", code="NoAnswer"
     )
 
 

@@ -43,7 +43,7 @@ def get_issuer(name: str, group: str, settings: Settings) -> str:
     """
     if issuer := _seen(_get(name, group, settings), name).issuer:
         return issuer
-    raise NotFound("The cluster has no OIDC issuer", name=f"{group}/{name}", remedy="provision it: enable the issuer")
+    raise NotFound("The cluster has no OIDC issuer", name=f"{group}/{name}", fix="provision it: enable the issuer")
 
 
 def put_cluster(wanted: ManagedCluster, group: str, settings: Settings, on_progress: OnProgress = ignore) -> None:
@@ -76,7 +76,7 @@ def get_kubeconfig(resource_group: str, name: str, settings: Settings) -> Mappin
     ):
         found = client.managed_clusters.list_cluster_user_credentials(resource_group, name).kubeconfigs or []
     if not found or not found[0].value:
-        raise NotFound("The cluster hands out no user credential", name=where, remedy="enable its local accounts")
+        raise NotFound("The cluster hands out no user credential", name=where, fix="enable its local accounts")
     config: Mapping[str, Any] = yaml.safe_load(bytes(found[0].value))
     return config
 

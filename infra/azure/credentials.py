@@ -136,7 +136,7 @@ def managed(kind: Callable[..., C], settings: Settings) -> Iterator[C]:
         raise InvalidInput(
             "No subscription is given",
             name="AZURE_SUBSCRIPTION_ID",
-            remedy="set AZURE_SUBSCRIPTION_ID or KEYTURN_SUBSCRIPTION_ID where the flow runs",
+            fix="set AZURE_SUBSCRIPTION_ID or KEYTURN_SUBSCRIPTION_ID where the flow runs",
         )
     with signed_in(settings) as owner:
         client = kind(owner, settings.subscription_id, polling_interval=POLL_SECONDS, **connection(settings))

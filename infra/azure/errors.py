@@ -51,7 +51,7 @@ def translated(
     Args:
         what: what is being done, as the error will say that it failed: "Cannot read the secret".
         name: the resource it is done to.
-        role: the role that allows it, for the remedy when it is denied.
+        role: the role that allows it, for the fix when it is denied.
         scope: the scope that the role is needed on.
         propagating: codes that, for this call, mean that something new is not effective yet.
 
@@ -72,16 +72,16 @@ def translate(
     code, seen = get_code(error), get_text(error)
     status = getattr(error, "status_code", None)
     if code in propagating:
-        kind, remedy = NotYetPropagated, "wait: it takes effect within minutes"
+        kind, fix = NotYetPropagated, "wait: it takes effect within minutes"
     elif code.startswith("AADSTS") or isinstance(error, ClientAuthenticationError):
-        kind, remedy = AuthenticationFailed, _authentication_remedy(code)
+        kind, fix = AuthenticationFailed, _authentication_fix(code)
     elif code == "SecretDisabled":
-        kind, remedy = SecretUnusable, REMEDIES[code]
+        kind, fix = SecretUnusable, REMEDIES[code]
     elif status == 403:
-        kind, remedy = AccessDenied, _access_remedy(role, scope)
+        kind, fix = AccessDenied, _access_fix(role, scope)
     else:
-        kind, remedy = _by_status(error, status), REMEDIES.get(code, "")
-    return kind(what, name=name, seen=seen, remedy=remedy, code=code)
+        kind, fix = _by_status(error, status), REMEDIES.get(code, "")
+    return kind(what, name=name, seen=seen, fix=fix, code=code)
 
 
 def get_code(error: AzureError) -> str:
@@ -109,13 +109,13 @@ def _by_status(error: AzureError, status: int | None) -> type[KeyturnError]:
     return {400: InvalidInput, 401: AuthenticationFailed, 404: NotFound, 409: Conflict}.get(status or 0, ServiceFailed)
 
 
-def _access_remedy(role: str, scope: str) -> str:
+def _access_fix(role: str, scope: str) -> str:
     if not role:
         return "give the caller a role that allows it (Contributor on the resource group, as a rule)"
     return f"assign the role {role}" + (f" on {scope}" if scope else "") + "; a new assignment needs some minutes"
 
 
-def _authentication_remedy(code: str) -> str:
+def _authentication_fix(code: str) -> str:
     if code in ("AADSTS7000215", "AADSTS7000222"):
         return "check AZURE_CLIENT_SECRET: it is wrong or expired"
     if code == "AADSTS700016":

@@ -28,10 +28,10 @@ def explain_denial(error: AccessDenied, stack: Stack, role: str, principal_id: s
     scope = _get_scope(stack, role)
     wanted = RoleAssignment(name=role, scope=scope, principal=principal_id)
     if roles.is_assigned(as_assignment(wanted, principal_id, stack.resource_group, settings), settings):
-        remedy = f"wait: {principal_id} has the role {role} on the {scope}, it has no effect yet"
-        return NotYetPropagated(error.what, name=error.name, seen=error.seen, remedy=remedy, code=error.code)
-    remedy = f"assign the role {role} on the {scope} to {principal_id}, or run the flow provision"
-    return AccessDenied(error.what, name=error.name, seen=error.seen, remedy=remedy, code=error.code)
+        fix = f"wait: {principal_id} has the role {role} on the {scope}, it has no effect yet"
+        return NotYetPropagated(error.what, name=error.name, seen=error.seen, fix=fix, code=error.code)
+    fix = f"assign the role {role} on the {scope} to {principal_id}, or run the flow provision"
+    return AccessDenied(error.what, name=error.name, seen=error.seen, fix=fix, code=error.code)
 
 
 def explain_federation(error: AuthenticationFailed, stack: Stack, settings: Settings) -> KeyturnError:
@@ -50,10 +50,10 @@ def explain_federation(error: AuthenticationFailed, stack: Stack, settings: Sett
     elif differences := wanted.differences(found.resource):
         seen = "; ".join(f"its {one.field} is {one.found}, not {one.wanted}" for one in differences)
     else:
-        remedy = f"wait: the federated credential {wanted.label} is right, it has no effect yet"
-        return NotYetPropagated(error.what, name=error.name, seen=error.seen, remedy=remedy, code=error.code)
-    remedy = f"make the federated credential {wanted.label} right, or run the flow provision"
-    return AuthenticationFailed(error.what, name=error.name, seen=seen, remedy=remedy, code=error.code)
+        fix = f"wait: the federated credential {wanted.label} is right, it has no effect yet"
+        return NotYetPropagated(error.what, name=error.name, seen=error.seen, fix=fix, code=error.code)
+    fix = f"make the federated credential {wanted.label} right, or run the flow provision"
+    return AuthenticationFailed(error.what, name=error.name, seen=seen, fix=fix, code=error.code)
 
 
 def _get_scope(stack: Stack, role: str) -> str:

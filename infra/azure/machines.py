@@ -59,7 +59,7 @@ def get_machine(name: str, group: str, settings: Settings) -> Machine:
     """
     found = find_machine(name, group, settings)
     if found is None or not isinstance(found.resource, Machine):
-        raise NotFound("The virtual machine does not exist", name=f"{group}/{name}", remedy="provision it")
+        raise NotFound("The virtual machine does not exist", name=f"{group}/{name}", fix="provision it")
     return found.resource
 
 

@@ -56,7 +56,7 @@ def _make(wanted: Resource, stack: Stack, settings: Settings, on_progress: OnPro
     except (AccessDenied, NotFound) as error:
         if isinstance(wanted, DATA) and (isinstance(error, AccessDenied) or is_unreachable(error)):
             raise NotYetPropagated(
-                error.what, name=error.name, seen=error.seen, remedy=error.remedy, code=error.code
+                error.what, name=error.name, seen=error.seen, fix=error.fix, code=error.code
             ) from None
         raise
     return Action.CREATE if step.action is Action.CHECK else step.action

@@ -100,6 +100,6 @@ def _overdue(what: str, said: str, timeout_seconds: float) -> ServiceFailed:
         "An operation does not end",
         name=what,
         seen=f"{said} after {timeout_seconds:.0f} s",
-        remedy="look at it in the portal; run this again to go on waiting",
+        fix="look at it in the portal; run this again to go on waiting",
         code="OperationTimedOut",
     )

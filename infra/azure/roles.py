@@ -56,7 +56,7 @@ def get_role_id(role: str) -> str:
         InvalidInput: it is none of ROLES.
     """
     if role not in ROLES:
-        raise InvalidInput("The role is not known here", name=role, remedy=f"take one of {', '.join(ROLES)}")
+        raise InvalidInput("The role is not known here", name=role, fix=f"take one of {', '.join(ROLES)}")
     return ROLES[role]
 
 

@@ -104,7 +104,7 @@ class Secrets:
         raise NotFound(
             "The secret does not exist",
             name=self._where(name),
-            remedy="provision the vault, or write the secret",
+            fix="provision the vault, or write the secret",
             code="SecretNotFound",
         )
 

@@ -99,14 +99,10 @@ def _place(cluster: Cluster, document: Object) -> _Place:
     root = f"/apis/{version}" if "/" in version else f"/api/{version}"
     found = next((item for item in _resources(cluster, root) if item["kind"] == kind and "/" not in item["name"]), None)
     if found is None:
-        remedy = (
-            "install what defines the kind; SecretProviderClass comes with the add-on azure-keyvault-secrets-provider"
-        )
-        raise NotFound(
-            "The cluster does not know this kind", name=f"{version} {kind}", remedy=remedy, code="NoKindMatch"
-        )
+        fix = "install what defines the kind; SecretProviderClass comes with the add-on azure-keyvault-secrets-provider"
+        raise NotFound("The cluster does not know this kind", name=f"{version} {kind}", fix=fix, code="NoKindMatch")
     if not name:
-        raise InvalidInput("The document has no name", name=f"{version} {kind}", remedy="give it metadata.name")
+        raise InvalidInput("The document has no name", name=f"{version} {kind}", fix="give it metadata.name")
     if not found["namespaced"]:
         return _Place(f"{root}/{found['name']}/{name}", kind, "", name)
     namespace = document["metadata"].get("namespace", "default")

@@ -28,7 +28,7 @@ class Diagnosis:
         subject: the pod, container or Service that it is about.
         summary: the cause in one sentence, without a full stop.
         detail: what was seen, shortened.
-        remedy: what to do.
+        fix: what to do.
         code: the vendor's code or reason, as `AADSTS700213`, `ForbiddenByRbac`, `ErrImagePull`.
     """
 
@@ -36,13 +36,13 @@ class Diagnosis:
     subject: str
     summary: str
     detail: str
-    remedy: str
+    fix: str
     code: str = ""
 
 
-def told(summary: str, detail: str, remedy: str, subject: str = "", level: Level = Level.INFO) -> Diagnosis:
+def told(summary: str, detail: str, fix: str, subject: str = "", level: Level = Level.INFO) -> Diagnosis:
     """Make a diagnosis that has no code."""
-    return Diagnosis(level, subject, summary, detail[:DETAIL_LIMIT], remedy)
+    return Diagnosis(level, subject, summary, detail[:DETAIL_LIMIT], fix)
 
 
 @dataclass(frozen=True)
@@ -53,14 +53,14 @@ class Cause:
         pattern: what the message holds; without a `code`, what it finds is the code.
         level: how grave it is.
         summary: the cause in one sentence.
-        remedy: what to do.
+        fix: what to do.
         code: a code of its own where the vendor's text has none.
     """
 
     pattern: re.Pattern[str]
     level: Level
     summary: str
-    remedy: str
+    fix: str
     code: str = ""
 
 
@@ -78,8 +78,8 @@ def matching(causes: Sequence[Cause], message: str) -> Cause:
     return next((cause for cause in causes if cause.pattern.search(message)), _UNKNOWN)
 
 
-def _cause(pattern: str, level: Level, summary: str, remedy: str, code: str = "") -> Cause:
-    return Cause(re.compile(pattern), level, summary, remedy, code)
+def _cause(pattern: str, level: Level, summary: str, fix: str, code: str = "") -> Cause:
+    return Cause(re.compile(pattern), level, summary, fix, code)
 
 
 MOUNT_CAUSES = (

@@ -165,14 +165,14 @@ def connect(kubeconfig: Mapping[str, Any] | Path, settings: Settings, context: s
         _load_kubeconfig(dict(content), context, configuration)
     except (ConfigException, TypeError, KeyError, ValueError) as error:
         seen = str(error) if isinstance(error, ConfigException) else "not the form of a kubeconfig"
-        remedy = "give a kubeconfig with clusters, users, contexts and a context of that name"
-        raise InvalidInput("The kubeconfig cannot be used", name=origin, seen=seen, remedy=remedy) from None
+        fix = "give a kubeconfig with clusters, users, contexts and a context of that name"
+        raise InvalidInput("The kubeconfig cannot be used", name=origin, seen=seen, fix=fix) from None
     except OSError as error:
         raise ServiceFailed(
             "The kubeconfig's certificates cannot be written to a file, which the connection needs",
             name=str(error.filename or "the folder for temporary files"),
             seen=error.strerror or type(error).__name__,
-            remedy="make room on this machine's disk, or set TMPDIR to a folder that can be written to; then run again",
+            fix="make room on this machine's disk, or set TMPDIR to a folder that can be written to; then run again",
             code=errno.errorcode.get(error.errno or 0, ""),
         ) from None
     api = kubernetes.client.ApiClient(configuration)
@@ -182,16 +182,16 @@ def connect(kubeconfig: Mapping[str, Any] | Path, settings: Settings, context: s
 
 
 def _read(path: Path) -> Mapping[str, Any]:
-    remedy = "set KEYTURN_KUBECONFIG to an existing kubeconfig, or unset it to have AKS hand one out"
+    fix = "set KEYTURN_KUBECONFIG to an existing kubeconfig, or unset it to have AKS hand one out"
     try:
         content = yaml.safe_load(path.expanduser().read_text())
     except FileNotFoundError:
-        raise NotFound("The kubeconfig does not exist", name=str(path), remedy=remedy) from None
+        raise NotFound("The kubeconfig does not exist", name=str(path), fix=fix) from None
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         seen = type(error).__name__
-        raise InvalidInput("The kubeconfig cannot be read", name=str(path), seen=seen, remedy=remedy) from None
+        raise InvalidInput("The kubeconfig cannot be read", name=str(path), seen=seen, fix=fix) from None
     if not isinstance(content, dict):
-        raise InvalidInput("The kubeconfig is empty", name=str(path), seen="no mapping", remedy=remedy)
+        raise InvalidInput("The kubeconfig is empty", name=str(path), seen="no mapping", fix=fix)
     return content
 
 

@@ -61,8 +61,8 @@ def run_in_pod(
     try:
         return _collect(channels, name, timeout_seconds)
     except (WebSocketException, OSError) as error:
-        seen, remedy = type(error).__name__, "run again; see whether the pod and its node are well"
-        raise ServiceFailed("The command was cut off", name=name, seen=seen, remedy=remedy) from None
+        seen, fix = type(error).__name__, "run again; see whether the pod and its node are well"
+        raise ServiceFailed("The command was cut off", name=name, seen=seen, fix=fix) from None
     finally:
         channels.close()
         channels.sock.shutdown()  # the client leaves the socket open when the other side was the first to close
@@ -79,9 +79,9 @@ def _open(cluster: Cluster, path: str, argv: Sequence[str], container: str | Non
     except WebSocketBadStatusException as error:
         raise error_of(error.status_code, error.resp_body or b"", name) from None
     except WebSocketException as error:
-        remedy = "see whether the API server and proxies on the way let WebSockets pass"
+        fix = "see whether the API server and proxies on the way let WebSockets pass"
         seen = type(error).__name__
-        raise ServiceFailed("The command could not be started", name=name, seen=seen, remedy=remedy) from None
+        raise ServiceFailed("The command could not be started", name=name, seen=seen, fix=fix) from None
 
 
 def _collect(channels: Any, name: str, timeout_seconds: float) -> CommandOutput:
@@ -91,8 +91,8 @@ def _collect(channels: Any, name: str, timeout_seconds: float) -> CommandOutput:
     while channels.is_open() and not output[ERROR_CHANNEL]:
         left = deadline - time.monotonic()
         if left <= 0:
-            remedy = "see what the command waits for"
-            raise ServiceFailed(f"The command did not end within {timeout_seconds:g} s", name=name, remedy=remedy)
+            fix = "see what the command waits for"
+            raise ServiceFailed(f"The command did not end within {timeout_seconds:g} s", name=name, fix=fix)
         channels.update(timeout=min(left, 1))
         for channel in output:
             output[channel] += channels.read_channel(channel)
@@ -111,5 +111,5 @@ def _exit_code(text: str, name: str) -> int:
     for cause in causes:
         if cause.get("reason") == "ExitCode":
             return int(cause["message"])
-    seen, remedy = str(status.get("message") or "no status")[:300], "see whether the container has the program"
-    raise ServiceFailed("The command could not be run", name=name, seen=seen, remedy=remedy)
+    seen, fix = str(status.get("message") or "no status")[:300], "see whether the container has the program"
+    raise ServiceFailed("The command could not be run", name=name, seen=seen, fix=fix)

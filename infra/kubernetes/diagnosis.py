@@ -1,4 +1,4 @@
-"""Why pods do not get ready, or a Service has no address: from their state and events to level, summary and remedy.
+"""Why pods do not get ready, or a Service has no address: from their state and events to level, summary and fix.
 
 Pure. The texts it recognises are those of the kubelet, the Secrets Store CSI driver and its Azure provider; what it
 does not recognise is shown as it was seen.
@@ -65,10 +65,10 @@ def diagnose_deployment(deployment: Object) -> list[Diagnosis]:
 
 
 def unhealthy(name: str, found: Sequence[Diagnosis]) -> WorkloadUnhealthy:
-    """Make the error that carries a diagnosis; its code and remedy are those of the gravest cause."""
+    """Make the error that carries a diagnosis; its code and fix are those of the gravest cause."""
     first = found[0] if found else told("The pods are not ready", "no event and no container state", "wait longer")
     seen = "; ".join(dict.fromkeys(f"{item.subject}: {item.summary}: {item.detail}" for item in found))
-    return WorkloadUnhealthy(first.summary, name=name, seen=seen or first.detail, remedy=first.remedy, code=first.code)
+    return WorkloadUnhealthy(first.summary, name=name, seen=seen or first.detail, fix=first.fix, code=first.code)
 
 
 def diagnose_service(service: Object, events: Iterable[Object]) -> list[Diagnosis]:
@@ -90,14 +90,14 @@ def diagnose_service(service: Object, events: Iterable[Object]) -> list[Diagnosi
     own = [event for event in sorted(events, key=_time) if (event.get("involvedObject") or {}).get("uid") == uid]
     failed = [event for event in own if event.get("type") == "Warning"]
     detail = failed[-1].get("message", "") if failed else "no address in its status, no warning among its events"
-    remedy = "see the cloud's quota of public addresses and the cluster identity's rights on the network"
+    fix = "see the cloud's quota of public addresses and the cluster identity's rights on the network"
     return [
         Diagnosis(
             Level.WARNING,
             subject,
             "The load balancer has no address",
             detail[:DETAIL_LIMIT],
-            remedy,
+            fix,
             failed[-1].get("reason", "") if failed else "NoAddress",
         )
     ]
@@ -127,8 +127,8 @@ def _container(subject: str, state: Object, events: Sequence[Object]) -> Iterato
     elif reason == _Reason.CRASH:
         ended = (state.get("lastState") or {}).get("terminated") or {}
         detail = f"exit code {ended.get('exitCode', '?')}, {state.get('restartCount', 0)} restarts; {message}"
-        remedy = "read the container's log; for PostgreSQL see whether POSTGRES_USER and POSTGRES_PASSWORD are set"
-        yield Diagnosis(Level.WARNING, subject, "The container ends again and again", detail, remedy, reason)
+        fix = "read the container's log; for PostgreSQL see whether POSTGRES_USER and POSTGRES_PASSWORD are set"
+        yield Diagnosis(Level.WARNING, subject, "The container ends again and again", detail, fix, reason)
 
 
 def _configuration(subject: str, message: str) -> Diagnosis:
@@ -152,8 +152,8 @@ def _configuration(subject: str, message: str) -> Diagnosis:
             "SecretProviderClass with secretKeyRef and see the pod's events",
             "SecretMissing",
         )
-    remedy = "correct what the message names"
-    return Diagnosis(Level.ERROR, subject, "The container cannot be set up", message, remedy, _Reason.CONFIG.value)
+    fix = "correct what the message names"
+    return Diagnosis(Level.ERROR, subject, "The container cannot be set up", message, fix, _Reason.CONFIG.value)
 
 
 def _image(subject: str, image: str, reason: str, message: str, events: Sequence[Object]) -> Diagnosis:
@@ -165,13 +165,13 @@ def _image(subject: str, image: str, reason: str, message: str, events: Sequence
     )
     denied = any(word in detail for word in ("unauthorized", "authorization failed", "denied", "403 Forbidden"))
     level, summary = Level.WARNING, "The image cannot be pulled"
-    remedy = "see whether the registry can be reached from the nodes"
+    fix = "see whether the registry can be reached from the nodes"
     if denied:
-        summary, remedy = "The registry refuses the image", "attach the registry to the cluster, or correct the name"
+        summary, fix = "The registry refuses the image", "attach the registry to the cluster, or correct the name"
     elif absent:
         level, summary = Level.ERROR, "The image does not exist"
-        remedy = "correct its name and tag, or build and push it"
-    return Diagnosis(level, subject, f"{summary}: {image}", detail[:DETAIL_LIMIT], remedy, reason)
+        fix = "correct its name and tag, or build and push it"
+    return Diagnosis(level, subject, f"{summary}: {image}", detail[:DETAIL_LIMIT], fix, reason)
 
 
 def _unscheduled(subject: str, status: Object) -> Iterator[Diagnosis]:
@@ -197,7 +197,7 @@ def _unmounted(subject: str, events: Sequence[Object]) -> Iterator[Diagnosis]:
     message = str(last.get("message") or "")
     cause = matching(MOUNT_CAUSES, message)
     code = cause.code or next(iter(cause.pattern.findall(message)), "FailedMount")
-    yield Diagnosis(cause.level, subject, cause.summary, _shortened(message), cause.remedy, code)
+    yield Diagnosis(cause.level, subject, cause.summary, _shortened(message), cause.fix, code)
 
 
 def _waiting(subject: str, states: Sequence[Object], events: Sequence[Object]) -> Diagnosis:
@@ -205,8 +205,8 @@ def _waiting(subject: str, states: Sequence[Object], events: Sequence[Object]) -
     unready = [event.get("message", "") for event in events if event.get("reason") == "Unhealthy"]
     if _has_started(states):
         detail = unready[-1] if unready else "no readiness probe has failed"
-        remedy = "read the container's log if it stays so"
-        return Diagnosis(Level.INFO, subject, "The container runs and is not ready yet", detail[:DETAIL_LIMIT], remedy)
+        fix = "read the container's log if it stays so"
+        return Diagnosis(Level.INFO, subject, "The container runs and is not ready yet", detail[:DETAIL_LIMIT], fix)
     warnings = [event.get("message", "") for event in events if event.get("type") == "Warning"]
     detail = warnings[-1] if warnings else "no warning among its events"
     return told("The pod is being started", detail, "wait; see the node if it stays so", subject)

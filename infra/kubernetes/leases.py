@@ -167,7 +167,7 @@ class Lock:
                 "The lock was taken over by somebody else",
                 name=f"lease {self._name} in {self._namespace}",
                 seen=(lease or {}).get("spec", {}).get("holderIdentity") or "no holder",
-                remedy="see who runs a rotation of the same credential; run again when it has ended",
+                fix="see who runs a rotation of the same credential; run again when it has ended",
                 code="LockLost",
             )
         with suppress(_Raced):
@@ -223,7 +223,7 @@ class Lock:
             name=f"lease {self._name} in {self._namespace}",
             seen=f"held by {spec.get('holderIdentity')} for rotation {annotations.get(_PURPOSE, 'unknown')} "
             f"since {spec.get('acquireTime')}",
-            remedy="wait until it ends. If nobody runs it any more the lock falls free by itself after "
+            fix="wait until it ends. If nobody runs it any more the lock falls free by itself after "
             f"{spec.get('leaseDurationSeconds')} s; to break it: "
             f"kubectl delete lease {self._name} -n {self._namespace}",
             code="Locked",

@@ -36,7 +36,7 @@ def wait_for_load_balancer(
     for services, left in follow(cluster, path, query, timeout_seconds, clock):
         service = next(iter(services.values()), None)
         if service is None:
-            raise NotFound("The Service does not exist", name=f"{name} in {namespace}", remedy="run the deploy flow")
+            raise NotFound("The Service does not exist", name=f"{name} in {namespace}", fix="run the deploy flow")
         found = _address(service)
         if found:
             return found

@@ -34,7 +34,7 @@ def load(name: str, values: Mapping[str, str], folder: Path = FOLDER) -> list[Ob
     try:
         text = (folder / name).read_text()
     except FileNotFoundError:
-        raise NotFound("The manifest does not exist", name=str(folder / name), remedy="restore it") from None
+        raise NotFound("The manifest does not exist", name=str(folder / name), fix="restore it") from None
     return parse(name, fill(name, text, values))
 
 
@@ -42,17 +42,17 @@ def fill(name: str, text: str, values: Mapping[str, str]) -> str:
     """Replace each `${NAME}` in a manifest's text. Raises as `load`."""
     wanted = set(_PLACEHOLDER.findall(text))
     if "${" in _PLACEHOLDER.sub("", text):
-        remedy = "write each placeholder as ${UPPER_CASE}"
-        raise InvalidInput("The manifest has a malformed placeholder", name=name, remedy=remedy)
+        fix = "write each placeholder as ${UPPER_CASE}"
+        raise InvalidInput("The manifest has a malformed placeholder", name=name, fix=fix)
     missing = sorted(key for key in wanted if not values.get(key))
     if missing:
-        remedy = "see what was looked up for them; the deploy flow fills in names, ids and the image"
+        fix = "see what was looked up for them; the deploy flow fills in names, ids and the image"
         seen = f"no value for {', '.join(missing)}"
-        raise InvalidInput("The manifest has unfilled placeholders", name=name, seen=seen, remedy=remedy)
+        raise InvalidInput("The manifest has unfilled placeholders", name=name, seen=seen, fix=fix)
     for key in sorted(wanted):
         if not _PLAIN.fullmatch(values[key]):
-            remedy = "give it a name or an id: letters, digits and - . _ / : @"
-            raise InvalidInput("The value cannot stand in a manifest", name=f"{key} of {name}", remedy=remedy)
+            fix = "give it a name or an id: letters, digits and - . _ / : @"
+            raise InvalidInput("The value cannot stand in a manifest", name=f"{key} of {name}", fix=fix)
     return _PLACEHOLDER.sub(lambda found: values[found.group(1)], text)
 
 
@@ -63,9 +63,9 @@ def parse(name: str, text: str) -> list[Object]:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         seen = f"line {mark.line + 1}" if mark else type(error).__name__
-        raise InvalidInput("The manifest is no YAML", name=name, seen=seen, remedy="correct the file") from None
+        raise InvalidInput("The manifest is no YAML", name=name, seen=seen, fix="correct the file") from None
     for document in documents:
         if not isinstance(document, dict) or not all(document.get(key) for key in ("apiVersion", "kind", "metadata")):
-            remedy = "give each document apiVersion, kind and metadata"
-            raise InvalidInput("The manifest has a document that is no object", name=name, remedy=remedy)
+            fix = "give each document apiVersion, kind and metadata"
+            raise InvalidInput("The manifest has a document that is no object", name=name, fix=fix)
     return documents

@@ -22,7 +22,7 @@ FIELD_MANAGER = "keyturn"
 DRIVER = "secrets-store.csi.k8s.io"
 MANAGED_LABEL = "secrets-store.csi.k8s.io/managed"
 _API = "/apis/secrets-store.csi.x-k8s.io/v1/namespaces"
-_SYNC_REMEDY = (
+_SYNC_FIX = (
     "see whether the add-on's rotation is on and its poll interval is below the timeout, and look at the pods' "
     "events; then run again, or use the express sync"
 )
@@ -71,8 +71,8 @@ def get_driver(cluster: Cluster) -> Driver:
     """
     found = cluster.find(f"/apis/storage.k8s.io/v1/csidrivers/{DRIVER}")
     if found is None:
-        remedy = "switch on the cluster's add-on azure-keyvault-secrets-provider (the provision flow does)"
-        raise NotFound("The cluster has no Secrets Store CSI driver", name=DRIVER, remedy=remedy)
+        fix = "switch on the cluster's add-on azure-keyvault-secrets-provider (the provision flow does)"
+        raise NotFound("The cluster has no Secrets Store CSI driver", name=DRIVER, fix=fix)
     republish = bool(found["spec"].get("requiresRepublish"))
     return Driver(DRIVER, republish, "republish" if republish else "reconciler")
 
@@ -119,7 +119,7 @@ def wait_for_mounts(
         seen = "; ".join(_state(uid, mounts.get(uid), versions) for uid in sorted(pod_uids))
         reporter.tell(seen, left)
     what = f"The new versions were not mounted within {timeout_seconds:g} s"
-    raise SyncPending(what, name=f"{secret_provider_class} in {namespace}", seen=seen, remedy=_SYNC_REMEDY)
+    raise SyncPending(what, name=f"{secret_provider_class} in {namespace}", seen=seen, fix=_SYNC_FIX)
 
 
 def find_synced_secret(cluster: Cluster, namespace: str, name: str) -> SyncedSecret | None:
@@ -200,7 +200,7 @@ def wait_for_synced_secret(
         seen = f"still the old values: {', '.join(differing)}" if found else "the Secret does not exist"
         reporter.tell(seen, left)
     what = f"The Secret did not take the new values within {timeout_seconds:g} s"
-    raise SyncPending(what, name=f"{name} in {namespace}", seen=seen, remedy=_SYNC_REMEDY)
+    raise SyncPending(what, name=f"{name} in {namespace}", seen=seen, fix=_SYNC_FIX)
 
 
 def update_synced_secret(cluster: Cluster, namespace: str, name: str, values: Mapping[str, str]) -> bool:

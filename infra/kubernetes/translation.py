@@ -66,10 +66,10 @@ def error_of(status: int, body: bytes | str, name: str) -> KeyturnError:
     message, reason = _parts(body)
     if _UNTYPED in message:
         status = 422
-    kind, what, remedy = _KINDS.get(
+    kind, what, fix = _KINDS.get(
         status, (ServiceFailed, "The cluster's API server failed", "see the API server's log, then run again")
     )
-    return kind(what, name=name, seen=message, remedy=remedy, code=reason or str(status))
+    return kind(what, name=name, seen=message, fix=fix, code=reason or str(status))
 
 
 def _parts(body: bytes | str) -> tuple[str, str]:
@@ -117,7 +117,7 @@ def _unreachable(server: str, seen: str) -> Unreachable:
         "The cluster's API server does not answer",
         name=server,
         seen=seen,
-        remedy="check that the cluster runs and that the kubeconfig's server is reachable from here "
+        fix="check that the cluster runs and that the kubeconfig's server is reachable from here "
         "(HTTPS_PROXY and NO_PROXY included)",
         code="Unreachable",
     )

@@ -115,9 +115,9 @@ def wait_for_pods_gone(
             return
         seen = ", ".join(f"{pod.name} {'is terminating' if pod.terminating else 'runs on'}" for pod in facts)
         reporter.tell(seen, left)
-    remedy = "see whether the Deployment is scaled to 0 and whether a finalizer or a lost node holds the pods"
+    fix = "see whether the Deployment is scaled to 0 and whether a finalizer or a lost node holds the pods"
     what = f"Pods were left after {timeout_seconds:g} s"
-    raise WorkloadUnhealthy(what, name=f"{name} in {namespace}", seen=seen, remedy=remedy, code="PodsLeft")
+    raise WorkloadUnhealthy(what, name=f"{name} in {namespace}", seen=seen, fix=fix, code="PodsLeft")
 
 
 def wait_for_ready(
@@ -142,7 +142,7 @@ def wait_for_ready(
     for deployments, left in follow(cluster, path, query, timeout_seconds, clock):
         deployment = next(iter(deployments.values()), None)
         if deployment is None:
-            raise NotFound("The Deployment does not exist", name=f"{name} in {namespace}", remedy="run the deploy flow")
+            raise NotFound("The Deployment does not exist", name=f"{name} in {namespace}", fix="run the deploy flow")
         try:
             workload, found = _look_closer(cluster, deployment)
         except ServiceFailed as error:

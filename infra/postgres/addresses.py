@@ -55,7 +55,7 @@ def find_route(host: str, port: int, settings: Settings) -> tuple[str, int]:
                 "An entry of the setting cannot be used",
                 name="KEYTURN_RESOLVE",
                 seen=f"'{entry}'",
-                remedy="write HOST:PORT:ADDRESS:PORT, entries separated by commas",
+                fix="write HOST:PORT:ADDRESS:PORT, entries separated by commas",
             )
         if fnmatchcase(host.lower(), parts[0].lower()) and parts[1] in ("", str(port)):
             return parts[2] or host, int(parts[3] or port)

@@ -71,7 +71,7 @@ def open_login(connection: Connection, owner: Owner, username: str, password: st
             "The name of the second login is taken",
             name="the login whose turn it is",
             seen="there is a role of this name that is none of the owner's logins",
-            remedy="give another one as options.new_username, or drop that role if nobody needs it",
+            fix="give another one as options.new_username, or drop that role if nobody needs it",
             code="42710",
         )
     if not exists:

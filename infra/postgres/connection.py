@@ -100,10 +100,8 @@ def _numeric(endpoint: Endpoint, address: str, port: int) -> str:
     try:
         return str(socket.getaddrinfo(address, port, type=socket.SOCK_STREAM)[0][4][0])
     except OSError as error:
-        seen, remedy = f"{address}: {error.strerror}", "see the setting KEYTURN_RESOLVE"
-        raise DatabaseUnreachable(
-            "The database's address is unknown", name=str(endpoint), seen=seen, remedy=remedy
-        ) from None
+        seen, fix = f"{address}: {error.strerror}", "see the setting KEYTURN_RESOLVE"
+        raise DatabaseUnreachable("The database's address is unknown", name=str(endpoint), seen=seen, fix=fix) from None
 
 
 def _complete(pgconn: pq.abc.PGconn, timeout_seconds: float) -> bool:
@@ -138,7 +136,7 @@ def _translate(endpoint: Endpoint, trace: str, message: str, in_time: bool) -> K
             "The database refused the login",
             name=name,
             seen="a wrong username or password" if code == "28P01" else "the server does not admit this login",
-            remedy="see which versions of the secrets the database was given",
+            fix="see which versions of the secrets the database was given",
             code=code,
         )
     if code == "3D000":
@@ -155,7 +153,7 @@ def _translate_transport(endpoint: Endpoint, message: str) -> KeyturnError:
             "The TLS connection could not be made as asked for",
             name=name,
             seen=said,
-            remedy="see whether the host's name is the certificate's and KEYTURN_POSTGRES_CA_FILE has its authority",
+            fix="see whether the host's name is the certificate's and KEYTURN_POSTGRES_CA_FILE has its authority",
             code="tls",
         )
     if "authentication" in said or "auth method" in said:
@@ -163,9 +161,9 @@ def _translate_transport(endpoint: Endpoint, message: str) -> KeyturnError:
             "The server does not ask for a proof of the password, so a login proves nothing",
             name=name,
             seen=said,
-            remedy="see the server's pg_hba.conf: this host must be asked for scram-sha-256",
+            fix="see the server's pg_hba.conf: this host must be asked for scram-sha-256",
             code="auth",
         )
     return DatabaseUnreachable(
-        "The database does not answer", name=name, seen=said, remedy="see whether it runs and can be reached from here"
+        "The database does not answer", name=name, seen=said, fix="see whether it runs and can be reached from here"
     )

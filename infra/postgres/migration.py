@@ -48,7 +48,7 @@ def get_login_facts(connection: Connection, login: str) -> LoginFacts:
         raise NotFound(
             "The database has no such login",
             name="the credential's login",
-            remedy="see what the vault's secret holds",
+            fix="see what the vault's secret holds",
         )
     is_superuser, _, _, relations, sessions, asks_superuser, asks_createrole = found
     itself = _one(connection, "SELECT session_user::text") == login

@@ -63,7 +63,7 @@ def get_tls_facts(endpoint: Endpoint, settings: Settings) -> TlsFacts:
             "The server's certificate could not be verified",
             name=str(endpoint),
             seen=error.verify_message,
-            remedy="see whether the host's name is the certificate's and KEYTURN_POSTGRES_CA_FILE has its authority",
+            fix="see whether the host's name is the certificate's and KEYTURN_POSTGRES_CA_FILE has its authority",
             code="tls",
         ) from None
     except OSError as error:
@@ -71,14 +71,14 @@ def get_tls_facts(endpoint: Endpoint, settings: Settings) -> TlsFacts:
             "The database does not answer",
             name=str(endpoint),
             seen=error.strerror or type(error).__name__,
-            remedy="see whether it runs and can be reached from here",
+            fix="see whether it runs and can be reached from here",
         ) from None
 
 
 def _without_tls(endpoint: Endpoint, answer: bytes) -> Unverified | DatabaseUnreachable:
     if answer == b"N":
         return Unverified(
-            "The server has no TLS", name=str(endpoint), seen="it answered N", remedy="switch on ssl there", code="tls"
+            "The server has no TLS", name=str(endpoint), seen="it answered N", fix="switch on ssl there", code="tls"
         )
     return DatabaseUnreachable(
         "The database does not answer as PostgreSQL does", name=str(endpoint), seen=repr(answer) if answer else "EOF"

@@ -31,12 +31,12 @@ class Change:
 
     Args:
         what: what the database refuses, if it does, as a sentence.
-        remedy: what to do then.
+        fix: what to do then.
         is_rehearsal: whether all of it is taken back at the end.
     """
 
     what: str
-    remedy: str
+    fix: str
     is_rehearsal: bool = False
 
 
@@ -79,9 +79,7 @@ def _translate(endpoint: Endpoint, error: psycopg.Error, change: Change) -> Keyt
             "The connection broke while a login was being changed",
             name=str(endpoint),
             seen=type(error).__name__,
-            remedy="run again: a login tells first whether it was changed",
+            fix="run again: a login tells first whether it was changed",
             code=error.sqlstate or "",
         )
-    return Refused(
-        change.what, name=str(endpoint), seen=type(error).__name__, remedy=change.remedy, code=error.sqlstate
-    )
+    return Refused(change.what, name=str(endpoint), seen=type(error).__name__, fix=change.fix, code=error.sqlstate)

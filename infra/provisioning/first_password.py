@@ -22,7 +22,7 @@ def check_first_password(variable: str, value: str, username: str) -> None:
         raise InvalidInput(
             "The variable of the first password is empty",
             name=variable,
-            remedy="set it where the flow runs, or leave first_password_variable empty to have one generated",
+            fix="set it where the flow runs, or leave first_password_variable empty to have one generated",
             code="FirstPasswordMissing",
         )
     if weakness := _find_weakness(value, username):
@@ -30,7 +30,7 @@ def check_first_password(variable: str, value: str, username: str) -> None:
             "The first password is not one that Azure takes",
             name=variable,
             seen=weakness,
-            remedy="8-128 characters of three kinds (lower case, upper case, digits, others), without the username",
+            fix="8-128 characters of three kinds (lower case, upper case, digits, others), without the username",
             code="FirstPasswordWeak",
         )
 

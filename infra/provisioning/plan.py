@@ -175,11 +175,11 @@ def refuse(steps: Sequence[Step]) -> KeyturnError:
     codes = ", ".join(dict.fromkeys(step.code for step in steps if step.code))
     fixed = [step for step in steps if step.differences]
     if fixed:
-        remedy = "give the values found, choose another name, or remove it first; nothing was changed"
-        return CannotChange("It cannot be changed in place", name=names, seen=seen, remedy=remedy, code=codes)
+        fix = "give the values found, choose another name, or remove it first; nothing was changed"
+        return CannotChange("It cannot be changed in place", name=names, seen=seen, fix=fix, code=codes)
     kind = InvalidInput if any(step.code in NAMES_REFUSED for step in steps) else Conflict
-    remedy = "choose another name; nothing was changed"
-    return kind("Azure refuses the name", name=names, seen=seen, remedy=remedy, code=codes)
+    fix = "choose another name; nothing was changed"
+    return kind("Azure refuses the name", name=names, seen=seen, fix=fix, code=codes)
 
 
 def _reason(step: Step) -> str:

@@ -53,7 +53,7 @@ def check_first_username(stack: Stack) -> None:
             "The first username cannot be a server's administrator",
             name="first_username",
             seen=login,
-            remedy=f"take another than {', '.join(RESERVED_LOGINS)} and pg_*",
+            fix=f"take another than {', '.join(RESERVED_LOGINS)} and pg_*",
         )
 
 

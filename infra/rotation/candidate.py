@@ -62,7 +62,7 @@ def _unusable(name: str) -> SecretUnusable:
         "The staged candidate cannot be read",
         name=name,
         seen="its value is not a JSON object with username and password",
-        remedy="Somebody else wrote it. If no rotation is under way, delete the secret and run again; "
+        fix="Somebody else wrote it. If no rotation is under way, delete the secret and run again; "
         "else set its enabled former version's value again.",
         code="CandidateUnreadable",
     )

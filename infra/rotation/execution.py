@@ -125,7 +125,7 @@ def _rolled_back(run: _Run) -> RolledBack:
         f"Rotation {run.rotation_id} failed and the old values are in force again",
         name=run.rotation_id,
         seen=str(run.cause) if run.cause else "an earlier run says why",
-        remedy="remove the cause; the next rotation begins anew",
+        fix="remove the cause; the next rotation begins anew",
         code=run.cause.code if run.cause else "",
     )
 
@@ -135,5 +135,5 @@ def _never_ends(run: _Run, target: Target) -> NeedsOperator:
         "The rotation does not come to an end: what it does is undone each time",
         name=f"{target.vault}, rotation {run.rotation_id}",
         seen=f"{len(run.performed)} steps in {MOST_ROUNDS} rounds, the last one '{run.performed[-1]}'",
-        remedy="see who else scales the workload, restores the Secret or writes the vault's secrets; then run again",
+        fix="see who else scales the workload, restores the Secret or writes the vault's secrets; then run again",
     )

@@ -89,7 +89,7 @@ def _find_refusal(target: Target, facts: LoginFacts, unfinished: str) -> Keyturn
             "A rotation is unfinished",
             name=target.vault,
             seen=f"rotation {unfinished}",
-            remedy="run the flow rotate, which ends it; then run this again",
+            fix="run the flow rotate, which ends it; then run this again",
             code="Unfinished",
         )
     if facts.is_name_taken:
@@ -97,7 +97,7 @@ def _find_refusal(target: Target, facts: LoginFacts, unfinished: str) -> Keyturn
             "The name of the owner role is taken",
             name=target.place,
             seen="there is a role of the present login's name with _owner",
-            remedy="rename that role, or drop it if nobody needs it",
+            fix="rename that role, or drop it if nobody needs it",
             code="42710",
         )
     if not facts.may_rename:
@@ -105,8 +105,7 @@ def _find_refusal(target: Target, facts: LoginFacts, unfinished: str) -> Keyturn
             "The login may not make an owner role of itself",
             name=target.place,
             seen="only a superuser, or another role that may create roles, can rename it",
-            remedy="name the secrets of such an administrator: target.admin_username_secret, "
-            "target.admin_password_secret",
+            fix="name the secrets of such an administrator: target.admin_username_secret, target.admin_password_secret",
             code="42501",
         )
     return None

@@ -147,11 +147,11 @@ def _find_broken_login(situation: Situation) -> KeyturnError | None:
             "The present login cannot be proven, so no rotation begins",
             name=where,
             seen=situation.observation.logins.detail or str(state),
-            remedy="see that the database runs and can be reached from here; then run again",
+            fix="see that the database runs and can be reached from here; then run again",
         )
-    remedy = "set the secrets to a login that the database takes, or restart the workload so that it takes theirs"
+    fix = "set the secrets to a login that the database takes, or restart the workload so that it takes theirs"
     if situation.observation.logins.previous is LoginState.WORKS:
-        remedy = (
+        fix = (
             "the versions before still log in: the newest were written by hand and never reached the database. "
             "Write the former values again as new versions, or restart the workload once its Secret has the new ones"
         )
@@ -159,7 +159,7 @@ def _find_broken_login(situation: Situation) -> KeyturnError | None:
         "The database refuses the newest versions' login, so no rotation begins",
         name=where,
         seen="no unfinished rotation explains it",
-        remedy=remedy,
+        fix=fix,
         code="28P01",
     )
 
@@ -169,7 +169,7 @@ def _newest_disabled(vault: str, secret: SecretFacts) -> SecretUnusable:
         "The secret's newest version is disabled",
         name=f"{vault}/{secret.name}",
         seen=f"version {secret.newest.version}; a mount of the newest version fails with it",
-        remedy="enable that version, or write a new one; then run again",
+        fix="enable that version, or write a new one; then run again",
         code="SecretDisabled",
     )
 
@@ -180,7 +180,7 @@ def _somebody_else_wrote(situation: Situation, secret: SecretFacts, versions: tu
         f"Somebody else wrote a newer version while rotation {situation.rotation_id} was under way",
         name=f"{situation.target.vault}/{secret.name}",
         seen=f"version {', '.join(versions)}; it is not overwritten",
-        remedy=f"Theirs shall hold: delete the secret {candidate}, see that the login works, and run again. "
+        fix=f"Theirs shall hold: delete the secret {candidate}, see that the login works, and run again. "
         "Theirs is not needed and not the newest: disable it and run again, the rotation goes on",
         code="NewerVersion",
     )
@@ -190,7 +190,7 @@ def _was_rolled_back(rotation_id: str) -> Refused:
     return Refused(
         "The rotation was rolled back earlier",
         name=rotation_id,
-        remedy="give another rotation id, or none, to begin a new one",
+        fix="give another rotation id, or none, to begin a new one",
         code="RolledBack",
     )
 
@@ -200,6 +200,6 @@ def _lost_candidate(situation: Situation) -> NeedsOperator:
         "The rotation published one of two secrets and its candidate is gone",
         name=f"{situation.target.vault}, rotation {situation.rotation_id}",
         seen="username and password do not belong together",
-        remedy="recover the candidate secret, or write both secrets by hand; then run again without a rotation id",
+        fix="recover the candidate secret, or write both secrets by hand; then run again without a rotation id",
         code="CandidateLost",
     )

@@ -37,7 +37,7 @@ def choose_login(current: str, logins: Sequence[str], wanted: str = "") -> str:
             "The new username cannot be used",
             name="options.new_username",
             seen="it is in force already" if wanted == current else "it is none of the owner's logins",
-            remedy="two logins take turns: give the other one's name, or none",
+            fix="two logins take turns: give the other one's name, or none",
             code="ThirdLogin",
         )
     if len(others) > 1 and not wanted:
@@ -45,7 +45,7 @@ def choose_login(current: str, logins: Sequence[str], wanted: str = "") -> str:
             "It is not clear whose turn it is",
             name="options.new_username",
             seen=f"the owner role has {len(others)} other logins",
-            remedy="give the name of the one to use, or drop those that nobody needs",
+            fix="give the name of the one to use, or drop those that nobody needs",
             code="ManyLogins",
         )
     return wanted or (others[0] if others else derive_username(current))
@@ -63,7 +63,7 @@ def check_username(username: str) -> str:
             "The new username cannot be used",
             name="new_username",
             seen="it begins with pg_, which PostgreSQL reserves",
-            remedy="Give another one, or none: then it is derived from the present one.",
+            fix="Give another one, or none: then it is derived from the present one.",
             code="42939",
         )
     return username

@@ -158,14 +158,14 @@ def explain_stop(plan: Plan, failure: Failure, cause: KeyturnError | None = None
         return error
     resume = f"Run again: rotation {plan.rotation_id} goes on from here"
     if failure.verdict is Verdict.SYNC_PENDING:
-        remedy = f"{error.remedy}. {resume}; with sync 'express' it does not wait for the driver"
-        return SyncPending(error.what, name=error.name, seen=error.seen, remedy=remedy, code=error.code)
+        fix = f"{error.fix}. {resume}; with sync 'express' it does not wait for the driver"
+        return SyncPending(error.what, name=error.name, seen=error.seen, fix=fix, code=error.code)
     seen = f"{error}" + (f" It was rolling back because of this: {cause}" if cause else "")
     return NeedsOperator(
         f"Rotation {plan.rotation_id} stopped at '{failure.step}'",
         name=failure.step.subject,
         seen=seen,
-        remedy=f"Nothing was deleted: the candidate and every older version are still in the vault. "
+        fix=f"Nothing was deleted: the candidate and every older version are still in the vault. "
         f"Remove the cause above. {resume}",
         code=error.code,
     )

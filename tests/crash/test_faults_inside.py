@@ -104,7 +104,7 @@ def test_pods_that_do_not_start_with_the_new_values_nor_with_the_old_wait_for_a_
         scene.lab.faults.switch("pods-not-starting")
         ended = rotate(RECREATE, ready_timeout_seconds=1)
         assert ended.verdict is Verdict.NEEDS_OPERATOR
-        assert ended.error is not None and "goes on from here" in ended.error.remedy
+        assert ended.error is not None and "goes on from here" in ended.error.fix
         scene.lab.faults.clear_faults()
         ended = rotate(RECREATE)
         assert ended.verdict is Verdict.ROLLED_BACK, ended.message

@@ -112,7 +112,7 @@ def test_a_missing_role_is_named_with_scope_and_principal(
     with without_role(role, scope, principal_id):
         error = refused(rows)
     assert type(error) is AccessDenied
-    assert f"assign the role {role} on the {scope} to {principal_id}" in error.remedy
+    assert f"assign the role {role} on the {scope} to {principal_id}" in error.fix
     assert error.code in ("ForbiddenByRbac", "Forbidden", "AuthorizationPermissionMismatch")
     assert run(rows).name == "Verified"
 
@@ -134,7 +134,7 @@ def test_a_federated_credential_that_is_wrong_is_said_to_be(
     assert type(error) is AuthenticationFailed
     assert error.code == code
     assert f"its {field} is {value}, not {getattr(trusted, field)}" in error.seen
-    assert "id-aks-uai/aksfederatedidentity" in error.remedy
+    assert "id-aks-uai/aksfederatedidentity" in error.fix
     identities.put_federated(trusted, STACK.resource_group, Settings())
     assert run(POD).name == "Verified"
 

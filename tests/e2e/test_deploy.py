@@ -116,4 +116,4 @@ def test_a_kubeconfig_with_a_token_that_is_no_longer_good_says_what_to_do(
     monkeypatch.setenv("KEYTURN_KUBECONFIG", str(text))
     error = refusal(STACK)
     assert (type(error), error.code) == (AuthenticationFailed, "Unauthorized")
-    assert "expired" in error.remedy
+    assert "expired" in error.fix

@@ -43,7 +43,7 @@ def test_what_is_wrong_is_told_by_its_code(world: World, identity: Identity, cas
     error = told(world.cluster, STACK, unwell, identity)
     assert (type(error), error.code) == (WorkloadUnhealthy, code)
     assert error.name == f"{NAME} in {STACK.namespace}"
-    assert error.remedy
+    assert error.fix
 
 
 def test_an_image_that_does_not_exist_is_named(world: World, identity: Identity) -> None:
@@ -58,7 +58,7 @@ def test_a_service_account_that_is_not_trusted_is_told_by_entra_id(world: World,
     with service_account(world.cluster, STACK, "another-sa"):
         error = told(world.cluster, STACK, Unwell(account="another-sa"), identity)
     assert error.code == "AADSTS700213"
-    assert "subject" in error.remedy
+    assert "subject" in error.fix
 
 
 def test_a_wrong_issuer_is_told_by_entra_id(world: World) -> None:
@@ -75,7 +75,7 @@ def test_an_identity_without_role_is_told_by_the_vault(world: World) -> None:
     bare = identity_that_trusts(STACK, "id-without-role")
     error = told(world.cluster, STACK, Unwell(), bare)
     assert error.code == "ForbiddenByRbac"
-    assert "Key Vault Secrets User" in error.remedy
+    assert "Key Vault Secrets User" in error.fix
 
 
 def test_a_load_balancer_that_gets_no_address_is_told(world: World) -> None:

@@ -148,7 +148,7 @@ def test_what_cannot_be_changed_in_place_is_refused_by_name_and_nothing_is_chang
     assert type(error) is CannotChange
     assert "resource group integrateakskv-rg" in error.name
     assert "resource group integrateakskv-rg: location is eastus2, wanted westus" in error.seen
-    assert "nothing was changed" in error.remedy
+    assert "nothing was changed" in error.fix
     assert addresses() == before
 
 

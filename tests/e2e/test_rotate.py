@@ -76,8 +76,8 @@ def test_pods_that_do_not_start_bring_the_old_login_back(world: World) -> None:
         stuck = rotate(sync="express", ready_timeout_seconds=2)
     assert stuck.name == "NeedsOperator", "the old pods do not start either"
     assert stuck.error is not None
-    assert "Nothing was deleted" in stuck.error.remedy
-    assert "goes on from here" in stuck.error.remedy
+    assert "Nothing was deleted" in stuck.error.fix
+    assert "goes on from here" in stuck.error.fix
     ended = rotate(sync="express")
     assert ended.name == "RolledBack"
     assert world.values() == before

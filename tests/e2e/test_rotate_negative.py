@@ -111,7 +111,7 @@ def test_versions_written_by_hand_that_the_database_never_got(world: World) -> N
     assert ended.name == "Refused"
     assert type(ended.error) is LoginRefused
     assert ended.error.code == "28P01"
-    assert "written by hand" in ended.error.remedy
+    assert "written by hand" in ended.error.fix
     assert "written-by-hand" not in ended.message
     assert world.snapshot()["versions"] == before
     world.vault.write("password", values[1], {})
@@ -124,7 +124,7 @@ def test_a_sync_that_never_comes_says_how_to_go_on_and_express_does(world: World
         assert ended.name == "SyncPending"
         assert type(ended.error) is SyncPending
         assert "0 of 2 new versions" in ended.error.seen
-        assert "'express'" in ended.error.remedy
+        assert "'express'" in ended.error.fix
         assert world.logs_in(before), "nobody is locked out meanwhile"
         assert all(world.versions()["password"][one.version] for one in world.vault.list_versions("password")[:2])
         assert rotate(sync="express").name == "Rotated"

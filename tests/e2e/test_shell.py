@@ -70,7 +70,7 @@ def test_a_refusal_says_what_to_do_and_ends_with_one(world: World, run_here: Run
     assert code == 1
     last = out.splitlines()[-1]
     assert last.startswith("Refused: ")
-    assert "To do: " in last
+    assert "Fix: " in last
     assert "I accept data loss" in last
     assert "Traceback" not in out + err
     assert world.snapshot() == before

@@ -109,7 +109,7 @@ def test_a_kubeconfig_whose_token_has_expired_is_not_recognised(server: SmallClu
     ):
         scale(cluster, world.namespace, "db", 0)
     assert caught.value.code == "Unauthorized"
-    assert "expired" in caught.value.remedy
+    assert "expired" in caught.value.fix
 
 
 def test_who_has_no_rights_is_told_what_was_refused_and_nothing_is_changed(server: SmallCluster, world: World) -> None:

@@ -35,7 +35,7 @@ def test_the_driver_tells_its_generation(cluster: Cluster) -> None:
     delete(cluster, [driver(republish=True)])
     with pytest.raises(NotFound) as caught:
         get_driver(cluster)
-    assert "add-on" in caught.value.remedy
+    assert "add-on" in caught.value.fix
     apply(cluster, [driver(republish=False)])
 
 

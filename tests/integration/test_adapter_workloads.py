@@ -85,7 +85,7 @@ def test_pods_that_do_not_get_ready_in_time_are_explained(world: World) -> None:
         wait_for_ready(world.cluster, world.namespace, "db", 0.2)
     assert caught.value.code == "AADSTS700213"
     assert caught.value.name == f"db in {world.namespace}"
-    assert "federated credential's subject" in caught.value.remedy
+    assert "federated credential's subject" in caught.value.fix
 
 
 def test_of_a_namespaces_events_only_warnings_are_fetched(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

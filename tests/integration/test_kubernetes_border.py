@@ -54,7 +54,7 @@ def change(kind: str, item: object) -> dict[str, object]:
         (503, "ServiceUnavailable", ServiceFailed),
     ],
 )
-def test_each_refusal_becomes_an_error_of_ours_with_reason_and_remedy(
+def test_each_refusal_becomes_an_error_of_ours_with_reason_and_fix(
     code: int, reason: str, kind: type[KeyturnError]
 ) -> None:
     with scripted_api(Answer(code, status(code, reason))) as api, pytest.raises(kind) as caught:
@@ -63,7 +63,7 @@ def test_each_refusal_becomes_an_error_of_ours_with_reason_and_remedy(
     assert caught.value.code == reason
     assert caught.value.name == "secrets/userpass in dexter"
     assert caught.value.seen == "because"
-    assert caught.value.remedy
+    assert caught.value.fix
     assert caught.value.__cause__ is None
 
 
@@ -72,7 +72,7 @@ def test_an_expired_token_says_what_to_do() -> None:
         cluster = connect(api.kubeconfig, FAST)
         with pytest.raises(AuthenticationFailed) as caught:
             cluster.get(SECRETS)
-    assert "expired" in caught.value.remedy
+    assert "expired" in caught.value.fix
     assert "a-token" not in f"{caught.value} {caught.value!r} {cluster!r}"
 
 
@@ -111,7 +111,7 @@ def test_a_missing_kubeconfig_is_named(tmp_path: Path) -> None:
     with pytest.raises(NotFound) as caught:
         connect(tmp_path / "nosuch", FAST)
     assert caught.value.name == str(tmp_path / "nosuch")
-    assert "KEYTURN_KUBECONFIG" in caught.value.remedy
+    assert "KEYTURN_KUBECONFIG" in caught.value.fix
 
 
 @pytest.mark.parametrize("text", ["", "just text", "a: [", "kind: Config", "- a", "\x00"])

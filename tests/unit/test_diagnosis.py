@@ -17,7 +17,7 @@ def test_a_key_that_the_secret_lacks_is_an_error_that_names_the_key() -> None:
     [found] = diagnose([pod(waiting={"reason": "CreateContainerConfigError", "message": MISSING_KEY})], [])
     assert (found.level, found.code) == (Level.ERROR, "SecretKeyMissing")
     assert found.detail == MISSING_KEY
-    assert "secretObjects" in found.remedy
+    assert "secretObjects" in found.fix
 
 
 def test_a_secret_that_does_not_exist_yet_may_still_come() -> None:

@@ -54,7 +54,7 @@ def test_a_failed_mount_is_told_by_its_text(message: str, level: Level, code: st
     [found] = diagnose([pod()], [event("FailedMount", message)])
     assert (found.level, found.code) == (level, code)
     assert found.summary
-    assert found.remedy
+    assert found.fix
 
 
 def test_the_detail_is_the_cause_without_its_wrappers() -> None:

@@ -78,7 +78,7 @@ def test_a_login_that_becomes_no_owner_is_refused_with_the_flow_that_prepares_it
     refusal = plan_for(ALTERNATING, WELL).refusal
     assert type(refusal) is Refused
     assert refusal.code == "NotMigrated"
-    assert "migrate" in refusal.remedy
+    assert "migrate" in refusal.fix
 
 
 def test_a_login_that_does_not_work_is_told_before_the_migration_is_asked_for() -> None:
@@ -239,4 +239,4 @@ def test_a_migration_that_was_made_leaves_nothing_to_do() -> None:
 def test_a_migration_that_must_not_be_made_is_refused(facts: LoginFacts, unfinished: str, kind: type) -> None:
     plan = plan_migration(ALTERNATING, facts, unfinished)
     assert type(plan.refusal) is kind
-    assert plan.refusal.remedy
+    assert plan.refusal.fix

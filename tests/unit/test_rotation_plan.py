@@ -192,7 +192,7 @@ def test_rolling_back_starts_what_is_scaled_to_0_although_its_last_pod_still_tak
 def assert_refused(plan: Plan, kind: type[KeyturnError], code: str) -> KeyturnError:
     assert type(plan.refusal) is kind
     assert plan.refusal.code == code
-    assert plan.refusal.remedy
+    assert plan.refusal.fix
     return plan.refusal
 
 
@@ -227,7 +227,7 @@ def test_no_rotation_begins_with_a_login_that_is_refused() -> None:
 def test_versions_by_hand_that_never_reached_the_database_are_explained() -> None:
     logins = Logins(LoginState.REFUSED, previous=LoginState.WORKS)
     refusal = assert_refused(plan_for(replace(WELL, logins=logins)), LoginRefused, "28P01")
-    assert "written by hand" in refusal.remedy
+    assert "written by hand" in refusal.fix
 
 
 @pytest.mark.parametrize("state", [LoginState.UNREACHABLE, LoginState.STARTING])
@@ -241,7 +241,7 @@ def test_a_newer_version_by_somebody_else_is_a_conflict_and_names_it() -> None:
     theirs = SecretFacts("password", version("p3", 8), PUBLISHED.password.versions)
     refusal = assert_refused(plan_for(replace(PUBLISHED, password=theirs)), Conflict, "NewerVersion")
     assert "p3" in refusal.seen
-    assert "username-password-candidate" in refusal.remedy
+    assert "username-password-candidate" in refusal.fix
 
 
 def test_a_version_by_somebody_else_that_was_overtaken_is_a_conflict_until_it_is_disabled() -> None:
@@ -280,10 +280,10 @@ def test_a_sync_that_does_not_come_changes_nothing_and_may_be_waited_for_again()
 
 def test_the_way_on_after_a_missing_sync_names_the_express() -> None:
     plan = plan_for(PUBLISHED)
-    told = explain_stop(plan, judge(plan, plan.steps[0], SyncPending("x", name="y", remedy="look")))
+    told = explain_stop(plan, judge(plan, plan.steps[0], SyncPending("x", name="y", fix="look")))
     assert type(told) is SyncPending
-    assert "goes on from here" in told.remedy
-    assert "express" in told.remedy
+    assert "goes on from here" in told.fix
+    assert "express" in told.fix
 
 
 def test_a_failure_before_publishing_changed_nothing() -> None:
@@ -313,7 +313,7 @@ def test_a_rollback_that_fails_needs_an_operator_and_tells_both_causes() -> None
     assert type(told) is NeedsOperator
     assert "the old login fails" in told.seen
     assert "no pod came up" in told.seen
-    assert "Nothing was deleted" in told.remedy
+    assert "Nothing was deleted" in told.fix
 
 
 def test_a_refusal_is_called_by_what_a_person_must_do() -> None:

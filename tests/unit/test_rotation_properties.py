@@ -171,7 +171,7 @@ def test_a_version_that_a_person_writes_meanwhile_is_never_overwritten_nor_disab
     assert world.facts(name).newest == theirs
     assert ending.verdict is (Verdict.NEEDS_OPERATOR if was_under_way else Verdict.REFUSED)
     assert ending.error is not None
-    assert ending.error.remedy
+    assert ending.error.fix
 
 
 @given(

@@ -63,7 +63,7 @@ class Alternating:
             "The strategy alternating needs two logins that become one owner role",
             name=situation.target.place,
             seen="the present login becomes no role that cannot log in",
-            remedy="run the flow migrate for this target: it makes the owner role of the present login",
+            fix="run the flow migrate for this target: it makes the owner role of the present login",
             code="NotMigrated",
         )
 

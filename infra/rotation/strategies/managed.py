@@ -51,7 +51,7 @@ class Managed:
                 "A Flexible Server is no workload of the cluster",
                 name=own.key,
                 seen="it is marked as the database itself",
-                remedy="take it out of the target's consumers, or mark it as a client",
+                fix="take it out of the target's consumers, or mark it as a client",
                 code="NoDatabaseHere",
             )
         if situation.options.new_username:

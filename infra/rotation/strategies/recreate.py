@@ -76,7 +76,7 @@ class Recreate:
                 "The strategy recreate needs to know the database's Deployment",
                 name="target.consumers",
                 seen="none of the consumers is marked as the database",
-                remedy="Mark the database's Deployment, or use the strategy in-place.",
+                fix="Mark the database's Deployment, or use the strategy in-place.",
                 code="NoDatabase",
             )
         keeping = next((consumer for consumer in consumers if consumer.keeps_data), None)
@@ -86,7 +86,7 @@ class Recreate:
                 name=keeping.key,
                 seen="a volume keeps the database's files over the restart, and POSTGRES_USER and "
                 "POSTGRES_PASSWORD act only on an empty data directory",
-                remedy="Use the strategy in-place: it changes the login inside the database.",
+                fix="Use the strategy in-place: it changes the login inside the database.",
                 code="VolumeKeepsData",
             )
         if situation.options.data_loss != CONSENT and not all(map(situation.has_restarted, consumers)):
@@ -94,7 +94,7 @@ class Recreate:
                 "The strategy recreate needs consent to data loss",
                 name="options.data_loss",
                 seen=f"'{situation.options.data_loss}'; the database begins empty after the restart",
-                remedy=f"Set data_loss to '{CONSENT}' if nothing in the database must be kept.",
+                fix=f"Set data_loss to '{CONSENT}' if nothing in the database must be kept.",
                 code="ConsentMissing",
             )
         return None

@@ -17,7 +17,7 @@ def refuse_username(strategy: str) -> Refused:
         f"The strategy {strategy} keeps the username",
         name="options.new_username",
         seen="one is given",
-        remedy="Give none, or use a strategy that changes the login's name.",
+        fix="Give none, or use a strategy that changes the login's name.",
         code="UsernameStays",
     )
 

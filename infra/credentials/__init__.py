@@ -1,0 +1,27 @@
+"""What is rotated: credentials by name, their layouts, endpoints, clusters and consumers. Names only, never values."""
+
+from infra.credentials.consumers import Consumer, CsiDelivery, Delivery, WorkloadKind, WorkloadRef
+from infra.credentials.credential import Credential, Strategy
+from infra.credentials.endpoints import ClusterRef, Endpoint, FlexibleServerEndpoint, LoadBalancerEndpoint
+from infra.credentials.inventory import Inventory, load_inventory
+from infra.credentials.layouts import Login, Part, SecretLayout, SecretPair
+
+__all__ = [
+    "ClusterRef",
+    "Consumer",
+    "Credential",
+    "CsiDelivery",
+    "Delivery",
+    "Endpoint",
+    "FlexibleServerEndpoint",
+    "Inventory",
+    "LoadBalancerEndpoint",
+    "Login",
+    "Part",
+    "SecretLayout",
+    "SecretPair",
+    "Strategy",
+    "WorkloadKind",
+    "WorkloadRef",
+    "load_inventory",
+]

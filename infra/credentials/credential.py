@@ -1,0 +1,86 @@
+"""A credential: where it is kept, which database takes it, and who consumes it. Names only, never values."""
+
+from enum import StrEnum
+from typing import Self
+
+from pydantic import Field, field_validator, model_validator
+
+from infra.credentials.consumers import Consumer
+from infra.credentials.endpoints import ClusterRef, Endpoint, FlexibleServerEndpoint, LoadBalancerEndpoint
+from infra.credentials.fields import CREDENTIAL_NAME, DatabaseName, Model, Namespace, VaultName
+from infra.credentials.layouts import SecretLayout
+
+
+class Strategy(StrEnum):
+    """How the database gets the new login."""
+
+    RECREATE = "recreate"
+    IN_PLACE = "in-place"
+    ALTERNATING = "alternating"
+    MANAGED = "managed"
+
+
+class Credential(Model):
+    """One credential of the inventory."""
+
+    name: str = Field(
+        title="Credential",
+        max_length=63,
+        pattern=CREDENTIAL_NAME,
+        description="Its name in the inventory: lower-case letters, digits and hyphens.",
+    )
+    vault: VaultName
+    secrets: SecretLayout = Field(title="Secrets", description="How the login is kept in the vault's secrets.")
+    cluster: ClusterRef = Field(title="Cluster", description="The cluster that the consumers run in.")
+    lock_namespace: Namespace = Field(
+        title="Lock's namespace",
+        description="The namespace in that cluster whose Lease keeps two rotations of this credential apart.",
+    )
+    endpoint: Endpoint = Field(title="Endpoint", description="Where the database is reached.")
+    database: DatabaseName = Field(
+        "postgres", description="The database that proves a login. `postgres` exists on every server."
+    )
+    strategy: Strategy = Field(
+        title="Strategy",
+        description="recreate: the database is initialised from the Secret when its pod starts; its data is lost. "
+        "in-place: the login gets a new password inside the running database; nothing is lost. "
+        "alternating: two logins of one owner role take turns, no login fails; the flow migrate prepares it. "
+        "managed: the administrator of a Flexible Server, through Azure.",
+    )
+    administrator: SecretLayout | None = Field(
+        None,
+        title="Administrator's secrets",
+        description="Used with `alternating`: the vault's secrets of a login that may create roles. "
+        "None: the credential's own login does it.",
+    )
+    consumers: tuple[Consumer, ...] = Field(
+        (),
+        title="Consumers",
+        description="Every workload whose pods get the credential: the database's own, and its clients. "
+        "None if the credential is only read from the vault.",
+    )
+
+    @field_validator("consumers")
+    @classmethod
+    def _lists_each_once(cls, consumers: tuple[Consumer, ...]) -> tuple[Consumer, ...]:
+        keys = [consumer.key for consumer in consumers]
+        if repeated := sorted({key for key in keys if keys.count(key) > 1}):
+            raise ValueError(f"a workload is listed once: {', '.join(repeated)}")
+        return consumers
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        names = [*self.secrets.names, *(self.administrator.names if self.administrator else ())]
+        if len({name.lower() for name in names}) < len(names):
+            raise ValueError("each of the secrets needs a name of its own; case does not count")
+        if self.strategy is Strategy.MANAGED and not isinstance(self.endpoint, FlexibleServerEndpoint):
+            raise ValueError("the strategy managed is for a Flexible Server: give an endpoint of kind flexible-server")
+        if self.strategy is Strategy.RECREATE and not isinstance(self.endpoint, LoadBalancerEndpoint):
+            raise ValueError(
+                "the strategy recreate is for a database in the cluster: give an endpoint of kind load-balancer"
+            )
+        return self
+
+    def consumer(self, key: str) -> Consumer:
+        """The consumer whose workload is called `key`."""
+        return next(consumer for consumer in self.consumers if consumer.key == key)

@@ -1,0 +1,79 @@
+"""The kinds of fields that several parameter models share: their title, bounds and help, each written once."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+DNS_LABEL = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
+DNS_NAME = r"^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$"
+CREDENTIAL_NAME = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
+SECRET_NAME = r"^[0-9a-zA-Z-]{1,127}$"  # noqa: S105
+
+
+class Model(BaseModel):
+    """Base of all parameter models: unknown fields are refused, instances do not change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_enum_values=False)
+
+
+ResourceGroup = Annotated[
+    str,
+    Field(
+        title="Resource group",
+        description="1-90 letters, digits, . _ - ( ), not ending with a dot.",
+        pattern=r"^[-\w.()]{0,89}[-\w()]$",
+    ),
+]
+ClusterName = Annotated[
+    str,
+    Field(
+        title="AKS cluster",
+        description="1-63 letters, digits, hyphens and underscores.",
+        pattern=r"^[a-zA-Z0-9]([-\w]{0,61}[a-zA-Z0-9])?$",
+    ),
+]
+VaultName = Annotated[
+    str,
+    Field(
+        title="Key vault",
+        description="3-24 letters, digits and hyphens, beginning with a letter; unique in all of Azure.",
+        min_length=3,
+        max_length=24,
+        pattern=r"^[a-zA-Z](-?[a-zA-Z0-9])+$",
+    ),
+]
+SecretName = Annotated[
+    str,
+    Field(
+        title="Secret",
+        description="Name of a secret in the vault: 1-127 letters, digits and hyphens.",
+        pattern=SECRET_NAME,
+    ),
+]
+ServerName = Annotated[
+    str,
+    Field(
+        title="Flexible Server",
+        description="3-63 lower-case letters, digits and hyphens; unique in all of Azure.",
+        min_length=3,
+        max_length=63,
+        pattern=DNS_LABEL,
+    ),
+]
+Namespace = Annotated[
+    str, Field(title="Namespace", description="The Kubernetes namespace.", max_length=63, pattern=DNS_LABEL)
+]
+ObjectName = Annotated[str, Field(max_length=253, pattern=DNS_NAME)]
+"""The name of a Kubernetes object: lower-case letters, digits, hyphens and dots."""
+DatabaseName = Annotated[
+    str,
+    Field(
+        title="Database",
+        description="The database to log in to. `postgres` exists on every server.",
+        min_length=1,
+        max_length=63,
+    ),
+]
+ReadyTimeout = Annotated[
+    int, Field(title="Ready timeout (seconds)", description="Bound on the wait for the pods.", ge=1, le=3600)
+]

@@ -1,0 +1,73 @@
+"""Secret layouts: how a login is kept in the vault's secrets. One class a layout.
+
+layout.parse({"username": "orders_a", "password": "..."})   # -> Login(...)
+layout.render(login)                                        # -> {"username": "orders_a", "password": "..."}
+layout.secrets_of({Part.PASSWORD})                          # -> ("password",)
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from infra.credentials.fields import Model, SecretName
+
+
+@dataclass(frozen=True, repr=False)
+class Login:
+    """A username and a password. It lives inside one task; its repr shows neither."""
+
+    username: str
+    password: str
+
+    def __repr__(self) -> str:
+        return "Login(...)"
+
+
+class Part(StrEnum):
+    """What a rotation changes of a login."""
+
+    USERNAME = "username"
+    PASSWORD = "password"  # noqa: S105
+
+
+class SecretPair(Model):
+    """Two secrets: the username in one, the password in the other."""
+
+    kind: Literal["pair"] = "pair"
+    username: SecretName = Field(title="Username secret", description="The secret that holds the username.")
+    password: SecretName = Field(title="Password secret", description="The secret that holds the password.")
+
+    @model_validator(mode="after")
+    def _differ(self) -> Self:
+        if self.username.lower() == self.password.lower():
+            raise ValueError("username and password need two secrets of different names; case does not count")
+        return self
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The secrets, in the order in which they are published: the password last."""
+        return self.username, self.password
+
+    def secrets_of(self, parts: Collection[Part]) -> tuple[str, ...]:
+        """Return the secrets that change when these parts do, in the order in which they are published."""
+        by_part = {Part.USERNAME: self.username, Part.PASSWORD: self.password}
+        return tuple(name for part, name in by_part.items() if part in parts)
+
+    def parse(self, values: Mapping[str, str]) -> Login:
+        """Return the login that these values hold.
+
+        Args:
+            values: secret -> value, of all `names`.
+        """
+        return Login(values[self.username], values[self.password])
+
+    def render(self, login: Login) -> dict[str, str]:
+        """Return secret -> value for a login."""
+        return {self.username: login.username, self.password: login.password}
+
+
+SecretLayout = SecretPair
+"""Every layout there is."""
