@@ -20,6 +20,8 @@ class Settings(BaseSettings):
         validation_alias=AliasChoices("KEYTURN_SUBSCRIPTION_ID", "AZURE_SUBSCRIPTION_ID"),
         description="The Azure subscription that everything is in.",
     )
+    credentials: Path = Field(Path("credentials.yaml"), description="The inventory: which credentials there are.")
+    stacks: Path = Field(Path("manifests"), description="Where stacks are: <stacks>/<name>/stack.yaml.")
     kubeconfig: Path | None = Field(
         None,
         description="A kubeconfig to use instead of the one that AKS hands out for the target's cluster by name. "
