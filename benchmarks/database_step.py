@@ -6,48 +6,53 @@ pair after the other against one server, who goes first changes each time. No la
 """
 
 import secrets
+from dataclasses import replace
 
 import psycopg
 from psycopg import sql
 
 from benchmarks.common import Result, Row, quantile, run_alone, timed
-from infra.postgres.login import Endpoint, prove_login
-from infra.postgres.roles import set_password
-from infra.settings import Settings
-from tests.integration.postgres_process import PASSWORD, USER, running_server
+from infra.postgres.database import Database
+from tests.integration.postgres_process import ADMIN, running_server
 
 PAIRS, QUICK_PAIRS, WARM_UP = 400, 40, 10
 GOAL = 1.3
 
 
-class Login:
+class ChangingLogin:
     """A login whose password changes again and again.
 
     Args:
-        endpoint: its database.
+        database: where it logs in.
     """
 
-    def __init__(self, endpoint: Endpoint) -> None:
-        self.endpoint, self.password, self.settings = endpoint, PASSWORD, Settings()
+    def __init__(self, database: Database) -> None:
+        self.database, self.login = database, ADMIN
 
     def change_by_keyturn(self, new: str) -> None:
         """As the strategy in-place does it."""
-        set_password(self.endpoint, USER, self.password, new, self.settings)
-        prove_login(self.endpoint, USER, new, self.settings)
-        self.password = new
+        self.database.set_own_password(self.login, new)
+        self.login = replace(self.login, password=new)
+        self.database.prove(self.login)
 
     def change_by_psycopg(self, new: str) -> None:
         """As a script does it."""
-        with self._connected(self.password) as connection:
-            connection.execute(sql.SQL("ALTER ROLE {} PASSWORD {}").format(sql.Identifier(USER), sql.Literal(new)))
-        with self._connected(new) as connection:
+        with self._connected() as connection:
+            role = sql.Identifier(self.login.username)
+            connection.execute(sql.SQL("ALTER ROLE {} PASSWORD {}").format(role, sql.Literal(new)))
+        self.login = replace(self.login, password=new)
+        with self._connected() as connection:
             connection.execute("SELECT 1")
-        self.password = new
 
-    def _connected(self, password: str) -> psycopg.Connection:
-        where = self.endpoint
+    def _connected(self) -> psycopg.Connection:
+        address, login = self.database.address, self.login
         return psycopg.connect(
-            host=where.host, port=where.port, dbname=where.database, user=USER, password=password, autocommit=True
+            host=address.host,
+            port=address.port,
+            dbname=address.database,
+            user=login.username,
+            password=login.password,
+            autocommit=True,
         )
 
 
@@ -56,7 +61,7 @@ def measure(quick: bool) -> Result:
     bare: list[float] = []
     ours: list[float] = []
     with running_server() as server:
-        login = Login(server.endpoint())
+        login = ChangingLogin(server.database())
         ways = [(login.change_by_psycopg, bare), (login.change_by_keyturn, ours)]
         for number in range((QUICK_PAIRS if quick else PAIRS) + WARM_UP):
             for way, found in ways if number % 2 else reversed(ways):

@@ -8,11 +8,12 @@ from prefect.logging import get_run_logger
 
 from infra.azure.credentials import signed_in
 from infra.azure.secrets import Secrets
+from infra.credentials import Login
 from infra.errors import Unverified
 from infra.kubernetes.client import Cluster
 from infra.postgres.alternation import find_owner
 from infra.postgres.connection import connected
-from infra.postgres.migration import get_login_facts, make_owner
+from infra.postgres.owner_role import get_login_facts, make_owner_role
 from infra.postgres.writing import Change, changing
 from infra.rotation.candidate import Credential
 from infra.rotation.migration import LoginFacts, Migration, plan_migration
@@ -111,7 +112,7 @@ def _make_owner(target: Target, vault: Secrets, cluster: Cluster, change: Change
     keeper = read_administrator(target, vault) or now
     endpoint = endpoint_of(target, cluster)
     with changing(endpoint, keeper.username, keeper.password, Settings(), change) as connection:
-        make_owner(connection, now.username, now.password)
+        make_owner_role(connection, Login(now.username, now.password))
 
 
 def _prove(target: Target, now: Credential, cluster: Cluster) -> None:

@@ -1,1 +1,4 @@
-"""PostgreSQL: fresh logins and login roles. The only importer of psycopg."""
+"""PostgreSQL: databases, logins and the owner role that two logins share. The only importer of psycopg.
+
+Nothing here knows a vault, a cluster or a credential: a `Database` has an address, and a `Login` has two values.
+"""

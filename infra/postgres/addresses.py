@@ -1,11 +1,25 @@
-"""Where a database is: its endpoint, and the settings that say how a name is reached without DNS."""
+"""Where a database is reached, and how TLS protects the way there.
 
+    address = Address("orders.postgres.database.azure.com", database="orders")
+    get_tls_facts(address, settings).verified_name   # -> "orders.postgres.database.azure.com"
+
+https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-SSL
+"""
+
+import socket
+import ssl
+import struct
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import StrEnum
 from fnmatch import fnmatchcase
 
-from infra.errors import InvalidInput
+import certifi
+
+from infra.errors import Code, DatabaseUnreachable, InvalidInput, Unverified
 from infra.settings import Settings
+
+_SSL_REQUEST = struct.pack("!II", 8, 80877103)
 
 
 class Tls(StrEnum):
@@ -13,21 +27,19 @@ class Tls(StrEnum):
 
     VERIFY_FULL = "verify-full"
     """Encrypted; the certificate is trusted and names the host."""
-    REQUIRE = "require"
-    """Encrypted; nobody checks with whom."""
     DISABLE = "disable"
-    """Plain: for a database that has no TLS of its own, inside a private network."""
+    """Plain text: for a database without TLS, inside a private network."""
 
 
 @dataclass(frozen=True)
-class Endpoint:
-    """A database to log in to.
+class Address:
+    """Where a database is.
 
     Args:
-        host: the name or address; TLS verifies it.
-        port: the port.
+        host: its name or IP address; TLS verifies it.
+        port: its port.
         database: the database's name.
-        tls: how the connection is protected.
+        tls: how connections are protected.
     """
 
     host: str
@@ -39,10 +51,33 @@ class Endpoint:
         return f"{self.host}:{self.port}/{self.database}"
 
 
-def find_route(host: str, port: int, settings: Settings) -> tuple[str, int]:
-    """Return address and port to connect to for a host: itself, or what the setting `resolve` says.
+@dataclass(frozen=True)
+class TlsFacts:
+    """A verified TLS connection as it was negotiated.
 
-    An empty address or port in an entry keeps that part, as with curl's --connect-to; `*.example.com` means every
+    Args:
+        protocol: such as "TLSv1.3".
+        cipher: such as "TLS_AES_256_GCM_SHA384".
+        bits: the cipher's secret bits.
+        verified_name: the host that the certificate was verified for.
+        subject: whom the certificate was issued to.
+        issuer: who signed it.
+        expires_at: when it expires, in UTC.
+    """
+
+    protocol: str
+    cipher: str
+    bits: int
+    verified_name: str
+    subject: str
+    issuer: str
+    expires_at: datetime
+
+
+def find_route(host: str, port: int, settings: Settings) -> tuple[str, int]:
+    """Return the address and port to connect to for a host: its own, or those in the setting `resolve`.
+
+    An empty address or port in an entry keeps that part, as with curl's --connect-to; `*.example.com` stands for every
     name below it.
 
     Raises:
@@ -55,8 +90,78 @@ def find_route(host: str, port: int, settings: Settings) -> tuple[str, int]:
                 "An entry of the setting cannot be used",
                 name="KEYTURN_RESOLVE",
                 seen=f"'{entry}'",
-                fix="write HOST:PORT:ADDRESS:PORT, entries separated by commas",
+                fix="write HOST:PORT:ADDRESS:PORT, with commas between entries",
             )
         if fnmatchcase(host.lower(), parts[0].lower()) and parts[1] in ("", str(port)):
             return parts[2] or host, int(parts[3] or port)
     return host, port
+
+
+def get_tls_facts(address: Address, settings: Settings) -> TlsFacts:
+    """Do a TLS handshake and report what was negotiated, without logging in.
+
+    Raises:
+        DatabaseUnreachable: nobody answers, or not as PostgreSQL does.
+        Unverified: the server has no TLS, or its certificate is not trusted or names another host (code TlsFailed).
+    """
+    try:
+        with socket.create_connection(
+            find_route(address.host, address.port, settings), settings.connect_timeout_seconds
+        ) as plain:
+            plain.sendall(_SSL_REQUEST)
+            _check_answer(address, plain.recv(1))
+            with _context(settings).wrap_socket(plain, server_hostname=address.host) as secured:
+                return _facts(address, secured)
+    except ssl.SSLCertVerificationError as error:
+        raise tls_failed(address, error.verify_message) from None
+    except OSError as error:
+        raise unreachable(address, error.strerror or type(error).__name__) from None
+
+
+def tls_failed(address: Address, seen: str, fix: str = "") -> Unverified:
+    """Make the error of a TLS connection that is not as secure as it must be."""
+    return Unverified(Code.TLS_FAILED, name=str(address), seen=seen, fix=fix)
+
+
+def unreachable(address: Address, seen: str) -> DatabaseUnreachable:
+    """Make the error of a database that does not answer."""
+    fix = "check that it runs and can be reached from here"
+    return DatabaseUnreachable("The database does not answer", name=str(address), seen=seen, fix=fix)
+
+
+def _check_answer(address: Address, answer: bytes) -> None:
+    if answer == b"N":
+        raise tls_failed(address, "the server has no TLS", "switch on ssl on the server")
+    if answer != b"S":
+        seen = repr(answer) if answer else "EOF"
+        raise DatabaseUnreachable("The server does not answer as PostgreSQL does", name=str(address), seen=seen)
+
+
+def _context(settings: Settings) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=str(settings.postgres_ca_file or certifi.where()))
+    context.set_alpn_protocols(["postgresql"])
+    return context
+
+
+def _facts(address: Address, secured: ssl.SSLSocket) -> TlsFacts:
+    cipher, _, bits = secured.cipher() or ("", "", 0)
+    certificate = secured.getpeercert() or {}
+    return TlsFacts(
+        protocol=secured.version() or "",
+        cipher=cipher,
+        bits=bits or 0,
+        verified_name=address.host,
+        subject=_distinguished_name(certificate.get("subject")),
+        issuer=_distinguished_name(certificate.get("issuer")),
+        expires_at=datetime.fromtimestamp(ssl.cert_time_to_seconds(str(certificate["notAfter"])), UTC),
+    )
+
+
+def _distinguished_name(parts: object) -> str:
+    """Write a distinguished name as `commonName=..., organizationName=...`."""
+    relative = parts if isinstance(parts, tuple) else ()
+    return ", ".join(f"{key}={value}" for part in relative for key, value in part)
+
+
+Endpoint = Address
+"""Earlier name of `Address`."""

@@ -21,7 +21,7 @@ from azure.core.pipeline.transport import RequestsTransport
 
 from flows.rotate import Tasks
 from infra.kubernetes.client import Cluster, described
-from infra.postgres import connection
+from infra.postgres import handshake
 
 LOCK, UNLOCK = "take the lock", "give the lock back"
 KEEPER = "lease "
@@ -159,7 +159,7 @@ def install(guillotine: Guillotine) -> ExitStack:
     for owner, name, guarded in (
         (RequestsTransport, "send", _azure(guillotine)),
         (Cluster, "_send", _cluster(guillotine)),
-        (connection, "_open", _login(guillotine)),
+        (handshake, "_open", _login(guillotine)),
         (psycopg.Connection, "execute", _statement(guillotine)),
         (psycopg.Connection, "_exec_command", _transaction(guillotine)),
         (Tasks, "observe", _stage(guillotine, "observe", Tasks.observe)),
@@ -196,7 +196,7 @@ def _cluster(guillotine: Guillotine) -> Callable[..., Any]:
 
 
 def _login(guillotine: Guillotine) -> Callable[..., Any]:
-    attempt = connection._open
+    attempt = handshake._open
     return lambda *args: guillotine.around("log in", False, lambda: attempt(*args))
 
 

@@ -11,11 +11,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from infra.postgres.login import Endpoint, Tls, wait_for_login
+from infra.credentials import Login
+from infra.postgres.addresses import Address, Tls
+from infra.postgres.database import Database
 from infra.settings import Settings
 from lab.databases.postgres import find_binaries
 
 USER, PASSWORD = "dexter", "Admin123"
+ADMIN = Login(USER, PASSWORD)
+"""The superuser that initdb makes."""
 
 
 @dataclass(frozen=True)
@@ -25,8 +29,8 @@ class Server:
     port: int
     log: Path
 
-    def endpoint(self, database: str = "postgres", tls: Tls = Tls.DISABLE) -> Endpoint:
-        return Endpoint("127.0.0.1", self.port, database, tls)
+    def database(self, name: str = "postgres", tls: Tls = Tls.DISABLE, settings: Settings | None = None) -> Database:
+        return Database(Address("127.0.0.1", self.port, name, tls), settings or Settings())
 
 
 @contextmanager
@@ -57,7 +61,7 @@ def running_server(*more_flags: str) -> Iterator[Server]:
         process = subprocess.Popen(argv, stdout=log, stderr=log, cwd=folder, env={}, **who)
     try:
         running = Server(port, folder / "log")
-        wait_for_login(running.endpoint(), USER, PASSWORD, Settings(), 30)
+        running.database().wait_for(ADMIN, timeout_seconds=30)
         yield running
     finally:
         process.terminate()
@@ -66,6 +70,6 @@ def running_server(*more_flags: str) -> Iterator[Server]:
 
 
 def free_port() -> int:
-    """Return a port that nobody listens at."""
+    """Return a port that nobody listens on."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return int(listener.getsockname()[1])

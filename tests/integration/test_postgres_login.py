@@ -4,14 +4,15 @@ import asyncio
 import socket
 import struct
 import threading
-from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from postgres_process import PASSWORD, USER, Server, free_port, running_server
+from postgres_process import ADMIN, PASSWORD, USER, Server, free_port, running_server
 
+from infra.credentials import Login
 from infra.errors import (
     DatabaseStarting,
     DatabaseUnreachable,
@@ -21,15 +22,15 @@ from infra.errors import (
     NotFound,
     Unverified,
 )
-from infra.postgres.addresses import find_route
-from infra.postgres.login import Endpoint, Tls, login, prove_login, wait_for_login
-from infra.postgres.tls import get_tls_facts
+from infra.postgres.addresses import Address, Tls, find_route, get_tls_facts
+from infra.postgres.database import Database
 from infra.settings import Settings
 from lab.control.certificates import Authority
 from lab.databases.tls_front import Backend, TlsFront
 
 SERVER = "sonarqube-postgresql3"
 HOST = f"{SERVER}.postgres.database.azure.com"
+WRONG = Login(USER, "wrong")
 
 
 @pytest.fixture(scope="module")
@@ -42,8 +43,7 @@ def server() -> Iterator[Server]:
 class Front:
     """The server behind TLS, under a Flexible Server's name."""
 
-    settings: Settings
-    endpoint: Endpoint
+    database: Database
     authority: Authority
 
 
@@ -55,12 +55,17 @@ async def front(server: Server, tmp_path: Path) -> AsyncIterator[Front]:
     await gateway.start()
     resolve = f"*.postgres.database.azure.com:5432:127.0.0.1:{port}"
     settings = Settings(resolve=resolve, postgres_ca_file=authority.pem_path, connect_timeout_seconds=5)
-    yield Front(settings, Endpoint(HOST), authority)
+    yield Front(Database(Address(HOST), settings), authority)
     await gateway.stop()
 
 
-def test_a_login_tells_who_it_is_and_lists_the_databases(server: Server) -> None:
-    seen = login(server.endpoint(), USER, PASSWORD, Settings())
+@pytest.fixture
+def nowhere() -> Database:
+    return Database(Address("127.0.0.1", free_port(), tls=Tls.DISABLE), Settings())
+
+
+def test_a_login_reports_who_it_is_and_lists_the_databases(server: Server) -> None:
+    seen = server.database().inspect(ADMIN)
     assert seen.user == USER
     assert seen.server_version.split(".")[0].isdigit()
     assert seen.tls is None
@@ -76,7 +81,7 @@ def test_a_wrong_login_is_refused_with_its_sqlstate_and_without_its_values(
     server: Server, username: str, password: str
 ) -> None:
     with pytest.raises(LoginRefused) as caught:
-        prove_login(server.endpoint(), username, password, Settings())
+        server.database().prove(Login(username, password))
     assert caught.value.code == "28P01"
     assert password not in str(caught.value)
     assert username not in str(caught.value)
@@ -85,27 +90,27 @@ def test_a_wrong_login_is_refused_with_its_sqlstate_and_without_its_values(
 
 def test_a_right_login_to_a_database_that_is_not_there_says_so(server: Server) -> None:
     with pytest.raises(NotFound) as caught:
-        prove_login(server.endpoint("sonarqube"), USER, PASSWORD, Settings())
+        server.database("sonarqube").prove(ADMIN)
     assert caught.value.code == "3D000"
     assert 'database "sonarqube" does not exist' in str(caught.value)
 
 
 def test_a_server_that_asks_for_no_password_proves_nothing(server: Server) -> None:
     with pytest.raises(Unverified) as caught:
-        prove_login(server.endpoint("trusting"), USER, "whatever", Settings())
+        server.database("trusting").prove(Login(USER, "whatever"))
     assert caught.value.code == "auth"
 
 
-def test_nobody_at_the_address_is_told_from_a_refusal() -> None:
+def test_nobody_at_the_address_is_told_from_a_refusal(nowhere: Database) -> None:
     with pytest.raises(DatabaseUnreachable, match="Connection refused"):
-        prove_login(Endpoint("127.0.0.1", free_port(), tls=Tls.DISABLE), USER, PASSWORD, Settings())
+        nowhere.prove(ADMIN)
 
 
-def test_a_server_that_says_nothing_is_given_up_in_time() -> None:
+def test_a_login_to_a_server_that_says_nothing_times_out() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        endpoint = Endpoint("127.0.0.1", silent.getsockname()[1], tls=Tls.DISABLE)
+        address = Address("127.0.0.1", silent.getsockname()[1], tls=Tls.DISABLE)
         with pytest.raises(DatabaseUnreachable, match="no answer in time"):
-            prove_login(endpoint, USER, PASSWORD, Settings(connect_timeout_seconds=1))
+            Database(address, Settings(connect_timeout_seconds=1)).prove(ADMIN)
 
 
 class StartingDoor:
@@ -125,10 +130,10 @@ class StartingDoor:
                 caller.recv(1024)
                 caller.sendall(b"E" + struct.pack("!i", len(fields) + 4) + fields)
         with self.listener.accept()[0] as caller, socket.create_connection(("127.0.0.1", self.behind)) as behind:
-            other = threading.Thread(target=self._pass, args=(behind, caller))
-            other.start()
+            answers = threading.Thread(target=self._pass, args=(behind, caller))
+            answers.start()
             self._pass(caller, behind)
-            other.join()
+            answers.join()
 
     @staticmethod
     def _pass(source: socket.socket, sink: socket.socket) -> None:
@@ -143,10 +148,10 @@ class StartingDoor:
 
 def test_a_login_is_waited_for_while_the_database_starts(server: Server) -> None:
     door, seen = StartingDoor(3, server.port), list[KeyturnError]()
-    endpoint = Endpoint("127.0.0.1", door.port, tls=Tls.DISABLE)
-    wait_for_login(endpoint, USER, PASSWORD, Settings(), 20, lambda error, left: seen.append(error))
+    database = Database(Address("127.0.0.1", door.port, tls=Tls.DISABLE), Settings())
+    database.wait_for(ADMIN, 20, lambda error, left_seconds: seen.append(error))
     door.close()
-    assert [type(error) for error in seen] == [DatabaseStarting], "the same is reported once"
+    assert [type(error) for error in seen] == [DatabaseStarting], "the same failure is reported once"
     assert seen[0].code == "57P03"
     assert seen[0].retryable
 
@@ -154,86 +159,90 @@ def test_a_login_is_waited_for_while_the_database_starts(server: Server) -> None
 def test_a_refused_login_is_not_waited_for(server: Server) -> None:
     pauses = list[float]()
     with pytest.raises(LoginRefused):
-        wait_for_login(server.endpoint(), USER, "wrong", Settings(), 20, pause=pauses.append)
+        server.database().wait_for(WRONG, 20, pause=pauses.append)
     assert not pauses
 
 
-def test_the_wait_ends_with_what_it_saw_last() -> None:
+def test_the_wait_ends_with_what_it_saw_last(nowhere: Database) -> None:
     ticks = iter(range(100))
-    endpoint = Endpoint("127.0.0.1", free_port(), tls=Tls.DISABLE)
     with pytest.raises(DatabaseUnreachable):
-        wait_for_login(endpoint, USER, PASSWORD, Settings(), 5, clock=lambda: next(ticks), pause=lambda _: None)
+        nowhere.wait_for(ADMIN, 5, clock=lambda: next(ticks), pause=lambda _: None)
+
+
+def look_at_tls(database: Database) -> None:
+    get_tls_facts(database.address, database.settings)
+
+
+def log_in(database: Database) -> None:
+    database.prove(ADMIN)
+
+
+USES = [look_at_tls, log_in]
 
 
 async def test_tls_is_verified_for_the_name_although_the_address_is_another(front: Front) -> None:
-    seen = await asyncio.to_thread(login, front.endpoint, USER, PASSWORD, front.settings)
+    seen = await asyncio.to_thread(front.database.inspect, ADMIN)
     assert seen.tls is not None
     assert seen.tls.protocol == "TLSv1.3"
     assert seen.tls.cipher == "TLS_AES_256_GCM_SHA384"
     assert seen.tls.bits == 256
     assert seen.tls.verified_name == HOST
     assert "Keyturn lab" in seen.tls.issuer
-    assert seen.tls.expires_at is not None
     assert seen.tls.expires_at > datetime.now(UTC) + timedelta(hours=1)
 
 
 async def test_a_refused_login_over_tls_has_the_same_code(front: Front) -> None:
     with pytest.raises(LoginRefused) as caught:
-        await asyncio.to_thread(prove_login, front.endpoint, USER, "wrong", front.settings)
+        await asyncio.to_thread(front.database.prove, WRONG)
     assert caught.value.code == "28P01"
 
 
-@pytest.mark.parametrize("use", [get_tls_facts, lambda e, s: prove_login(e, USER, PASSWORD, s)])
-async def test_a_certificate_of_an_unknown_authority_is_refused(front: Front, tmp_path: Path, use: object) -> None:
-    assert callable(use)
-    stranger = Authority.create(tmp_path / "other")
-    settings = front.settings.model_copy(update={"postgres_ca_file": stranger.pem_path})
+@pytest.mark.parametrize("use", USES)
+async def test_a_certificate_of_an_unknown_authority_is_refused(
+    front: Front, tmp_path: Path, use: Callable[[Database], None]
+) -> None:
+    unknown = Authority.create(tmp_path / "other")
+    settings = front.database.settings.model_copy(update={"postgres_ca_file": unknown.pem_path})
     with pytest.raises(Unverified) as caught:
-        await asyncio.to_thread(use, front.endpoint, settings)
-    assert caught.value.code == "tls"
+        await asyncio.to_thread(use, replace(front.database, settings=settings))
+    assert caught.value.code == "TlsFailed"
     assert "certificate" in str(caught.value)
 
 
-@pytest.mark.parametrize("use", [get_tls_facts, lambda e, s: prove_login(e, USER, PASSWORD, s)])
-async def test_a_certificate_of_another_name_is_refused(front: Front, use: object) -> None:
-    assert callable(use)
-    endpoint = Endpoint("other.postgres.database.azure.com")
+@pytest.mark.parametrize("use", USES)
+async def test_a_certificate_of_another_name_is_refused(front: Front, use: Callable[[Database], None]) -> None:
+    address = Address("other.postgres.database.azure.com")
     with pytest.raises(Unverified) as caught:
-        await asyncio.to_thread(use, endpoint, front.settings)
-    assert caught.value.code == "tls"
+        await asyncio.to_thread(use, replace(front.database, address=address))
+    assert caught.value.code == "TlsFailed"
 
 
 async def test_a_plain_connection_to_a_server_that_demands_tls_is_refused(front: Front) -> None:
     with pytest.raises(LoginRefused) as caught:
-        await asyncio.to_thread(prove_login, Endpoint(HOST, tls=Tls.DISABLE), USER, PASSWORD, front.settings)
+        await asyncio.to_thread(replace(front.database, address=Address(HOST, tls=Tls.DISABLE)).prove, ADMIN)
     assert caught.value.code == "28000"
 
 
-@pytest.mark.parametrize("tls", [Tls.REQUIRE, Tls.VERIFY_FULL])
-def test_a_server_without_tls_is_never_spoken_to_in_plain_text(server: Server, tls: Tls) -> None:
-    for use in (lambda: get_tls_facts(server.endpoint(tls=tls), Settings()), lambda: _prove(server, tls)):
-        with pytest.raises(Unverified) as caught:
-            use()
-        assert caught.value.code == "tls"
-
-
-def _prove(server: Server, tls: Tls) -> None:
-    prove_login(server.endpoint(tls=tls), USER, PASSWORD, Settings())
+@pytest.mark.parametrize("use", USES)
+def test_a_server_without_tls_is_never_spoken_to_in_plain_text(server: Server, use: Callable[[Database], None]) -> None:
+    with pytest.raises(Unverified) as caught:
+        use(server.database(tls=Tls.VERIFY_FULL))
+    assert caught.value.code == "TlsFailed"
 
 
 def test_passwords_stay_out_of_the_servers_log(server: Server) -> None:
-    prove_login(server.endpoint(), USER, PASSWORD, Settings())
+    server.database().prove(ADMIN)
     assert PASSWORD not in server.log.read_text()
 
 
-def test_a_route_is_found_by_host_and_port_and_keeps_what_is_left_empty() -> None:
+def test_a_route_is_found_by_host_and_port_and_an_empty_part_stays_as_it_is() -> None:
     settings = Settings(resolve="db.example:5432:10.0.0.4:6432, *.corp.example::tunnel:,")
     assert find_route("DB.example", 5432, settings) == ("10.0.0.4", 6432)
     assert find_route("db.example", 5433, settings) == ("db.example", 5433)
     assert find_route("a.corp.example", 1, settings) == ("tunnel", 1)
 
 
-def test_a_route_that_cannot_be_read_is_refused_by_name() -> None:
+def test_a_route_that_cannot_be_used_is_refused_by_name() -> None:
     with pytest.raises(InvalidInput) as caught:
         find_route("db", 5432, Settings(resolve="db:5432"))
     assert caught.value.name == "KEYTURN_RESOLVE"
