@@ -1,11 +1,10 @@
-"""What tasks work with: a credential's vault, cluster and database, opened together under one sign-in.
+"""What tasks work with: a credential's vault, cluster and database, opened when they are used, under one sign-in.
 
 Connections hold secrets, so none is a parameter or a result of a task. Tasks that run in a `connections_shared` block
 use those of the tasks before them, for as long as the block lasts:
 
     with opened(credential) as access:
-        login = access.read_newest()
-        prove_login(access.address, login)
+        access.database.prove(access.read_newest())
 """
 
 from collections.abc import Iterator
@@ -21,8 +20,8 @@ from infra.azure.servers import get_host
 from infra.credentials import ClusterRef, Credential, FlexibleServerEndpoint, Login, load_inventory
 from infra.kubernetes.client import Cluster, connect
 from infra.kubernetes.load_balancers import get_load_balancer
-from infra.postgres.addresses import Endpoint as Address
-from infra.postgres.addresses import Tls
+from infra.postgres.addresses import Address, Tls
+from infra.postgres.database import Database
 from infra.settings import Settings
 
 POSTGRES_PORT = 5432
@@ -48,24 +47,32 @@ class Access:
     Args:
         credential: whose they are.
         vault: its vault.
-        cluster: its cluster.
         settings: bounds and routes.
     """
 
     credential: Credential
     vault: Secrets
-    cluster: Cluster
     settings: Settings
 
     @cached_property
-    def address(self) -> Address:
-        """Where the database is reached.
+    def cluster(self) -> Cluster:
+        """The cluster. Who needs only a Flexible Server may have no rights in it, so it is opened on first use.
+
+        Raises:
+            NotFound: the kubeconfig or the cluster does not exist.
+            AccessDenied: AKS gives the caller no credential.
+        """
+        return open_cluster(self.credential.cluster)
+
+    @cached_property
+    def database(self) -> Database:
+        """The database, where it is reached now.
 
         Raises:
             NotFound: there is no such Service.
             WorkloadUnhealthy: the load balancer has no address.
         """
-        return find_address(self.credential, self.cluster)
+        return Database(find_address(self), self.settings)
 
     def read_newest(self) -> Login:
         """Read the newest versions from the vault."""
@@ -80,15 +87,10 @@ class Access:
 
 @contextmanager
 def opened(credential: Credential) -> Iterator[Access]:
-    """Open a credential's vault and cluster for a block, under one sign-in.
-
-    Raises:
-        NotFound: the kubeconfig or the cluster does not exist.
-        AccessDenied: AKS gives the caller no credential.
-    """
+    """Open a credential's vault for a block, and its cluster once it is used, under one sign-in."""
     settings = Settings()
     with signed_in(settings):
-        yield Access(credential, Secrets(credential.vault, settings), open_cluster(credential.cluster), settings)
+        yield Access(credential, Secrets(credential.vault, settings), settings)
 
 
 @contextmanager
@@ -129,14 +131,14 @@ def _connect(reference: ClusterRef, settings: Settings) -> Cluster:
     return connect(get_kubeconfig(reference.resource_group, reference.name, settings), settings)
 
 
-def find_address(credential: Credential, cluster: Cluster) -> Address:
+def find_address(access: Access) -> Address:
     """Return where a credential's database is reached.
 
     The Flexible Server by its name over verified TLS, the database in the cluster by its load balancer: the postgres
     image has no TLS.
     """
-    endpoint, database = credential.endpoint, credential.database
+    endpoint, database = access.credential.endpoint, access.credential.database
     if isinstance(endpoint, FlexibleServerEndpoint):
         return Address(get_host(endpoint.server), POSTGRES_PORT, database, Tls.VERIFY_FULL)
-    host, port = get_load_balancer(cluster, endpoint.namespace, endpoint.service)
+    host, port = get_load_balancer(access.cluster, endpoint.namespace, endpoint.service)
     return Address(host, port, database, Tls.DISABLE)
