@@ -16,10 +16,11 @@ from flows.rotate import rotate
 from infra.kubernetes import restarts
 from infra.kubernetes.provider_classes import path_of
 from infra.kubernetes.workloads import wait_for_pods_gone, wait_for_ready
-from infra.targets import MigrateOptions, Strategy, Sync, Target, Through
+from infra.targets import Strategy, Sync, Target, Through
 from tasks.timeline import Timeline
 from tests.crash.bare import without_prefect
 from tests.e2e.rotating import DATABASE, OPTIONS, TARGET, World
+from tests.inventory import listed, of_target
 
 POLL_SECONDS, QUICK_ROTATIONS, RESTART_EVERY = 1, 2, 4
 ROTATIONS = {Reads.FILES: 20, Reads.ENVIRONMENT: 10}
@@ -133,7 +134,8 @@ def prepare(world: World, strategy: Strategy) -> None:
     """Do what a strategy needs once: two logins, or a class for the server's credential."""
     if strategy is Strategy.ALTERNATING:
         with without_prefect():
-            migrate.fn(TARGET.model_copy(update={"strategy": strategy}), MigrateOptions(dry_run=False))
+            target = TARGET.model_copy(update={"strategy": strategy})
+            migrate.fn(listed(of_target(target)), dry_run=False)
     if strategy is Strategy.MANAGED:
         path = path_of(DATABASE.namespace, DATABASE.secret_provider_class)
         spec = world.cluster.get(path)["spec"]

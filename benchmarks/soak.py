@@ -22,9 +22,10 @@ from infra.kubernetes.provider_classes import HELD_FOR, path_of
 from infra.postgres.connection import connected
 from infra.rotation.candidate import name_candidate
 from infra.rotation.verdict import Verdict
-from infra.targets import MigrateOptions, RotationOptions, Strategy, Sync, Target
+from infra.targets import RotationOptions, Strategy, Sync, Target
 from tests.crash.bare import run_rotation, without_prefect
 from tests.e2e.rotating import DATABASE, OPTIONS, TARGET, World
+from tests.inventory import listed, of_target
 
 ROTATIONS, QUICK_ROTATIONS, PART = 500, 20, 50
 POLL_SECONDS, LEASES = 1, f"/apis/coordination.k8s.io/v1/namespaces/{TARGET.namespace}/leases"
@@ -124,7 +125,7 @@ def rotate(target: Target, options: RotationOptions) -> None:
 def prepare(target: Target) -> None:
     """Let two logins take turns in the database, if they do not yet."""
     with without_prefect():
-        migrate.fn(target, MigrateOptions(dry_run=False))
+        migrate.fn(listed(of_target(target)), dry_run=False)
 
 
 def soak(world: World, rotations: int, temporary: Path) -> Soak:

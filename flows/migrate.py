@@ -1,4 +1,4 @@
-"""Migrate: what a database needs once, before two logins can take turns in it (strategy alternating)."""
+"""Migrate: prepare a credential's database for two logins that alternate, once."""
 
 from typing import Any
 
@@ -6,39 +6,38 @@ from prefect import flow
 from prefect.states import Completed
 
 from flows.shell import run_from_shell
-from infra.targets import MigrateOptions, Target
-from tasks import migration
+from tasks import two_logins
+from tasks.context import connections_shared, get_credential
 from tasks.locking import rotation_locked
 from tasks.rotation_report import name_rotation
 
 
-@flow(name="migrate", flow_run_name="Prepare {target.place} for two logins", persist_result=False)
-def migrate(
-    target: Target = Target(),  # noqa: B008
-    options: MigrateOptions = MigrateOptions(),  # noqa: B008
-) -> Any:
-    """Make an owner role of the credential's login, and a login of the same name and password that becomes it.
+@flow(name="migrate", flow_run_name="{credential}: prepare for two logins", persist_result=False)
+def migrate(credential: str, dry_run: bool = True) -> Any:
+    """Make the login's role an owner role, and a login of the same name and password whose sessions start as it.
 
     Everything stays where it is: objects, grants and default privileges belong to the same role under its new name,
-    and clients log in as before. It is one transaction, rehearsed before; running it again changes nothing.
+    and clients log in as before. It is one transaction, which is rehearsed first. Running it again changes nothing.
 
     Args:
-        target: the credential: where it is kept, which database takes it, who consumes it.
-        options: as they stand, the plan is shown and rehearsed alone.
+        credential: the credential's name in the inventory.
+        dry_run: show the plan and rehearse it; change nothing.
     """
-    plan = migration.look(target)
-    migration.show_plan(plan, target)
-    if plan.refusal:
-        raise plan.refusal
-    if not plan.changes:
-        return Completed(name="NothingToDo", message="The login becomes its owner role already.")
-    migration.rehearse(target)
-    if options.dry_run:
-        return Completed(name="Planned", message=f"{len(plan.changes)} changes in one transaction, rehearsed.")
-    name = name_rotation()
-    with rotation_locked(target, name):
-        migration.migrate(target, name)
-    return Completed(name="Migrated", message="The login becomes its owner role; the strategy alternating can begin.")
+    found = get_credential(credential)
+    with connections_shared():
+        plan = two_logins.plan(found)
+        two_logins.show(found, plan)
+        if plan.refusal:
+            raise plan.refusal
+        if not plan.steps:
+            return Completed(message="Unchanged: the login has its owner role.")
+        two_logins.rehearse(found)
+        if dry_run:
+            return Completed(message=f"Planned: {len(plan.steps)} steps in one transaction, rehearsed.")
+        rotation_id = name_rotation()
+        with rotation_locked(two_logins.target_of(found), rotation_id):
+            two_logins.migrate(found, rotation_id)
+    return Completed(message="Migrated: the login has its owner role; the strategy alternating can be used.")
 
 
 if __name__ == "__main__":

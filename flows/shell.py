@@ -55,7 +55,7 @@ def run_from_shell(flow: Flow[Any, Any], arguments: Sequence[str] | None = None)
     """Run a flow with parameters from the command line, print what it made, and exit.
 
     Args:
-        flow: the flow; each parameter is a pydantic model.
+        flow: the flow; each parameter is a pydantic model, or a field of one.
         arguments: the command line without the program; the process' own by default.
     """
     parameters = parse_parameters(flow, sys.argv[1:] if arguments is None else list(arguments))
@@ -150,7 +150,7 @@ def _module_of(flow: Flow[Any, Any]) -> str:
 
 def _make_command_line(flow: Flow[Any, Any]) -> type[_Base]:
     fields: dict[str, Any] = {
-        parameter.name: (parameter.annotation, parameter.default)
+        parameter.name: (parameter.annotation, ... if parameter.default is parameter.empty else parameter.default)
         for parameter in inspect.signature(flow.fn, eval_str=True).parameters.values()
     }
     made = create_model("CommandLine", __base__=_Base, __doc__=flow.description or "", **fields)

@@ -16,25 +16,24 @@ from flows.shell import run_from_shell
 from flows.verify_access import verify_access
 from flows.verify_login import Verified, verify_login
 from infra.errors import KeyturnError
-from infra.postgres.login import Login
+from infra.postgres.database import ServerReport
 from infra.rotation.steps import Action
 from infra.targets import (
     WALKTHROUGH_CONSUMER,
     AccessOptions,
     AccessRows,
     DeployOptions,
-    LoginOptions,
-    LoginTarget,
     ProvisionOptions,
     RotationOptions,
     Stack,
     StoryOptions,
     Target,
-    Through,
 )
 from tasks.story import Row, report_story, see_infrastructure, see_versions
 from tasks.timeline import Timeline
 
+IN_CLUSTER, SERVER = "dexter", "dexter-server"
+"""The walkthrough's credentials, by their names in the inventory."""
 Told = Mapping[str, tuple[str, float]]
 """Row -> what was seen, and how long that took in seconds."""
 
@@ -128,10 +127,10 @@ def _deploy(story: Story) -> Told:
     }
 
 
-def _log_in(row: str, through: Through) -> Callable[[Story], Told]:
+def _log_in(row: str, credential: str) -> Callable[[Story], Told]:
     def tell(story: Story) -> Told:
-        seen: Verified = _tell(verify_login, _login_target(story.stack, through), LoginOptions())
-        return {row: (_describe(seen.login), seen.login.took_seconds)}
+        seen: Verified = _tell(verify_login, credential)
+        return {row: (_describe(seen.server), seen.server.took_seconds)}
 
     return tell
 
@@ -140,8 +139,7 @@ def _rotate(story: Story) -> Told:
     options = RotationOptions(dry_run=False, sync=story.options.sync, data_loss=story.options.data_loss)
     rotation: Rotation = _tell(rotate, _rotation_target(story.stack), options)
     versions = see_versions(story.stack)
-    target = _login_target(story.stack, Through.SERVICE)
-    proof: Verified = _tell(verify_login, target, LoginOptions())
+    proof: Verified = _tell(verify_login, IN_CLUSTER)
     synced = "both versions in every pod, then equal data in the Secret"
     waited = rotation.seconds(Action.AWAIT_SYNC)
     restarting = (Action.STOP, Action.REFRESH_SECRET, Action.START, Action.AWAIT_READY)
@@ -149,7 +147,7 @@ def _rotate(story: Story) -> Told:
         "S11": (versions, rotation.seconds(Action.STAGE, Action.PUBLISH, Action.RETIRE)),
         "S12": (synced if waited else "express: not waited for, the new mount fetched them", waited),
         "S13": ("no pod was left, then a new one was ready", rotation.seconds(*restarting)),
-        "S14": (f"{proof.login.user} logs in, the old login is refused", rotation.seconds(Action.VERIFY)),
+        "S14": (f"{proof.server.user} logs in, the old login is refused", rotation.seconds(Action.VERIFY)),
     }
 
 
@@ -159,25 +157,20 @@ def _rotation_target(stack: Stack) -> Target:
     return Target(consumers=(database,), **{name: getattr(stack, name) for name in names})
 
 
-def _login_target(stack: Stack, through: Through) -> LoginTarget:
-    shared = stack.model_dump(include=set(LoginTarget.model_fields))
-    return LoginTarget.model_validate(shared | {"through": through})
-
-
-def _describe(login: Login) -> str:
-    names = ", ".join(database.name for database in login.databases)
-    tls = f"{login.tls.protocol}, {login.tls.verified_name} verified" if login.tls else "no TLS"
-    return f"PostgreSQL {login.server_version} as {login.user} ({tls}): {names}"
+def _describe(server: ServerReport) -> str:
+    names = ", ".join(database.name for database in server.databases)
+    tls = f"{server.tls.protocol}, {server.tls.verified_name} verified" if server.tls else "no TLS"
+    return f"PostgreSQL {server.server_version} as {server.user} ({tls}): {names}"
 
 
 CHAPTERS: tuple[tuple[tuple[str, ...], str, Callable[[Story], Told]], ...] = (
     (("S3", "S4", "S5", "S6"), "provision and federate", _provision),
     (("S1", "S2"), "the machine's access", _access(AccessRows.MACHINE)),
     (("S7", "S8", "S9"), "deploy", _deploy),
-    (("S10",), "the first login", _log_in("S10", Through.SERVICE)),
+    (("S10",), "the first login", _log_in("S10", IN_CLUSTER)),
     (("S11", "S12", "S13", "S14"), "rotate", _rotate),
     (("S15",), "the pod's access", _access(AccessRows.POD)),
-    (("S16",), "the Flexible Server's login", _log_in("S16", Through.SERVER)),
+    (("S16",), "the Flexible Server's login", _log_in("S16", SERVER)),
 )
 
 if __name__ == "__main__":

@@ -1,15 +1,16 @@
-"""Verify a login: the vault's newest versions log in afresh, older ones are refused, the databases are listed."""
+"""Verify a login: the vault's newest versions log in, older ones are refused, the databases are listed."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 from prefect import flow
 from prefect.states import Completed
+from pydantic import Field
 
 from flows.shell import run_from_shell
-from infra.postgres.login import Login
-from infra.targets import LoginOptions, LoginTarget
+from infra.postgres.database import ServerReport
 from tasks import login
+from tasks.context import connections_shared, get_credential
 from tasks.login import OlderLogin
 
 
@@ -18,33 +19,36 @@ class Verified:
     """What a login proved.
 
     Args:
-        login: what the database is and has.
-        older: what the logins of older versions came to.
+        server: what it saw of the server.
+        older: the logins of older versions.
     """
 
-    login: Login
+    server: ServerReport
     older: tuple[OlderLogin, ...]
 
 
-@flow(name="verify login", flow_run_name="Verify the login through the {target.through}", persist_result=False)
+@flow(name="verify login", flow_run_name="{credential}: verify the login", persist_result=False)
 def verify_login(
-    target: LoginTarget = LoginTarget(),  # noqa: B008
-    options: LoginOptions = LoginOptions(),  # noqa: B008
+    credential: str,
+    check_older: bool = True,
+    timeout_seconds: Annotated[int, Field(ge=1, le=3600)] = 60,
 ) -> Any:
-    """Log in afresh with the vault's newest versions, list the databases, and see older logins refused.
+    """Log in with the vault's newest versions, list the databases, and prove that older logins are refused.
 
-    Changes nothing.
+    It changes nothing.
 
     Args:
-        target: the database, and where its credential is kept.
-        options: what the login must prove.
+        credential: the credential's name in the inventory.
+        check_older: also try the login of every older version that can still be read; each must be refused.
+        timeout_seconds: bound on the wait for a database that is starting.
     """
-    endpoint = login.find_endpoint(target)
-    seen = login.log_in(target, options, endpoint)
-    older = login.try_older_logins(target, endpoint) if options.check_older else []
-    login.report_login(endpoint, seen, older)
-    message = f"PostgreSQL {seen.server_version} at {endpoint}: {len(seen.databases)} databases"
-    return Completed(name="Verified", message=message, data=Verified(seen, tuple(older)))
+    found = get_credential(credential)
+    with connections_shared():
+        report = login.log_in(found, timeout_seconds)
+        older = login.try_older_logins(found) if check_older else []
+        login.report_login(found, report, older)
+    what = f"PostgreSQL {report.server_version} at {report.address}, {len(report.databases)} databases"
+    return Completed(message=f"Verified: {what}", data=Verified(report, tuple(older)))
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from infra.kubernetes.client import Cluster, connect
 from infra.kubernetes.load_balancers import get_load_balancer
 from infra.postgres.addresses import Endpoint, Tls
 from infra.settings import Settings
-from infra.targets import LoginTarget, Target, Through
+from infra.targets import Target, Through
 
 POSTGRES_PORT = 5432
 
@@ -67,7 +67,7 @@ def _connect(resource_group: str, cluster: str, settings: Settings) -> Cluster:
     return connect(get_kubeconfig(resource_group, cluster, settings), settings)
 
 
-def endpoint_of(target: Target | LoginTarget, cluster: Cluster | None = None) -> Endpoint:
+def endpoint_of(target: Target, cluster: Cluster | None = None) -> Endpoint:
     """Return where the target's database is reached.
 
     The Flexible Server by its name over verified TLS, the database in the cluster by its load balancer: the postgres

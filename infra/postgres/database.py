@@ -50,6 +50,7 @@ class ServerReport:
     """What a login saw of the server.
 
     Args:
+        address: where it logged in.
         user: the role that its session acts as.
         server_version: such as "14.15".
         databases: those that the server has, by name.
@@ -57,6 +58,7 @@ class ServerReport:
         took_seconds: from the first packet to the last row.
     """
 
+    address: Address
     user: str
     server_version: str
     databases: tuple[DatabaseRow, ...]
@@ -161,7 +163,8 @@ class Database:
         with self.connected(login) as connection:
             version, user = connection.execute(_SERVER).fetchall()[0]
             databases = tuple(DatabaseRow(*map(str, row)) for row in connection.execute(_DATABASES))
-        return ServerReport(str(user), str(version).split()[0], databases, tls, clock() - started)
+        took_seconds = clock() - started
+        return ServerReport(self.address, str(user), str(version).split()[0], databases, tls, took_seconds)
 
     @contextmanager
     def changing(self, login: Login, change: RoleChange, *, is_rehearsal: bool = False) -> Iterator[Connection]:

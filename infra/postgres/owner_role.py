@@ -179,8 +179,8 @@ def get_login_facts(connection: Connection, username: str) -> LoginFacts:
     is_itself = _session_user(connection) == username
     owner = find_owner_role(connection, username)
     return LoginFacts(
-        others=None if owner is None else len(owner.logins) - 1,
-        is_name_taken=has_role(connection, name_owner_role(username)),
+        alternate_logins=None if owner is None else len(owner.logins) - 1,
+        is_owner_name_taken=has_role(connection, name_owner_role(username)),
         relations=int(str(relations)),
         sessions=int(str(sessions)),
         settings=len(list_settings(connection, username)),

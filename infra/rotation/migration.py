@@ -1,13 +1,15 @@
-"""What stands between a login that owns everything and two that take turns: plan and objections. Pure.
+"""The migration from one login to an owner role that two logins share: its plan and what stands against it. Pure.
 
-The strategy alternating needs an owner role that cannot log in. A migration makes it of the present role, in one
-transaction; a plan shows that transaction before.
+The strategy alternating needs an owner role that cannot log in. The migration makes the current login's role the owner
+role, in one transaction; the plan says beforehand what that transaction does.
+
+    plan_migration(credential, facts).steps[0].what   # -> "rename the login's role to its name with _owner"
 """
 
 from dataclasses import dataclass
 
-from infra.errors import Conflict, KeyturnError, Refused
-from infra.targets import Target
+from infra.credentials import Credential
+from infra.errors import Code, Conflict, KeyturnError, Refused
 
 
 @dataclass(frozen=True)
@@ -15,16 +17,16 @@ class LoginFacts:
     """A login and what it has, without its name.
 
     Args:
-        others: how many logins take turns with it; None where it becomes no owner role yet.
-        is_name_taken: whether there is a role of the owner's name already.
+        alternate_logins: how many other logins its owner role has; None if it has no owner role yet.
+        is_owner_name_taken: whether a role already has the name that the owner role would get.
         relations: how many it owns in this database, without those that initdb made.
         sessions: how many it has open.
-        settings: how many settings its sessions begin with.
-        may_rename: whether the one who looks can make the change.
+        settings: how many settings its sessions start with.
+        may_rename: whether the session that looked may rename its role.
     """
 
-    others: int | None
-    is_name_taken: bool
+    alternate_logins: int | None
+    is_owner_name_taken: bool
     relations: int
     sessions: int
     settings: int
@@ -32,7 +34,7 @@ class LoginFacts:
 
 
 @dataclass(frozen=True)
-class Change:
+class MigrationStep:
     """One part of the transaction.
 
     Args:
@@ -49,63 +51,58 @@ class Migration:
     """What is left to do.
 
     Args:
-        changes: in their order; none where it is done.
-        refusal: why they must not be made; None when they may.
+        steps: in order; none if the login has its owner role.
+        refusal: why they must not be done; None if they may.
     """
 
-    changes: tuple[Change, ...]
+    steps: tuple[MigrationStep, ...]
     refusal: KeyturnError | None = None
 
 
-def plan_migration(target: Target, facts: LoginFacts, unfinished: str = "") -> Migration:
-    """Say what is left to do.
+def plan_migration(credential: Credential, facts: LoginFacts, unfinished: str = "") -> Migration:
+    """Plan what is left to do.
 
     Args:
-        target: the credential, by names.
-        facts: what was seen of its login.
-        unfinished: the id of a rotation that is under way; empty for none.
+        credential: the credential whose login gets an owner role.
+        facts: what was seen of that login.
+        unfinished: the id of an unfinished rotation; empty if there is none.
     """
-    if facts.others is not None:
+    if facts.alternate_logins is not None:
         return Migration(())
-    changes = (
-        Change(
-            "rename the present role to its name with _owner",
-            f"it keeps all it has: {facts.relations} relations in {target.database}, grants and memberships everywhere",
+    kept = f"{facts.relations} relations in {credential.database}, grants and memberships everywhere"
+    steps = (
+        MigrationStep("rename the login's role to its name with _owner", f"it keeps everything it has: {kept}"),
+        MigrationStep("disable login for the owner role", "nobody logs in as the role that owns everything"),
+        MigrationStep(
+            "create a login with the current name and password, as a member of the owner role",
+            "clients log in as before, with no downtime",
         ),
-        Change("let the owner role log in no more", "nobody logs in as the one who owns"),
-        Change(
-            "make a login of the present name and password, a member of the owner role",
-            "clients log in as before and notice nothing",
+        MigrationStep(f"copy the current login's {facts.settings} settings to it", "its sessions start as before"),
+        MigrationStep(
+            "let its sessions start as the owner role",
+            "what they create belongs to the owner role, whichever login created it",
         ),
-        Change(f"give it the {facts.settings} settings of the present one", "its sessions begin as before"),
-        Change("let its sessions become the owner role", "what they make belongs to the owner, whoever logs in"),
     )
-    return Migration(changes, _find_refusal(target, facts, unfinished))
+    return Migration(steps, _find_refusal(credential, facts, unfinished))
 
 
-def _find_refusal(target: Target, facts: LoginFacts, unfinished: str) -> KeyturnError | None:
+def _find_refusal(credential: Credential, facts: LoginFacts, unfinished: str) -> KeyturnError | None:
     if unfinished:
-        return Conflict(
-            "A rotation is unfinished",
-            name=target.vault,
-            seen=f"rotation {unfinished}",
-            fix="run the flow rotate, which ends it; then run this again",
-            code="Unfinished",
-        )
-    if facts.is_name_taken:
+        return Conflict(Code.UNFINISHED, name=credential.name, seen=f"rotation {unfinished}")
+    if facts.is_owner_name_taken:
         return Conflict(
             "The name of the owner role is taken",
-            name=target.place,
-            seen="there is a role of the present login's name with _owner",
+            name=credential.name,
+            seen="a role has the current login's name with _owner",
             fix="rename that role, or drop it if nobody needs it",
             code="42710",
         )
     if not facts.may_rename:
         return Refused(
-            "The login may not make an owner role of itself",
-            name=target.place,
+            "The login's role may not be renamed",
+            name=credential.name,
             seen="only a superuser, or another role that may create roles, can rename it",
-            fix="name the secrets of such an administrator: target.admin_username_secret, target.admin_password_secret",
+            fix="give the credential an administrator that may do so",
             code="42501",
         )
     return None

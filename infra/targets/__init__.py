@@ -4,9 +4,9 @@ They are the flows' parameters, so they make the forms of the Prefect UI: titles
 people. Names only, never values. The defaults are the walkthrough's.
 """
 
-from infra.targets.checks import AccessOptions, AccessRows, LoginOptions, LoginTarget, StoryOptions
+from infra.targets.checks import AccessOptions, AccessRows, StoryOptions
 from infra.targets.credential import WALKTHROUGH_CONSUMER, Consumer, Strategy, Target, Through
-from infra.targets.rotation import Day, Guards, MigrateOptions, RotationOptions, Sync
+from infra.targets.rotation import Day, Guards, RotationOptions, Sync
 from infra.targets.stack import DeployOptions, ProvisionOptions, Stack, TearDownOptions
 
 __all__ = [
@@ -17,9 +17,6 @@ __all__ = [
     "Day",
     "DeployOptions",
     "Guards",
-    "LoginOptions",
-    "LoginTarget",
-    "MigrateOptions",
     "ProvisionOptions",
     "RotationOptions",
     "Stack",

@@ -64,12 +64,6 @@ class RotationOptions(Model):
     ready_timeout_seconds: ReadyTimeout = Field(300, description="Bound on the wait for the new pods.")
 
 
-class MigrateOptions(Model):
-    """How this one migration goes. As it stands, nothing is changed: it is rehearsed and taken back."""
-
-    dry_run: DryRun = Field(True, description="Show the plan, rehearse it in a transaction, and change nothing.")
-
-
 class Day(StrEnum):
     """A day of the week."""
 

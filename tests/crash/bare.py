@@ -20,8 +20,9 @@ from flows.provision import provision
 from flows.rotate import rotate
 from infra.errors import KeyturnError
 from infra.rotation.verdict import Verdict
-from infra.targets import DeployOptions, MigrateOptions, ProvisionOptions, RotationOptions, Stack, Target
+from infra.targets import DeployOptions, ProvisionOptions, RotationOptions, Stack, Target
 from tasks import reporting
+from tests.inventory import listed, of_target
 
 ARTIFACTS = tuple(
     f"{verb}_artifact" for verb in ("create_table", "create_markdown", "create_progress", "update_progress")
@@ -80,7 +81,7 @@ def install(stack: Stack) -> None:
 def prepare_for_two_logins(target: Target) -> None:
     """Make the owner role of a credential's login, where there is none."""
     with without_prefect():
-        migrate.fn(target, MigrateOptions(dry_run=False))
+        migrate.fn(listed(of_target(target)), dry_run=False)
 
 
 def run_rotation(target: Target, options: RotationOptions) -> tuple[Verdict, str, KeyturnError | None]:

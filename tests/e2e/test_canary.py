@@ -17,8 +17,9 @@ from prefect import flow, get_run_logger
 from rotating import SERVER, TARGET, World, rotate, rotate_by_prefect
 
 from flows.migrate import migrate
-from infra.targets import MigrateOptions, Strategy
+from infra.targets import Strategy
 from tests.conftest import ROOT
+from tests.inventory import listed, of_target
 
 SAMPLE_SECONDS, FOUND_SECONDS = 0.02, 30
 
@@ -118,7 +119,7 @@ def test_no_password_is_left_anywhere_by_the_strategies_that_change_a_login_in_i
     in_place = TARGET.model_copy(update={"strategy": Strategy.IN_PLACE})
     passwords, commands = {world.values()[1], world.vault.read("server-password")}, CommandLines()
     with commands.watched():
-        assert migrate(alternating, MigrateOptions(dry_run=False), return_state=True).is_completed()
+        assert migrate(listed(of_target(alternating)), dry_run=False, return_state=True).is_completed()
         for target in (alternating, in_place, SERVER):
             ended = rotate_by_prefect(target, sync="express", data_loss="no")
             assert ended.name == "Rotated", ended.message

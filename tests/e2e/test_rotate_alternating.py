@@ -1,4 +1,4 @@
-"""Two logins that take turns, by the real flows: prepared once, rotated, rolled back."""
+"""Two logins that alternate, by the real flows: prepared once, rotated, rolled back."""
 
 import threading
 import time
@@ -10,13 +10,16 @@ from clients import CLIENT, LINGERING, READER, client_of, ready_with_alone, wait
 from rotating import CANDIDATE, DATABASE, TARGET, World, rotate
 
 from flows.migrate import migrate
+from infra.credentials import Login
 from infra.kubernetes.holding import OBJECTS_BEFORE
 from infra.kubernetes.mounted_files import differing_files
 from infra.kubernetes.provider_classes import HELD_FOR, path_of
 from infra.kubernetes.workloads import get_workload
-from infra.postgres.alternation import Owner, find_owner
-from infra.postgres.connection import connected
-from infra.targets import MigrateOptions, Strategy, Target
+from infra.postgres.database import Database
+from infra.postgres.handshake import Connection
+from infra.postgres.owner_role import OwnerRole, find_owner_role
+from infra.targets import Strategy, Target
+from tests.inventory import listed, of_target
 
 both_generations = pytest.mark.parametrize(
     "lab", [pytest.param("reconciler", marks=pytest.mark.slow), "republish"], indirect=True
@@ -28,22 +31,28 @@ WITH_READER = ALTERNATING.model_copy(update={"consumers": (DATABASE, READER)})
 
 
 def prepare(target: Target = ALTERNATING, dry_run: bool = False) -> str:
-    state = migrate(target, MigrateOptions(dry_run=dry_run), return_state=True)
-    return state.name or ""
+    state = migrate(listed(of_target(target)), dry_run, return_state=True)
+    return (state.message or "").partition(":")[0]
 
 
 @pytest.fixture
 def migrated(world: World) -> Iterator[World]:
-    """A database in which logins take turns; afterwards it begins anew with one."""
+    """A database whose logins alternate; afterwards it starts anew with one."""
     prepare()
     yield world
     assert rotate(TARGET, sync="express").name == "Rotated"
 
 
-def owner_of(world: World) -> Owner | None:
+@contextmanager
+def session_of(world: World, values: tuple[str, str]) -> Iterator[Connection]:
+    with Database(world.endpoint, world.settings).connected(Login(*values)) as session:
+        yield session
+
+
+def owner_of(world: World) -> OwnerRole | None:
     values = world.values()
-    with connected(world.endpoint, *values, world.settings) as session:
-        return find_owner(session, values[0])
+    with session_of(world, values) as session:
+        return find_owner_role(session, values[0])
 
 
 def class_of(world: World) -> dict[str, object]:
@@ -76,7 +85,7 @@ def never_refused(world: World, values: tuple[str, str]) -> Iterator[None]:
 
 
 @both_generations
-def test_a_database_is_prepared_once_and_two_logins_take_turns_in_it(world: World) -> None:
+def test_a_database_is_prepared_once_and_two_logins_alternate_in_it(world: World) -> None:
     if owner_of(world) is not None:
         assert rotate(TARGET, sync="express").name == "Rotated"
     refused = rotate(ALTERNATING)
@@ -85,28 +94,28 @@ def test_a_database_is_prepared_once_and_two_logins_take_turns_in_it(world: Worl
     assert prepare(dry_run=True) == "Planned"
     assert owner_of(world) is None
     assert prepare() == "Migrated"
-    assert prepare() == "NothingToDo"
+    assert prepare() == "Unchanged"
     assert world.values() == before
-    with connected(world.endpoint, *before, world.settings) as session, client_of(world) as client:
+    with session_of(world, before) as session, client_of(world) as client:
         session.execute("CREATE TABLE kept AS SELECT 42 AS answer")
         clients = client.uids()
         ended = rotate(WITH_CLIENT, sync="wait", data_loss="no")
         assert (ended.name, ended.error) == ("Rotated", None)
         assert client.uids() != clients
         assert client.environment() == world.values()
-        assert session.execute("SELECT answer FROM kept").fetchall() == [(42,)], "open sessions go on"
+        assert session.execute("SELECT answer FROM kept").fetchall() == [(42,)], "open sessions continue"
     second = world.values()
     assert second[0] != before[0]
     assert not world.logs_in(before)
     assert rotate(ALTERNATING, sync="express").name == "Rotated"
     third = world.values()
-    assert third[0] == before[0], "it is the first one's turn again"
+    assert third[0] == before[0], "it is the first login's turn again"
     assert third[1] != before[1]
     assert not world.logs_in(second)
     owner = owner_of(world)
     assert owner is not None
     assert set(owner.logins) == {before[0], second[0]}
-    with connected(world.endpoint, *third, world.settings) as session:
+    with session_of(world, third) as session:
         owned = session.execute("SELECT tableowner::text FROM pg_tables WHERE tablename = 'kept'").fetchall()
         assert owned == [(owner.name,)]
     assert world.pods() == database, "the database was not restarted"
@@ -116,20 +125,20 @@ def test_a_database_is_prepared_once_and_two_logins_take_turns_in_it(world: Worl
     assert rotate(TARGET, sync="express").name == "Rotated"
 
 
-def test_the_former_login_works_until_everybody_has_the_new_one(migrated: World) -> None:
+def test_the_previous_login_works_until_everybody_has_the_new_one(migrated: World) -> None:
     world, before = migrated, migrated.values()
     with client_of(world) as client:
         clients = client.uids()
         ended = rotate(WITH_READER, sync="express", data_loss="no")
         assert ended.name == "Rotated", ended.message
-        assert client.uids() == clients, "who reads its files again is not restarted"
+        assert client.uids() == clients, "a client that re-reads its files is not restarted"
         files = dict(zip(("/credential/username", "/credential/password"), world.values(), strict=True))
         (pod,) = get_workload(world.cluster, CLIENT.namespace, CLIENT.workload).pods
         assert differing_files(world.cluster, CLIENT.namespace, pod.name, files) == []
     assert not world.logs_in(before)
 
 
-def test_the_former_login_works_until_the_replaced_pods_have_ended(migrated: World) -> None:
+def test_the_previous_login_works_until_the_replaced_pods_have_ended(migrated: World) -> None:
     world, before = migrated, migrated.values()
     stop, refused_while_there = threading.Event(), []
 
@@ -151,7 +160,7 @@ def test_the_former_login_works_until_the_replaced_pods_have_ended(migrated: Wor
     assert not world.logs_in(before)
 
 
-def test_a_client_that_cannot_live_with_the_new_login_brings_the_former_one_back(migrated: World) -> None:
+def test_a_client_that_cannot_work_with_the_new_login_brings_the_previous_one_back(migrated: World) -> None:
     world, before, spec = migrated, migrated.values(), class_of(migrated)
     with client_of(world, ready_with_alone(before[1])) as client, never_refused(world, before):
         ended = rotate(WITH_CLIENT, sync="express", ready_timeout_seconds=8)
@@ -162,6 +171,6 @@ def test_a_client_that_cannot_live_with_the_new_login_brings_the_former_one_back
     assert class_of(world) == spec
     owner = owner_of(world)
     assert owner is not None
-    with connected(world.endpoint, *before, world.settings) as session:
-        open_ones = session.execute("SELECT rolname::text FROM pg_roles WHERE rolcanlogin ORDER BY 1").fetchall()
-    assert open_ones == [(before[0],)], "the failed login is closed"
+    with session_of(world, before) as session:
+        enabled = session.execute("SELECT rolname::text FROM pg_roles WHERE rolcanlogin ORDER BY 1").fetchall()
+    assert enabled == [(before[0],)], "the failed login is disabled"

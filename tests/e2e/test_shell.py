@@ -12,6 +12,7 @@ from rotating import World
 
 from flows.shell import run_from_shell
 from tests.conftest import ROOT
+from tests.inventory import DEXTER, listed
 
 Runner = Callable[..., tuple[int, str, str]]
 MODULES = sorted(
@@ -78,7 +79,8 @@ def test_a_refusal_says_what_to_do_and_ends_with_one(world: World, run_here: Run
 
 @pytest.mark.usefixtures("world")
 def test_an_error_is_told_in_its_own_words_without_a_traceback(run_here: Runner) -> None:
-    code, out, err = run_here("verify_login", "--target.vault", "nosuchvault")
+    nowhere = DEXTER.model_copy(update={"name": "nowhere", "vault": "nosuchvault"})
+    code, out, err = run_here("verify_login", "--credential", listed(nowhere))
     assert code == 1
     last = out.splitlines()[-1]
     assert last.startswith("Failed: Cannot read the secret: nosuchvault/username. ")

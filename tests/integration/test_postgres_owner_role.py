@@ -117,8 +117,8 @@ def test_a_rehearsed_migration_changes_nothing(plain: Server) -> None:
     with changing(plain, is_rehearsal=True) as admin:
         make_owner_role(admin, APP)
     with session(plain) as admin:
-        assert get_login_facts(admin, APP.username).others is None
-        assert not get_login_facts(admin, APP.username).is_name_taken
+        assert get_login_facts(admin, APP.username).alternate_logins is None
+        assert not get_login_facts(admin, APP.username).is_owner_name_taken
 
 
 def test_a_login_without_rights_may_not_migrate_itself_and_is_told_so_beforehand(plain: Server) -> None:
@@ -135,7 +135,7 @@ def test_a_superuser_migrates_itself_in_one_transaction() -> None:
         with session(fresh) as admin:
             admin.execute("CREATE TABLE mine (id int)")
             facts = get_login_facts(admin, USER)
-            assert (facts.may_rename, facts.relations, facts.others) == (True, 1, None)
+            assert (facts.may_rename, facts.relations, facts.alternate_logins) == (True, 1, None)
         with changing(fresh) as admin:
             make_owner_role(admin, ADMIN)
         with session(fresh) as again:

@@ -3,7 +3,8 @@
 import pytest
 from pydantic import ValidationError
 
-from infra.targets import LoginTarget, ProvisionOptions, Stack, Through
+from infra.targets import ProvisionOptions, Stack
+from tests.inventory import DEXTER, DEXTER_SERVER
 
 REFUSED = {
     "resource_group": ["", "ends-with.", "with space", "a" * 91],
@@ -78,5 +79,5 @@ def test_the_longest_and_the_shortest_names_are_taken() -> None:
 
 
 def test_each_way_of_a_login_has_secrets_of_its_own() -> None:
-    assert LoginTarget().secret_names == ("username", "password")
-    assert LoginTarget(through=Through.SERVER).secret_names == ("server-username", "server-password")
+    assert DEXTER.secrets.names == ("username", "password")
+    assert DEXTER_SERVER.secrets.names == ("server-username", "server-password")

@@ -1,0 +1,129 @@
+"""Preparing a database for two logins that alternate: planned, shown, rehearsed, done in one transaction."""
+
+from prefect.logging import get_run_logger
+
+from infra.credentials import Credential
+from infra.errors import Unverified
+from infra.postgres.database import RoleChange
+from infra.postgres.owner_role import find_owner_role, get_login_facts, make_owner_role
+from infra.rotation.migration import LoginFacts, Migration, plan_migration
+from infra.targets import Target
+from tasks.context import Access, opened
+from tasks.credentials import find_candidate
+from tasks.locking import confirm_lock
+from tasks.policy import step
+from tasks.reporting import report_table
+
+MAKE_OWNER_ROLE = RoleChange(
+    "The database does not let the login's role become an owner role",
+    "give the credential an administrator that may create roles and rename the login's role; "
+    "PostgreSQL 16 and newer also demand ADMIN OPTION on it",
+)
+
+
+@step(name="Plan the migration", run_name="{credential.name}: plan the migration")
+def plan(credential: Credential) -> Migration:
+    """Find out what is left to do.
+
+    Raises:
+        LoginRefused: the database refuses the vault's newest versions, or the administrator's.
+    """
+    with opened(credential) as access:
+        candidate = find_candidate(access.vault, target_of(credential))
+        facts = _get_facts(access)
+    get_run_logger().info(
+        "%d relations, %d sessions, %d settings, %s",
+        facts.relations,
+        facts.sessions,
+        facts.settings,
+        "no owner role" if facts.alternate_logins is None else f"{facts.alternate_logins} alternate logins",
+    )
+    unfinished = candidate[1].rotation_id if candidate and candidate[1].phase.is_live else ""
+    return plan_migration(credential, facts, unfinished)
+
+
+def _get_facts(access: Access) -> LoginFacts:
+    current = access.read_newest()
+    access.database.prove(current)
+    with access.database.connected(access.read_administrator() or current) as admin_session:
+        return get_login_facts(admin_session, current.username)
+
+
+@step(name="Show the plan", run_name="{credential.name}: show the plan of the migration")
+def show(credential: Credential, migration: Migration) -> None:
+    """Log the plan and make its table."""
+    logger, total = get_run_logger(), len(migration.steps)
+    for number, part in enumerate(migration.steps, 1):
+        logger.info("%d/%d of one transaction: %s", number, total, part.what)
+    if migration.refusal:
+        logger.warning("refused: %s", migration.refusal)
+    rows = [{"step": str(number), "what": part.what, "why": part.why} for number, part in enumerate(migration.steps, 1)]
+    verdict = f"**It would be refused.** {migration.refusal}" if migration.refusal else "All of it is one transaction."
+    report_table("migration-plan", rows, f"What prepares {credential.name} for two logins. {verdict}")
+
+
+@step(name="Rehearse the migration", run_name="{credential.name}: rehearse the migration and roll it back")
+def rehearse(credential: Credential) -> None:
+    """Do all of it in a transaction that is rolled back.
+
+    Raises:
+        Refused: the database does not allow it; nothing was changed.
+    """
+    with opened(credential) as access:
+        _make_owner_role(access, is_rehearsal=True)
+
+
+@step(name="Migrate", run_name="{credential.name}: make an owner role of the login's role")
+def migrate(credential: Credential, rotation_id: str) -> bool:
+    """Make the owner role in one transaction, then prove it by a new login. Returns whether it was made.
+
+    Args:
+        credential: the credential.
+        rotation_id: the id that the credential is locked for.
+
+    Raises:
+        Refused: the database does not allow it; nothing was changed.
+        DatabaseUnreachable: the connection broke; running again shows whether it was done.
+        Unverified: the login works, but its sessions do not start as an owner role.
+    """
+    with opened(credential) as access:
+        if _get_facts(access).alternate_logins is not None:
+            return False
+        confirm_lock(access.cluster, target_of(credential), rotation_id)
+        _make_owner_role(access)
+        _verify(access)
+    get_run_logger().info("the login's sessions start as the owner role, which owns what the login owned")
+    return True
+
+
+def _make_owner_role(access: Access, *, is_rehearsal: bool = False) -> None:
+    current = access.read_newest()
+    administrator = access.read_administrator() or current
+    with access.database.changing(administrator, MAKE_OWNER_ROLE, is_rehearsal=is_rehearsal) as admin_session:
+        make_owner_role(admin_session, current)
+
+
+def _verify(access: Access) -> None:
+    current = access.read_newest()
+    with access.database.connected(current) as connection:
+        if find_owner_role(connection, current.username) is None:
+            raise Unverified(
+                "The login has no owner role",
+                name=str(access.database),
+                seen="the transaction was committed, but a new login works as before",
+                fix="find out who changes the login's settings; then run again",
+            )
+
+
+def target_of(credential: Credential) -> Target:
+    """Return what the lock and the candidate's lookup still take: the credential's names, nothing of its database."""
+    username, password = credential.secrets.names
+    return Target(
+        resource_group=credential.cluster.resource_group,
+        cluster=credential.cluster.name,
+        vault=credential.vault,
+        username_secret=username,
+        password_secret=password,
+        namespace=credential.lock_namespace,
+        consumers=(),
+    )
