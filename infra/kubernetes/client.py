@@ -1,7 +1,10 @@
-"""The connection to one cluster: requests with a bound, answers as JSON, errors as ours.
+"""The connection to one cluster: bounded requests, answers as JSON, errors as Keyturn's own.
 
-The official client does transport, TLS, proxies and authentication; objects stay the JSON that the API server
-sent, since the generated models refuse some valid objects and know no custom ones.
+The official client does transport, TLS, proxies and authentication. Objects stay the JSON that the API server sent:
+the client's generated models reject some valid objects and have no custom resources.
+
+    cluster = connect(Path("~/.kube/config"), Settings())
+    cluster.get("/api/v1/namespaces/dexter/pods")["items"]
 """
 
 import errno
@@ -21,7 +24,7 @@ import yaml
 from kubernetes.config.config_exception import ConfigException
 
 from infra.errors import InvalidInput, NotFound, ServiceFailed
-from infra.kubernetes.translation import Expired, error_of, translated
+from infra.kubernetes.errors import Expired, make_error, translated
 from infra.settings import Settings
 
 Object = dict[str, Any]
@@ -29,13 +32,15 @@ Object = dict[str, Any]
 
 MERGE_PATCH = "application/merge-patch+json"
 APPLY_PATCH = "application/apply-patch+yaml"
+FIELD_MANAGER = "keyturn"
+"""Who owns the fields that Keyturn writes: https://kubernetes.io/docs/reference/using-api/server-side-apply/."""
 
 _load_kubeconfig: Any = kubernetes.config.load_kube_config_from_dict  # has no types of its own
 
 
 @dataclass(frozen=True)
 class Cluster:
-    """A connection to a cluster. Safe to share between threads; pickles nowhere, so it stays inside a task.
+    """A connection to a cluster. Threads may share it; it holds credentials, so it stays inside a task.
 
     Args:
         server: the API server's URL.
@@ -65,11 +70,20 @@ class Cluster:
             return None
 
     def delete(self, path: str, **query: str) -> None:
-        """Delete the object at `path`; that it is gone already is fine."""
+        """Delete the object at `path`, if it still exists."""
         try:
             self.request("DELETE", path, {"propagationPolicy": "Background"} | query)
         except NotFound:
             return
+
+    def patch(self, path: str, body: Object) -> Object:
+        """Merge `body` into the object at `path`, as Keyturn's field manager.
+
+        Raises:
+            NotFound: there is none.
+            Conflict: `body` names a resourceVersion, and somebody else wrote the object since.
+        """
+        return self.request("PATCH", path, {"fieldManager": FIELD_MANAGER}, body, MERGE_PATCH)
 
     def request(
         self,
@@ -92,36 +106,36 @@ class Cluster:
         ):
             data = answer.read()
         if not 200 <= answer.status <= 299:
-            raise error_of(answer.status, data, name)
+            raise make_error(answer.status, data, name)
         parsed: Object = json.loads(data)
         return parsed
 
     def watch(self, path: str, query: Mapping[str, str], version: str, wait_seconds: float) -> Iterator[Object]:
         """Yield the changes after `version` for about `wait_seconds`, each as soon as it arrives.
 
-        Returns silently when the time is over or the server cuts the connection: go on from the last version.
+        Returns silently when the time is over or the server cuts the connection: resume from the last version.
 
         Raises:
             Expired: the server no longer knows `version`.
             KeyturnError: as `request`.
         """
         name = described(path)
-        asked = {"watch": "1", "allowWatchBookmarks": "true", "resourceVersion": version}
-        asked["timeoutSeconds"] = str(max(1, math.ceil(wait_seconds)))
+        watch = {"watch": "1", "allowWatchBookmarks": "true", "resourceVersion": version}
+        watch["timeoutSeconds"] = str(max(1, math.ceil(wait_seconds)))
         with translated(name, self.server):
-            answer = self._send("GET", path, {**query, **asked}, None, "application/json", wait_seconds + 0.3)
+            answer = self._send("GET", path, {**query, **watch}, None, "application/json", wait_seconds + 0.3)
         with closing(answer):
             if answer.status == 410:
                 raise Expired(name)
             if not 200 <= answer.status <= 299:
-                raise error_of(answer.status, answer.read(), name)
+                raise make_error(answer.status, answer.read(), name)
             for event in _events(answer):
                 if event["type"] == "ERROR":
                     raise _watch_error(event["object"], name)
                 yield event
 
     def close(self) -> None:
-        """Close the connections that are kept open for reuse; a later request opens new ones."""
+        """Close the pooled connections; a later request opens new ones."""
         self.api.close()
 
     def _send(
@@ -146,17 +160,17 @@ class Cluster:
 
 
 def connect(kubeconfig: Mapping[str, Any] | Path, settings: Settings, context: str | None = None) -> Cluster:
-    """Make a connection from a kubeconfig. Nothing is asked of the cluster yet.
+    """Make a connection from a kubeconfig, without a request to the cluster.
 
     Args:
         kubeconfig: the parsed kubeconfig, or the path of one.
         settings: bounds on connections and requests.
-        context: the context to use, the current one by default.
+        context: the context to use; the kubeconfig's current one by default.
 
     Raises:
         NotFound: the file does not exist.
-        InvalidInput: it is no kubeconfig, or has no such context.
-        ServiceFailed: the official client cannot write its certificates down, which it must: the disk is full.
+        InvalidInput: it is not a kubeconfig, or has no such context.
+        ServiceFailed: the official client cannot write its certificates to files, which it needs: the disk is full.
     """
     origin = str(kubeconfig) if isinstance(kubeconfig, Path) else "kubeconfig"
     content = _read(kubeconfig) if isinstance(kubeconfig, Path) else kubeconfig
@@ -164,25 +178,25 @@ def connect(kubeconfig: Mapping[str, Any] | Path, settings: Settings, context: s
     try:
         _load_kubeconfig(dict(content), context, configuration)
     except (ConfigException, TypeError, KeyError, ValueError) as error:
-        seen = str(error) if isinstance(error, ConfigException) else "not the form of a kubeconfig"
-        fix = "give a kubeconfig with clusters, users, contexts and a context of that name"
+        seen = str(error) if isinstance(error, ConfigException) else "it does not have the form of a kubeconfig"
+        fix = "Give a kubeconfig with clusters, users, contexts and a context of that name"
         raise InvalidInput("The kubeconfig cannot be used", name=origin, seen=seen, fix=fix) from None
     except OSError as error:
         raise ServiceFailed(
-            "The kubeconfig's certificates cannot be written to a file, which the connection needs",
+            "The kubeconfig's certificates cannot be written to files, which the connection needs",
             name=str(error.filename or "the folder for temporary files"),
             seen=error.strerror or type(error).__name__,
-            fix="make room on this machine's disk, or set TMPDIR to a folder that can be written to; then run again",
+            fix="Free space on this machine's disk, or set TMPDIR to a writable folder; then run again",
             code=errno.errorcode.get(error.errno or 0, ""),
         ) from None
     api = kubernetes.client.ApiClient(configuration)
     cluster = Cluster(str(configuration.host), configuration, api, settings)
-    weakref.finalize(cluster, api.close)  # its sockets are in cycles, which the garbage collector finds much later
+    weakref.finalize(cluster, api.close)  # reference cycles keep its sockets open for long
     return cluster
 
 
 def _read(path: Path) -> Mapping[str, Any]:
-    fix = "set KEYTURN_KUBECONFIG to an existing kubeconfig, or unset it to have AKS hand one out"
+    fix = "Set KEYTURN_KUBECONFIG to an existing kubeconfig, or unset it to have AKS issue one"
     try:
         content = yaml.safe_load(path.expanduser().read_text())
     except FileNotFoundError:
@@ -191,12 +205,12 @@ def _read(path: Path) -> Mapping[str, Any]:
         seen = type(error).__name__
         raise InvalidInput("The kubeconfig cannot be read", name=str(path), seen=seen, fix=fix) from None
     if not isinstance(content, dict):
-        raise InvalidInput("The kubeconfig is empty", name=str(path), seen="no mapping", fix=fix)
+        raise InvalidInput("The kubeconfig is empty", name=str(path), seen="it has no mapping", fix=fix)
     return content
 
 
 def described(path: str) -> str:
-    """Say in words what a request path is about: `secrets/userpass in dexter`."""
+    """Describe a request path in words: `secrets/userpass in dexter`."""
     parts = path.strip("/").split("/")
     parts = parts[2:] if parts[0] == "api" else parts[3:]
     if len(parts) > 2 and parts[0] == "namespaces":
@@ -205,7 +219,7 @@ def described(path: str) -> str:
 
 
 def _events(answer: Any) -> Iterator[Object]:
-    """Split a watch's answer into its events; a silent or broken connection ends it."""
+    """Split a watch's answer into events, until the connection falls silent or breaks."""
     rest = b""
     try:
         for chunk in answer.stream(None, decode_content=False):
@@ -217,4 +231,4 @@ def _events(answer: Any) -> Iterator[Object]:
 
 def _watch_error(status: Object, name: str) -> Exception:
     code = int(status.get("code") or 500)
-    return Expired(name) if code == 410 else error_of(code, json.dumps(status), name)
+    return Expired(name) if code == 410 else make_error(code, json.dumps(status), name)

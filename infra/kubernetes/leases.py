@@ -1,7 +1,11 @@
-"""Locks as Kubernetes Leases: one holder, renewed while it lives, free when it is dead.
+"""Locks as Kubernetes Leases: one holder, who renews it while alive; free once the holder is dead.
 
-Who holds says where it runs: a holder whose process is gone from this very machine is dead at once; any other
-one when its lease has run out. Times are compared only with those of the same reader, so clocks may differ.
+A holder's identity says where it runs: a holder whose process has ended on this very machine is dead at once, any
+other when its lease has expired. Times are compared only with those of the same reader, so clocks may differ.
+
+    with locked(cluster, "dexter", "keyturn-orders-db", Holder.of_this_process(rotation_id)) as lock:
+        lock.confirm()  # before each write
+
 https://kubernetes.io/docs/concepts/architecture/leases/
 """
 
@@ -16,7 +20,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from infra.errors import Conflict, KeyturnError, NotFound
+from infra.errors import Code, Conflict, KeyturnError, NotFound
 from infra.kubernetes.client import Cluster, Object
 
 DURATION_SECONDS = 15
@@ -29,10 +33,10 @@ class Holder:
     """Who holds a lock.
 
     Args:
-        purpose: for what, as the rotation's id; people read it.
+        purpose: what for: the rotation's id. For people.
         machine: a digest of host, boot and process namespace.
-        process: number and start of the process, as "4711.8833".
-        host: the host's name; people read it.
+        process: id and start time of the process, such as "4711.8833".
+        host: the host's name. For people.
     """
 
     purpose: str
@@ -42,7 +46,7 @@ class Holder:
 
     @classmethod
     def of_this_process(cls, purpose: str) -> "Holder":
-        """Who we are."""
+        """Describe this process."""
         return cls(purpose, _machine(), _process(os.getpid()), socket.gethostname())
 
     @property
@@ -51,11 +55,11 @@ class Holder:
         return f"{self.host}/{self.machine}/{self.process}"
 
     def is_gone(self, identity: str) -> bool:
-        """Whether `identity` was a process of this machine and has ended; False also when nobody can know."""
+        """Whether `identity` was a process of this machine and has ended; False if that cannot be known."""
         _, _, rest = identity.partition("/")
         machine, _, process = rest.partition("/")
-        number = process.partition(".")[0]
-        return machine == self.machine and number.isdigit() and _process(int(number)) != process
+        pid = process.partition(".")[0]
+        return machine == self.machine and pid.isdigit() and _process(int(pid)) != process
 
 
 def _machine() -> str:
@@ -66,13 +70,13 @@ def _machine() -> str:
     return hashlib.sha256("|".join(parts).encode()).hexdigest()[:16]
 
 
-def _process(number: int) -> str:
-    """Number and start time of a process; empty when there is none, zombies included."""
+def _process(pid: int) -> str:
+    """Return id and start time of a process; empty if there is none, or it is a zombie."""
     try:
-        fields = Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
         return ""
-    return "" if fields[0] in ("Z", "X") else f"{number}.{fields[19]}"
+    return "" if fields[0] in ("Z", "X") else f"{pid}.{fields[19]}"
 
 
 @contextmanager
@@ -84,35 +88,35 @@ def locked(
     duration_seconds: int = DURATION_SECONDS,
     clock: Callable[[], float] = time.monotonic,
 ) -> Iterator["Lock"]:
-    """Hold a lock for a block and renew it from a thread of its own meanwhile.
+    """Hold a lock for a block and renew it from a thread.
 
     Raises:
-        Conflict: somebody else holds it and lives (code Locked).
+        Conflict: somebody else holds it and is alive (code Locked).
     """
     lock = Lock(cluster, namespace, name, holder, duration_seconds, clock)
     lock.acquire()
     stopped = threading.Event()
-    keeper = threading.Thread(target=lock.keep, args=(stopped,), name=f"lease {name}", daemon=True)
-    keeper.start()
+    renewer = threading.Thread(target=lock.keep, args=(stopped,), name=f"lease {name}", daemon=True)
+    renewer.start()
     try:
         yield lock
     finally:
         stopped.set()
-        keeper.join()
+        renewer.join()
         with suppress(KeyturnError):
             lock.release()
 
 
 class Lock:
-    """One lease, as one holder uses it.
+    """A lease as one holder uses it.
 
     Args:
         cluster: where the lease is.
         namespace: its namespace.
         name: its name.
-        holder: who we are.
-        duration_seconds: after how long without renewal others may take it.
-        clock: seconds that never go back.
+        holder: who takes it.
+        duration_seconds: how long after its last renewal others may take it.
+        clock: seconds on a clock that never goes back.
     """
 
     def __init__(
@@ -130,13 +134,13 @@ class Lock:
         self._path = f"{self._collection}/{name}"
 
     def acquire(self, pause: Callable[[float], object] | None = None) -> None:
-        """Take the lock; a holder that shows no sign of life is waited out for the lease's duration.
+        """Take the lock; if its holder has stopped renewing it, wait until the lease expires.
 
         Args:
-            pause: what lies between two looks.
+            pause: waits between two reads of the lease.
 
         Raises:
-            Conflict: it is held and renewed by somebody else; says by whom, since when, and how to break it.
+            Conflict: somebody else holds and renews it; says who, since when, and how to break it.
         """
         pause = pause or threading.Event().wait
         seen, since = "", self._clock()
@@ -148,7 +152,7 @@ class Lock:
                 continue
             renewed = str(lease["spec"].get("renewTime", "")) + str(lease["metadata"]["resourceVersion"])
             if seen and renewed != seen:
-                raise self._held(lease)
+                raise self._describe_holder(lease)
             seen = renewed
             if self._clock() - since > (lease["spec"].get("leaseDurationSeconds") or self._duration):
                 with suppress(_Raced):
@@ -159,28 +163,23 @@ class Lock:
         """Renew the lock, before anything is written.
 
         Raises:
-            Conflict: somebody else took it: whatever is under way must stop (code LockLost).
+            Conflict: somebody else took it, so nothing more may be written (code LockLost).
         """
         lease = self._cluster.find(self._path)
         if lease is None or lease["spec"].get("holderIdentity") != self._holder.identity:
-            raise Conflict(
-                "The lock was taken over by somebody else",
-                name=f"lease {self._name} in {self._namespace}",
-                seen=(lease or {}).get("spec", {}).get("holderIdentity") or "no holder",
-                fix="see who runs a rotation of the same credential; run again when it has ended",
-                code="LockLost",
-            )
+            seen = (lease or {}).get("spec", {}).get("holderIdentity") or "no holder"
+            raise Conflict(Code.LOCK_LOST, name=f"lease {self._name} in {self._namespace}", seen=seen)
         with suppress(_Raced):
             self._write(lease, self._holder.identity, lease["spec"].get("acquireTime"))
 
     def keep(self, stopped: threading.Event) -> None:
-        """Renew every third of the duration until told to stop; a lock that is lost is noticed by `confirm`."""
+        """Renew every third of the duration until `stopped` is set. Whether the lock is lost, `confirm` finds out."""
         while not stopped.wait(self._duration / 3):
             with suppress(KeyturnError):
                 self.confirm()
 
     def release(self) -> None:
-        """Give the lock back if it is still ours."""
+        """Release the lock if this holder still has it."""
         lease = self._cluster.find(self._path)
         if lease and lease["spec"].get("holderIdentity") == self._holder.identity:
             with suppress(_Raced):
@@ -216,22 +215,20 @@ class Lock:
         except (Conflict, NotFound):
             raise _Raced from None
 
-    def _held(self, lease: Object) -> Conflict:
+    def _describe_holder(self, lease: Object) -> Conflict:
         spec, annotations = lease["spec"], lease["metadata"].get("annotations") or {}
         return Conflict(
-            "Another rotation of this credential is under way",
+            Code.LOCKED,
             name=f"lease {self._name} in {self._namespace}",
             seen=f"held by {spec.get('holderIdentity')} for rotation {annotations.get(_PURPOSE, 'unknown')} "
             f"since {spec.get('acquireTime')}",
-            fix="wait until it ends. If nobody runs it any more the lock falls free by itself after "
-            f"{spec.get('leaseDurationSeconds')} s; to break it: "
+            fix=f"{Code.LOCKED.fix}, after {spec.get('leaseDurationSeconds')} s. To break it: "
             f"kubectl delete lease {self._name} -n {self._namespace}",
-            code="Locked",
         )
 
 
 class _Raced(Exception):
-    """Somebody wrote the lease between our look and our write: look again."""
+    """Somebody wrote the lease between our read and our write: read again."""
 
 
 def _now() -> str:

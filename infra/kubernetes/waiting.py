@@ -1,7 +1,12 @@
-"""Waiting for evidence: the objects at a path, again after each change, until a bound.
+"""Waiting for evidence: the objects at a path, again after each change, until a timeout.
 
-One thread, no sleeping: the watch itself is what blocks. Each watch lasts a slice, so that a waiting task can
-report, be cancelled, and notice its bound; the next one goes on from the same version, so that nothing is missed.
+One thread and no sleeping: the watch itself blocks. Each watch lasts a slice, so that a waiting task can report, be
+cancelled, and notice its timeout; the next one resumes from the same version, so nothing is missed.
+
+    for pods, seconds_left in follow(cluster, "/api/v1/namespaces/dexter/pods", {}, timeout_seconds=60):
+        if not pods:
+            return
+
 https://kubernetes.io/docs/reference/using-api/api-concepts/#efficient-detection-of-changes
 """
 
@@ -9,10 +14,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from infra.errors import ServiceFailed
 from infra.kubernetes.client import Cluster, Object
-from infra.kubernetes.translation import Expired
+from infra.kubernetes.errors import Expired
 
 Clock = Callable[[], float]
 """Seconds on a clock that never goes back."""
@@ -27,7 +33,7 @@ class Progress:
 
     Args:
         seen: one readable line; never a secret value.
-        left_seconds: what is left of the bound.
+        left_seconds: the time until the timeout.
     """
 
     seen: str
@@ -35,32 +41,33 @@ class Progress:
 
 
 OnProgress = Callable[[Progress], None]
+P = TypeVar("P", bound=Progress)
 
 
 def ignore(progress: Progress) -> None:
-    """Take no notice of progress."""
+    """Discard progress."""
 
 
 def follow(
     cluster: Cluster, path: str, query: Mapping[str, str], timeout_seconds: float, clock: Clock = time.monotonic
 ) -> Iterator[tuple[Mapping[str, Object], float]]:
-    """Yield the objects at `path` by uid and the seconds left: at once, after each change, and now and then.
+    """Yield the objects at `path` by uid and the seconds left: at once, after each change, and every few seconds.
 
-    Lists again when the watch has expired, and goes on when the API server is away for a while. Ends when the
-    time is over; the caller then raises with what it saw last.
+    Lists again when the watch has expired, and keeps trying while the API server is away. Ends at the timeout; the
+    caller then raises with what it saw last.
 
     Args:
         cluster: where to look.
         path: a collection's path.
-        query: selectors, as `fieldSelector` and `labelSelector`.
-        timeout_seconds: bound on the whole.
-        clock: what the bound is measured with.
+        query: selectors, such as `fieldSelector` and `labelSelector`.
+        timeout_seconds: bound on the whole wait.
+        clock: measures the timeout.
 
     Raises:
-        KeyturnError: the first look failed, or the API server refuses the caller.
+        KeyturnError: the first list failed, or the API server rejects the caller.
     """
     deadline = clock() + timeout_seconds
-    objects, version = _listed(cluster, path, query)
+    objects, version = _list(cluster, path, query)
     while True:
         left = deadline - clock()
         yield objects, max(0.0, left)
@@ -68,10 +75,10 @@ def follow(
             return
         try:
             if not version:
-                objects, version = _listed(cluster, path, query)
+                objects, version = _list(cluster, path, query)
                 continue
             for event in cluster.watch(path, query, version, min(_SLICE_SECONDS, left)):
-                version = _take(event, objects)
+                version = _apply_event(event, objects)
                 left = deadline - clock()
                 if event["type"] != "BOOKMARK":
                     yield objects, max(0.0, left)
@@ -84,28 +91,28 @@ def follow(
             version = ""
 
 
-class Reporter:
+class Reporter(Generic[P]):
     """Passes progress on when it changes, and otherwise every few seconds."""
 
-    def __init__(self, on_progress: OnProgress, clock: Clock, every_seconds: float = 10.0) -> None:
+    def __init__(self, on_progress: Callable[[P], None], clock: Clock, every_seconds: float = 10.0) -> None:
         self._on_progress, self._clock, self._every = on_progress, clock, every_seconds
         self._seen, self._at = "", 0.0
 
-    def tell(self, seen: str, left_seconds: float) -> None:
-        """Report what is seen, unless the same was just reported."""
+    def report(self, progress: P) -> None:
+        """Report progress, unless the same was just reported."""
         now = self._clock()
-        if seen != self._seen or now - self._at >= self._every:
-            self._seen, self._at = seen, now
-            self._on_progress(Progress(seen, left_seconds))
+        if progress.seen != self._seen or now - self._at >= self._every:
+            self._seen, self._at = progress.seen, now
+            self._on_progress(progress)
 
 
-def _listed(cluster: Cluster, path: str, query: Mapping[str, str]) -> tuple[dict[str, Object], str]:
+def _list(cluster: Cluster, path: str, query: Mapping[str, str]) -> tuple[dict[str, Object], str]:
     answer = cluster.get(path, **query)
     return {item["metadata"]["uid"]: item for item in answer["items"]}, answer["metadata"]["resourceVersion"]
 
 
-def _take(event: Object, objects: dict[str, Object]) -> str:
-    """Carry an event into the objects and return its version."""
+def _apply_event(event: Object, objects: dict[str, Object]) -> str:
+    """Apply an event to the objects and return its version."""
     item = event["object"]
     if event["type"] == "DELETED":
         objects.pop(item["metadata"]["uid"], None)

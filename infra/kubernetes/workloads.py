@@ -1,94 +1,325 @@
-"""Deployments and their pods: what they are, scaling them, waiting for them.
+"""Workloads as handles, one class a kind: what they are, stopping, starting and restarting them, waiting for them.
 
-https://kubernetes.io/docs/concepts/workloads/controllers/deployment/#deployment-status
+One write both acts and remembers: how many pods there were, and which rotation made the last restart, are
+annotations of the workload, so a crash in between forgets nothing.
+
+    database = open_workload(cluster, WorkloadRef(namespace="dexter", name="postgres-pod-kv"))
+    database.stop()
+    database.wait_for_pods_gone(timeout_seconds=60)
+    database.start(mark="rotation-7")
+    database.wait_for_ready(timeout_seconds=300).pods
+
+A further kind is one more subclass of `WorkloadHandle` and its line in `_KINDS`.
 """
 
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
-from infra.errors import NotFound, ServiceFailed, WorkloadUnhealthy
-from infra.kubernetes.client import MERGE_PATCH, Cluster, Object
-from infra.kubernetes.commands import CommandOutput, run_in_pod
-from infra.kubernetes.diagnosis import Diagnosis, Level, diagnose, diagnose_deployment, unhealthy
-from infra.kubernetes.load_balancers import get_load_balancer, wait_for_load_balancer
-from infra.kubernetes.pods import (
-    PodFacts,
-    Volume,
-    all_pod_facts,
-    keeps_pgdata,
-    secret_provider_classes,
-    secret_references,
-    volumes,
-)
-from infra.kubernetes.waiting import Clock, OnProgress, Reporter, follow, ignore
+from infra.credentials import WorkloadKind, WorkloadRef
+from infra.errors import Code, Conflict, NotFound, ServiceFailed, WorkloadUnhealthy
+from infra.kubernetes.client import Cluster, Object
+from infra.kubernetes.diagnosis import Diagnosis, diagnose, diagnose_controller, unhealthy
+from infra.kubernetes.mount_failures import Level
+from infra.kubernetes.pods import PodFacts, Volume, keeps_pgdata, read_pods, read_volumes
+from infra.kubernetes.pods import run_in_pod as run_in_pod
+from infra.kubernetes.services import get_load_balancer as get_load_balancer
+from infra.kubernetes.services import wait_for_load_balancer as wait_for_load_balancer
+from infra.kubernetes.waiting import Clock, OnProgress, Progress, Reporter, follow, ignore
 
-__all__ = [
-    "CommandOutput",
-    "PodFacts",
-    "Workload",
-    "get_load_balancer",
-    "get_workload",
-    "run_in_pod",
-    "scale",
-    "wait_for_load_balancer",
-    "wait_for_pods_gone",
-    "wait_for_ready",
-]
+STOPPED_REPLICAS = "keyturn/stopped-replicas"
+RESTARTED_FOR = "keyturn/restarted-for"
+SECRET_VERSION = "keyturn/secret-version"  # noqa: S105
+"""Annotation: the resourceVersion that the synced Secret had when the pods were last replaced.
 
-FIELD_MANAGER = "keyturn"
-_HOPELESS_SECONDS = 10.0
-"""How long a cause that does not pass by itself must last before the wait is given up early."""
+The workload itself keeps it until somebody has checked what the Secret held since then.
+"""
+_ATTEMPTS = 5
+_PERMANENT_SECONDS = 10.0
+"""How long a permanent cause must last before a wait ends early."""
+
+
+@dataclass(frozen=True)
+class RestartFacts:
+    """What a workload's annotations remember.
+
+    Args:
+        stopped_replicas: how many pods it had when it was stopped; None if it was not.
+        restarted_for: the mark of the last start or restart.
+        secret_version: the resourceVersion of the synced Secret that the last restart was made with, until somebody
+            has checked what the Secret held since.
+    """
+
+    stopped_replicas: int | None = None
+    restarted_for: str = ""
+    secret_version: str = ""
 
 
 @dataclass(frozen=True)
 class Workload:
-    """A Deployment at one moment.
+    """A workload at one moment.
 
     Args:
-        name: its name.
-        namespace: its namespace.
-        replicas: how many pods are wanted.
-        ready: how many are ready.
-        generation: of its spec.
-        observed_generation: the one that its controller has seen.
-        settled: whether the controller has seen the spec and exactly the wanted pods exist, new and ready.
+        replicas: how many pods it is scaled to.
+        settled: whether its controller has acted on the spec, and exactly the wanted pods exist, new and ready.
         pods: its pods, terminating ones included.
         volumes: what its containers mount.
         keeps_pgdata: whether PostgreSQL's data outlives the pod.
-        secret_refs: environment variable -> (Secret, key).
-        csi_classes: the SecretProviderClasses that it mounts.
+        restart: what its annotations remember.
     """
 
-    name: str
-    namespace: str
     replicas: int
-    ready: int
-    generation: int
-    observed_generation: int
     settled: bool
     pods: tuple[PodFacts, ...]
     volumes: tuple[Volume, ...]
     keeps_pgdata: bool
-    secret_refs: Mapping[str, tuple[str, str]]
-    csi_classes: tuple[str, ...]
+    restart: RestartFacts
+
+    @property
+    def staying_pods(self) -> dict[str, str]:
+        """Uid -> name of the pods that are not terminating."""
+        return {pod.uid: pod.name for pod in self.pods if not pod.terminating}
+
+
+class WorkloadHandle(ABC):
+    """A workload of a cluster, by name.
+
+    Args:
+        cluster: where it is.
+        ref: its kind, namespace and name.
+    """
+
+    collection: ClassVar[str]
+    """The path of a namespace's workloads of this kind, with `{namespace}`."""
+
+    def __init__(self, cluster: Cluster, ref: WorkloadRef) -> None:
+        self.cluster, self.ref = cluster, ref
+        self._collection = self.collection.format(namespace=ref.namespace)
+        self._path = f"{self._collection}/{ref.name}"
+        self._label = f"{ref.name} in {ref.namespace}"
+
+    @abstractmethod
+    def is_rolled_out(self, item: Object) -> bool:
+        """Whether the controller has acted on the spec, and all wanted pods are new and ready."""
+
+    def get(self) -> Workload:
+        """Return the workload with its pods.
+
+        Raises:
+            NotFound: it does not exist.
+        """
+        item = self.cluster.get(self._path)
+        return self._read(item, self._list_pods(item))
+
+    def stop(self) -> None:
+        """Scale to 0 and remember from how many, without waiting. Nothing happens if it is at 0.
+
+        Raises:
+            NotFound: it does not exist.
+            Conflict: somebody else keeps changing it.
+        """
+        for attempt in range(_ATTEMPTS):
+            item = self.cluster.get(self._path)
+            replicas = _wanted(item)
+            if replicas == 0:
+                return
+            try:
+                self._scale(0, {STOPPED_REPLICAS: str(replicas)}, item["metadata"]["resourceVersion"])
+                return
+            except Conflict:
+                if attempt == _ATTEMPTS - 1:
+                    raise
+
+    def start(self, mark: str) -> int:
+        """Scale to the remembered number of pods, 1 if there is none, and mark the start. Does not wait.
+
+        Args:
+            mark: the rotation that the start belongs to.
+
+        Returns:
+            How many pods are wanted now.
+
+        Raises:
+            NotFound: it does not exist.
+        """
+        item = self.cluster.get(self._path)
+        replicas, remembered = _wanted(item), _read_annotations(item)
+        if replicas and remembered.restarted_for == mark:
+            return replicas
+        replicas = replicas or remembered.stopped_replicas or 1
+        self._scale(replicas, {STOPPED_REPLICAS: None, RESTARTED_FOR: mark})
+        return replicas
+
+    def restart(self, mark: str, secret_version: str = "") -> None:
+        """Replace the pods by the workload's own update strategy, and mark the restart. Does not wait.
+
+        Repeating it with the same mark and the same version changes nothing: the pod template stays equal.
+
+        Args:
+            mark: the rotation that the restart belongs to.
+            secret_version: the resourceVersion of the synced Secret that the new pods start with, if there is one.
+
+        Raises:
+            NotFound: it does not exist.
+        """
+        annotations = {"annotations": {RESTARTED_FOR: mark, SECRET_VERSION: secret_version or None}}
+        self.cluster.patch(self._path, {"metadata": annotations, "spec": {"template": {"metadata": annotations}}})
+
+    def settle(self) -> None:
+        """Remember that what the Secret held since the last restart was checked. The pods stay.
+
+        Raises:
+            NotFound: it does not exist.
+        """
+        self.cluster.patch(self._path, {"metadata": {"annotations": {SECRET_VERSION: None}}})
+
+    def wait_for_ready(
+        self, timeout_seconds: float, on_progress: OnProgress = ignore, clock: Clock = time.monotonic
+    ) -> Workload:
+        """Wait until the workload has exactly the wanted pods, new and ready.
+
+        Ends early if the cause is permanent. Keeps waiting while the API server is away.
+
+        Raises:
+            NotFound: it does not exist.
+            WorkloadUnhealthy: the pods did not get ready; says why and how to fix it.
+        """
+        reporter, permanent_since = Reporter(on_progress, clock), None
+        causes: list[Diagnosis] = []
+        query = {"fieldSelector": f"metadata.name={self.ref.name}"}
+        for items, left in follow(self.cluster, self._collection, query, timeout_seconds, clock):
+            item = next(iter(items.values()), None)
+            if item is None:
+                raise NotFound(f"The {self.ref.kind} does not exist", name=self._label, fix="Run the flow deploy")
+            try:
+                workload, causes = self._inspect(item)
+            except ServiceFailed as error:
+                reporter.report(Progress(error.what, left))
+                continue
+            if workload:
+                return workload
+            reporter.report(Progress(_count(item) + (f"; {causes[0].summary}" if causes else ""), left))
+            permanent = any(cause.level is Level.ERROR for cause in causes)
+            permanent_since = (permanent_since or clock()) if permanent else None
+            if permanent_since is not None and clock() - permanent_since >= _PERMANENT_SECONDS:
+                break
+        raise unhealthy(self._label, causes)
+
+    def wait_for_pods_gone(
+        self,
+        timeout_seconds: float,
+        on_progress: OnProgress = ignore,
+        clock: Clock = time.monotonic,
+        *,
+        terminating_only: bool = False,
+    ) -> None:
+        """Wait until no pod is left; with `terminating_only`, until no terminating pod is.
+
+        Raises:
+            NotFound: the workload does not exist.
+            WorkloadUnhealthy: pods are left; names them (code PodsLeft).
+        """
+        item = self.cluster.get(self._path)
+        reporter, seen = Reporter(on_progress, clock), ""
+        path, query = f"/api/v1/namespaces/{self.ref.namespace}/pods", {"labelSelector": _selector(item)}
+        for items, left in follow(self.cluster, path, query, timeout_seconds, clock):
+            pods = [pod for pod in read_pods(items.values()) if pod.terminating or not terminating_only]
+            if not pods:
+                return
+            seen = ", ".join(f"{pod.name} is {'terminating' if pod.terminating else 'running'}" for pod in pods)
+            reporter.report(Progress(seen, left))
+        raise WorkloadUnhealthy(Code.PODS_LEFT, name=self._label, seen=f"{seen} after {timeout_seconds:g} s")
+
+    def _inspect(self, item: Object) -> tuple[Workload | None, list[Diagnosis]]:
+        """Return the workload if it is settled, else what keeps it from settling, the most serious cause first."""
+        pods = self._list_pods(item)
+        workload = self._read(item, pods)
+        if workload.settled:
+            return workload, []
+        path = f"/api/v1/namespaces/{self.ref.namespace}/events"
+        events = self.cluster.get(path, fieldSelector="type=Warning")["items"]
+        return None, diagnose(pods, events) or diagnose_controller(f"{self.ref.kind.lower()} {self.ref.name}", item)
+
+    def _list_pods(self, item: Object) -> Sequence[Object]:
+        path = f"/api/v1/namespaces/{self.ref.namespace}/pods"
+        pods: Sequence[Object] = self.cluster.get(path, labelSelector=_selector(item))["items"]
+        return pods
+
+    def _read(self, item: Object, pods: Sequence[Object]) -> Workload:
+        facts, replicas, template = read_pods(pods), _wanted(item), item["spec"]["template"]
+        staying = [pod for pod in facts if not pod.terminating]
+        return Workload(
+            replicas=replicas,
+            settled=self.is_rolled_out(item) and len(staying) == replicas and all(pod.ready for pod in staying),
+            pods=facts,
+            volumes=read_volumes(template),
+            keeps_pgdata=keeps_pgdata(template),
+            restart=_read_annotations(item),
+        )
+
+    def _scale(self, replicas: int, annotations: Mapping[str, str | None], version: str | None = None) -> None:
+        metadata: Object = {"annotations": annotations}
+        if version:
+            metadata["resourceVersion"] = version
+        self.cluster.patch(self._path, {"metadata": metadata, "spec": {"replicas": replicas}})
+
+
+class Deployment(WorkloadHandle):
+    """https://kubernetes.io/docs/concepts/workloads/controllers/deployment/#deployment-status."""
+
+    collection = "/apis/apps/v1/namespaces/{namespace}/deployments"
+
+    def is_rolled_out(self, item: Object) -> bool:
+        """Whether the controller has acted on the spec, and all wanted pods are new and ready."""
+        status = item.get("status") or {}
+        counts = [status.get(key, 0) for key in ("replicas", "updatedReplicas", "readyReplicas", "availableReplicas")]
+        return status.get("observedGeneration", 0) >= item["metadata"]["generation"] and counts == [_wanted(item)] * 4
+
+
+_KINDS: dict[WorkloadKind, type[WorkloadHandle]] = {WorkloadKind.DEPLOYMENT: Deployment}
+
+
+def open_workload(cluster: Cluster, ref: WorkloadRef) -> WorkloadHandle:
+    """Return the handle of a workload, without a request to the cluster."""
+    return _KINDS[ref.kind](cluster, ref)
+
+
+def _wanted(item: Object) -> int:
+    return int(item["spec"].get("replicas", 1))
+
+
+def _selector(item: Object) -> str:
+    labels = item["spec"]["selector"].get("matchLabels") or {}
+    return ",".join(f"{key}={value}" for key, value in sorted(labels.items()))
+
+
+def _read_annotations(item: Object) -> RestartFacts:
+    annotations = item["metadata"].get("annotations") or {}
+    stopped = annotations.get(STOPPED_REPLICAS, "")
+    return RestartFacts(
+        int(stopped) if stopped.isdigit() else None,
+        annotations.get(RESTARTED_FOR, ""),
+        annotations.get(SECRET_VERSION, ""),
+    )
+
+
+def _count(item: Object) -> str:
+    return f"{(item.get('status') or {}).get('readyReplicas', 0)} of {_wanted(item)} pods ready"
+
+
+# Former names; to be deleted together with the modules that say so of themselves.
+
+
+def open_deployment(cluster: Cluster, namespace: str, name: str) -> WorkloadHandle:
+    """Return the handle of a Deployment."""
+    return open_workload(cluster, WorkloadRef(kind=WorkloadKind.DEPLOYMENT, namespace=namespace, name=name))
 
 
 def get_workload(cluster: Cluster, namespace: str, name: str) -> Workload:
-    """Return a Deployment with its pods.
-
-    Raises:
-        NotFound: there is none of that name.
-    """
-    deployment = cluster.get(_path(namespace, name))
-    return _workload(deployment, _pods(cluster, deployment))
-
-
-def scale(cluster: Cluster, namespace: str, name: str, replicas: int) -> None:
-    """Set how many pods are wanted. Does not wait."""
-    body: Object = {"spec": {"replicas": replicas}}
-    query = {"fieldManager": FIELD_MANAGER}
-    cluster.request("PATCH", f"{_path(namespace, name)}/scale", query, body, MERGE_PATCH)
+    """Return a Deployment with its pods."""
+    return open_deployment(cluster, namespace, name).get()
 
 
 def wait_for_pods_gone(
@@ -97,27 +328,12 @@ def wait_for_pods_gone(
     name: str,
     timeout_seconds: float,
     on_progress: OnProgress = ignore,
-    clock: Clock = time.monotonic,
     *,
     terminating_alone: bool = False,
 ) -> None:
-    """Wait until a Deployment has no pod left, terminating ones included, or `terminating_alone`: none of those.
-
-    Raises:
-        WorkloadUnhealthy: some were left; names them.
-    """
-    deployment = cluster.get(_path(namespace, name))
-    reporter, seen = Reporter(on_progress, clock), ""
-    path, query = f"/api/v1/namespaces/{namespace}/pods", {"labelSelector": _selector(deployment)}
-    for pods, left in follow(cluster, path, query, timeout_seconds, clock):
-        facts = [pod for pod in all_pod_facts(pods.values()) if pod.terminating or not terminating_alone]
-        if not facts:
-            return
-        seen = ", ".join(f"{pod.name} {'is terminating' if pod.terminating else 'runs on'}" for pod in facts)
-        reporter.tell(seen, left)
-    fix = "see whether the Deployment is scaled to 0 and whether a finalizer or a lost node holds the pods"
-    what = f"Pods were left after {timeout_seconds:g} s"
-    raise WorkloadUnhealthy(what, name=f"{name} in {namespace}", seen=seen, fix=fix, code="PodsLeft")
+    """Wait until a Deployment has no pod left."""
+    workload = open_deployment(cluster, namespace, name)
+    workload.wait_for_pods_gone(timeout_seconds, on_progress, terminating_only=terminating_alone)
 
 
 def wait_for_ready(
@@ -128,94 +344,5 @@ def wait_for_ready(
     on_progress: OnProgress = ignore,
     clock: Clock = time.monotonic,
 ) -> Workload:
-    """Wait until a Deployment has exactly the pods it wants, new and ready.
-
-    Gives up before the bound when the cause is one that does not pass by itself. An API server that is away for a
-    while is waited out.
-
-    Raises:
-        WorkloadUnhealthy: they did not get ready; the message says why and what to do.
-    """
-    reporter, hopeless_since = Reporter(on_progress, clock), None
-    found: list[Diagnosis] = []
-    path, query = f"/apis/apps/v1/namespaces/{namespace}/deployments", {"fieldSelector": f"metadata.name={name}"}
-    for deployments, left in follow(cluster, path, query, timeout_seconds, clock):
-        deployment = next(iter(deployments.values()), None)
-        if deployment is None:
-            raise NotFound("The Deployment does not exist", name=f"{name} in {namespace}", fix="run the deploy flow")
-        try:
-            workload, found = _look_closer(cluster, deployment)
-        except ServiceFailed as error:
-            reporter.tell(error.what, left)
-            continue
-        if workload:
-            return workload
-        reporter.tell(_counts(deployment) + (f"; {found[0].summary}" if found else ""), left)
-        hopeless = any(item.level is Level.ERROR for item in found)
-        hopeless_since = (hopeless_since or clock()) if hopeless else None
-        if hopeless_since is not None and clock() - hopeless_since >= _HOPELESS_SECONDS:
-            break
-    raise unhealthy(f"{name} in {namespace}", found)
-
-
-def _look_closer(cluster: Cluster, deployment: Object) -> tuple[Workload | None, list[Diagnosis]]:
-    """Return the workload if it is settled, else what keeps it from that."""
-    if _is_settled(deployment):
-        workload = _workload(deployment, _pods(cluster, deployment))
-        if workload.settled:
-            return workload, []
-    return None, explain(cluster, deployment)
-
-
-def explain(cluster: Cluster, deployment: Object) -> list[Diagnosis]:
-    """Say why a Deployment's pods are not ready, the gravest cause first."""
-    namespace = deployment["metadata"]["namespace"]
-    events = cluster.get(f"/api/v1/namespaces/{namespace}/events", fieldSelector="type=Warning")["items"]
-    return diagnose(_pods(cluster, deployment), events) or diagnose_deployment(deployment)
-
-
-def _path(namespace: str, name: str) -> str:
-    return f"/apis/apps/v1/namespaces/{namespace}/deployments/{name}"
-
-
-def _selector(deployment: Object) -> str:
-    labels = deployment["spec"]["selector"].get("matchLabels") or {}
-    return ",".join(f"{key}={value}" for key, value in sorted(labels.items()))
-
-
-def _pods(cluster: Cluster, deployment: Object) -> Sequence[Object]:
-    path = f"/api/v1/namespaces/{deployment['metadata']['namespace']}/pods"
-    found: Sequence[Object] = cluster.get(path, labelSelector=_selector(deployment))["items"]
-    return found
-
-
-def _is_settled(deployment: Object) -> bool:
-    wanted, status = deployment["spec"].get("replicas", 1), deployment.get("status") or {}
-    counts = [status.get(key, 0) for key in ("replicas", "updatedReplicas", "readyReplicas", "availableReplicas")]
-    return status.get("observedGeneration", 0) >= deployment["metadata"]["generation"] and counts == [wanted] * 4
-
-
-def _workload(deployment: Object, pods: Sequence[Object]) -> Workload:
-    metadata, template = deployment["metadata"], deployment["spec"]["template"]
-    status, facts = deployment.get("status") or {}, all_pod_facts(pods)
-    wanted = deployment["spec"].get("replicas", 1)
-    staying = [pod for pod in facts if not pod.terminating]
-    return Workload(
-        name=metadata["name"],
-        namespace=metadata["namespace"],
-        replicas=wanted,
-        ready=status.get("readyReplicas", 0),
-        generation=metadata["generation"],
-        observed_generation=status.get("observedGeneration", 0),
-        settled=_is_settled(deployment) and len(staying) == wanted and all(pod.ready for pod in staying),
-        pods=facts,
-        volumes=volumes(template),
-        keeps_pgdata=keeps_pgdata(template),
-        secret_refs=secret_references(template),
-        csi_classes=secret_provider_classes(template),
-    )
-
-
-def _counts(deployment: Object) -> str:
-    status = deployment.get("status") or {}
-    return f"{status.get('readyReplicas', 0)} of {deployment['spec'].get('replicas', 1)} pods ready"
+    """Wait until a Deployment is ready."""
+    return open_deployment(cluster, namespace, name).wait_for_ready(timeout_seconds, on_progress, clock)

@@ -4,10 +4,12 @@ import base64
 from collections.abc import Callable
 from typing import Any
 
-from infra.kubernetes.apply import apply
+from infra.credentials import Consumer, CsiDelivery, WorkloadRef
 from infra.kubernetes.client import MERGE_PATCH, Cluster
-from infra.kubernetes.manifests import load
+from infra.kubernetes.deliveries import DeliveryHandle, open_delivery
+from infra.kubernetes.manifests import apply, load
 from infra.kubernetes.waiting import Progress
+from infra.kubernetes.workloads import WorkloadHandle, open_workload
 from tests.manifest_values import VALUES
 
 GROUP = "secrets-store.csi.x-k8s.io"
@@ -83,6 +85,17 @@ class World:
     def set_status(self, plural: str, name: str, status: Object, group: str = "api/v1") -> None:
         path = f"{self.path(plural, name, group)}/status"
         self.cluster.request("PATCH", path, {}, {"status": status}, MERGE_PATCH)
+
+    @property
+    def workload(self) -> WorkloadHandle:
+        """The Deployment `db`."""
+        return open_workload(self.cluster, WorkloadRef(namespace=self.namespace, name="db"))
+
+    def delivery(self) -> DeliveryHandle:
+        """What the walkthrough's SecretProviderClass brings to the Deployment `db`."""
+        apply(self.cluster, self.manifest("dexter.yaml")[1:2])
+        delivery = CsiDelivery(secret_provider_class=CLASS, synced_secret="userpass")
+        return open_delivery(self.cluster, Consumer(workload=self.workload.ref, delivery=delivery, is_database=True))
 
     def pod(self, name: str, status: Object | None = None) -> str:
         """Make a pod of the Deployment `db` and return its uid."""

@@ -7,31 +7,32 @@ from datetime import timedelta
 import pytest
 from cluster_world import CLASS, World
 
+from infra.credentials import WorkloadRef
 from infra.errors import AccessDenied, AuthenticationFailed, InvalidInput, NotFound
-from infra.kubernetes.apply import apply, delete
 from infra.kubernetes.client import Cluster, connect
-from infra.kubernetes.inventory import list_service_accounts
-from infra.kubernetes.manifests import load
-from infra.kubernetes.workloads import get_workload, scale
+from infra.kubernetes.manifests import apply, load
+from infra.kubernetes.services import list_service_accounts
+from infra.kubernetes.workloads import RestartFacts, WorkloadHandle, open_workload
 from infra.settings import Settings
 from tests.contract.clusters import SmallCluster
+from tests.kubernetes_objects import delete
 from tests.manifest_values import VALUES
 
 
 def test_applying_creates_in_order_and_a_second_time_changes_nothing(world: World) -> None:
     documents = world.manifest("dexter.yaml")
     first = apply(world.cluster, documents)
-    assert [(one.kind, one.name, one.action) for one in first] == [
+    assert [(applied.kind, applied.name, applied.action) for applied in first] == [
         ("Namespace", world.namespace, "unchanged"),
         ("SecretProviderClass", CLASS, "created"),
         ("ServiceAccount", "dexter-sa", "created"),
         ("Deployment", "postgres-pod-kv", "created"),
         ("Service", "dexter-service", "created"),
     ]
-    assert {one.action for one in apply(world.cluster, documents)} == {"unchanged"}
+    assert {applied.action for applied in apply(world.cluster, documents)} == {"unchanged"}
 
 
-def test_a_change_is_told_field_by_field(world: World) -> None:
+def test_a_change_is_listed_field_by_field(world: World) -> None:
     [document] = world.manifest("medoko.yaml")
     apply(world.cluster, [document])
     document["spec"]["replicas"] = 3
@@ -48,12 +49,12 @@ def test_a_dry_run_says_what_would_change_and_changes_nothing(world: World) -> N
     document["spec"]["replicas"] = 3
     [planned] = apply(world.cluster, [document], dry_run=True)
     assert (planned.action, planned.changes) == ("configured", ("spec.replicas: 1 -> 3",))
-    assert get_workload(world.cluster, world.namespace, "get-storage").replicas == 1
+    assert workload(world.cluster, world, "get-storage").get().replicas == 1
 
 
 def test_a_dry_run_reaches_into_a_namespace_that_does_not_exist_yet(cluster: Cluster) -> None:
     documents = load("dexter.yaml", VALUES | {"NAMESPACE": "nowhere"})
-    assert {one.action for one in apply(cluster, documents, dry_run=True)} == {"created"}
+    assert {applied.action for applied in apply(cluster, documents, dry_run=True)} == {"created"}
     assert cluster.find("/api/v1/namespaces/nowhere") is None
 
 
@@ -89,10 +90,14 @@ def test_deleting_again_is_fine(world: World) -> None:
     assert world.cluster.find(world.path("deployments", "get-storage", "apis/apps/v1")) is None
 
 
-def test_service_accounts_tell_their_identity(world: World) -> None:
+def test_service_accounts_name_their_identity(world: World) -> None:
     apply(world.cluster, world.manifest("dexter.yaml")[2:3])
     found = {account.name: account.client_id for account in list_service_accounts(world.cluster, world.namespace)}
     assert found["dexter-sa"] == VALUES["CLIENT_ID"]
+
+
+def workload(cluster: Cluster, world: World, name: str = "db") -> WorkloadHandle:
+    return open_workload(cluster, WorkloadRef(namespace=world.namespace, name=name))
 
 
 def with_token(server: SmallCluster, user: str, lifetime: timedelta) -> Cluster:
@@ -107,18 +112,20 @@ def test_a_kubeconfig_whose_token_has_expired_is_not_recognised(server: SmallClu
         closing(with_token(server, "somebody", timedelta(0))) as cluster,
         pytest.raises(AuthenticationFailed) as caught,
     ):
-        scale(cluster, world.namespace, "db", 0)
+        workload(cluster, world).restart("r1")
     assert caught.value.code == "Unauthorized"
     assert "expired" in caught.value.fix
 
 
-def test_who_has_no_rights_is_told_what_was_refused_and_nothing_is_changed(server: SmallCluster, world: World) -> None:
+def test_a_caller_without_rights_reads_what_was_denied_and_nothing_is_changed(
+    server: SmallCluster, world: World
+) -> None:
     world.deployment(replicas=1)
     with (
         closing(with_token(server, "somebody", timedelta(minutes=5))) as cluster,
         pytest.raises(AccessDenied) as caught,
     ):
-        scale(cluster, world.namespace, "db", 0)
+        workload(cluster, world).restart("r1")
     assert caught.value.code == "Forbidden"
     assert "somebody" in caught.value.seen
-    assert get_workload(world.cluster, world.namespace, "db").replicas == 1
+    assert world.workload.get().restart == RestartFacts()

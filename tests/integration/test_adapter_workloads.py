@@ -1,4 +1,4 @@
-"""What the adapter reads of workloads and load balancers and waits for. The tests write what controllers report."""
+"""Workloads and load balancers: read, stopped, restarted, waited for. The tests write what controllers report."""
 
 from itertools import count
 from typing import Any
@@ -6,33 +6,85 @@ from typing import Any
 import pytest
 from cluster_world import Then, World
 
+from infra.credentials import WorkloadRef
 from infra.errors import NotFound, WorkloadUnhealthy
 from infra.kubernetes.client import Cluster
-from infra.kubernetes.inventory import list_pods, list_services
-from infra.kubernetes.workloads import (
-    get_load_balancer,
-    get_workload,
-    scale,
-    wait_for_load_balancer,
-    wait_for_pods_gone,
-    wait_for_ready,
-)
+from infra.kubernetes.pods import list_pods
+from infra.kubernetes.services import get_load_balancer, list_services, wait_for_load_balancer
+from infra.kubernetes.workloads import RestartFacts, open_workload
+
+READY = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
 
 
-def test_scaling_sets_the_wanted_pods_and_nothing_else(world: World) -> None:
+def written(world: World) -> dict[str, Any]:
+    """The Deployment `db` as the API server has it."""
+    return world.cluster.get(world.path("deployments", "db", "apis/apps/v1"))
+
+
+def scale(world: World, replicas: int) -> None:
+    """Scale the Deployment `db` as a person does."""
+    world.cluster.patch(world.path("deployments", "db", "apis/apps/v1"), {"spec": {"replicas": replicas}})
+
+
+def test_a_stop_sets_the_wanted_pods_and_nothing_else(world: World) -> None:
     world.deployment(replicas=1)
-    before = get_workload(world.cluster, world.namespace, "db")
-    scale(world.cluster, world.namespace, "db", 0)
-    after = get_workload(world.cluster, world.namespace, "db")
+    before, spec = world.workload.get(), written(world)["spec"]
+    world.workload.stop()
+    after = world.workload.get()
     assert (before.replicas, after.replicas) == (1, 0)
-    assert after.generation == before.generation + 1
-    assert after.volumes == before.volumes
+    assert written(world)["metadata"]["generation"] == 2
+    assert written(world)["spec"] == spec | {"replicas": 0}
 
 
-def test_scaling_what_does_not_exist_is_an_error_that_names_it(world: World) -> None:
+def test_stopping_what_does_not_exist_is_an_error_that_names_it(world: World) -> None:
     with pytest.raises(NotFound) as caught:
-        scale(world.cluster, world.namespace, "nosuch", 0)
+        open_workload(world.cluster, WorkloadRef(namespace=world.namespace, name="nosuch")).stop()
     assert "nosuch" in caught.value.name
+
+
+def test_a_stop_remembers_the_replicas_and_a_start_brings_them_back(world: World) -> None:
+    world.deployment(replicas=2)
+    for _ in range(2):
+        world.workload.stop()
+        stopped = world.workload.get()
+        assert (stopped.replicas, stopped.restart) == (0, RestartFacts(stopped_replicas=2))
+    assert world.workload.start("r1") == 2
+    started = world.workload.get()
+    assert (started.replicas, started.restart) == (2, RestartFacts(restarted_for="r1"))
+    assert world.workload.start("r1") == 2
+
+
+def test_a_start_of_what_a_person_scaled_to_0_wants_one_pod(world: World) -> None:
+    world.deployment(replicas=2)
+    scale(world, 0)
+    assert world.workload.start("r1") == 1
+
+
+def test_a_restart_marks_the_deployment_and_its_pods_in_one_write(world: World) -> None:
+    world.deployment(replicas=2)
+    before = written(world)["metadata"]["generation"]
+    world.workload.restart("r1")
+    assert world.workload.get().restart == RestartFacts(restarted_for="r1")
+    after = written(world)
+    assert after["spec"]["replicas"] == 2
+    assert after["spec"]["template"]["metadata"]["annotations"]["keyturn/restarted-for"] == "r1"
+    assert after["metadata"]["generation"] == before + 1
+    world.workload.restart("r1")
+    assert written(world)["metadata"]["generation"] == before + 1, "the same mark replaces no pod again"
+
+
+def test_a_restart_with_another_version_of_the_secret_replaces_the_pods_again(world: World) -> None:
+    world.deployment(replicas=2)
+    world.workload.restart("r1", "41")
+    generation = written(world)["metadata"]["generation"]
+    world.workload.restart("r1", "41")
+    assert written(world)["metadata"]["generation"] == generation
+    world.workload.restart("r1", "42")
+    assert written(world)["metadata"]["generation"] == generation + 1
+    assert world.workload.get().restart == RestartFacts(restarted_for="r1", secret_version="42")
+    world.workload.settle()
+    assert world.workload.get().restart == RestartFacts(restarted_for="r1")
+    assert written(world)["metadata"]["generation"] == generation + 1, "what is checked replaces no pod"
 
 
 def test_pods_are_gone_when_the_last_one_is(world: World) -> None:
@@ -44,8 +96,8 @@ def test_pods_are_gone_when_the_last_one_is(world: World) -> None:
         world.cluster.delete(world.path("pods", name), gracePeriodSeconds="0")
 
     then = Then(lambda: remove("db-1"), lambda: remove("db-2"))
-    wait_for_pods_gone(world.cluster, world.namespace, "db", 10, then)
-    assert then.heard[0] == "db-1 runs on, db-2 runs on"
+    world.workload.wait_for_pods_gone(10, then)
+    assert then.heard[0] == "db-1 is running, db-2 is running"
     assert list_pods(world.cluster, world.namespace) == ()
 
 
@@ -53,15 +105,20 @@ def test_pods_that_stay_are_named(world: World) -> None:
     world.deployment(replicas=0)
     world.pod("db-1")
     with pytest.raises(WorkloadUnhealthy) as caught:
-        wait_for_pods_gone(world.cluster, world.namespace, "db", 0.2)
-    assert (caught.value.code, caught.value.seen) == ("PodsLeft", "db-1 runs on")
+        world.workload.wait_for_pods_gone(0.2)
+    assert (caught.value.code, caught.value.seen) == ("PodsLeft", "db-1 is running after 0.2 s")
+
+
+def test_a_pod_that_runs_is_not_waited_for_where_only_terminating_ones_count(world: World) -> None:
+    world.deployment()
+    world.pod("db-1", READY)
+    world.workload.wait_for_pods_gone(10, terminating_only=True)
 
 
 def test_a_workload_is_ready_when_its_controller_and_its_pods_say_so(world: World) -> None:
     world.deployment()
-    ready = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
-    then = Then(lambda: (world.pod("db-1", ready), world.settle()))
-    found = wait_for_ready(world.cluster, world.namespace, "db", 10, then)
+    then = Then(lambda: (world.pod("db-1", READY), world.settle()))
+    found = world.workload.wait_for_ready(10, then)
     assert found.settled
     assert [pod.ready for pod in found.pods] == [True]
     assert then.heard == ["0 of 1 pods ready"]
@@ -69,12 +126,11 @@ def test_a_workload_is_ready_when_its_controller_and_its_pods_say_so(world: Worl
 
 def test_a_report_about_the_spec_before_is_not_believed(world: World) -> None:
     world.deployment()
-    ready = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
-    world.pod("db-1", ready)
+    world.pod("db-1", READY)
     world.settle()
-    scale(world.cluster, world.namespace, "db", 0)
-    scale(world.cluster, world.namespace, "db", 1)
-    assert not get_workload(world.cluster, world.namespace, "db").settled
+    scale(world, 0)
+    scale(world, 1)
+    assert not world.workload.get().settled
 
 
 def test_pods_that_do_not_get_ready_in_time_are_explained(world: World) -> None:
@@ -82,7 +138,7 @@ def test_pods_that_do_not_get_ready_in_time_are_explained(world: World) -> None:
     uid = world.pod("db-1", {"phase": "Pending"})
     world.event("FailedMount", "MountVolume.SetUp failed: AADSTS700213: no match", "Pod", "db-1", uid)
     with pytest.raises(WorkloadUnhealthy) as caught:
-        wait_for_ready(world.cluster, world.namespace, "db", 0.2)
+        world.workload.wait_for_ready(0.2)
     assert caught.value.code == "AADSTS700213"
     assert caught.value.name == f"db in {world.namespace}"
     assert "federated credential's subject" in caught.value.fix
@@ -105,7 +161,7 @@ def test_of_a_namespaces_events_only_warnings_are_fetched(world: World, monkeypa
     world.event("Scheduled", "assigned to a node", "Pod", "db-1", uid, level="Normal")
     world.event("FailedMount", "MountVolume.SetUp failed", "Pod", "db-1", uid)
     with pytest.raises(WorkloadUnhealthy):
-        wait_for_ready(world.cluster, world.namespace, "db", 0.2)
+        world.workload.wait_for_ready(0.2)
     uid = balancer(world)
     world.event("EnsuringLoadBalancer", "Ensuring load balancer", "Service", "dexter-service", uid, level="Normal")
     with pytest.raises(WorkloadUnhealthy):
@@ -113,21 +169,21 @@ def test_of_a_namespaces_events_only_warnings_are_fetched(world: World, monkeypa
     assert set(fetched) == {"FailedMount"}
 
 
-def test_a_cause_that_does_not_pass_by_itself_ends_the_wait_early(world: World) -> None:
+def test_a_permanent_cause_ends_the_wait_early(world: World) -> None:
     world.deployment()
     waiting = {"reason": "CreateContainerConfigError", "message": "couldn't find key X in Secret dexter/userpass"}
     container = {"name": "db", "image": "postgres:14", "imageID": "", "ready": False, "restartCount": 0}
     world.pod("db-1", {"phase": "Pending", "containerStatuses": [container | {"state": {"waiting": waiting}}]})
     seconds = count(step=5)
     with pytest.raises(WorkloadUnhealthy) as caught:
-        wait_for_ready(world.cluster, world.namespace, "db", 100_000, clock=lambda: float(next(seconds)))
+        world.workload.wait_for_ready(100_000, clock=lambda: float(next(seconds)))
     assert caught.value.code == "SecretKeyMissing"
     assert next(seconds) < 1000
 
 
 def test_a_workload_that_does_not_exist_is_not_waited_for(world: World) -> None:
     with pytest.raises(NotFound):
-        wait_for_ready(world.cluster, world.namespace, "nosuch", 100)
+        open_workload(world.cluster, WorkloadRef(namespace=world.namespace, name="nosuch")).wait_for_ready(100)
 
 
 def balancer(world: World) -> str:

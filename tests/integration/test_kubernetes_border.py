@@ -4,7 +4,7 @@ import socket
 from pathlib import Path
 
 import pytest
-from scripted_api import Answer, scripted_api
+from scripted_api import Answer, ScriptedApi, scripted_api
 
 from infra.errors import (
     AccessDenied,
@@ -17,7 +17,7 @@ from infra.errors import (
     SyncPending,
 )
 from infra.kubernetes.client import connect
-from infra.kubernetes.secrets_store import wait_for_synced_secret
+from infra.kubernetes.deliveries.synced_secrets import SyncedSecret
 from infra.kubernetes.waiting import follow
 from infra.settings import Settings
 
@@ -31,6 +31,10 @@ def status(code: int, reason: str, message: str = "because") -> dict[str, object
 
 def secret(version: str, value: str = "", uid: str = "s1") -> dict[str, object]:
     return {"metadata": {"name": "userpass", "uid": uid, "resourceVersion": version}, "data": {"USERNAME": value}}
+
+
+def userpass(api: ScriptedApi) -> SyncedSecret:
+    return SyncedSecret(connect(api.kubeconfig, FAST), "dexter", "userpass")
 
 
 def listing(version: str, *items: object) -> Answer:
@@ -67,7 +71,7 @@ def test_each_refusal_becomes_an_error_of_ours_with_reason_and_fix(
     assert caught.value.__cause__ is None
 
 
-def test_an_expired_token_says_what_to_do() -> None:
+def test_an_expired_token_says_how_to_fix_it() -> None:
     with scripted_api(Answer(401, status(401, "Unauthorized", "Unauthorized"))) as api:
         cluster = connect(api.kubeconfig, FAST)
         with pytest.raises(AuthenticationFailed) as caught:
@@ -131,50 +135,43 @@ def test_a_context_that_is_not_in_the_kubeconfig_is_refused() -> None:
 def test_a_watch_that_has_expired_lists_again() -> None:
     gone = Answer(events=[change("ERROR", status(410, "Expired"))])
     with scripted_api(listing("1", secret("1")), gone, listing("9", secret("9", "bmV3"))) as api:
-        wait_for_synced_secret(connect(api.kubeconfig, FAST), "dexter", "userpass", {"USERNAME": "new"}, 5)
+        userpass(api).wait_for({"USERNAME": "new"}, 5)
     assert ["watch" in query for _, query in api.asked] == [False, True, False]
 
 
 def test_a_watch_refused_with_410_lists_again() -> None:
     gone = Answer(410, status(410, "Expired"))
     with scripted_api(listing("1", secret("1")), gone, listing("9", secret("9", "bmV3"))) as api:
-        wait_for_synced_secret(connect(api.kubeconfig, FAST), "dexter", "userpass", {"USERNAME": "new"}, 5)
+        userpass(api).wait_for({"USERNAME": "new"}, 5)
     assert ["watch" in query for _, query in api.asked] == [False, True, False]
 
 
-def test_a_watch_that_is_cut_off_goes_on_from_the_last_version_seen() -> None:
+def test_a_watch_that_is_cut_off_resumes_from_the_last_version_seen() -> None:
     cut = Answer(events=[change("MODIFIED", secret("5")), change("BOOKMARK", secret("7"))], cut=True)
     rest = Answer(events=[change("MODIFIED", secret("8", "bmV3"))])
     with scripted_api(listing("1", secret("1")), cut, rest) as api:
-        wait_for_synced_secret(connect(api.kubeconfig, FAST), "dexter", "userpass", {"USERNAME": "new"}, 5)
+        userpass(api).wait_for({"USERNAME": "new"}, 5)
     assert [query.get("resourceVersion") for _, query in api.asked] == [None, "1", "7"]
 
 
 def test_a_server_that_is_away_for_a_while_is_waited_for() -> None:
     away = [Answer(503, status(503, "ServiceUnavailable")), Answer(503, "starting"), Answer(0)]
     with scripted_api(listing("1", secret("1")), *away, listing("9", secret("9", "bmV3"))) as api:
-        wait_for_synced_secret(connect(api.kubeconfig, FAST), "dexter", "userpass", {"USERNAME": "new"}, 10)
+        userpass(api).wait_for({"USERNAME": "new"}, 10)
     assert len(api.asked) == 5
 
 
 def test_a_token_that_expires_during_a_wait_ends_it() -> None:
     refused = Answer(401, status(401, "Unauthorized"))
     with scripted_api(listing("1", secret("1")), refused) as api, pytest.raises(AuthenticationFailed):
-        wait_for_synced_secret(connect(api.kubeconfig, FAST), "dexter", "userpass", {"USERNAME": "new"}, 30)
+        userpass(api).wait_for({"USERNAME": "new"}, 30)
 
 
 def test_a_wait_ends_at_its_bound_by_the_given_clock() -> None:
     moments = iter([0.0, 0.0, 0.0, 50.0, 99.0])
     events = Answer(events=[change("MODIFIED", secret("2"))] * 3)
     with scripted_api(listing("1", secret("1")), events) as api, pytest.raises(SyncPending) as caught:
-        wait_for_synced_secret(
-            connect(api.kubeconfig, FAST),
-            "dexter",
-            "userpass",
-            {"USERNAME": "new"},
-            40,
-            clock=lambda: next(moments, 99.0),
-        )
+        userpass(api).wait_for({"USERNAME": "new"}, 40, clock=lambda: next(moments, 99.0))
     assert caught.value.seen == "still the old values: USERNAME"
     assert len(api.asked) == 2
 

@@ -1,4 +1,4 @@
-"""Locks and restarts on an API server: one holder at a time, dead ones waited out, nothing forgotten by a crash."""
+"""Locks on an API server: one holder at a time, and the lock of a dead one is taken once it has expired."""
 
 import subprocess
 import sys
@@ -10,10 +10,8 @@ import pytest
 from cluster_world import World
 
 from infra.errors import Conflict, NotFound
-from infra.kubernetes.apply import apply
-from infra.kubernetes.client import MERGE_PATCH, Cluster, connect
+from infra.kubernetes.client import Cluster, connect
 from infra.kubernetes.leases import Holder, Lock, locked
-from infra.kubernetes.restarts import RestartFacts, get_restart_facts, restart, settle, start, stop
 from infra.settings import Settings
 from tests.contract.clusters import SmallCluster
 
@@ -161,69 +159,3 @@ def test_a_held_lock_is_renewed_meanwhile_and_given_back_at_the_end(cluster: Clu
 def test_a_lock_in_a_namespace_that_does_not_exist_is_refused_at_once(cluster: Cluster) -> None:
     with pytest.raises(NotFound, match="nosuchnamespace"):
         Lock(cluster, "nosuchnamespace", "credential", ELSEWHERE).acquire()
-
-
-@pytest.fixture
-def deployment(world: World) -> str:
-    name = "consumer"
-    pod = {"metadata": {"labels": {"app": name}}, "spec": {"containers": [{"name": "c", "image": "postgres:14"}]}}
-    apply(
-        world.cluster,
-        [
-            {
-                "apiVersion": "apps/v1",
-                "kind": "Deployment",
-                "metadata": {"name": name, "namespace": "locks"},
-                "spec": {"replicas": 2, "selector": {"matchLabels": {"app": name}}, "template": pod},
-            }
-        ],
-    )
-    body = {"metadata": {"annotations": None}, "spec": {"replicas": 2}}
-    world.cluster.request("PATCH", world.path("deployments", name, "apis/apps/v1"), {}, body, MERGE_PATCH)
-    return name
-
-
-def test_a_stop_remembers_the_replicas_and_a_start_brings_them_back(cluster: Cluster, deployment: str) -> None:
-    stop(cluster, "locks", deployment)
-    assert get_restart_facts(cluster, "locks", deployment) == RestartFacts(0, 2, "")
-    stop(cluster, "locks", deployment)
-    assert get_restart_facts(cluster, "locks", deployment) == RestartFacts(0, 2, "")
-    assert start(cluster, "locks", deployment, "r1") == 2
-    assert get_restart_facts(cluster, "locks", deployment) == RestartFacts(2, None, "r1")
-    assert start(cluster, "locks", deployment, "r1") == 2
-
-
-def test_a_start_of_what_a_person_scaled_to_0_wants_one_pod(world: World, cluster: Cluster, deployment: str) -> None:
-    body = {"spec": {"replicas": 0}}
-    cluster.request("PATCH", world.path("deployments", deployment, "apis/apps/v1"), {}, body, MERGE_PATCH)
-    assert start(cluster, "locks", deployment, "r1") == 1
-
-
-def test_a_restart_marks_the_deployment_and_its_pods_in_one_write(
-    world: World, cluster: Cluster, deployment: str
-) -> None:
-    path = world.path("deployments", deployment, "apis/apps/v1")
-    before = cluster.get(path)["metadata"]["generation"]
-    restart(cluster, "locks", deployment, "r1")
-    assert get_restart_facts(cluster, "locks", deployment) == RestartFacts(2, None, "r1")
-    after = cluster.get(path)
-    assert after["spec"]["template"]["metadata"]["annotations"]["keyturn/restarted-for"] == "r1"
-    assert after["metadata"]["generation"] == before + 1
-    restart(cluster, "locks", deployment, "r1")
-    assert cluster.get(path)["metadata"]["generation"] == before + 1, "the same mark replaces no pod again"
-
-
-def test_a_restart_with_another_version_of_the_secret_replaces_the_pods_again(
-    world: World, cluster: Cluster, deployment: str
-) -> None:
-    path = world.path("deployments", deployment, "apis/apps/v1")
-    restart(cluster, "locks", deployment, "r1", "41")
-    generation = cluster.get(path)["metadata"]["generation"]
-    restart(cluster, "locks", deployment, "r1", "41")
-    assert cluster.get(path)["metadata"]["generation"] == generation
-    restart(cluster, "locks", deployment, "r1", "42")
-    assert cluster.get(path)["metadata"]["generation"] == generation + 1
-    assert get_restart_facts(cluster, "locks", deployment) == RestartFacts(2, None, "r1", "42")
-    settle(cluster, "locks", deployment)
-    assert get_restart_facts(cluster, "locks", deployment) == RestartFacts(2, None, "r1", "")
-    assert cluster.get(path)["metadata"]["generation"] == generation + 1, "what is checked replaces no pod"

@@ -1,9 +1,10 @@
-"""Why pods are not ready: each kind of pod state, told from its containers' states and events."""
+"""Why pods are not ready: each kind of pod state, explained by its containers' states and events."""
 
 from pod_states import event, pod
 
 from infra.errors import WorkloadUnhealthy
-from infra.kubernetes.diagnosis import Level, diagnose, diagnose_deployment, diagnose_service, unhealthy
+from infra.kubernetes.diagnosis import diagnose, diagnose_controller, diagnose_service, unhealthy
+from infra.kubernetes.mount_failures import Level
 
 MISSING_KEY = "couldn't find key NAME in Secret dexter/userpass"
 
@@ -35,14 +36,14 @@ def test_an_unknown_image_is_explained_by_the_event_behind_the_back_off() -> Non
     assert found.detail == text
 
 
-def test_a_registry_that_refuses_is_not_an_image_that_does_not_exist() -> None:
+def test_a_registry_that_denies_access_is_not_an_image_that_does_not_exist() -> None:
     text = (
         'Failed to pull image "x/y:1": failed to authorize: pull access denied, repository does not exist '
         "or may require authorization: authorization failed"
     )
     [found] = diagnose([pod(waiting={"reason": "ErrImagePull", "message": text})], [])
     assert found.level is Level.WARNING
-    assert "refuses" in found.summary
+    assert "denies" in found.summary
 
 
 def test_a_registry_that_cannot_be_reached_may_come_back() -> None:
@@ -55,7 +56,7 @@ def test_an_invalid_image_name_is_an_error() -> None:
     assert (found.level, found.code) == (Level.ERROR, "InvalidImageName")
 
 
-def test_a_crash_loop_tells_exit_code_and_restarts() -> None:
+def test_a_crash_loop_shows_exit_code_and_restarts() -> None:
     ended = {"lastState": {"terminated": {"exitCode": 3}}, "restartCount": 5}
     waiting = {"reason": "CrashLoopBackOff", "message": "back-off 40s"}
     [found] = diagnose([pod(waiting=waiting, container=ended)], [])
@@ -66,7 +67,7 @@ def test_a_crash_loop_tells_exit_code_and_restarts() -> None:
 def test_a_pod_without_a_node_shows_the_schedulers_words() -> None:
     condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/1 nodes: cpu"}
     [found] = diagnose([pod(status={"conditions": [condition]})], [])
-    assert (found.summary, found.detail, found.code) == ("No node takes the pod", "0/1 nodes: cpu", "Unschedulable")
+    assert (found.summary, found.detail, found.code) == ("No node can take the pod", "0/1 nodes: cpu", "Unschedulable")
 
 
 def test_a_failed_pod_shows_why_it_was_ended() -> None:
@@ -95,7 +96,7 @@ def test_a_failed_mount_is_history_once_the_container_has_started() -> None:
     assert found.level is Level.INFO
 
 
-def test_the_gravest_cause_comes_first_and_makes_the_error() -> None:
+def test_the_most_serious_cause_comes_first_and_makes_the_error() -> None:
     slow = pod("db-1")
     broken = pod("db-2", uid="u2", waiting={"reason": "CreateContainerConfigError", "message": MISSING_KEY})
     error = unhealthy("db in dexter", diagnose([slow, broken], []))
@@ -109,8 +110,8 @@ def test_the_gravest_cause_comes_first_and_makes_the_error() -> None:
 def test_a_deployment_whose_pods_are_refused_shows_why() -> None:
     condition = {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": "exceeded quota"}
     healthy = {"type": "Available", "status": "True"}
-    [found] = diagnose_deployment({"metadata": {"name": "db"}, "status": {"conditions": [healthy, condition]}})
-    assert (found.code, found.detail) == ("FailedCreate", "exceeded quota")
+    [found] = diagnose_controller("deployment db", {"status": {"conditions": [healthy, condition]}})
+    assert (found.subject, found.code, found.detail) == ("deployment db", "FailedCreate", "exceeded quota")
 
 
 def test_a_load_balancer_without_address_shows_the_clouds_last_warning() -> None:

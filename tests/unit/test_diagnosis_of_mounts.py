@@ -3,7 +3,8 @@
 import pytest
 from pod_states import event, pod
 
-from infra.kubernetes.diagnosis import Level, diagnose
+from infra.kubernetes.diagnosis import diagnose
+from infra.kubernetes.mount_failures import Level
 
 VOLUME = 'MountVolume.SetUp failed for volume "postgresql-store" : rpc error: code = Unknown desc = '
 MOUNT = VOLUME + "failed to mount secrets store objects for pod dexter/db-1, err: "
@@ -50,7 +51,7 @@ CASES += [(text, Level.ERROR, code) for text, code in ERRORS.items()]
 
 
 @pytest.mark.parametrize(("message", "level", "code"), CASES)
-def test_a_failed_mount_is_told_by_its_text(message: str, level: Level, code: str) -> None:
+def test_a_failed_mount_is_explained_by_its_text(message: str, level: Level, code: str) -> None:
     [found] = diagnose([pod()], [event("FailedMount", message)])
     assert (found.level, found.code) == (level, code)
     assert found.summary

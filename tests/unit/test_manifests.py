@@ -6,7 +6,7 @@ import pytest
 
 from infra.errors import InvalidInput, NotFound
 from infra.kubernetes.manifests import fill, load, parse
-from infra.kubernetes.pods import keeps_pgdata, secret_provider_classes, secret_references
+from infra.kubernetes.pods import keeps_pgdata, read_volumes
 from tests.manifest_values import VALUES
 
 
@@ -32,11 +32,13 @@ def test_looked_up_ids_reach_the_provider_class_and_the_service_account() -> Non
 
 def test_the_database_takes_its_login_from_the_synced_secret_and_keeps_no_data() -> None:
     template = load("dexter.yaml", VALUES)[3]["spec"]["template"]
-    assert secret_references(template) == {
-        "POSTGRES_USER": ("userpass", "USERNAME"),
-        "POSTGRES_PASSWORD": ("userpass", "PASSWORD"),
+    [container] = template["spec"]["containers"]
+    references = {variable["name"]: variable.get("valueFrom", {}).get("secretKeyRef") for variable in container["env"]}
+    assert references == {
+        "POSTGRES_USER": {"name": "userpass", "key": "USERNAME"},
+        "POSTGRES_PASSWORD": {"name": "userpass", "key": "PASSWORD"},
     }
-    assert secret_provider_classes(template) == ("postgresql-kvname",)
+    assert [volume.source for volume in read_volumes(template) if volume.kind == "csi"] == ["postgresql-kvname"]
     assert not keeps_pgdata(template)
 
 
@@ -89,6 +91,6 @@ def test_broken_yaml_is_refused_with_its_line() -> None:
 
 
 @pytest.mark.parametrize("text", ["just text", "kind: Pod", "- a"])
-def test_a_document_that_is_no_object_is_refused(text: str) -> None:
-    with pytest.raises(InvalidInput, match="no object"):
+def test_a_document_that_is_not_an_object_is_refused(text: str) -> None:
+    with pytest.raises(InvalidInput, match="not an object"):
         parse("x.yaml", text)

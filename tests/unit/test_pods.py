@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from infra.kubernetes.pods import keeps_pgdata, pod_facts, volumes
+from infra.kubernetes.pods import keeps_pgdata, read_pod, read_volumes
 
 
 def template(mount_path: str, volume: dict[str, Any], env: list[dict[str, str]] | None = None) -> dict[str, Any]:
@@ -46,12 +46,12 @@ def test_any_other_volume_is_taken_as_one_that_lasts(kind: str) -> None:
 
 
 def test_volumes_name_what_is_behind_them() -> None:
-    [found] = volumes(template("/data", CLAIM))
+    [found] = read_volumes(template("/data", CLAIM))
     assert (found.kind, found.source, found.mount_path) == ("persistentVolumeClaim", "data", "/data")
 
 
 def test_a_pod_is_read_with_times_in_utc() -> None:
-    facts = pod_facts(
+    facts = read_pod(
         {
             "metadata": {"name": "p", "uid": "u", "deletionTimestamp": "2026-01-01T00:00:00Z"},
             "spec": {"nodeName": "n", "containers": [{"image": "postgres:14"}]},

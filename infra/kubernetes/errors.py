@@ -1,6 +1,6 @@
-"""The adapter's border: what the API server and the transport answer, in the terms of infra.errors.
+"""What the API server and the transport answer, in the terms of infra.errors.
 
-Nothing outside this module looks at a vendor's exception, and no vendor's exception leaves the package.
+Nothing outside this package sees an exception of the Kubernetes client, and only this module looks into one.
 """
 
 import json
@@ -15,6 +15,7 @@ from kubernetes.client.exceptions import ApiException
 from infra.errors import (
     AccessDenied,
     AuthenticationFailed,
+    Code,
     Conflict,
     InvalidInput,
     KeyturnError,
@@ -27,52 +28,52 @@ _MESSAGE_LIMIT = 600
 _UNTYPED = "failed to create typed patch object"
 """The API server answers 500 with this when an applied document has an unknown field."""
 
-_KINDS: dict[int, tuple[type[KeyturnError], str, str]] = {
-    400: (InvalidInput, "The cluster refuses the request", "correct the field that the message names"),
+_BY_STATUS: dict[int, tuple[type[KeyturnError], str, str]] = {
+    400: (InvalidInput, "The cluster rejects the request", "Correct the field that the message names"),
     401: (
         AuthenticationFailed,
         "The cluster does not recognise the caller",
-        "the kubeconfig's token has probably expired: fetch a new one, or unset KEYTURN_KUBECONFIG to have it "
-        "fetched for each run",
+        "The kubeconfig's token has probably expired: get a new one, or unset KEYTURN_KUBECONFIG to have AKS issue "
+        "one for each run",
     ),
     403: (
         AccessDenied,
         "The cluster does not allow this",
-        "give the caller a role that allows the verb on the resource that the message names",
+        "Give the caller a role that allows the verb on the resource that the message names",
     ),
-    404: (NotFound, "The cluster does not have this", "check the name and the namespace, or run the deploy flow"),
-    409: (Conflict, "The object was changed or taken by somebody else", "run again; if it repeats, see who writes it"),
-    410: (Conflict, "The version asked for is gone", "list again"),
-    422: (InvalidInput, "The cluster finds the object invalid", "correct the field that the message names"),
+    404: (NotFound, "The cluster has no such object", "Check the name and the namespace, or run the flow deploy"),
+    409: (Conflict, "Somebody else changed or created the object", "Run again; if it repeats, see who writes it"),
+    410: (Conflict, "The requested version has expired", "List again"),
+    422: (InvalidInput, "The cluster finds the object invalid", "Correct the field that the message names"),
 }
 
 
 class Expired(Exception):
-    """A watch cannot go on from its version: list again. Stays inside this package."""
+    """A watch cannot resume from its version: list again. Never leaves this package."""
 
 
 class Unreachable(ServiceFailed):
     """No answer from the API server: refused, timed out, cut off, or its certificate is not trusted."""
 
 
-def error_of(status: int, body: bytes | str, name: str) -> KeyturnError:
+def make_error(status: int, body: bytes | str, name: str) -> KeyturnError:
     """Make the error for an answer of the API server.
 
     Args:
         status: the HTTP status.
-        body: the body; usually a `Status` object, anything else is shown shortened.
+        body: the body; usually a `Status` object, anything else is shortened.
         name: what the request was about.
     """
-    message, reason = _parts(body)
+    message, reason = _parse_status(body)
     if _UNTYPED in message:
         status = 422
-    kind, what, fix = _KINDS.get(
-        status, (ServiceFailed, "The cluster's API server failed", "see the API server's log, then run again")
+    kind, what, fix = _BY_STATUS.get(
+        status, (ServiceFailed, "The cluster's API server failed", "See the API server's log, then run again")
     )
     return kind(what, name=name, seen=message, fix=fix, code=reason or str(status))
 
 
-def _parts(body: bytes | str) -> tuple[str, str]:
+def _parse_status(body: bytes | str) -> tuple[str, str]:
     """Return message and reason of a `Status` object, shortened."""
     text = body.decode("utf-8", "replace") if isinstance(body, bytes) else body
     try:
@@ -100,24 +101,13 @@ def translated(name: str, server: str = "") -> Iterator[None]:
         yield
     except ApiException as error:
         if error.status:
-            raise error_of(int(error.status), error.body or str(error.reason or ""), name) from None
-        raise _unreachable(server or name, str(error.reason or "")) from None
+            raise make_error(int(error.status), error.body or str(error.reason or ""), name) from None
+        raise Unreachable(Code.UNREACHABLE, name=server or name, seen=str(error.reason or "")) from None
     except (urllib3.exceptions.HTTPError, OSError) as error:
-        raise _unreachable(server or name, _cause(error)) from None
+        raise Unreachable(Code.UNREACHABLE, name=server or name, seen=_describe_reason(error)) from None
 
 
-def _cause(error: BaseException) -> str:
+def _describe_reason(error: BaseException) -> str:
     """Name the innermost reason of a transport error without its object addresses."""
     reason = getattr(error, "reason", None) or error
     return re.sub(r"<[^>]* at 0x[0-9a-f]+>:?\s*", "", f"{type(reason).__name__}: {reason}")[:_MESSAGE_LIMIT]
-
-
-def _unreachable(server: str, seen: str) -> Unreachable:
-    return Unreachable(
-        "The cluster's API server does not answer",
-        name=server,
-        seen=seen,
-        fix="check that the cluster runs and that the kubeconfig's server is reachable from here "
-        "(HTTPS_PROXY and NO_PROXY included)",
-        code="Unreachable",
-    )

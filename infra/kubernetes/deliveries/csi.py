@@ -1,0 +1,250 @@
+"""The Secrets Store CSI driver as a delivery: a SecretProviderClass, its mounts, and the Secret that it syncs.
+
+Evidence only: the versions that the driver reports for each pod (SecretProviderClassPodStatus) and the Secret's data.
+https://secrets-store-csi-driver.sigs.k8s.io/topics/secret-auto-rotation
+"""
+
+import time
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Literal
+
+from infra.credentials import Consumer
+from infra.errors import Code, Conflict, KeyturnError, NotFound, SyncPending
+from infra.kubernetes.client import Cluster, Object
+from infra.kubernetes.deliveries.port import DeliveryFacts, OnSync, SecretState, SyncProgress
+from infra.kubernetes.deliveries.provider_classes import (
+    API,
+    ProviderClass,
+    get_provider_class,
+    pin_versions,
+    unpin_versions,
+)
+from infra.kubernetes.deliveries.synced_secrets import SYNC_FIX, SyncedSecret
+from infra.kubernetes.pods import find_differing_files
+from infra.kubernetes.waiting import Clock, Progress, Reporter, follow, ignore
+from infra.kubernetes.workloads import Workload
+
+DRIVER = "secrets-store.csi.k8s.io"
+
+
+@dataclass(frozen=True)
+class Driver:
+    """The CSI driver that the cluster has, and how it looks for new versions.
+
+    Args:
+        name: its name.
+        requires_republish: whether the kubelet calls it regularly for each mounted volume.
+        generation: "reconciler" (up to 1.5: one ticker a node) or "republish" (from 1.6).
+    """
+
+    name: str
+    requires_republish: bool
+    generation: Literal["reconciler", "republish"]
+
+
+def get_driver(cluster: Cluster) -> Driver:
+    """Return the Secrets Store CSI driver.
+
+    Raises:
+        NotFound: the cluster has none.
+    """
+    item = cluster.find(f"/apis/storage.k8s.io/v1/csidrivers/{DRIVER}")
+    if item is None:
+        fix = "Enable the cluster's add-on azure-keyvault-secrets-provider (the flow provision does)"
+        raise NotFound("The cluster has no Secrets Store CSI driver", name=DRIVER, fix=fix)
+    republish = bool(item["spec"].get("requiresRepublish"))
+    return Driver(DRIVER, republish, "republish" if republish else "reconciler")
+
+
+class CsiSecretsStore:
+    """A consumer's delivery by the Secrets Store CSI driver; its port documents the methods.
+
+    Args:
+        cluster: where the consumer is.
+        consumer: the workload, its SecretProviderClass and its synced Secret.
+    """
+
+    def __init__(self, cluster: Cluster, consumer: Consumer) -> None:
+        self._cluster, self._consumer = cluster, consumer
+        self._namespace = consumer.workload.namespace
+        self._class, self._secret = consumer.delivery.secret_provider_class, consumer.delivery.synced_secret
+        self._label = f"{self._class} in {self._namespace}"
+        self._statuses = f"{API}/namespaces/{self._namespace}/secretproviderclasspodstatuses"
+        self._synced = SyncedSecret(cluster, self._namespace, self._secret)
+
+    @cached_property
+    def _provider(self) -> ProviderClass:
+        return get_provider_class(self._cluster, self._namespace, self._class)
+
+    def uses(self, secrets: Collection[str]) -> frozenset[str]:
+        """Return which of these secrets the class mounts."""
+        return frozenset(self._provider.files.values()) & frozenset(secrets)
+
+    def find_mismatch(self, vault: str, secrets: Collection[str]) -> KeyturnError | None:
+        """Say what keeps the class from bringing the secrets of a vault to the consumer."""
+        provider, used = self._provider, self.uses(secrets)
+        if provider.vault.lower() != vault.lower():
+            return self._mismatch(f"it reads the vault '{provider.vault}'")
+        if (pinned := provider.pinned & used) and not provider.pinned_for:
+            return self._mismatch(
+                f"it pins a version of {_join(pinned)} (objectVersion), so its pods never get a newer one"
+            )
+        if missing := self._needed(secrets) - used:
+            return self._mismatch(f"it does not mount {_join(missing)}")
+        return self._find_missing_keys(secrets)
+
+    def observe(self, secrets: Collection[str], values: Mapping[str, str] | None) -> DeliveryFacts:
+        """Look at mounts, synced Secret and pins."""
+        return DeliveryFacts(
+            uses=self.uses(secrets),
+            versions=self._read_versions(self._cluster.get(self._statuses)["items"]),
+            secret=self._compare(values),
+            pinned_for=self._provider.pinned_for,
+        )
+
+    def wait_until_current(
+        self,
+        pods: Mapping[str, str],
+        versions: Mapping[str, str],
+        values: Mapping[str, str],
+        timeout_seconds: float,
+        on_progress: OnSync = ignore,
+        clock: Clock = time.monotonic,
+    ) -> None:
+        """Wait until every pod has mounted the versions, then until the synced Secret holds the values."""
+        deadline, expected = clock() + timeout_seconds, self._expect(values)
+        mounted = self.wait_for_mounts(pods, versions, timeout_seconds, on_progress, clock)
+        seen = "every pod has mounted the new versions"
+        on_progress(replace(mounted, seen=seen, left_seconds=max(0.0, deadline - clock())))
+
+        def report(progress: Progress) -> None:
+            on_progress(replace(mounted, subject=self._secret, **vars(progress)))
+
+        self._synced.wait_for(expected, max(1.0, deadline - clock()), report, clock)
+        left = max(0.0, deadline - clock())
+        on_progress(
+            replace(mounted, seen="the new values", left_seconds=left, subject=self._secret, secret_is_current=True)
+        )
+
+    def wait_for_mounts(
+        self,
+        pods: Mapping[str, str],
+        versions: Mapping[str, str],
+        timeout_seconds: float,
+        on_progress: OnSync = ignore,
+        clock: Clock = time.monotonic,
+    ) -> SyncProgress:
+        """Wait until every pod, uid -> name, has mounted the versions that it uses; return what is mounted.
+
+        Raises:
+            SyncPending: it timed out; says what was mounted last.
+        """
+        wanted = {name: versions[name] for name in sorted(self.uses(versions))}
+        reporter, seen = Reporter(on_progress, clock), "nothing"
+        for statuses, left in follow(self._cluster, self._statuses, {}, timeout_seconds, clock):
+            mounted = self._read_versions(statuses.values())
+            seen = "; ".join(_describe_mount(pod, mounted.get(uid), wanted) for uid, pod in sorted(pods.items()))
+            progress = SyncProgress(seen, left, self._consumer.workload.name, mounted, wanted)
+            if all(uid in mounted and wanted.items() <= mounted[uid].items() for uid in pods):
+                return progress
+            reporter.report(progress)
+        what = f"The new versions were not mounted within {timeout_seconds:g} s"
+        raise SyncPending(what, name=self._label, seen=seen, fix=SYNC_FIX)
+
+    def refresh(self, values: Mapping[str, str]) -> SecretState:
+        """Write the values into a stale synced Secret, ahead of the driver's poll.
+
+        The driver up to 1.5 never updates an existing Secret at a mount, so a new pod's environment would be old; the
+        newer driver may do so too late.
+        """
+        state = self._compare(values)
+        if state is SecretState.OTHER and not self._synced.update(self._expect(values)):
+            return SecretState.ABSENT
+        return state
+
+    def version_that_holds(self, values: Mapping[str, str]) -> str:
+        """Return the synced Secret's resourceVersion if it holds the values."""
+        return self._synced.version_that_holds(self._expect(values))
+
+    def held_others_since(self, values: Mapping[str, str], version: str) -> bool:
+        """Say whether the synced Secret held other values at any time after one of its resourceVersions.
+
+        A driver that fetched the old values before the new ones were published may write them just then, and correct
+        itself with its next poll: a pod that started in between has the old values, and nothing shows it.
+        """
+        return self._synced.held_others_since(self._expect(values), version)
+
+    def pin(self, versions: Mapping[str, str], rotation_id: str) -> None:
+        """Make the class mount these versions until it is unpinned."""
+        pin_versions(self._cluster, self._namespace, self._class, versions, rotation_id)
+        self.__dict__.pop("_provider", None)
+
+    def unpin(self) -> None:
+        """Make the class mount what it did before the pin."""
+        unpin_versions(self._cluster, self._namespace, self._class)
+        self.__dict__.pop("_provider", None)
+
+    def files(self, workload: Workload, values: Mapping[str, str]) -> dict[str, str]:
+        """Return path -> value of the files that every pod of the workload must have."""
+        return {
+            f"{volume.mount_path}/{file}": values[name]
+            for volume in workload.volumes
+            if volume.source == self._class
+            for file, name in self._provider.files.items()
+            if name in values
+        }
+
+    def find_differing_files(self, pod: str, files: Mapping[str, str]) -> list[str]:
+        """Return the paths in a pod whose content differs, absent files included."""
+        return find_differing_files(self._cluster, self._namespace, pod, files)
+
+    def _compare(self, values: Mapping[str, str] | None) -> SecretState:
+        expected = {} if values is None else self._expect(values)
+        differing = self._synced.find_differing_keys(expected)
+        if differing is None:
+            return SecretState.ABSENT
+        return SecretState.OTHER if differing or values is None else SecretState.CURRENT
+
+    def _expect(self, values: Mapping[str, str]) -> dict[str, str]:
+        """Return key -> value of what the synced Secret must hold of the credential."""
+        if mismatch := self._find_missing_keys(values):
+            raise mismatch
+        keys = self._provider.synced[self._secret]
+        return {key: values[name] for key, name in keys.items() if name in values}
+
+    def _find_missing_keys(self, secrets: Collection[str]) -> KeyturnError | None:
+        missing = self._needed(secrets) - frozenset(self._provider.synced.get(self._secret, {}).values())
+        return self._mismatch(f"the Secret {self._secret} has no key for {_join(missing)}") if missing else None
+
+    def _needed(self, secrets: Collection[str]) -> frozenset[str]:
+        used = self.uses(secrets)
+        return frozenset(secrets) if self._consumer.is_database or not used else used
+
+    def _mismatch(self, seen: str) -> KeyturnError:
+        return Conflict(Code.PROVIDER_CLASS_MISMATCH, name=self._label, seen=seen)
+
+    def _read_versions(self, statuses: Iterable[Object]) -> dict[str, dict[str, str]]:
+        """Read SecretProviderClassPodStatus objects. Their owner is the pod: its uid tells pods of one name apart."""
+        versions = {}
+        for item in statuses:
+            status = item.get("status") or {}
+            if status.get("secretProviderClassName") != self._class or not status.get("mounted"):
+                continue
+            owners = item["metadata"].get("ownerReferences") or []
+            uid = next((owner["uid"] for owner in owners if owner.get("kind") == "Pod"), "")
+            versions[uid] = {entry["id"].partition("/")[2]: entry["version"] for entry in status.get("objects") or []}
+        return versions
+
+
+def _describe_mount(pod: str, versions: Mapping[str, str] | None, wanted: Mapping[str, str]) -> str:
+    if versions is None:
+        return f"{pod} has mounted nothing"
+    behind = [name for name, version in sorted(wanted.items()) if versions.get(name) != version]
+    late = ", ".join(f"{name} at {versions.get(name, 'none')[:8]}" for name in behind)
+    return f"{pod} has {len(wanted) - len(behind)} of {len(wanted)} new versions, {late or 'none behind'}"
+
+
+def _join(names: Collection[str]) -> str:
+    return ", ".join(sorted(names))

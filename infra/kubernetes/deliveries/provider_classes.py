@@ -1,0 +1,178 @@
+"""SecretProviderClasses: what they mount and sync, and how their versions are pinned for a while.
+
+A mount reads one object after the other. If two secrets are written in between, it has the old version of one and the
+new version of the other. With `objectVersion` it reads what is named. One write both pins and remembers what was there
+before, so a crash in between forgets nothing.
+
+https://azure.github.io/secrets-store-csi-driver-provider-azure/docs/getting-started/usage/
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from infra.errors import Conflict
+from infra.kubernetes.client import Cluster, Object
+
+PINNED_FOR = "keyturn/pinned-for"
+"""Annotation: the rotation that pinned the class to the versions before."""
+UNPINNED_OBJECTS = "keyturn/unpinned-objects"
+"""Annotation: the parameter `objects` as it was before the pin."""
+API = "/apis/secrets-store.csi.x-k8s.io/v1"
+_ATTEMPTS = 5
+
+_Change = tuple[str, dict[str, str | None]]
+"""The parameter `objects` and the annotations that a change writes."""
+
+
+@dataclass(frozen=True)
+class ProviderClass:
+    """A SecretProviderClass.
+
+    Args:
+        name: its name.
+        vault: the key vault that it reads.
+        client_id: the identity that it reads with.
+        tenant_id: the identity's tenant.
+        files: name of each mounted file -> name of the vault's object.
+        synced: Secret -> key -> name of the vault's object.
+        pinned: the vault's objects of which it names a version.
+        pinned_for: the rotation that pinned them for a while; empty if it was somebody else.
+    """
+
+    name: str
+    vault: str
+    client_id: str
+    tenant_id: str
+    files: Mapping[str, str]
+    synced: Mapping[str, Mapping[str, str]]
+    pinned: frozenset[str] = frozenset()
+    pinned_for: str = ""
+
+
+def get_provider_class(cluster: Cluster, namespace: str, name: str) -> ProviderClass:
+    """Return a SecretProviderClass.
+
+    Raises:
+        NotFound: it does not exist.
+    """
+    item = cluster.get(path_of(namespace, name))
+    spec = item.get("spec") or {}
+    parameters = spec.get("parameters") or {}
+    objects = parse_objects(parameters.get("objects") or "")
+    files = {str(entry.get("objectAlias") or entry["objectName"]): str(entry["objectName"]) for entry in objects}
+    synced = {
+        secret["secretName"]: {
+            key["key"]: files.get(key["objectName"], key["objectName"]) for key in secret.get("data") or []
+        }
+        for secret in spec.get("secretObjects") or []
+    }
+    return ProviderClass(
+        name,
+        parameters.get("keyvaultName", ""),
+        parameters.get("clientID", ""),
+        parameters.get("tenantID") or parameters.get("tenantId", ""),
+        files,
+        synced,
+        frozenset(str(entry["objectName"]) for entry in objects if entry.get("objectVersion")),
+        (item["metadata"].get("annotations") or {}).get(PINNED_FOR, ""),
+    )
+
+
+def pin_versions(cluster: Cluster, namespace: str, name: str, versions: Mapping[str, str], rotation_id: str) -> None:
+    """Make a class mount given versions until it is unpinned.
+
+    Args:
+        cluster: the cluster.
+        namespace: of the class.
+        name: of the class.
+        versions: name of the vault's object -> version; other objects stay as they are.
+        rotation_id: the rotation that pins them.
+
+    Raises:
+        NotFound: there is no such class.
+        Conflict: somebody else keeps changing it.
+    """
+
+    def change(objects: str, annotations: Mapping[str, str]) -> _Change | None:
+        if annotations.get(PINNED_FOR) == rotation_id:
+            return None
+        unpinned = annotations.get(UNPINNED_OBJECTS, objects)
+        return pin_objects(objects, versions), {PINNED_FOR: rotation_id, UNPINNED_OBJECTS: unpinned}
+
+    _change(cluster, path_of(namespace, name), change)
+
+
+def unpin_versions(cluster: Cluster, namespace: str, name: str) -> None:
+    """Make a class mount what it did before it was pinned. Nothing happens if it is not. Raises as `pin_versions`."""
+
+    def change(objects: str, annotations: Mapping[str, str]) -> _Change | None:
+        if UNPINNED_OBJECTS not in annotations and PINNED_FOR not in annotations:
+            return None
+        unpinned = annotations.get(UNPINNED_OBJECTS, objects)
+        return unpin_objects(objects, unpinned), {PINNED_FOR: None, UNPINNED_OBJECTS: None}
+
+    _change(cluster, path_of(namespace, name), change)
+
+
+def pin_objects(objects: str, versions: Mapping[str, str]) -> str:
+    """Return the parameter `objects` with versions of some objects."""
+    entries = parse_objects(objects)
+    for entry in entries:
+        if entry["objectName"] in versions:
+            entry["objectVersion"] = versions[entry["objectName"]]
+    return _dump(entries)
+
+
+def unpin_objects(objects: str, before: str) -> str:
+    """Return `before`; if somebody has changed more than versions since, theirs with the versions of before."""
+    now, then = parse_objects(objects), parse_objects(before)
+    if list(map(_without_version, now)) == list(map(_without_version, then)):
+        return before
+    versions = {entry["objectName"]: entry.get("objectVersion", "") for entry in then}
+    return pin_objects(objects, versions)
+
+
+def path_of(namespace: str, name: str) -> str:
+    """Return the path of a SecretProviderClass."""
+    return f"{API}/namespaces/{namespace}/secretproviderclasses/{name}"
+
+
+def parse_objects(objects: str) -> list[dict[str, Any]]:
+    """Read the parameter `objects`: YAML that holds a list of YAML texts. What cannot be read is left out."""
+    try:
+        entries = [yaml.safe_load(text) for text in (yaml.safe_load(objects) or {}).get("array") or []]
+    except (yaml.YAMLError, AttributeError):
+        return []
+    return [entry for entry in entries if isinstance(entry, dict) and entry.get("objectName")]
+
+
+def _dump(entries: list[dict[str, Any]]) -> str:
+    return str(yaml.safe_dump({"array": [yaml.safe_dump(entry, sort_keys=False) for entry in entries]}))
+
+
+def _without_version(entry: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in entry.items() if name != "objectVersion"}
+
+
+def _change(cluster: Cluster, path: str, change: Callable[[str, Mapping[str, str]], _Change | None]) -> None:
+    """Read, change and write a class; again if somebody else wrote it in between."""
+    for attempt in range(_ATTEMPTS):
+        item = cluster.get(path)
+        metadata = item["metadata"]
+        wanted = change((item["spec"].get("parameters") or {}).get("objects") or "", metadata.get("annotations") or {})
+        if wanted is None:
+            return
+        objects, annotations = wanted
+        body: Object = {
+            "metadata": {"annotations": annotations, "resourceVersion": metadata["resourceVersion"]},
+            "spec": {"parameters": {"objects": objects}},
+        }
+        try:
+            cluster.patch(path, body)
+            return
+        except Conflict:
+            if attempt == _ATTEMPTS - 1:
+                raise

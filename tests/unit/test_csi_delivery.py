@@ -1,0 +1,80 @@
+"""What a SecretProviderClass must bring its consumer: both secrets to the database, what it uses to a client."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from infra.credentials import Consumer, CsiDelivery, WorkloadRef
+from infra.errors import Conflict
+from infra.kubernetes.deliveries.csi import CsiSecretsStore
+from infra.kubernetes.deliveries.provider_classes import ProviderClass
+from infra.kubernetes.pods import Volume
+from infra.kubernetes.workloads import RestartFacts, Workload
+
+NAMES = ("username", "password")
+VALUES = {"username": "dexter", "password": "secret"}
+FILES = {"username": "username", "password": "password"}
+KEYS = {"userpass": {"USERNAME": "username", "PASSWORD": "password"}}
+BOTH = ProviderClass("postgresql-kvname", "dexterkeyvault", "client", "tenant", FILES, KEYS)
+PASSWORD_ALONE = replace(
+    BOTH, files={"pw": "password", "other": "other"}, synced={"userpass": {"PW": "password", "OTHER": "other"}}
+)
+
+
+def delivery(provider: ProviderClass, is_database: bool = True) -> Any:
+    consumer = Consumer(
+        workload=WorkloadRef(namespace="dexter", name="db"),
+        delivery=CsiDelivery(secret_provider_class="postgresql-kvname", synced_secret="userpass"),
+        is_database=is_database,
+    )
+    opened: Any = CsiSecretsStore(None, consumer)  # type: ignore[arg-type]
+    opened._provider = provider
+    return opened
+
+
+@pytest.mark.parametrize("is_database", [True, False])
+def test_a_class_that_brings_both_fits_everybody(is_database: bool) -> None:
+    assert delivery(BOTH, is_database).find_mismatch("DexterKeyVault", NAMES) is None
+
+
+def test_a_client_may_use_the_password_alone_and_the_database_may_not() -> None:
+    client = delivery(PASSWORD_ALONE, is_database=False)
+    assert client.uses(NAMES) == {"password"}
+    assert client.find_mismatch("dexterkeyvault", NAMES) is None
+    mismatch = delivery(PASSWORD_ALONE).find_mismatch("dexterkeyvault", NAMES)
+    assert type(mismatch) is Conflict
+    assert mismatch.seen == "it does not mount username"
+
+
+@pytest.mark.parametrize("is_database", [True, False])
+@pytest.mark.parametrize(
+    ("changes", "seen"),
+    [
+        ({"vault": "elsewhere"}, "it reads the vault 'elsewhere'"),
+        ({"files": {"other": "other"}}, "it does not mount password, username"),
+        ({"synced": {}}, "the Secret userpass has no key for password, username"),
+    ],
+)
+def test_a_class_that_does_not_fit_is_a_mismatch_that_names_it(
+    is_database: bool, changes: dict[str, Any], seen: str
+) -> None:
+    mismatch = delivery(replace(BOTH, **changes), is_database).find_mismatch("dexterkeyvault", NAMES)
+    assert type(mismatch) is Conflict
+    assert (mismatch.code, mismatch.name) == ("ProviderClassMismatch", "postgresql-kvname in dexter")
+    assert mismatch.seen == seen
+
+
+def test_a_secret_that_the_class_no_longer_syncs_is_a_mismatch_and_not_a_proof() -> None:
+    with pytest.raises(Conflict, match="no key for password, username"):
+        delivery(replace(BOTH, synced={})).version_that_holds(VALUES)
+
+
+def test_the_files_are_those_of_the_class_in_every_place_where_it_is_mounted() -> None:
+    volumes = (
+        Volume("a", "csi", "/mnt/a", "postgresql-kvname"),
+        Volume("b", "csi", "/mnt/b", "postgresql-kvname"),
+        Volume("c", "csi", "/mnt/c", "another"),
+    )
+    workload = Workload(1, True, (), volumes, False, RestartFacts())
+    assert delivery(PASSWORD_ALONE, False).files(workload, VALUES) == {"/mnt/a/pw": "secret", "/mnt/b/pw": "secret"}
