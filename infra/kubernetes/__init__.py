@@ -1,1 +1,4 @@
-"""The cluster. The only importer of the kubernetes client; its errors are translated here and nowhere else."""
+"""The cluster: workloads and deliveries as handles, pods, Services, manifests, leases.
+
+This package alone imports the Kubernetes client. Its errors are translated in `errors` and nowhere else.
+"""

@@ -28,4 +28,4 @@ def restart(cluster: Cluster, namespace: str, name: str, mark: str, secret_versi
 
 def settle(cluster: Cluster, namespace: str, name: str) -> None:
     """Remember that the Secret was checked."""
-    open_deployment(cluster, namespace, name).settle()
+    open_deployment(cluster, namespace, name).mark_start_checked()

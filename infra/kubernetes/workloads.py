@@ -78,7 +78,7 @@ class Workload:
     restart: RestartFacts
 
     @property
-    def staying_pods(self) -> dict[str, str]:
+    def live_pods(self) -> dict[str, str]:
         """Uid -> name of the pods that are not terminating."""
         return {pod.uid: pod.name for pod in self.pods if not pod.terminating}
 
@@ -98,6 +98,7 @@ class WorkloadHandle(ABC):
         self.cluster, self.ref = cluster, ref
         self._collection = self.collection.format(namespace=ref.namespace)
         self._path = f"{self._collection}/{ref.name}"
+        self._pods, self._events = (f"/api/v1/namespaces/{ref.namespace}/{plural}" for plural in ("pods", "events"))
         self._label = f"{ref.name} in {ref.namespace}"
 
     @abstractmethod
@@ -167,7 +168,7 @@ class WorkloadHandle(ABC):
         annotations = {"annotations": {RESTARTED_FOR: mark, SECRET_VERSION: secret_version or None}}
         self.cluster.patch(self._path, {"metadata": annotations, "spec": {"template": {"metadata": annotations}}})
 
-    def settle(self) -> None:
+    def mark_start_checked(self) -> None:
         """Remember that what the Secret held since the last restart was checked. The pods stay.
 
         Raises:
@@ -186,8 +187,8 @@ class WorkloadHandle(ABC):
             NotFound: it does not exist.
             WorkloadUnhealthy: the pods did not get ready; says why and how to fix it.
         """
-        reporter, permanent_since = Reporter(on_progress, clock), None
-        causes: list[Diagnosis] = []
+        reporter, causes = Reporter(on_progress, clock), list[Diagnosis]()
+        permanent_since: float | None = None
         query = {"fieldSelector": f"metadata.name={self.ref.name}"}
         for items, left in follow(self.cluster, self._collection, query, timeout_seconds, clock):
             item = next(iter(items.values()), None)
@@ -202,8 +203,11 @@ class WorkloadHandle(ABC):
                 return workload
             reporter.report(Progress(_count(item) + (f"; {causes[0].summary}" if causes else ""), left))
             permanent = any(cause.level is Level.ERROR for cause in causes)
-            permanent_since = (permanent_since or clock()) if permanent else None
-            if permanent_since is not None and clock() - permanent_since >= _PERMANENT_SECONDS:
+            if not permanent:
+                permanent_since = None
+            elif permanent_since is None:
+                permanent_since = clock()
+            elif clock() - permanent_since >= _PERMANENT_SECONDS:
                 break
         raise unhealthy(self._label, causes)
 
@@ -223,8 +227,8 @@ class WorkloadHandle(ABC):
         """
         item = self.cluster.get(self._path)
         reporter, seen = Reporter(on_progress, clock), ""
-        path, query = f"/api/v1/namespaces/{self.ref.namespace}/pods", {"labelSelector": _selector(item)}
-        for items, left in follow(self.cluster, path, query, timeout_seconds, clock):
+        query = {"labelSelector": _selector(item)}
+        for items, left in follow(self.cluster, self._pods, query, timeout_seconds, clock):
             pods = [pod for pod in read_pods(items.values()) if pod.terminating or not terminating_only]
             if not pods:
                 return
@@ -238,21 +242,19 @@ class WorkloadHandle(ABC):
         workload = self._read(item, pods)
         if workload.settled:
             return workload, []
-        path = f"/api/v1/namespaces/{self.ref.namespace}/events"
-        events = self.cluster.get(path, fieldSelector="type=Warning")["items"]
+        events = self.cluster.get(self._events, fieldSelector="type=Warning")["items"]
         return None, diagnose(pods, events) or diagnose_controller(f"{self.ref.kind.lower()} {self.ref.name}", item)
 
     def _list_pods(self, item: Object) -> Sequence[Object]:
-        path = f"/api/v1/namespaces/{self.ref.namespace}/pods"
-        pods: Sequence[Object] = self.cluster.get(path, labelSelector=_selector(item))["items"]
+        pods: Sequence[Object] = self.cluster.get(self._pods, labelSelector=_selector(item))["items"]
         return pods
 
     def _read(self, item: Object, pods: Sequence[Object]) -> Workload:
         facts, replicas, template = read_pods(pods), _wanted(item), item["spec"]["template"]
-        staying = [pod for pod in facts if not pod.terminating]
+        live = [pod for pod in facts if not pod.terminating]
         return Workload(
             replicas=replicas,
-            settled=self.is_rolled_out(item) and len(staying) == replicas and all(pod.ready for pod in staying),
+            settled=self.is_rolled_out(item) and len(live) == replicas and all(pod.ready for pod in live),
             pods=facts,
             volumes=read_volumes(template),
             keeps_pgdata=keeps_pgdata(template),

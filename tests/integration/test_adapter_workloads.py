@@ -82,7 +82,7 @@ def test_a_restart_with_another_version_of_the_secret_replaces_the_pods_again(wo
     world.workload.restart("r1", "42")
     assert written(world)["metadata"]["generation"] == generation + 1
     assert world.workload.get().restart == RestartFacts(restarted_for="r1", secret_version="42")
-    world.workload.settle()
+    world.workload.mark_start_checked()
     assert world.workload.get().restart == RestartFacts(restarted_for="r1")
     assert written(world)["metadata"]["generation"] == generation + 1, "what is checked replaces no pod"
 
