@@ -132,7 +132,7 @@ def _required(form: dict[str, str], name: str) -> str:
 
 
 def _resource_of_scope(scope: str) -> str:
-    wanted = next((one for one in scope.split() if one.endswith(_DEFAULT)), "")
+    wanted = next((word for word in scope.split() if word.endswith(_DEFAULT)), "")
     if not wanted:
         raise aadsts.bad_scope(scope)
     return wanted.removesuffix(_DEFAULT)

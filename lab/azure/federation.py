@@ -59,7 +59,7 @@ def _match(credentials: list[FederatedCredential], claims: Mapping[str, Any]) ->
     """The issuer of the credential that the claims match."""
     issuer, subject = str(claims.get("iss", "")), str(claims.get("sub", ""))
     audience = claims.get("aud", "")
-    audiences = [str(one) for one in audience] if isinstance(audience, list) else [str(audience)]
+    audiences = [str(entry) for entry in audience] if isinstance(audience, list) else [str(audience)]
     same_issuer = [c for c in credentials if c.issuer == issuer]
     if not same_issuer:
         raise aadsts.no_match(700211, "issuer", issuer)
@@ -67,7 +67,7 @@ def _match(credentials: list[FederatedCredential], claims: Mapping[str, Any]) ->
     if not same_subject:
         near = any(c.subject.lower() == subject.lower() for c in same_issuer)
         raise aadsts.no_match(7002138 if near else 700213, "subject", subject)
-    if not any(one in c.audiences for c in same_subject for one in audiences):
+    if not any(entry in c.audiences for c in same_subject for entry in audiences):
         raise aadsts.no_match(700212, "audience", ", ".join(audiences))
     return issuer
 

@@ -42,7 +42,7 @@ class Accounts(Kind):
         given.setdefault("supportsHttpsTrafficOnly", True)
         given.setdefault("allowBlobPublicAccess", False)
         given.setdefault("minimumTlsVersion", "TLS1_2")
-        given["primaryEndpoints"] = {one: f"https://{name}.{one}.core.windows.net/" for one in SERVICES}
+        given["primaryEndpoints"] = {service: f"https://{name}.{service}.core.windows.net/" for service in SERVICES}
         given |= {"primaryLocation": body["location"], "statusOfPrimary": "available"}
         given["creationTime"] = old.properties["creationTime"] if old else self.context.now().isoformat()
 

@@ -115,8 +115,8 @@ class Arm:
         kinds = [self._clusters, *(kind(context) for kind in KINDS)]
         answering: dict[str, Any] = {kind.type_name.lower(): kind for kind in kinds}
         answering["microsoft.keyvault/deletedvaults"] = answering[DeletedVaults.type_name.lower()]
-        for one in (RoleAssignments(context), RoleDefinitions(context)):
-            answering[one.type_name.lower()] = one
+        for provider in (RoleAssignments(context), RoleDefinitions(context)):
+            answering[provider.type_name.lower()] = provider
         answering["tenants"] = Tenants()
         answering["subscriptions"] = Subscriptions(context)
         answering["subscriptions/locations"] = Locations()

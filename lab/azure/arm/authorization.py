@@ -48,8 +48,8 @@ class RoleAssignments:
         below = "atscope()" not in only.lower()
         found: Iterable[Assignment] = self._context.access.list(call.path.scope, below=below)
         if principal:
-            found = [one for one in found if one.principal_id == principal[1]]
-        return Reply(200, {"value": [self._present(one) for one in found]})
+            found = [assignment for assignment in found if assignment.principal_id == principal[1]]
+        return Reply(200, {"value": [self._present(assignment) for assignment in found]})
 
     async def put(self, call: Call) -> Reply:
         """Give a role. There is no update: the same once more is a conflict."""
@@ -83,17 +83,17 @@ class RoleAssignments:
             raise group_not_found(scope.group)
         raise resource_not_found(f"{scope.type}/{scope.name}", scope.group)
 
-    def _present(self, one: Assignment) -> dict[str, Any]:
-        moment = one.created_at.isoformat()
+    def _present(self, assignment: Assignment) -> dict[str, Any]:
+        moment = assignment.created_at.isoformat()
         return {
-            "id": f"{one.scope}/providers/{ASSIGNMENTS}/{one.name}",
-            "name": one.name,
+            "id": f"{assignment.scope}/providers/{ASSIGNMENTS}/{assignment.name}",
+            "name": assignment.name,
             "type": ASSIGNMENTS,
             "properties": {
-                "roleDefinitionId": _definition_id(one.role, one.scope),
-                "principalId": one.principal_id,
-                "principalType": one.principal_type,
-                "scope": one.scope,
+                "roleDefinitionId": _definition_id(assignment.role, assignment.scope),
+                "principalId": assignment.principal_id,
+                "principalType": assignment.principal_type,
+                "scope": assignment.scope,
                 "condition": None,
                 "createdOn": moment,
                 "updatedOn": moment,

@@ -139,7 +139,7 @@ def _complete_issuer(given: dict[str, Any], location: str, old: Mapping[str, Any
 
 
 def _complete_addons(given: dict[str, Any]) -> None:
-    addons = {name: dict(one) for name, one in (given.get("addonProfiles") or {}).items()}
+    addons = {name: dict(profile) for name, profile in (given.get("addonProfiles") or {}).items()}
     if ADDON in addons and addons[ADDON].get("enabled"):
         default = {"enableSecretRotation": "false", "rotationPollInterval": "2m"}
         addons[ADDON]["config"] = {**default, **(addons[ADDON].get("config") or {})}

@@ -34,9 +34,9 @@ class ManagedClusters(Kind):
 
     def find_issuer(self, issuer_url: str) -> RunningCluster | None:
         """The running cluster whose service account tokens have this issuer."""
-        for one in self.store.within("", self.type_name):
-            if issuer_url and dig(one.properties, "oidcIssuerProfile.issuerURL", "") == issuer_url:
-                return self._running.get(ids.key(one.id))
+        for cluster in self.store.within("", self.type_name):
+            if issuer_url and dig(cluster.properties, "oidcIssuerProfile.issuerURL", "") == issuer_url:
+                return self._running.get(ids.key(cluster.id))
         return None
 
     async def stop(self) -> None:
@@ -161,12 +161,12 @@ class AgentPools(Kind):
         profiles: list[Mapping[str, Any]] = dig(cluster.body if cluster else {}, "properties.agentPoolProfiles", [])
         return [
             {
-                "id": f"{cluster_id}/agentPools/{one['name']}",
-                "name": one["name"],
+                "id": f"{cluster_id}/agentPools/{profile['name']}",
+                "name": profile["name"],
                 "type": self.type_name,
-                "properties": {name: value for name, value in one.items() if name != "name"},
+                "properties": {name: value for name, value in profile.items() if name != "name"},
             }
-            for one in profiles
+            for profile in profiles
         ]
 
 

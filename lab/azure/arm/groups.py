@@ -54,7 +54,7 @@ class Groups(Kind):
 
     async def list_all(self, call: Call) -> Reply:
         """Answer all groups."""
-        return Reply(200, {"value": [self.present(one) for one in self.store.within(str(call.path.owner), TYPE)]})
+        return Reply(200, {"value": [self.present(group) for group in self.store.within(str(call.path.owner), TYPE)]})
 
     async def delete(self, call: Call) -> Reply:
         """Delete a group with all that is in it: 202 and a Location."""
@@ -75,10 +75,10 @@ class Groups(Kind):
 
     async def _empty(self, group: Resource) -> None:
         while inside := self._top_level(group):
-            first = min(self._kind(one).rank for one in inside)
-            now = [one for one in inside if self._kind(one).rank == first]
-            outcomes = await asyncio.gather(*(self._dispose(one) for one in now), return_exceptions=True)
-            failed = {one.id: why for one, why in zip(now, outcomes, strict=True) if isinstance(why, Exception)}
+            first = min(self._kind(member).rank for member in inside)
+            now = [member for member in inside if self._kind(member).rank == first]
+            outcomes = await asyncio.gather(*(self._dispose(member) for member in now), return_exceptions=True)
+            failed = {member.id: why for member, why in zip(now, outcomes, strict=True) if isinstance(why, Exception)}
             if failed:
                 raise errors.group_not_deleted(group.name, failed)
         self.context.access.remove_below(group.id)
@@ -100,8 +100,12 @@ class Groups(Kind):
         return self._kinds[resource.type.lower()]
 
     def _top_level(self, group: Resource) -> list[Resource]:
-        inside = [one for one in self.store.within(group.id) if one is not group]
-        return [one for one in inside if not any(is_within(one.id, other.id) and one is not other for other in inside)]
+        inside = [member for member in self.store.within(group.id) if member is not group]
+        return [
+            member
+            for member in inside
+            if not any(is_within(member.id, other.id) and member is not other for other in inside)
+        ]
 
     def _new(self, parent_id: str, path: Path) -> Resource:
         return Resource(f"{parent_id}/resourceGroups/{path.name}", TYPE, path.name)

@@ -101,7 +101,7 @@ class Kind:
         """Answer all of the type in the parent, group or subscription."""
         self.require_parent(call.path)
         scope = str(call.path.owner) if call.path.names else call.path.scope
-        return Reply(200, {"value": [self.present(one) for one in self.store.within(scope, self.type_name)]})
+        return Reply(200, {"value": [self.present(resource) for resource in self.store.within(scope, self.type_name)]})
 
     async def put(self, call: Call) -> Reply:
         """Create or replace."""

@@ -69,7 +69,9 @@ class VirtualMachines(Kind):
             interface_id = str(interface.get("id"))
             if self.store.find(interface_id) is None:
                 raise errors.reference_not_found(interface_id, str(call.path))
-            others = [one.id for one in self.store.users_of(interface_id) if ids.key(one.id) != ids.key(str(call.path))]
+            others = [
+                user.id for user in self.store.users_of(interface_id) if ids.key(user.id) != ids.key(str(call.path))
+            ]
             if others:
                 text = f"Network Interface {interface_id} is used by existing resource {others[0]}."
                 raise ArmError(400, "NicInUse", text)
@@ -115,7 +117,10 @@ class VirtualMachines(Kind):
 
 
 def _script(body: dict[str, Any]) -> str:
-    given = [f"{one['name']}={shlex.quote(str(one.get('value', '')))}" for one in body.get("parameters") or []]
+    given = [
+        f"{parameter['name']}={shlex.quote(str(parameter.get('value', '')))}"
+        for parameter in body.get("parameters") or []
+    ]
     return "\n".join([*given, *(body.get("script") or []), ""])
 
 

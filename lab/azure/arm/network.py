@@ -53,10 +53,10 @@ class Parent(Network):
         """The body, nested resources included."""
         body = super().present(resource)
         body["properties"][self.nested] = [
-            {name: value for name, value in one.body.items() if name != "properties"}
-            | {"id": one.id, "name": one.name, "type": one.type}
-            | {"properties": {**one.properties, "provisioningState": one.state}}
-            for one in self.store.within(resource.id, f"{self.type_name}/{self.nested}")
+            {name: value for name, value in nested.body.items() if name != "properties"}
+            | {"id": nested.id, "name": nested.name, "type": nested.type}
+            | {"properties": {**nested.properties, "provisioningState": nested.state}}
+            for nested in self.store.within(resource.id, f"{self.type_name}/{self.nested}")
         ]
         return body
 
@@ -65,9 +65,9 @@ class Parent(Network):
         given = resource.properties.pop(self.nested, None)
         if given is None:
             return
-        for one in self.store.within(resource.id, f"{self.type_name}/{self.nested}"):
-            if one.name.lower() not in {str(new.get("name", "")).lower() for new in given}:
-                self.store.delete(one.id)
+        for child in self.store.within(resource.id, f"{self.type_name}/{self.nested}"):
+            if child.name.lower() not in {str(new.get("name", "")).lower() for new in given}:
+                self.store.delete(child.id)
         for new in given:
             nested_id = f"{resource.id}/{self.nested}/{new['name']}"
             body = {"properties": dict(new.get("properties") or {})}
@@ -151,8 +151,8 @@ class PublicAddresses(Network):
     def fill(self, body: dict[str, Any], call: Call, old: Resource | None) -> None:
         """Allocate an address, which then stays."""
         body.setdefault("sku", {"name": "Standard", "tier": "Regional"})
-        taken = {one.properties.get("ipAddress") for one in self.store.within("", self.type_name)}
-        free = (str(one) for one in ipaddress.ip_network("203.0.113.0/24").hosts() if str(one) not in taken)
+        taken = {address.properties.get("ipAddress") for address in self.store.within("", self.type_name)}
+        free = (str(host) for host in ipaddress.ip_network("203.0.113.0/24").hosts() if str(host) not in taken)
         body["properties"]["ipAddress"] = old.properties["ipAddress"] if old else next(free)
         body["properties"].setdefault("publicIPAllocationMethod", "Static")
 
@@ -199,14 +199,14 @@ class Interfaces(Network):
             return ""
         taken = {
             dig(configuration, "properties.privateIPAddress")
-            for one in self.store.within("", self.type_name)
-            if one.name.lower() != name.lower()
-            for configuration in one.properties["ipConfigurations"]
+            for interface in self.store.within("", self.type_name)
+            if interface.name.lower() != name.lower()
+            for configuration in interface.properties["ipConfigurations"]
             if ids.key(dig(configuration, "properties.subnet.id", "")) == ids.key(subnet_id)
         }
         # Azure keeps the first addresses of a subnet for itself.
         hosts = islice(ipaddress.ip_network(subnet.properties["addressPrefix"]).hosts(), 3, None)
-        return next((str(one) for one in hosts if str(one) not in taken), "")
+        return next((str(host) for host in hosts if str(host) not in taken), "")
 
 
 def check_subnet(name: str, properties: dict[str, Any], prefixes: list[str]) -> None:
@@ -218,7 +218,7 @@ def check_subnet(name: str, properties: dict[str, Any], prefixes: list[str]) -> 
     except ValueError:
         text = f"The address prefix {properties['addressPrefix']} is not valid for subnet {name}."
         raise ArmError(400, "InvalidAddressPrefixFormat", text) from None
-    if not any(inner.version == one.version and inner.subnet_of(one) for one in outer):  # type: ignore[arg-type]
+    if not any(inner.version == block.version and inner.subnet_of(block) for block in outer):  # type: ignore[arg-type]
         text = f"Subnet '{name}' is not valid because its IP address range is outside the IP address range of virtual "
         raise ArmError(400, "NetcfgSubnetRangeOutsideVnet", text + "network.")
 

@@ -124,8 +124,8 @@ class Nested(Kind):
 
     def check_server(self, call: Call) -> None:
         """Raise while the server or something in it is being changed."""
-        for one in self.store.within(str(call.path.owner)):
-            if one.is_busy:
+        for child in self.store.within(str(call.path.owner)):
+            if child.is_busy:
                 raise server_busy(call.path.names[0])
 
 
@@ -180,8 +180,8 @@ def _check_changes(given: dict[str, Any], old: Resource) -> None:
 
 
 def _check_password(password: str, login: str) -> None:
-    kinds = (str.islower, str.isupper, str.isdigit, lambda one: not one.isalnum())
-    if not 8 <= len(password) <= 128 or sum(any(kind(one) for one in password) for kind in kinds) < 3:
+    kinds = (str.islower, str.isupper, str.isdigit, lambda letter: not letter.isalnum())
+    if not 8 <= len(password) <= 128 or sum(any(kind(letter) for letter in password) for kind in kinds) < 3:
         text = "Password validation failed. The password does not meet policy requirements because it is not complex "
         raise ArmError(400, "PasswordTooWeak", text + "enough.")
     if login.lower() in password.lower():

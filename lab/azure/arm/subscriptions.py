@@ -40,7 +40,9 @@ class Subscriptions:
     async def list_all(self, call: Call) -> Reply:
         """Answer the subscription, if the caller has any right in it."""
         scope = f"/subscriptions/{SUBSCRIPTION_ID}"
-        has_role = any(one.principal_id == call.caller.object_id for one in self._context.access.list(scope))
+        has_role = any(
+            assignment.principal_id == call.caller.object_id for assignment in self._context.access.list(scope)
+        )
         return Reply(200, {"value": [_subscription()] if has_role else []})
 
     async def get(self, call: Call) -> Reply:
@@ -56,7 +58,9 @@ class Locations:
     async def list_all(self, call: Call) -> Reply:
         """Answer all regions."""
         base = f"/subscriptions/{SUBSCRIPTION_ID}/locations"
-        found = [{"id": f"{base}/{one}", "name": one, "displayName": one, "type": "Region"} for one in REGIONS]
+        found = [
+            {"id": f"{base}/{region}", "name": region, "displayName": region, "type": "Region"} for region in REGIONS
+        ]
         return Reply(200, {"value": found})
 
 
@@ -71,13 +75,13 @@ class Providers:
 
     def __init__(self, types: Iterable[str]) -> None:
         self._types: dict[str, list[str]] = {}
-        for one in types:
-            namespace, _, kind = one.partition("/")
+        for resource_type in types:
+            namespace, _, kind = resource_type.partition("/")
             self._types.setdefault(namespace, []).append(kind)
 
     async def list_all(self, call: Call) -> Reply:
         """Answer all providers."""
-        return Reply(200, {"value": [self._present(one) for one in self._types]})
+        return Reply(200, {"value": [self._present(namespace) for namespace in self._types]})
 
     async def get(self, call: Call) -> Reply:
         """Answer one provider."""
@@ -89,8 +93,8 @@ class Providers:
 
     def _present(self, namespace: str) -> dict[str, Any]:
         kinds = [
-            {"resourceType": one, "locations": list(REGIONS), "apiVersions": ["2025-01-01"]}
-            for one in self._types[namespace]
+            {"resourceType": kind, "locations": list(REGIONS), "apiVersions": ["2025-01-01"]}
+            for kind in self._types[namespace]
         ]
         base = f"/subscriptions/{SUBSCRIPTION_ID}/providers/{namespace}"
         return {"id": base, "namespace": namespace, "registrationState": "Registered", "resourceTypes": kinds}
@@ -115,11 +119,13 @@ class Resources:
             raise group_not_found(call.path.group)
         wanted = dict(re.findall(r"(\w+) eq '([^']*)'", call.query.get("$filter", "").lower()))
         found = [
-            _brief(one.id, one.name, one.type, one.body)
-            for one in store.within(scope)
-            if one.location and one.type.count("/") == 1 and "/resourceGroups/" in one.id and "/providers/" in one.id
+            _brief(resource.id, resource.name, resource.type, resource.body)
+            for resource in store.within(scope)
+            if resource.location
+            and resource.type.count("/") == 1
+            and {"resourceGroups", "providers"} <= set(resource.id.split("/"))
         ]
-        return Reply(200, {"value": [one for one in found if _fits(one, wanted)]})
+        return Reply(200, {"value": [entry for entry in found if _fits(entry, wanted)]})
 
 
 def _brief(resource_id: str, name: str, type_name: str, body: Mapping[str, Any]) -> dict[str, Any]:
@@ -129,7 +135,7 @@ def _brief(resource_id: str, name: str, type_name: str, body: Mapping[str, Any])
 
 def _fits(brief: Mapping[str, Any], wanted: Mapping[str, str]) -> bool:
     pairs = (("resourcetype", str(brief["type"])), ("name", str(brief["name"])))
-    return all(wanted.get(key, one.lower()) == one.lower() for key, one in pairs)
+    return all(wanted.get(key, value.lower()) == value.lower() for key, value in pairs)
 
 
 def _subscription() -> dict[str, Any]:

@@ -126,7 +126,7 @@ class DeletedVaults(Kind):
     async def list_all(self, call: Call) -> Reply:
         """Answer all deleted vaults of the subscription."""
         found = self.store.within(f"/subscriptions/{call.path.subscription}", "Microsoft.KeyVault/deletedVaults")
-        return Reply(200, {"value": [self.present(one) for one in found]})
+        return Reply(200, {"value": [self.present(vault) for vault in found]})
 
     def actions(self) -> dict[str, Action]:
         """Purging."""
@@ -164,6 +164,6 @@ def _check_changes(given: Mapping[str, Any], old: Resource | None) -> None:
 
 def _policies(given: Mapping[str, Any]) -> dict[str, frozenset[str]]:
     return {
-        policy["objectId"]: frozenset(one.lower() for one in dig(policy, "permissions.secrets", []))
+        policy["objectId"]: frozenset(permission.lower() for permission in dig(policy, "permissions.secrets", []))
         for policy in given["accessPolicies"]
     }

@@ -95,12 +95,14 @@ async def _update(request: web.Request, vault: Vault, name: str) -> web.Response
 
 
 def _list(request: web.Request, vault: Vault, name: str) -> web.Response:
-    items = [bodies.secret_item(vault, one, _api(request), of_versions=False) for one in vault.list_newest()]
+    items = [bodies.secret_item(vault, version, _api(request), of_versions=False) for version in vault.list_newest()]
     return json_answer(bodies.page(items, request, vault))
 
 
 def _list_versions(request: web.Request, vault: Vault, name: str) -> web.Response:
-    items = [bodies.secret_item(vault, one, _api(request), of_versions=True) for one in vault.list_versions(name)]
+    items = [
+        bodies.secret_item(vault, version, _api(request), of_versions=True) for version in vault.list_versions(name)
+    ]
     return json_answer(bodies.page(items, request, vault))
 
 
@@ -113,7 +115,7 @@ def _get_deleted(request: web.Request, vault: Vault, name: str) -> web.Response:
 
 
 def _list_deleted(request: web.Request, vault: Vault, name: str) -> web.Response:
-    items = [bodies.deleted_secret(vault, one, _api(request), item=True) for one in vault.list_deleted()]
+    items = [bodies.deleted_secret(vault, deleted, _api(request), item=True) for deleted in vault.list_deleted()]
     return json_answer(bodies.page(items, request, vault))
 
 

@@ -15,7 +15,7 @@ _AGGREGATED_KIND = "APIGroupDiscoveryList"
 def wants_aggregated(accept: str) -> bool:
     """Whether an Accept header prefers the aggregated form that is spoken here."""
     for part in accept.split(","):
-        parameters = {one.strip() for one in part.split(";")}
+        parameters = {word.strip() for word in part.split(";")}
         if f"as={_AGGREGATED_KIND}" in parameters and "v=v2" in parameters:
             return True
         if parameters == {"application/json"}:

@@ -130,7 +130,7 @@ def matches_selector(selector: Mapping[str, Any], labels: Mapping[str, str]) -> 
     wanted = selector.get("matchLabels") or {}
     if any(labels.get(key) != value for key, value in wanted.items()):
         return False
-    return all(_fits_expression(one, labels) for one in selector.get("matchExpressions") or ())
+    return all(_fits_expression(rule, labels) for rule in selector.get("matchExpressions") or ())
 
 
 def _fits_expression(expression: Mapping[str, Any], labels: Mapping[str, str]) -> bool:

@@ -84,6 +84,6 @@ def _is_ending(namespace: Json) -> bool:
 
 def _without_finalizer(namespace: Json) -> Json:
     obj: Json = clone(namespace)
-    kept = [one for one in dig(obj, "spec", "finalizers") or () if one != _FINALIZER]
+    kept = [finalizer for finalizer in dig(obj, "spec", "finalizers") or () if finalizer != _FINALIZER]
     obj["spec"] = {"finalizers": kept} if kept else {}
     return obj

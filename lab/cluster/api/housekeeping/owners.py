@@ -96,7 +96,9 @@ class OwnerCollector:
     def _drop_references(self, stored: Stored, uids: set[str]) -> None:
         def change(now: Json) -> Json:
             obj: Json = clone(now)
-            kept = [one for one in metadata(obj).get("ownerReferences") or () if one["uid"] not in uids]
+            kept = [
+                reference for reference in metadata(obj).get("ownerReferences") or () if reference["uid"] not in uids
+            ]
             obj["metadata"].pop("ownerReferences", None)
             if kept:
                 obj["metadata"]["ownerReferences"] = kept
@@ -107,7 +109,7 @@ class OwnerCollector:
     def _remove_finalizer(self, stored: Stored, name: str) -> None:
         def change(now: Json) -> Json:
             obj: Json = clone(now)
-            kept = [one for one in metadata(obj).get("finalizers") or () if one != name]
+            kept = [finalizer for finalizer in metadata(obj).get("finalizers") or () if finalizer != name]
             obj["metadata"].pop("finalizers", None)
             if kept:
                 obj["metadata"]["finalizers"] = kept
@@ -122,9 +124,9 @@ def _key(stored: Stored) -> _Key:
 
 
 def _owners(obj: Json) -> list[str]:
-    return [one["uid"] for one in metadata(obj).get("ownerReferences") or ()]
+    return [reference["uid"] for reference in metadata(obj).get("ownerReferences") or ()]
 
 
 def _blocks(obj: Json, uid: str) -> bool:
     references = metadata(obj).get("ownerReferences") or ()
-    return any(one["uid"] == uid and one.get("blockOwnerDeletion") for one in references)
+    return any(reference["uid"] == uid and reference.get("blockOwnerDeletion") for reference in references)

@@ -55,7 +55,7 @@ def kind_of(definition: Json, version: Json) -> Kind:
         categories=tuple(names.get("categories") or ()),
         subresources=tuple(subresources),
         custom=True,
-        columns=tuple(_column(one) for one in version.get("additionalPrinterColumns") or ()),
+        columns=tuple(_column(column) for column in version.get("additionalPrinterColumns") or ()),
     )
 
 

@@ -60,7 +60,7 @@ def validate_name(name: str, rule: str, field: str = "metadata.name") -> list[Fi
 
 
 def _validate_path(name: str, field: str) -> list[FieldError]:
-    findings = [bad_value(field, name, f"may not contain '{one}'") for one in "/%" if one in name]
+    findings = [bad_value(field, name, f"may not contain '{letter}'") for letter in "/%" if letter in name]
     if name in (".", ".."):
         findings.append(bad_value(field, name, f"may not be '{name}'"))
     return findings

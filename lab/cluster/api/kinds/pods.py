@@ -90,7 +90,7 @@ def _prepare_create(pod: Json) -> None:
     fill(pod["spec"], priority=0, preemptionPolicy="PreemptLowerPriority")
     tolerations = pod["spec"].setdefault("tolerations", [])
     for key in ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"):
-        if not any(one.get("key") in (None, "", key) for one in tolerations):
+        if not any(toleration.get("key") in (None, "", key) for toleration in tolerations):
             tolerations.append({"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300})
 
 

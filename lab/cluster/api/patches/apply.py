@@ -118,7 +118,7 @@ def _without(schema: Schema | None, value: Any, paths: Paths, here: Path = ()) -
         path = (*here, element)
         if path in paths:
             continue
-        below = {one for one in paths if one[: len(path)] == path}
+        below = {candidate for candidate in paths if candidate[: len(path)] == path}
         rest = _without(child, item, below, path)
         if not (below and rest in ({}, []) and item):
             kept.append((element, rest))
@@ -146,7 +146,7 @@ def _refusal(kind: Kind, conflicts: list[tuple[Manager, Path]]) -> ApiError:
             text += f' with subresource "{manager.subresource}"'
         if manager.operation == "Update":
             text += f" using {kind.api_version}"
-        causes += [{"reason": "FieldManagerConflict", "message": text, "field": one} for one in fields]
+        causes += [{"reason": "FieldManagerConflict", "message": text, "field": field} for field in fields]
         lines.append(
             f"{text}: {fields[0]}" if len(fields) == 1 else "\n".join([f"{text}:", *(f"- {f}" for f in fields)])
         )

@@ -32,7 +32,7 @@ _SYSTEM = (
     "resourceVersion",
 )
 _STRIPPED = frozenset(
-    [("f:apiVersion",), ("f:kind",), ("f:metadata",), *(("f:metadata", f"f:{one}") for one in _SYSTEM)]
+    [("f:apiVersion",), ("f:kind",), ("f:metadata",), *(("f:metadata", f"f:{name}") for name in _SYSTEM)]
 )
 
 
@@ -123,7 +123,7 @@ def compare(schema: Schema | None, old: Json, new: Json) -> Comparison:
 def _compare(schema: Schema | None, old: Any, new: Any, path: Path, result: Comparison) -> None:
     if old == new:
         return
-    granular = all(one is _ABSENT or is_granular(schema, one) for one in (old, new))
+    granular = all(value is _ABSENT or is_granular(schema, value) for value in (old, new))
     if old is _ABSENT or new is _ABSENT:
         (result.added if old is _ABSENT else result.removed).add(path)
     elif not granular or type(old) is not type(new):
@@ -181,7 +181,7 @@ def spell(path: Path) -> str:
         if kind == "f:":
             text += f".{value}"
         elif kind == "k:":
-            text += "[" + ",".join(f"{key}={_json(one)}" for key, one in json.loads(value).items()) + "]"
+            text += "[" + ",".join(f"{key}={_json(part)}" for key, part in json.loads(value).items()) + "]"
         else:
             text += f"[={value}]"
     return text

@@ -139,7 +139,7 @@ def _set_finalizer(meta: Json, policy: str) -> None:
     if not policy:
         return
     wanted = _FINALIZERS.get(policy)
-    others = [one for one in meta.get("finalizers") or [] if one not in _FINALIZERS.values()]
+    others = [finalizer for finalizer in meta.get("finalizers") or [] if finalizer not in _FINALIZERS.values()]
     finalizers = others + ([wanted] if wanted else [])
     meta.pop("finalizers", None)
     if finalizers:

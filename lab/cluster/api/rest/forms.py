@@ -33,8 +33,8 @@ class Form:
     def of(cls, accept: str, include: str) -> "Form":
         """Read an Accept header; the first form that is known counts."""
         for part in accept.split(","):
-            media, *rest = (one.strip() for one in part.split(";"))
-            parameters = dict(one.partition("=")[::2] for one in rest)
+            media, *rest = (word.strip() for word in part.split(";"))
+            parameters = dict(word.partition("=")[::2] for word in rest)
             wanted = parameters.get("as")
             if media != "application/json" or (wanted is None and parameters):
                 continue

@@ -181,10 +181,10 @@ def _added_finalizers(new: Json, old: Json) -> list[FieldError]:
     if not metadata(old).get("deletionTimestamp"):
         return []
     before = metadata(old).get("finalizers") or []
-    added = [one for one in metadata(new).get("finalizers") or [] if one not in before]
+    added = [finalizer for finalizer in metadata(new).get("finalizers") or [] if finalizer not in before]
     if not added:
         return []
-    listed = ", ".join(f'"{one}"' for one in added)
+    listed = ", ".join(f'"{finalizer}"' for finalizer in added)
     text = f"no new finalizers can be added if the object is being deleted, found new finalizers []string{{{listed}}}"
     return [not_allowed("metadata.finalizers", text)]
 

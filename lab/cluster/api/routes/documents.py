@@ -45,7 +45,7 @@ class Documents:
             ApiError: 404 for paths that lead nowhere.
         """
         path = call.info.path.rstrip("/")
-        if path in _HEALTH or path.startswith(tuple(f"{one}/" for one in _HEALTH)):
+        if path in _HEALTH or path.startswith(tuple(f"{prefix}/" for prefix in _HEALTH)):
             return web.Response(text="ok")
         if path == "/version":
             return call.json(VERSION)

@@ -77,8 +77,8 @@ class Streams:
         place = self._place(call, kind)
         if call.request.headers.get("Upgrade", "").lower() != _UPGRADE:
             raise bad_request("Upgrade request required")
-        offered = [one.strip() for one in call.request.headers.get("Sec-WebSocket-Protocol", "").split(",")]
-        wanted = [one for one in offered if one and not one.startswith("base64url.bearer.")]
+        offered = [protocol.strip() for protocol in call.request.headers.get("Sec-WebSocket-Protocol", "").split(",")]
+        wanted = [protocol for protocol in offered if protocol and not protocol.startswith("base64url.bearer.")]
         try:
             async with self._client().ws_connect(
                 place.url, headers=place.headers, protocols=wanted, max_msg_size=_MESSAGE_BYTES, autoping=True
@@ -127,7 +127,7 @@ class Streams:
     def _endpoint(self, node_name: str) -> str:
         node = self._store.find(self._registry.get("", "nodes"), "", node_name)
         addresses = dig(node.obj, "status", "addresses") if node else None
-        by_type = {one["type"]: one["address"] for one in addresses or ()}
+        by_type = {address["type"]: address["address"] for address in addresses or ()}
         port = dig(node.obj, "status", "daemonEndpoints", "kubeletEndpoint", "Port") if node else None
         address = by_type.get("InternalIP") or by_type.get("Hostname")
         if not address or not port:
@@ -137,8 +137,8 @@ class Streams:
 
 def _container(pod: Json, wanted: str) -> str:
     spec, name = pod["spec"], pod["metadata"]["name"]
-    containers = [one["name"] for one in spec.get("containers") or ()]
-    known = containers + [one["name"] for one in spec.get("initContainers") or ()]
+    containers = [container["name"] for container in spec.get("containers") or ()]
+    known = containers + [container["name"] for container in spec.get("initContainers") or ()]
     if wanted:
         if wanted not in known:
             raise bad_request(f"container {wanted} is not valid for pod {name}")

@@ -89,7 +89,7 @@ def _validate_scalar(schema: Schema, value: Any, path: str) -> list[FieldError]:
         if value > raw.get("maximum", value):
             findings.append(bad_value(path, value, f"{path} in body should be less than or equal to {raw['maximum']}"))
     if "enum" in raw and value not in raw["enum"]:
-        findings.append(not_supported(path, value, [str(one) for one in raw["enum"]]))
+        findings.append(not_supported(path, value, [str(choice) for choice in raw["enum"]]))
     return findings
 
 

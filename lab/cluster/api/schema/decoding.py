@@ -126,7 +126,7 @@ class _Walk:
             return self.fields(schema, value, place)
         elif isinstance(value, list) and schema.items is not None:
             items = enumerate(value)
-            return [self.value(schema.items, one, replace(place, path=f"{place.path}[{i}]")) for i, one in items]
+            return [self.value(schema.items, entry, replace(place, path=f"{place.path}[{i}]")) for i, entry in items]
         elif (wrong := _bad_format(schema, value)) is not None:
             self.mismatches.append((place.path, wrong))
         return value

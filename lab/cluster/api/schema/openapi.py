@@ -55,12 +55,12 @@ def _paths(kind: Kind, name: str) -> Json:
     content = {"application/json": {"schema": {"$ref": _SCHEMAS + name}}}
     answer = {"responses": {"200": {"description": "OK", "content": content}}}
     names = ("dryRun", "fieldManager", "fieldValidation", "force")
-    parameters = [{"name": one, "in": "query", "schema": {"type": "string", "uniqueItems": True}} for one in names]
+    parameters = [{"name": name, "in": "query", "schema": {"type": "string", "uniqueItems": True}} for name in names]
 
     def operation(action: str, **more: Any) -> Json:
         return {**answer, **more, "x-kubernetes-action": action, "x-kubernetes-group-version-kind": gvk}
 
-    one = {
+    item = {
         "get": operation("get"),
         "put": operation("put", parameters=parameters),
         "patch": operation("patch", parameters=parameters),
@@ -68,14 +68,14 @@ def _paths(kind: Kind, name: str) -> Json:
     }
     return {
         where: {"get": operation("list"), "post": operation("post", parameters=parameters)},
-        f"{where}/{{name}}": one,
+        f"{where}/{{name}}": item,
     }
 
 
 def _published(node: Any, schemas: dict[str, Any]) -> Any:
     """A schema with its references spelt as in a document; what it refers to is added to `schemas`."""
     if isinstance(node, list):
-        return [_published(one, schemas) for one in node]
+        return [_published(entry, schemas) for entry in node]
     if not isinstance(node, Mapping):
         return node
     target = node.get("$ref")

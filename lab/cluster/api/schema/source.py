@@ -108,7 +108,7 @@ def main(arguments: Sequence[str]) -> None:
     what, *paths = arguments
     if what == "openapi":
         documents = [json.loads(Path(path).read_text()) for path in paths]
-        schemas = {name: compact(s) for one in documents for name, s in one["components"]["schemas"].items()}
+        schemas = {name: compact(s) for document in documents for name, s in document["components"]["schemas"].items()}
         _write(FOLDER / "schemas.json", reachable(schemas))
         return
     numbers: dict[str, str] = {}

@@ -121,7 +121,7 @@ class ServiceAccountTokens:
         issued_at = self.now().replace(microsecond=0)
         expires_at = issued_at + lifetime
         identity: dict[str, Any] = {"namespace": namespace}
-        identity |= {kind: {"name": one.name, "uid": one.uid} for kind, one in bound.items()}
+        identity |= {kind: {"name": owner.name, "uid": owner.uid} for kind, owner in bound.items()}
         identity["serviceaccount"] = {"name": name, "uid": uid}
         seconds = int(issued_at.timestamp())
         claims = {

@@ -33,7 +33,7 @@ def _node(obj: Json, now: datetime) -> Sequence[Any]:
 
 def _address(node: Json, kind: str) -> str:
     addresses = dig(node, "status", "addresses") or []
-    return next((one.get("address", _NONE) for one in addresses if one.get("type") == kind), _NONE)
+    return next((address.get("address", _NONE) for address in addresses if address.get("type") == kind), _NONE)
 
 
 def _event(obj: Json, now: datetime) -> Sequence[Any]:
@@ -68,7 +68,7 @@ def _csi_driver(obj: Json, now: datetime) -> Sequence[Any]:
         spec.get("attachRequired", True),
         spec.get("podInfoOnMount", False),
         spec.get("storageCapacity", False),
-        "<unset>" if requests is None else ",".join(one.get("audience", "") for one in requests),
+        "<unset>" if requests is None else ",".join(request.get("audience", "") for request in requests),
         spec.get("requiresRepublish", False),
         ",".join(spec.get("volumeLifecycleModes") or ()) or _NONE,
         _age(obj, now),
@@ -118,8 +118,8 @@ def _volume(obj: Json, now: datetime) -> Sequence[Any]:
 
 def _binding(obj: Json, now: datetime) -> Sequence[Any]:
     subjects = obj.get("subjects") or []
-    users = [one.get("name", "") for one in subjects if one.get("kind") == "User"]
-    groups = [one.get("name", "") for one in subjects if one.get("kind") == "Group"]
+    users = [subject.get("name", "") for subject in subjects if subject.get("kind") == "User"]
+    groups = [subject.get("name", "") for subject in subjects if subject.get("kind") == "Group"]
     accounts = [f"{s.get('namespace', '')}/{s.get('name', '')}" for s in subjects if s.get("kind") == "ServiceAccount"]
     role = f"{obj['roleRef']['kind']}/{obj['roleRef']['name']}"
     return metadata(obj)["name"], role, _age(obj, now), ", ".join(users), ", ".join(groups), ", ".join(accounts)

@@ -53,4 +53,4 @@ def layout(cells: Cells, *names: str, wide: Sequence[str] = (), types: Mapping[s
     """
     columns = [NAME, *(Column(name) for name in names), *(Column(name, priority=1) for name in wide)]
     typed = types or {}
-    return Layout(tuple(replace(one, type=typed.get(one.name, "string")) for one in columns), cells)
+    return Layout(tuple(replace(column, type=typed.get(column.name, "string")) for column in columns), cells)

@@ -79,10 +79,10 @@ def layout_of(kind: Kind) -> Layout:
 
 def _custom(kind: Kind) -> Layout:
     columns = kind.columns or (_CUSTOM_AGE,)
-    shown = [Column(one.name, one.type, one.format, one.priority, one.description) for one in columns]
+    shown = [Column(column.name, column.type, column.format, column.priority, column.description) for column in columns]
 
     def cells(obj: Json, now: datetime) -> Sequence[Any]:
-        return metadata(obj)["name"], *(_custom_cell(one, obj, now) for one in columns)
+        return metadata(obj)["name"], *(_custom_cell(column, obj, now) for column in columns)
 
     return Layout((NAME, *shown), cells)
 

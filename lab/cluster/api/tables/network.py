@@ -48,7 +48,7 @@ def _port(port: Json) -> str:
 def _endpoints(obj: Json, now: datetime) -> Sequence[Any]:
     places: list[str] = []
     for subset in obj.get("subsets") or ():
-        addresses = [one.get("ip", "") for one in subset.get("addresses") or ()]
+        addresses = [address.get("ip", "") for address in subset.get("addresses") or ()]
         ports = subset.get("ports") or []
         places += [f"{ip}:{port.get('port', 0)}" for port in ports for ip in addresses] if ports else addresses
     return metadata(obj)["name"], shorten(places), age(metadata(obj).get("creationTimestamp"), now)

@@ -19,12 +19,12 @@ def format_labels(labels: Json | None) -> str:
 def format_selector(selector: Json | None) -> str:
     """A label selector as kubectl writes it."""
     parts = [f"{key}={value}" for key, value in sorted(((selector or {}).get("matchLabels") or {}).items())]
-    for one in (selector or {}).get("matchExpressions") or ():
-        operator = one["operator"]
+    for rule in (selector or {}).get("matchExpressions") or ():
+        operator = rule["operator"]
         if operator in ("In", "NotIn"):
-            parts.append(f"{one['key']} {operator.lower()} ({','.join(sorted(one.get('values') or ()))})")
+            parts.append(f"{rule['key']} {operator.lower()} ({','.join(sorted(rule.get('values') or ()))})")
         else:
-            parts.append(one["key"] if operator == "Exists" else f"!{one['key']}")
+            parts.append(rule["key"] if operator == "Exists" else f"!{rule['key']}")
     return ",".join(parts) or "<none>"
 
 
