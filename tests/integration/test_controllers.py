@@ -64,7 +64,8 @@ class Controlled:
             patch: Object = {"status": {"phase": "Running", "conditions": [condition]}}
             if address:
                 patch["status"] |= {"podIP": address, "podIPs": [{"ip": address}]}
-            await self.client.patch(api.PODS, self.namespace, pod["metadata"]["name"], patch, subresource="status")
+            name = pod["metadata"]["name"]
+            await self.client.patch(api.PODS, self.namespace, name, patch, kind=api.STRATEGIC, subresource="status")
 
     async def deployment(self, holds: Callable[[Object], Any]) -> Object:
         """Wait until the deployment is as it shall be."""
@@ -223,6 +224,20 @@ async def test_a_rolling_update_never_has_too_few_or_too_many(controlled: Contro
     assert done["status"]["observedGeneration"] >= 2
     sets = (await controlled.client.list(api.REPLICA_SETS, controlled.namespace))["items"]
     assert sorted(entry["spec"]["replicas"] for entry in sets) == [0, 2]
+
+
+async def test_the_scheduler_leaves_the_other_conditions_of_a_pod_alone(controlled: Controlled) -> None:
+    def told(pods: list[Object]) -> str:
+        return str(condition(pods[0], "PodScheduled").get("message", ""))
+
+    await controlled.create()
+    pods = await controlled.until(api.PODS, lambda pods: pods and told(pods))
+    before = told(pods)
+    await controlled.make_ready(pods)
+    node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "unusable"}, "spec": {"unschedulable": True}}
+    await controlled.client.create(api.NODES, node)
+    pods = await controlled.until(api.PODS, lambda pods: told(pods) != before)
+    assert condition(pods[0], "Ready")["status"] == "True"
 
 
 async def test_going_back_uses_the_old_replica_set_with_a_new_revision(controlled: Controlled) -> None:

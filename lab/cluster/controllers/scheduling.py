@@ -1,6 +1,6 @@
 """Pods find their node, and claims their volume."""
 
-from lab.cluster.client import CLAIMS, NODES, PODS, Object
+from lab.cluster.client import CLAIMS, NODES, PODS, STRATEGIC, Object
 from lab.cluster.controllers.common import Context, condition, terminating
 from lab.cluster.events import timestamp
 from lab.cluster.informer import Key, Queue, key_of
@@ -81,7 +81,8 @@ class Scheduling:
             "lastProbeTime": None,
         }
         patch = {"status": {"conditions": [entry]}}
-        await self._client.patch(PODS, meta["namespace"], meta["name"], patch, subresource="status")
+        # by type: a merge patch would take away what the kubelet has said meanwhile
+        await self._client.patch(PODS, meta["namespace"], meta["name"], patch, kind=STRATEGIC, subresource="status")
 
     async def _bind_claim(self, key: Key) -> None:
         claim = self._claims.get(*key)
