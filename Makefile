@@ -11,7 +11,7 @@ export PREFECT_SERVER_ANALYTICS_ENABLED := false
 # Many processes start here: none of them is to compile the libraries anew, which takes half of its start.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup demo ui test test-failed test-slow crash-test lint bench soak down clean
+.PHONY: setup demo ui test test-slow crash-test lint bench soak down clean
 
 setup: $(VENV)/.ready
 	@mkdir -p $(PREFECT_HOME)
@@ -45,10 +45,6 @@ ui: setup
 
 test: setup
 	$(BIN)/python -m pytest -q -n 4 --dist loadfile --durations 15 -m "not slow"
-
-# Those that failed in the last run, one at a time.
-test-failed: setup
-	$(BIN)/python -m pytest -q --last-failed --last-failed-no-failures none
 
 # Beside those of `make test`: kills around every write, and whatever else takes long.
 test-slow: setup
