@@ -1,4 +1,4 @@
-"""The lab's command line: `python -m lab up | down | status | env | run -- COMMAND | logs | faults`."""
+"""The lab's command line: `python -m lab up | down | run | env | status | logs | faults`."""
 
 import argparse
 import json
@@ -21,22 +21,22 @@ DEFAULT_STATE = Path(".keyturn/lab")
 
 
 def up(arguments: argparse.Namespace) -> int:
-    """Start a lab, or say that it is up already."""
+    """Start a lab, or say that one is already up."""
     folder = _folder(arguments)
     if folder.is_alive():
         try:
             info = folder.get_info()
         except NotFound:
-            raise Conflict("a lab is starting here", name=str(folder.path), remedy="wait for it") from None
-        print(f"The lab is up already (since {info.started_at}).\n")
-        _print_how_to_go_on(folder, info)
+            raise Conflict("a lab is starting here", name=str(folder.path), fix="wait until it is up") from None
+        print(f"The lab is already up, since {info.started_at}.\n")
+        _print_next_steps(folder, info)
         return 0
     if folder.exists():
-        print("Cleared away what a lab that died had left.")
+        print("Removed the files of a lab that had died.")
     began = time.monotonic()
     info = lifecycle.start(_start_options(arguments))
-    print(f"The lab is up after {time.monotonic() - began:.1f} s: an empty subscription, nothing in it yet.\n")
-    _print_how_to_go_on(folder, info)
+    print(f"The lab is up after {time.monotonic() - began:.1f} s: an empty subscription.\n")
+    _print_next_steps(folder, info)
     return 0
 
 
@@ -52,8 +52,8 @@ def _start_options(arguments: argparse.Namespace) -> lifecycle.StartOptions:
     )
 
 
-def _print_how_to_go_on(folder: StateFolder, info: LabInfo) -> None:
-    again = "" if folder.path == DEFAULT_STATE.absolute() else f" --state {folder.path}"
+def _print_next_steps(folder: StateFolder, info: LabInfo) -> None:
+    option = "" if folder.path == DEFAULT_STATE.absolute() else f" --state {folder.path}"
     lines = {
         "state folder": str(folder.path),
         "network": f"{info.network}.0.0/16",
@@ -62,28 +62,28 @@ def _print_how_to_go_on(folder: StateFolder, info: LabInfo) -> None:
         "log": str(folder.daemon_log),
     }
     print(textwrap.indent("\n".join(f"{label:<13} {value}" for label, value in lines.items()), "  "))
-    command = f"python -m lab{{}}{again}"
+    command = f"python -m lab{{}}{option}"
     print(
         textwrap.dedent(f"""
-        Take it into this shell:   eval "$({command.format(" env")})"
-        Run something in it:       {command.format(" run")} -- kubectl get pods -A
-        See what it has:           {command.format(" status")}
-        Take it down:              {command.format(" down")}""")
+        Run a command in it:     {command.format(" run")} -- kubectl get pods -A
+        Use it in this shell:    eval "$({command.format(" env")})"
+        See what is in it:       {command.format(" status")}
+        End it:                  {command.format(" down")}""")
     )
 
 
 def down(arguments: argparse.Namespace) -> int:
-    """End a lab; nothing of it is left."""
+    """End a lab and remove its files."""
     folder = _folder(arguments)
     if lifecycle.stop(folder):
-        print("The lab is down; nothing of it is left.")
+        print("The lab is down, and its files are removed.")
     else:
-        print(f"No lab at {folder.path}: nothing to do.")
+        print(f"No lab at {folder.path}; nothing to do.")
     return 0
 
 
 def status(arguments: argparse.Namespace) -> int:
-    """Print what the lab has; 3 when none runs, as init scripts do."""
+    """Print what is in the lab; exit code 3 when none runs, as init scripts have it."""
     folder = _folder(arguments)
     if not folder.is_alive():
         print(_absence(folder))
@@ -102,7 +102,7 @@ def status(arguments: argparse.Namespace) -> int:
 
 def _absence(folder: StateFolder) -> str:
     if folder.exists():
-        return f"down: the lab at {folder.path} has died; `up` starts afresh, `down` clears it away"
+        return f"down: the lab at {folder.path} has died; `up` starts a new one, `down` removes its files"
     return f"down: no lab at {folder.path}"
 
 
@@ -113,20 +113,20 @@ def env(arguments: argparse.Namespace) -> int:
 
 
 def run_command(arguments: argparse.Namespace) -> int:
-    """Turn into a command that lives in the lab."""
+    """Become a command in the lab's environment."""
     argv = arguments.argv[1:] if arguments.argv[:1] == ["--"] else arguments.argv
     if not argv:
-        raise InvalidInput("no command was given", name="run", remedy="python -m lab run -- kubectl get pods")
+        raise InvalidInput("no command given", name="run", fix="python -m lab run -- kubectl get pods -A")
     folder = _folder(arguments)
     run.become(argv, folder.get_info(), folder)
     return 0
 
 
 def logs(arguments: argparse.Namespace) -> int:
-    """Print a log, or list the logs that there are."""
+    """Print a log, or list all logs."""
     folder = _folder(arguments)
     if not folder.logs.is_dir():
-        raise NotFound("no logs", name=str(folder.logs), remedy="start a lab by: python -m lab up")
+        raise NotFound("no logs", name=str(folder.logs), fix="start a lab: python -m lab up")
     found = sorted(file for file in folder.path.rglob("*.log") if file.is_file())
     names = {file: str(file.relative_to(folder.path).with_suffix("")).removeprefix("logs/") for file in found}
     if arguments.list:
@@ -140,7 +140,7 @@ def logs(arguments: argparse.Namespace) -> int:
         "no such log",
         name=arguments.name,
         seen=", ".join(names.values()) or "none",
-        remedy="give one of these",
+        fix="choose one of these",
     )
 
 
@@ -161,67 +161,77 @@ def _seconds(text: str) -> float:
     try:
         value = float(text[:-1]) * factor if factor else float(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds, nor one with s, m or h") from None
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a duration: give seconds, or a number with s, m or h"
+        ) from None
     if value < 0:
-        raise argparse.ArgumentTypeError("a time is not negative")
+        raise argparse.ArgumentTypeError("a duration must not be negative")
     return value
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m lab",
-        description="A local Azure and a local cluster, for runs and tests without an account.",
+        description="A local Azure and a local Kubernetes cluster, to run and test against without an account.",
     )
     shared = argparse.ArgumentParser(add_help=False)
     shared.add_argument("--state", type=Path, default=DEFAULT_STATE, help="the state folder (default: %(default)s)")
-    commands = parser.add_subparsers(dest="command", required=True)
-    _add_up(commands.add_parser("up", parents=[shared], help="start a lab; returns when it is ready"))
-    for name, function, text in (
-        ("down", down, "end the lab and remove its state folder"),
-        ("env", env, 'print exports: eval "$(python -m lab env)"'),
-    ):
-        commands.add_parser(name, parents=[shared], help=text).set_defaults(function=function)
-    seen = commands.add_parser("status", parents=[shared], help="what the lab has; exit code 3 when none runs")
-    seen.add_argument("--json", action="store_true", help="for programs")
-    seen.set_defaults(function=status)
-    inside = commands.add_parser("run", parents=[shared], help="run a command in the lab's environment")
-    inside.add_argument("argv", nargs=argparse.REMAINDER, metavar="-- COMMAND ...")
-    inside.set_defaults(function=run_command)
-    written = commands.add_parser("logs", parents=[shared], help="print a log")
-    written.add_argument("name", nargs="?", default="daemon", help="which one (default: %(default)s)")
-    written.add_argument("--list", action="store_true", help="list the logs that there are")
-    written.set_defaults(function=logs)
-    faults_command.add_to(commands.add_parser("faults", help="break something on purpose"), shared)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_up(commands.add_parser("up", parents=[shared], help="start a lab and wait until it is ready"))
+    ending = commands.add_parser("down", parents=[shared], help="end the lab and remove its state folder")
+    ending.set_defaults(function=down)
+    running = commands.add_parser("run", parents=[shared], help="run a command in the lab: run -- kubectl get pods -A")
+    running.add_argument("argv", nargs=argparse.REMAINDER, metavar="-- COMMAND ...")
+    running.set_defaults(function=run_command)
+    exporting = commands.add_parser("env", parents=[shared], help='print exports for eval "$(python -m lab env)"')
+    exporting.set_defaults(function=env)
+    showing = commands.add_parser(
+        "status", parents=[shared], help="show what is in the lab; exit code 3 when none runs"
+    )
+    showing.add_argument("--json", action="store_true", help="as JSON")
+    showing.set_defaults(function=status)
+    reading = commands.add_parser("logs", parents=[shared], help="print a log")
+    reading.add_argument("name", nargs="?", default="daemon", help="which log (default: %(default)s)")
+    reading.add_argument("--list", action="store_true", help="list the names of all logs")
+    reading.set_defaults(function=logs)
+    faults_command.add_to(commands.add_parser("faults", help="make Azure, the cluster or a database fail"), shared)
     return parser
 
 
 def _add_up(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--network", help="first two bytes of its loopback network, as 127.77 (default: a free one)")
+    parser.add_argument("--network", help="first two bytes of the loopback network, as 127.77 (default: a free one)")
     parser.add_argument(
-        "--port-range", type=_port_range, default=(0, 0), metavar="FIRST-LAST", help="ports for listeners on 127.0.0.1"
+        "--port-range",
+        type=_port_range,
+        default=(0, 0),
+        metavar="FIRST-LAST",
+        help="ports to listen at on 127.0.0.1 (default: any)",
     )
     parser.add_argument(
         "--driver",
         choices=("reconciler", "republish"),
         default="reconciler",
-        help="generation of the Secrets Store CSI driver: up to 1.5, or 1.6 (default: %(default)s)",
+        help="Secrets Store CSI driver up to 1.5 (reconciler) or from 1.6 on (republish) (default: %(default)s)",
     )
     parser.add_argument(
-        "--poll-interval", type=_seconds, metavar="SECONDS", help="overrides the interval that clusters are made with"
+        "--poll-interval",
+        type=_seconds,
+        metavar="SECONDS",
+        help="poll interval of the CSI driver, whatever a cluster is created with",
     )
     parser.add_argument(
         "--propagation-delay",
         type=_seconds,
         default=0.0,
         metavar="SECONDS",
-        help="how long a new role assignment or federated credential has no effect (default: 0)",
+        help="how long it takes until new role assignments and federated credentials have effect (default: 0)",
     )
     parser.add_argument(
         "--operation-seconds",
         type=_seconds,
         default=0.2,
         metavar="SECONDS",
-        help="how long a long-running operation takes at least (default: %(default)s)",
+        help="shortest duration of a long-running operation (default: %(default)s)",
     )
     parser.set_defaults(function=up)
 
@@ -236,7 +246,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader has had enough, as `head` does
         return 0
     except LabError as error:
-        print(f"keyturn lab: {error}", file=sys.stderr)
+        print(f"lab: {error}", file=sys.stderr)
         return 1
     return code
 

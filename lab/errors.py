@@ -8,18 +8,18 @@ class LabError(Exception):
         what: what failed, as a sentence without its full stop.
         name: the option, file or part that it failed on.
         seen: what was found there.
-        remedy: how to fix it.
+        fix: how to fix it.
         code: what tells it from others of its kind, if anything does.
     """
 
-    def __init__(self, what: str, *, name: str, seen: str = "", remedy: str = "", code: str = "") -> None:
-        self.what, self.name, self.seen, self.remedy, self.code = what, name, seen, remedy, code
-        super().__init__(what, name, seen, remedy, code)
+    def __init__(self, what: str, *, name: str, seen: str = "", fix: str = "", code: str = "") -> None:
+        self.what, self.name, self.seen, self.fix, self.code = what, name, seen, fix, code
+        super().__init__(what, name, seen, fix, code)
 
     def __str__(self) -> str:
         parts = [f"{self.what}: {self.name}"]
         parts += [f"Seen: {self.seen}"] if self.seen else []
-        parts += [f"Fix: {self.remedy}"] if self.remedy else []
+        parts += [f"Fix: {self.fix}"] if self.fix else []
         return ". ".join(part.rstrip(".") for part in parts) + "."
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from aiohttp import web
 
-from lab.azure.compact import json_answer
+from lab.azure.json_answers import json_answer
 
 _CASE = "Please note that the matching is done using a case-sensitive comparison."
 _CHECK = (

@@ -8,7 +8,7 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from lab.azure import elsewhere, entra
+from lab.azure import entra, forwarding
 from lab.azure.access import Access
 from lab.azure.arm import Arm
 from lab.azure.backends import Backends
@@ -111,7 +111,7 @@ class AzureCloud:
             f"*.{BLOB_DOMAIN}": blobs.app(),
             f"*.{ISSUER_DOMAIN}": self._issuers.app(),
             IMDS_HOST: Imds(self.tokens, self.directory, self.gateway.origin_of).app(),
-            "*": elsewhere.create_app(self.gateway),
+            "*": forwarding.create_app(self.gateway),
         }
 
     @property

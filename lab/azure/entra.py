@@ -8,10 +8,10 @@ from aiohttp import web
 
 from lab.azure import aadsts
 from lab.azure.aadsts import SignInRefused
-from lab.azure.compact import json_answer
+from lab.azure.audiences import is_resource
 from lab.azure.directory import Directory, Principal
 from lab.azure.federation import Federation
-from lab.azure.resources import is_resource
+from lab.azure.json_answers import json_answer
 from lab.azure.tokens import Tokens
 
 HOST = "login.microsoftonline.com"

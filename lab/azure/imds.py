@@ -8,10 +8,10 @@ from collections.abc import Callable, Mapping
 from aiohttp import web
 
 from lab.azure.aadsts import SignInRefused, unknown_resource
+from lab.azure.audiences import is_resource
 from lab.azure.backends import Origin
-from lab.azure.compact import json_answer
 from lab.azure.directory import Directory, Principal
-from lab.azure.resources import is_resource
+from lab.azure.json_answers import json_answer
 from lab.azure.tokens import Tokens
 
 TOKEN_PATH = "/metadata/identity/oauth2/token"  # noqa: S105

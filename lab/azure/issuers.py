@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 from aiohttp import web
 
-from lab.azure.compact import json_answer
+from lab.azure.json_answers import json_answer
 
 DOMAIN = "oic.prod-aks.azure.com"
 

@@ -16,8 +16,8 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from jwt.algorithms import RSAAlgorithm
 
+from lab.azure.audiences import ARM_AUDIENCES as ARM_AUDIENCES
 from lab.azure.directory import Directory, Principal
-from lab.azure.resources import ARM_AUDIENCES as ARM_AUDIENCES
 
 LIFETIME = timedelta(hours=1)
 SKEW_SECONDS = 300

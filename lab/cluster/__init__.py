@@ -1,1 +1,1 @@
-"""The local cluster: a small API server and, as clients of the Kubernetes API alone, controllers, node and CSI."""
+"""The local cluster: a small API server and, as mere clients of it, controllers, node and CSI driver."""

@@ -55,7 +55,7 @@ def parse_go_duration(text: str) -> float:
     """
     parts = re.findall(r"(\d+(?:\.\d+)?)(ms|h|m|s)", text)
     if not parts or "".join(number + unit for number, unit in parts) != text:
-        raise InvalidInput("not a duration", name=text, remedy="write it as 2m, 90s or 1m30s")
+        raise InvalidInput("not a duration", name=text, fix="write it as 2m, 90s or 1m30s")
     return sum(float(number) * _UNITS[unit] for number, unit in parts)
 
 

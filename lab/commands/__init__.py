@@ -1,1 +1,1 @@
-"""The commands of `python -m lab`, and the tools that it brings to machines without them."""
+"""What `python -m lab run` and `faults` do, and the tools that the lab brings along: kubectl, psql, jq and curl."""

@@ -33,8 +33,8 @@ def add(arguments: argparse.Namespace) -> int:
 
 
 def _describe(rule: dict[str, Any]) -> str:
-    late = " after it was carried out" if rule["late"] else ""
-    effects = [f"answers {rule['status']}{late}"] if rule["status"] else []
+    late = " after serving the request" if rule["late"] else ""
+    effects = [f"responds {rule['status']}{late}"] if rule["status"] else []
     if rule["delay_seconds"]:
         effects.insert(0, f"waits {rule['delay_seconds']:g} s")
     times = f", {rule['times']} times" if rule["times"] is not None else ""
@@ -68,7 +68,7 @@ def show(arguments: argparse.Namespace) -> int:
 
 
 def clear(arguments: argparse.Namespace) -> int:
-    """Take one rule away, or all rules and switches."""
+    """Remove one rule, or all rules and switches."""
     _client(arguments).clear_faults(arguments.number)
     print("No faults." if arguments.number is None else f"Fault {arguments.number} is off.")
     return 0
@@ -83,16 +83,18 @@ def _header(text: str) -> str:
 def add_to(parser: argparse.ArgumentParser, shared: argparse.ArgumentParser) -> None:
     """Add the subcommands to the lab's parser."""
     commands = parser.add_subparsers(dest="fault_command", required=True)
-    rule = commands.add_parser("add", parents=[shared], help="let matching HTTP requests fail or wait")
-    rule.add_argument("--host", default="*", help="glob for the host (default: any)")
-    rule.add_argument("--path", default="*", help="glob for the path (default: any)")
+    rule = commands.add_parser("add", parents=[shared], help="make matching HTTP requests fail or wait")
+    rule.add_argument("--host", default="*", help="glob of the host (default: any)")
+    rule.add_argument("--path", default="*", help="glob of the path (default: any)")
     rule.add_argument("--method", default="*", type=str.upper, help="HTTP method (default: any)")
-    rule.add_argument("--status", type=int, default=0, help="status of the answer; 0 lets it through after the delay")
+    rule.add_argument(
+        "--status", type=int, default=0, help="status of the response; 0 lets the request through after the delay"
+    )
     rule.add_argument("--header", type=_header, action="append", default=[], help="NAME: VALUE, may be repeated")
-    rule.add_argument("--body", default="", help="body of the answer")
-    rule.add_argument("--delay", type=float, default=0.0, help="seconds to wait first")
-    rule.add_argument("--times", type=int, help="how many requests it acts on (default: all)")
-    rule.add_argument("--late", action="store_true", help="carry the request out first; its own answer is lost")
+    rule.add_argument("--body", default="", help="body of the response")
+    rule.add_argument("--delay", type=float, default=0.0, help="seconds to wait before that")
+    rule.add_argument("--times", type=int, help="how many requests it affects (default: all)")
+    rule.add_argument("--late", action="store_true", help="serve the request first, then lose its own response")
     rule.set_defaults(function=add)
     switch_commands: tuple[tuple[str, Callable[[argparse.Namespace], int]], ...] = (("on", turn_on), ("off", turn_off))
     for name, function in switch_commands:
@@ -100,6 +102,6 @@ def add_to(parser: argparse.ArgumentParser, shared: argparse.ArgumentParser) -> 
         switch.add_argument("name", choices=sorted(SWITCHES))
         switch.set_defaults(function=function)
     commands.add_parser("list", parents=[shared], help="list rules and switches").set_defaults(function=show)
-    cleared = commands.add_parser("clear", parents=[shared], help="take one rule away, or everything")
+    cleared = commands.add_parser("clear", parents=[shared], help="remove one rule, or all rules and switches")
     cleared.add_argument("number", type=int, nargs="?", help="the rule's number (default: all rules and switches)")
     cleared.set_defaults(function=clear)

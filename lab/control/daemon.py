@@ -21,12 +21,12 @@ from pathlib import Path
 from typing import Any
 
 from lab.commands import tools
+from lab.control import network
 from lab.control.assembly import Lab
 from lab.control.lifecycle import KEEP
 from lab.control.options import DriverGeneration, LabOptions
 from lab.control.state import LabInfo, StateFolder
 from lab.errors import LabError, ServiceFailed
-from lab.sandbox import network
 
 logger = logging.getLogger("lab.control.daemon")
 
@@ -152,13 +152,13 @@ def _parts(error: Exception) -> dict[str, str]:
     if not isinstance(error, LabError):
         where = traceback.extract_tb(error.__traceback__)[-1]
         seen = f"{error} ({Path(where.filename).name}:{where.lineno})"
-        error = ServiceFailed("the lab failed", name=type(error).__name__, seen=seen, remedy="report this")
+        error = ServiceFailed("the lab failed", name=type(error).__name__, seen=seen, fix="report it, with the log")
     return {
         "kind": type(error).__name__,
         "what": error.what,
         "name": error.name,
         "seen": error.seen,
-        "remedy": error.remedy,
+        "fix": error.fix,
         "code": error.code,
     }
 

@@ -73,8 +73,8 @@ class Starting:
             raise ServiceFailed(
                 "the lab did not start",
                 name=str(self.folder.path),
-                seen=_last_lines(self.folder.daemon_log) or f"no word within {timeout_seconds:.0f} s",
-                remedy="read its log; start again",
+                seen=_last_lines(self.folder.daemon_log) or f"not ready after {timeout_seconds:.0f} s",
+                fix="read its log and start it again",
             )
         word = json.loads(line)
         if "error" in word:
@@ -133,16 +133,16 @@ def prepare(folder: StateFolder) -> bool:
         InvalidInput: the folder holds something else, which must not be removed with the lab.
     """
     if folder.is_alive():
-        raise Conflict("a lab is up already", name=str(folder.path), remedy="use it, or take it down first")
+        raise Conflict("a lab is already up", name=str(folder.path), fix="use it, or end it first: python -m lab down")
     stale = folder.exists()
     if stale:
         folder.remove()
     elif folder.path.exists() and (not folder.path.is_dir() or any(folder.path.iterdir())):
         raise InvalidInput(
-            "not a folder for a lab",
+            "the folder cannot hold a lab",
             name=str(folder.path),
             seen="it holds other files, and `down` removes the whole folder",
-            remedy="give --state a new or empty folder",
+            fix="give --state a new or an empty folder",
         )
     folder.path.mkdir(parents=True, exist_ok=True, mode=0o711)
     folder.logs.mkdir(exist_ok=True)

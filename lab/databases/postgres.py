@@ -109,8 +109,8 @@ def _check_reachable(sandboxes: Sandboxes, binaries: Binaries, cache: Path) -> N
     raise ServiceFailed(
         "PostgreSQL cannot be started: root may not run it, and nobody else can reach its folders",
         name=str(binaries.package or cache),
-        seen="namespaces are forbidden here",
-        remedy="run the lab as an unprivileged user, or from folders that everybody can enter",
+        seen="namespaces are not allowed here",
+        fix="run the lab as an unprivileged user, or from folders that everybody can enter",
     )
 
 

@@ -17,12 +17,12 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from lab.control import network
 from lab.control.options import LabOptions
 from lab.databases.postgres import INSIDE_ENTRYPOINT, Postgres
 from lab.databases.scram import make_verifier
 from lab.databases.tls_front import Backend, TlsFront
 from lab.errors import NotFound, ServiceFailed
-from lab.sandbox import network
 from lab.sandbox.sandboxes import Process
 
 logger = logging.getLogger(__name__)
@@ -172,7 +172,7 @@ class Servers:
                     if await _asks_for_login(server.backend):
                         return
                     await asyncio.sleep(0.02)
-        raise ServiceFailed("the PostgreSQL of a server did not start", name=server.name, remedy="see its log")
+        raise ServiceFailed("PostgreSQL did not start", name=server.name, fix="read its log: python -m lab logs --list")
 
     async def _execute(self, postgres: Postgres, server: Server, statements: str) -> None:
         """Run SQL as the superuser; the statements go by standard input, the password by the environment.

@@ -1,1 +1,1 @@
-"""Commands in a world of their own: namespaces, mounts, loopback addresses, and the virtual machines made of them."""
+"""Isolated processes, by namespaces and mounts, and the virtual machines made of them."""

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import lab
 from lab.azure.backends import CommandResult, Origin, Proxies
+from lab.control import network
 from lab.control.environment import proxy_variables
 from lab.control.options import LabOptions
 from lab.control.runtime import Runtime
 from lab.errors import NotFound
-from lab.sandbox import network
 from lab.sandbox.sandboxes import Bind, Process, Sandboxes, World
 
 HOME = "/home/azureuser"

@@ -26,9 +26,9 @@ from lab.cluster.node import Node
 from lab.cluster.webhook import workload_identity
 from lab.control.certificates import Authority
 from lab.control.faults import Faults
+from lab.control.network import reserve
 from lab.control.options import TENANT_ID, DriverGeneration, LabOptions
 from lab.control.runtime import Runtime
-from lab.sandbox.network import reserve
 
 sys.path.append(str(Path(__file__).parents[1] / "contract"))
 import real_cluster

@@ -73,7 +73,7 @@ def test_up_says_where_everything_is_and_how_to_go_on(state: Path) -> None:
     again = call("up", "--state", str(state))
 
     assert "The lab is up after" in printed
-    assert again.startswith("The lab is up already (since ")
+    assert again.startswith("The lab is already up, since ")
     for text in (printed, again):
         assert str(state) in text
         assert f"python -m lab env --state {state}" in text
@@ -86,13 +86,13 @@ def test_down_leaves_no_process_and_no_file(state: Path) -> None:
 
     printed = call("down", "--state", str(state))
 
-    assert printed == "The lab is down; nothing of it is left.\n"
+    assert printed == "The lab is down, and its files are removed.\n"
     assert not state.exists()
     assert processes_of(state) == []
 
 
 def test_down_without_a_lab_has_nothing_to_do(state: Path) -> None:
-    assert call("down", "--state", str(state)) == f"No lab at {state}: nothing to do.\n"
+    assert call("down", "--state", str(state)) == f"No lab at {state}; nothing to do.\n"
 
 
 def test_labs_run_side_by_side_on_networks_of_their_own(state: Path) -> None:
@@ -100,9 +100,9 @@ def test_labs_run_side_by_side_on_networks_of_their_own(state: Path) -> None:
     call("up", "--state", str(state))
     call("up", "--state", str(other), "--driver", "republish")
     try:
-        one, two = (json.loads(call("status", "--json", "--state", str(folder))) for folder in (state, other))
-        assert one["network"] != two["network"]
-        assert (one["driver"], two["driver"]) == ("reconciler", "republish")
+        first, second = (json.loads(call("status", "--json", "--state", str(folder))) for folder in (state, other))
+        assert first["network"] != second["network"]
+        assert (first["driver"], second["driver"]) == ("reconciler", "republish")
     finally:
         call("down", "--state", str(other))
 
@@ -180,7 +180,7 @@ def test_run_passes_signals(lab: RunningLab) -> None:
 def test_run_of_an_unknown_command_says_so(lab: RunningLab) -> None:
     state = lab.state_dir
 
-    assert "no such command: kubeclt" in call("run", "--state", str(state), "--", "kubeclt", code=1)
+    assert "command not found: kubeclt" in call("run", "--state", str(state), "--", "kubeclt", code=1)
 
 
 def test_run_without_a_lab_says_how_to_start_one(state: Path) -> None:
@@ -210,7 +210,7 @@ def test_faults_are_added_listed_and_cleared_from_the_shell(lab: RunningLab) -> 
     answers = [call(*curl, url), call(*curl, url)]
 
     number = added.split()[1]
-    assert added == f"Fault {number} is on: * login.** answers 503, 1 times\n"
+    assert added == f"Fault {number} is on: * login.** responds 503, 1 times\n"
     assert "sync-paused" in listed
     assert answers[0] == "503"
     assert answers[1] != "503"
@@ -228,7 +228,7 @@ def test_a_daemon_that_was_killed_is_recognised_and_its_folder_used_again(state:
     assert "its daemon has died" in call("env", "--state", str(state), code=1)
     printed = call("up", "--state", str(state))
 
-    assert printed.startswith("Cleared away what a lab that died had left.")
+    assert printed.startswith("Removed the files of a lab that had died.")
     assert "up since" in call("status", "--state", str(state))
 
 
@@ -260,7 +260,7 @@ def test_the_port_range_holds_every_listener_on_localhost(state: Path) -> None:
     ("arguments", "text"),
     [
         (("--port-range", "9-10"), "is not FIRST-LAST within 1024-65535"),
-        (("--poll-interval", "soon"), "is not a number of seconds"),
+        (("--poll-interval", "soon"), "is not a duration"),
         (("--driver", "other"), "invalid choice"),
     ],
 )
@@ -272,5 +272,5 @@ def test_wrong_options_are_refused_before_anything_starts(state: Path, arguments
 def test_a_network_that_is_none_is_refused(state: Path) -> None:
     printed = call("up", "--state", str(state), "--network", "10.0", code=1)
 
-    assert "not a network for a lab: 10.0" in printed
+    assert "not a network that a lab can use: 10.0" in printed
     assert not state.exists()

@@ -13,10 +13,10 @@ import pytest
 from postgres_server import PostgresServer
 from psycopg import sql
 
+from lab.control.network import reserve
 from lab.databases.binaries import find_binaries
 from lab.databases.postgres import Postgres
 from lab.errors import NotFound, ServiceFailed
-from lab.sandbox.network import reserve
 from lab.sandbox.sandboxes import Isolation, Sandboxes
 from tests.conftest import ROOT, make_state_folder
 

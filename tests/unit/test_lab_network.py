@@ -5,9 +5,9 @@ import socket
 
 import pytest
 
+from lab.control import network
+from lab.control.network import FRONT, POSTGRES_PORT, reserve
 from lab.errors import Conflict, InvalidInput
-from lab.sandbox import network
-from lab.sandbox.network import FRONT, POSTGRES_PORT, reserve
 
 
 @pytest.fixture(autouse=True)
@@ -44,5 +44,5 @@ def test_a_network_whose_port_is_taken_is_passed_over_and_given_back(networks: t
 
 @pytest.mark.parametrize("wanted", ["10.0", "127.0", "127.251", "127.077", "127"])
 def test_other_networks_are_refused(wanted: str) -> None:
-    with pytest.raises(InvalidInput, match=f"not a network for a lab: {wanted}"):
+    with pytest.raises(InvalidInput, match=f"not a network that a lab can use: {wanted}"):
         reserve(wanted)

@@ -15,9 +15,9 @@ from lab.azure.arm.errors import ArmError
 from lab.azure.arm.ids import Path, parse
 from lab.azure.arm.operations import Reply
 from lab.azure.arm.routing import Routing
+from lab.azure.audiences import ARM_AUDIENCES
 from lab.azure.directory import Principal
 from lab.azure.errors import AzureError
-from lab.azure.resources import ARM_AUDIENCES
 from lab.azure.tokens import TokenRejected, Tokens
 from lab.control.options import SUBSCRIPTION_ID
 

@@ -6,9 +6,9 @@ from enum import Enum
 from aiohttp import web
 
 from lab.azure.access import Access
+from lab.azure.audiences import storage_audiences
 from lab.azure.blobs.store import Account
 from lab.azure.errors import AzureError
-from lab.azure.resources import storage_audiences
 from lab.azure.tokens import TokenRejected, Tokens
 
 FIRST_VERSION_WITH_TOKENS = "2017-11-09"

@@ -5,8 +5,8 @@ from typing import Any
 
 from aiohttp import web
 
-from lab.azure.compact import json_answer
 from lab.azure.errors import AzureError
+from lab.azure.json_answers import json_answer
 from lab.azure.key_vault.vault import DeletedSecret, SecretVersion, Vault
 
 FIRST_API_VERSION = "2016-10-01"

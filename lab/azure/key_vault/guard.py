@@ -6,10 +6,10 @@ from enum import Enum
 from aiohttp import web
 
 from lab.azure.access import Access
+from lab.azure.audiences import VAULT_AUDIENCES
 from lab.azure.errors import AzureError
 from lab.azure.key_vault import bodies
 from lab.azure.key_vault.vault import Vault
-from lab.azure.resources import VAULT_AUDIENCES
 from lab.azure.tokens import TokenRejected, Tokens
 
 _PREFIX = "Microsoft.KeyVault/vaults/secrets"

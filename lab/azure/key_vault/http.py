@@ -9,8 +9,8 @@ from typing import Any
 
 from aiohttp import web
 
-from lab.azure.compact import json_answer
 from lab.azure.errors import AzureError
+from lab.azure.json_answers import json_answer
 from lab.azure.key_vault import bodies
 from lab.azure.key_vault.guard import Guard, Right, vault_not_found
 from lab.azure.key_vault.limits import Limits

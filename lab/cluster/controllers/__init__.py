@@ -1,4 +1,4 @@
-"""Controllers: Deployments, ReplicaSets, Services, namespaces, scheduling."""
+"""Controllers: Deployments, ReplicaSets, Services and their endpoints, namespaces, scheduling and volume claims."""
 
 from lab.cluster.controllers.manager import Controllers
 

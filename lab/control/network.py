@@ -79,7 +79,7 @@ def reserve(wanted: str | None = None) -> Reservation:
                 "the network of the lab is taken",
                 name=wanted,
                 seen="another lab on this machine uses it",
-                remedy="give another --network, or none: a free one is chosen",
+                fix="give another --network, or leave the option out to get a free one",
             )
         return _with_free_port(reservation)
     refused: Conflict | None = None
@@ -91,9 +91,7 @@ def reserve(wanted: str | None = None) -> Reservation:
             return _with_free_port(reservation)
         except Conflict as error:  # a killed lab's listeners may outlast its reservation by a moment
             refused = refused or error
-    raise refused or Conflict(
-        "no network is free for the lab", name=f"127.{FIRST}-127.{LAST}", remedy="take another lab down"
-    )
+    raise refused or Conflict("no network is free for the lab", name=f"127.{FIRST}-127.{LAST}", fix="end another lab")
 
 
 def _with_free_port(reservation: Reservation) -> Reservation:
@@ -110,9 +108,9 @@ def _check(wanted: str) -> None:
     first, _, second = wanted.partition(".")
     if first != "127" or not second.isdecimal() or not 1 <= int(second) <= LAST or second != str(int(second)):
         raise InvalidInput(
-            "not a network for a lab",
+            "not a network that a lab can use",
             name=wanted,
-            remedy=f"give the first two bytes of a loopback network, 127.1 to 127.{LAST}",
+            fix=f"give the first two bytes of a loopback network, 127.1 to 127.{LAST}",
         )
 
 
@@ -131,5 +129,5 @@ def check_port_is_free(address: str, port: int = POSTGRES_PORT) -> None:
                 "the port that the lab's databases answer on is taken",
                 name=f"{address}:{port}",
                 seen=error.strerror or str(error),
-                remedy=f"a server that listens on 0.0.0.0:{port} blocks every loopback address: bind it to 127.0.0.1",
+                fix=f"a server that listens on 0.0.0.0:{port} blocks every loopback address: bind it to 127.0.0.1",
             ) from None

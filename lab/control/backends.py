@@ -1,4 +1,4 @@
-"""What ARM makes real: implements `lab.azure.backends.Backends` with clusters, machines and servers."""
+"""What ARM resources stand for: implements `lab.azure.backends.Backends` with clusters, machines and servers."""
 
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -11,8 +11,8 @@ from lab.sandbox.machines import Machines
 ClusterStarter = Callable[[ClusterSpec], Awaitable[RunningCluster]]
 
 
-class Realizer:
-    """Starts and ends what resources stand for.
+class LabBackends:
+    """Starts and ends clusters, machines and servers.
 
     Args:
         start_cluster: starts a cluster.
@@ -83,7 +83,7 @@ class Realizer:
 
 
 class _Registered:
-    """A cluster that leaves the realizer's list when it is stopped."""
+    """A cluster that leaves the list when it is stopped."""
 
     def __init__(self, cluster: RunningCluster, forget: Callable[[], None]) -> None:
         self._cluster, self._forget = cluster, forget
