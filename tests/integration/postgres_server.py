@@ -4,8 +4,8 @@ import asyncio
 import shutil
 from pathlib import Path
 
-from infra.errors import ServiceFailed
 from lab.databases.postgres import INSIDE_ENTRYPOINT, SOCKETS, Postgres
+from lab.errors import ServiceFailed
 from lab.sandbox.sandboxes import Process, World
 
 READY = b"database system is ready to accept connections"
