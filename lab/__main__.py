@@ -13,7 +13,7 @@ from lab.commands import faults as faults_command
 from lab.commands import run
 from lab.control import lifecycle
 from lab.control.client import ControlClient
-from lab.control.environment import exports
+from lab.control.environment import add_no_proxy, exports
 from lab.control.state import LabInfo, StateFolder
 from lab.errors import Conflict, InvalidInput, LabError, NotFound
 
@@ -108,7 +108,7 @@ def _absence(folder: StateFolder) -> str:
 
 def env(arguments: argparse.Namespace) -> int:
     """Print exports for a shell."""
-    print(exports(_folder(arguments).get_info().environment), end="")
+    print(exports(add_no_proxy(_folder(arguments).get_info().environment, os.environ)), end="")
     return 0
 
 

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from lab.control.environment import add_no_proxy
 from lab.control.state import LabInfo, StateFolder
 from lab.errors import NotFound
 from lab.sandbox import mount_namespace
@@ -19,7 +20,7 @@ from lab.sandbox import mount_namespace
 def command_environment(info: LabInfo, base: Mapping[str, str]) -> dict[str, str]:
     """The environment of a command: the caller's, the lab's over it, its tools first on the PATH."""
     path = os.pathsep.join(filter(None, [info.tools, base.get("PATH", os.defpath)]))
-    return {**base, **info.environment, "PATH": path}
+    return {**base, **add_no_proxy(info.environment, base), "PATH": path}
 
 
 def become(argv: Sequence[str], info: LabInfo, folder: StateFolder) -> None:

@@ -11,6 +11,9 @@ SERVER_DOMAIN = "postgres.database.azure.com"
 NO_PROXY = "localhost,127.0.0.1,127.0.0.0/8,::1"
 """What is reached directly. httpx and urllib compare whole names, so 127.0.0.1 is there beside its network."""
 
+LAB_DOMAINS = ("microsoftonline.com", "azure.com", "azure.net", "windows.net", "169.254.169.254")
+"""What the lab answers for, and nobody else may."""
+
 
 def proxy_variables(proxy_url: str, ca_bundle: Path) -> dict[str, str]:
     """The variables of one speaker: its own proxy, and the authorities that it trusts.
@@ -29,6 +32,25 @@ def proxy_variables(proxy_url: str, ca_bundle: Path) -> dict[str, str]:
         "SSL_CERT_FILE": str(ca_bundle),
         "CURL_CA_BUNDLE": str(ca_bundle),
     }
+
+
+def add_no_proxy(variables: Mapping[str, str], caller: Mapping[str, str]) -> dict[str, str]:
+    """Add what the caller reaches directly to the lab's NO_PROXY, in both spellings.
+
+    Entries that hold one of the lab's hosts are left out. They are common where private endpoints or managed
+    identities are used, and would lead a command past the lab to the real Azure.
+    """
+    values = (variables["NO_PROXY"], caller.get("NO_PROXY", ""), caller.get("no_proxy", ""))
+    entries = [entry.strip() for value in values for entry in value.split(",")]
+    kept = ",".join(dict.fromkeys(entry for entry in entries if entry and not _leads_past_lab(entry)))
+    return {**variables, "NO_PROXY": kept, "no_proxy": kept}
+
+
+def _leads_past_lab(entry: str) -> bool:
+    host = entry.lower().lstrip("*.").partition(":")[0]
+    if not host or host.startswith("169.254."):
+        return entry != "::1"
+    return any(f".{host}".endswith(f".{domain}") or domain.endswith(f".{host}") for domain in LAB_DOMAINS)
 
 
 def operator_variables(client_secret: str, kubeconfig: Path, front_address: str) -> dict[str, str]:

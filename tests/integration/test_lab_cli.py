@@ -163,6 +163,18 @@ def test_run_passes_output_exit_code_and_standard_input(lab: RunningLab) -> None
     assert (done.stdout, done.stderr, done.returncode) == ("hello", "err\n", 7)
 
 
+def test_run_and_env_keep_what_the_caller_reaches_directly(lab: RunningLab) -> None:
+    at = ("--state", str(lab.state_dir))
+
+    inside = call(
+        "run", *at, "--", "/bin/sh", "-c", "echo $NO_PROXY $no_proxy", NO_PROXY="", no_proxy="registry.example"
+    )
+    exported = call("env", *at, NO_PROXY="registry.example", no_proxy="")
+
+    assert inside.split() == 2 * [f"{lab.info.environment['NO_PROXY']},registry.example"]
+    assert exported.count("registry.example") == 2
+
+
 def test_run_passes_signals(lab: RunningLab) -> None:
     state = lab.state_dir
     script = "trap 'echo got it; exit 3' TERM; echo ready; while :; do read line || exit 9; done"
