@@ -4,8 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 HERE := .keyturn
 POLL ?= 5s
-PORT ?= 4200
 MINUTES ?= 600
+WALKTHROUGH := flows.story --no-options.dry-run --options.data-loss "I accept data loss"
 export PREFECT_HOME ?= $(abspath $(HERE)/prefect)
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 # Many processes start here: none of them is to compile the libraries anew, which takes half of its start.
@@ -24,24 +24,22 @@ $(VENV)/.ready: requirements.lock requirements-uv.txt
 	$(BIN)/python -c 'import flows.story, lab.control.daemon, prefect.server.api.server'  # compiles it once, not once a worker
 	touch $@
 
-# The main job on the embedded lab, from an empty subscription to a proven rotation. The driver's poll interval is
-# shortened to POLL; POLL=2m is the walkthrough's pace. The lab stays up afterwards.
+# The walkthrough on the lab, from an empty subscription to a proven rotation. The driver polls every POLL, which is 2m
+# on AKS (make demo POLL=2m). The lab stays up afterwards.
 demo: setup
 	@$(BIN)/python -m lab down
-	@$(BIN)/python -m lab up
-	@seconds=$$(( $$(echo $(POLL) | sed 's/m$$/*60/; s/s$$//') )); \
-	  echo "The CSI driver polls every $$seconds s here; AKS does so every 120 s (make demo POLL=2m)."; \
-	  $(BIN)/python -m lab run -- $(abspath $(BIN))/python -m flows.story --no-options.dry-run \
-	    --options.data-loss "I accept data loss" --stack.poll-interval-seconds $$seconds
-	@echo "Look at the runs:   make ui, then http://127.0.0.1:$(PORT)"
+	@$(BIN)/python -m lab up --poll-interval $(POLL)
+	@$(BIN)/python -m lab run -- $(abspath $(BIN))/python -m $(WALKTHROUGH)
+	@$(MAKE) --no-print-directory ui
 	@echo "Try the lab:        $(BIN)/python -m lab run -- kubectl get pods -n dexter"
 	@echo "Rotate again:       $(BIN)/python -m lab run -- $(BIN)/python -m flows.rotate --help"
 	@echo "Take it down:       make down"
 
-# Prefect's UI on the data of the demo and of flows run from this folder.
+# Prefect's UI: that of the lab's server; without a lab a server on the same runs, until it is interrupted.
 ui: setup
-	PREFECT_SERVER_UI_API_URL=http://127.0.0.1:$(PORT)/api PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT=false \
-	  $(BIN)/prefect server start --host 127.0.0.1 --port $(PORT)
+	@url=$$($(BIN)/python -m lab env 2>/dev/null | sed -n 's|^export PREFECT_API_URL=\(.*\)/api$$|\1|p'); \
+	  if [ -n "$$url" ]; then echo "Look at the runs:   $$url"; \
+	  else PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT=false exec $(BIN)/prefect server start; fi
 
 test: setup
 	$(BIN)/python -m pytest -q -n 4 --dist loadfile --durations 15 -m "not slow"

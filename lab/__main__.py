@@ -1,6 +1,7 @@
 """The lab's command line: `python -m lab up | down | run | env | status | logs | faults`."""
 
 import argparse
+import importlib.util
 import json
 import os
 import sys
@@ -49,7 +50,19 @@ def _start_options(arguments: argparse.Namespace) -> lifecycle.StartOptions:
         poll_interval_seconds=arguments.poll_interval,
         propagation_delay_seconds=arguments.propagation_delay,
         operation_seconds=arguments.operation_seconds,
+        prefect_home=_prefect_home(arguments),
     )
+
+
+def _prefect_home(arguments: argparse.Namespace) -> Path | None:
+    """Where the Prefect server keeps its runs: in PREFECT_HOME, which outlives the lab, else with the lab's files."""
+    if arguments.no_prefect or importlib.util.find_spec("prefect") is None:
+        return None
+    return Path(os.environ.get("PREFECT_HOME") or arguments.state / "prefect").expanduser().absolute()
+
+
+def _prefect_url(info: LabInfo) -> str:
+    return info.environment.get("PREFECT_API_URL", "").removesuffix("/api")
 
 
 def _print_next_steps(folder: StateFolder, info: LabInfo) -> None:
@@ -59,6 +72,7 @@ def _print_next_steps(folder: StateFolder, info: LabInfo) -> None:
         "network": f"{info.network}.0.0/16",
         "proxy": info.environment["HTTPS_PROXY"],
         "CSI driver": info.driver,
+        "Prefect": _prefect_url(info) or "-",
         "log": str(folder.daemon_log),
     }
     print(textwrap.indent("\n".join(f"{label:<13} {value}" for label, value in lines.items()), "  "))
@@ -91,9 +105,16 @@ def status(arguments: argparse.Namespace) -> int:
     info = folder.get_info()
     seen = ControlClient(info.control_url, info.control_token).status()
     if arguments.json:
-        print(json.dumps({"state": str(folder.path), "network": info.network, "driver": info.driver, **seen}, indent=2))
+        known = {
+            "state": str(folder.path),
+            "network": info.network,
+            "driver": info.driver,
+            "prefect": _prefect_url(info),
+        }
+        print(json.dumps({**known, **seen}, indent=2))
         return 0
     print(f"up since {info.started_at}, pid {info.pid}, network {info.network}.0.0/16, driver {info.driver}")
+    print(f"{'prefect':<9} {_prefect_url(info) or '-'}")
     for label in ("clusters", "machines", "servers", "switches"):
         print(f"{label:<9} {', '.join(seen[label]) or '-'}")
     print(f"{'faults':<9} {len(seen['faults']) or '-'}")
@@ -232,6 +253,9 @@ def _add_up(parser: argparse.ArgumentParser) -> None:
         default=0.2,
         metavar="SECONDS",
         help="shortest duration of a long-running operation (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--no-prefect", action="store_true", help="start no Prefect server (default: one, if Prefect is installed)"
     )
     parser.set_defaults(function=up)
 

@@ -1,4 +1,4 @@
-"""All parts of one lab, put together: the local Azure, what it makes real, and the control API."""
+"""All parts of one lab, put together: the local Azure, what it makes real, the Prefect server and the control API."""
 
 import asyncio
 from pathlib import Path
@@ -14,6 +14,7 @@ from lab.control.certificates import Authority
 from lab.control.environment import SERVER_DOMAIN, operator_variables, proxy_variables
 from lab.control.faults import Faults
 from lab.control.options import LabOptions
+from lab.control.prefect_server import PrefectServer
 from lab.control.runtime import Runtime
 from lab.control.state import StateFolder
 from lab.databases.servers import Servers
@@ -60,20 +61,28 @@ class Lab:
         self._cloud = AzureCloud(options, self._backends, self.authority, self.faults, self.faults.now)
         self._control: ControlServer | None = None
         self._operator_proxy = ""
+        home = options.prefect_home
+        self._prefect = PrefectServer(options, home, cache) if home else None
 
     async def start(self) -> None:
-        """Start what an empty subscription has."""
+        """Start what an empty subscription has; the slowest first, so that the others start beside it."""
+        if self._prefect:
+            await self._prefect.start()
         self._write_hosts()
         unpacking = asyncio.create_task(asyncio.to_thread(tools.ensure_tools, self.tools_dir))
         await self._cloud.start()
         self._operator_proxy = await self._cloud.gateway.open(Origin("operator"))
         await self._front.start()
         await unpacking
+        if self._prefect:
+            await self._prefect.wait_until_ready()
 
     async def stop(self) -> None:
         """End everything, the newest first."""
         if self._control is not None:
             await self._control.stop()
+        if self._prefect:
+            await self._prefect.stop()
         await self._backends.stop()
         await self._runtime.stop()
         await self._front.stop()
@@ -91,6 +100,7 @@ class Lab:
         return {
             **proxy_variables(self._operator_proxy, self.authority.bundle_path),
             **operator_variables(self._cloud.operator_secret, self._folder.kubeconfig, self._front_address),
+            **({"PREFECT_API_URL": self._prefect.api_url} if self._prefect else {}),
         }
 
     def _get_proxies(self) -> Proxies:

@@ -42,6 +42,7 @@ class Arguments:
     poll_interval_seconds: float | None
     propagation_delay_seconds: float
     operation_seconds: float
+    prefect_home: str | None
     lifeline: int
     report: int
 
@@ -55,6 +56,7 @@ class Arguments:
             poll_interval_seconds=self.poll_interval_seconds,
             propagation_delay_seconds=self.propagation_delay_seconds,
             operation_seconds=self.operation_seconds,
+            prefect_home=Path(self.prefect_home) if self.prefect_home else None,
         )
 
 

@@ -4,60 +4,19 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from lab_command import WAIT_SECONDS, call, lab_command, processes_of, wait_until_gone
 
 from lab.control.lifecycle import stop
 from lab.control.state import StateFolder
 from tests.conftest import ROOT, RunningLab, make_state_folder
 
-WAIT_SECONDS = 20.0
-
-
-def lab_command(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "lab", *arguments]
-
-
-def call(*arguments: str, code: int = 0, **variables: str) -> str:
-    """Run the command line and return what it printed; its exit code must be `code`."""
-    done = subprocess.run(
-        lab_command(*arguments), capture_output=True, text=True, timeout=90, cwd=ROOT, env={**os.environ, **variables}
-    )
-    assert done.returncode == code, done.stdout + done.stderr
-    return done.stdout + done.stderr
-
-
-def processes_of(state: Path) -> list[str]:
-    """Command lines of all processes that know the state folder, or have a file of it open."""
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):
-            command = (process / "cmdline").read_bytes()
-            knows = str(state).encode() in command + (process / "environ").read_bytes()
-            if knows or any(place.startswith(str(state)) for place in places_of(process)):
-                found.append(command.decode().replace("\0", " "))
-    return found
-
-
-def places_of(process: Path) -> Iterator[str]:
-    """Where a process is and what it has open; it may close a file meanwhile."""
-    for link in (process / "cwd", *(process / "fd").iterdir()):
-        with suppress(FileNotFoundError):
-            yield str(link.readlink())
-
-
-def wait_until_gone(state: Path) -> None:
-    deadline = time.monotonic() + WAIT_SECONDS
-    left = processes_of(state)
-    while left and time.monotonic() < deadline:
-        os.sched_yield()
-        left = processes_of(state)
-    assert left == []
+UP = ("up", "--no-prefect")
+"""Most tests start labs without a Prefect server, which takes seconds."""
 
 
 @pytest.fixture
@@ -69,8 +28,8 @@ def state() -> Iterator[Path]:
 
 
 def test_up_says_where_everything_is_and_how_to_go_on(state: Path) -> None:
-    printed = call("up", "--state", str(state))
-    again = call("up", "--state", str(state))
+    printed = call(*UP, "--state", str(state))
+    again = call(*UP, "--state", str(state))
 
     assert "The lab is up after" in printed
     assert again.startswith("The lab is already up, since ")
@@ -81,7 +40,7 @@ def test_up_says_where_everything_is_and_how_to_go_on(state: Path) -> None:
 
 
 def test_down_leaves_no_process_and_no_file(state: Path) -> None:
-    call("up", "--state", str(state))
+    call(*UP, "--state", str(state))
     assert processes_of(state)
 
     printed = call("down", "--state", str(state))
@@ -97,8 +56,8 @@ def test_down_without_a_lab_has_nothing_to_do(state: Path) -> None:
 
 def test_labs_run_side_by_side_on_networks_of_their_own(state: Path) -> None:
     other = state.with_name("other")
-    call("up", "--state", str(state))
-    call("up", "--state", str(other), "--driver", "republish")
+    call(*UP, "--state", str(state))
+    call(*UP, "--state", str(other), "--driver", "republish")
     try:
         first, second = (json.loads(call("status", "--json", "--state", str(folder))) for folder in (state, other))
         assert first["network"] != second["network"]
@@ -110,7 +69,7 @@ def test_labs_run_side_by_side_on_networks_of_their_own(state: Path) -> None:
 def test_a_network_that_is_taken_is_refused_by_name(lab: RunningLab, state: Path) -> None:
     network = lab.info.network
 
-    printed = call("up", "--state", str(state), "--network", network, code=1)
+    printed = call(*UP, "--state", str(state), "--network", network, code=1)
 
     assert f"the network of the lab is taken: {network}" in printed
     assert not state.exists()
@@ -120,7 +79,7 @@ def test_a_folder_with_other_files_is_refused_and_left_alone(state: Path) -> Non
     state.mkdir()
     (state / "thesis.txt").write_text("dear")
 
-    printed = call("up", "--state", str(state), code=1)
+    printed = call(*UP, "--state", str(state), code=1)
 
     assert "it holds other files" in printed
     assert (state / "thesis.txt").read_text() == "dear"
@@ -232,20 +191,20 @@ def test_faults_are_added_listed_and_cleared_from_the_shell(lab: RunningLab) -> 
 
 
 def test_a_daemon_that_was_killed_is_recognised_and_its_folder_used_again(state: Path) -> None:
-    call("up", "--state", str(state))
+    call(*UP, "--state", str(state))
     os.kill(json.loads((state / "lab.json").read_text())["pid"], signal.SIGKILL)
     wait_until_gone(state)
 
     assert "has died" in call("status", "--state", str(state), code=3)
     assert "its daemon has died" in call("env", "--state", str(state), code=1)
-    printed = call("up", "--state", str(state))
+    printed = call(*UP, "--state", str(state))
 
     assert printed.startswith("Removed the files of a lab that had died.")
     assert "up since" in call("status", "--state", str(state))
 
 
 def test_a_starter_that_is_killed_leaves_nothing_running(state: Path) -> None:
-    starter = subprocess.Popen(lab_command("up", "--state", str(state)), stdout=subprocess.PIPE, cwd=ROOT)
+    starter = subprocess.Popen(lab_command(*UP, "--state", str(state)), stdout=subprocess.PIPE, cwd=ROOT)
     deadline = time.monotonic() + WAIT_SECONDS
     while not StateFolder(state).is_alive() and time.monotonic() < deadline:
         os.sched_yield()
@@ -260,7 +219,7 @@ def test_a_starter_that_is_killed_leaves_nothing_running(state: Path) -> None:
 
 
 def test_the_port_range_holds_every_listener_on_localhost(state: Path) -> None:
-    call("up", "--state", str(state), "--port-range", "24100-24180")
+    call(*UP, "--state", str(state), "--port-range", "24100-24180")
 
     info = json.loads((state / "lab.json").read_text())
 
@@ -277,12 +236,12 @@ def test_the_port_range_holds_every_listener_on_localhost(state: Path) -> None:
     ],
 )
 def test_wrong_options_are_refused_before_anything_starts(state: Path, arguments: tuple[str, ...], text: str) -> None:
-    assert text in call("up", "--state", str(state), *arguments, code=2)
+    assert text in call(*UP, "--state", str(state), *arguments, code=2)
     assert not state.exists()
 
 
 def test_a_network_that_is_none_is_refused(state: Path) -> None:
-    printed = call("up", "--state", str(state), "--network", "10.0", code=1)
+    printed = call(*UP, "--state", str(state), "--network", "10.0", code=1)
 
     assert "not a network that a lab can use: 10.0" in printed
     assert not state.exists()

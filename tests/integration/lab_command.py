@@ -1,0 +1,54 @@
+"""The lab's command line in a process of its own, and what is left of a lab's processes."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from tests.conftest import ROOT
+
+WAIT_SECONDS = 20.0
+
+
+def lab_command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "lab", *arguments]
+
+
+def call(*arguments: str, code: int = 0, **variables: str) -> str:
+    """Run the command line and return what it printed; its exit code must be `code`."""
+    done = subprocess.run(
+        lab_command(*arguments), capture_output=True, text=True, timeout=90, cwd=ROOT, env={**os.environ, **variables}
+    )
+    assert done.returncode == code, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def processes_of(state: Path) -> list[str]:
+    """Command lines of all processes that know the state folder, or have a file of it open."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            command = (process / "cmdline").read_bytes()
+            knows = str(state).encode() in command + (process / "environ").read_bytes()
+            if knows or any(place.startswith(str(state)) for place in places_of(process)):
+                found.append(command.decode().replace("\0", " "))
+    return found
+
+
+def places_of(process: Path) -> Iterator[str]:
+    """Where a process is and what it has open; it may close a file meanwhile."""
+    for link in (process / "cwd", *(process / "fd").iterdir()):
+        with suppress(FileNotFoundError):
+            yield str(link.readlink())
+
+
+def wait_until_gone(state: Path) -> None:
+    deadline = time.monotonic() + WAIT_SECONDS
+    left = processes_of(state)
+    while left and time.monotonic() < deadline:
+        os.sched_yield()
+        left = processes_of(state)
+    assert left == []
