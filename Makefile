@@ -5,24 +5,31 @@ BIN := $(VENV)/bin
 HERE := .keyturn
 POLL ?= 5s
 MINUTES ?= 600
+LOCK := $(BIN)/uv pip compile --quiet --generate-hashes --no-header --no-annotate --no-emit-index-url --universal --python-version 3.11
 WALKTHROUGH := flows.story --no-options.dry-run --options.data-loss "I accept data loss"
 export PREFECT_HOME ?= $(abspath $(HERE)/prefect)
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 # Many processes start here: none of them is to compile the libraries anew, which takes half of its start.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup demo ui test test-slow crash-test lint bench soak down clean
+.PHONY: setup lock demo ui test test-slow crash-test lint bench soak down clean
 
 setup: $(VENV)/.ready
 	@mkdir -p $(PREFECT_HOME)
 
-$(VENV)/.ready: requirements.lock requirements-uv.txt
+$(VENV)/.ready: requirements.lock requirements-dev.lock requirements-uv.txt
 	$(PYTHON) -c 'import sys; sys.exit("Keyturn needs Python 3.11 or newer") if sys.version_info < (3, 11) else None'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-uv.txt
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes \
+	  -r requirements.lock -r requirements-dev.lock
 	$(BIN)/python -c 'import flows.story, lab.control.daemon, prefect.server.api.server'  # compiles it once, not once a worker
 	touch $@
+
+# The versions of what pyproject.toml names; those that still fit stay. Production installs requirements.lock alone.
+lock: setup
+	$(LOCK) pyproject.toml -o requirements.lock
+	$(LOCK) --group lab --group dev -c requirements.lock -o requirements-dev.lock
 
 # The walkthrough on the lab, from an empty subscription to a proven rotation. The driver polls every POLL, which is 2m
 # on AKS (make demo POLL=2m). The lab stays up afterwards.
