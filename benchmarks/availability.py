@@ -18,9 +18,9 @@ from infra.kubernetes.provider_classes import path_of
 from infra.kubernetes.workloads import wait_for_pods_gone, wait_for_ready
 from infra.targets import Strategy, Sync, Target, Through
 from tasks.timeline import Timeline
-from tests.crash.bare import without_prefect
-from tests.e2e.rotating import DATABASE, OPTIONS, TARGET, World
-from tests.inventory import listed, of_target
+from testing.bare import without_prefect
+from testing.inventory import listed, of_target
+from testing.rotating import DATABASE, OPTIONS, TARGET, World
 
 POLL_SECONDS, QUICK_ROTATIONS, RESTART_EVERY = 1, 2, 4
 ROTATIONS = {Reads.FILES: 20, Reads.ENVIRONMENT: 10}

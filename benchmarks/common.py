@@ -29,8 +29,8 @@ from infra.targets import Stack
 from lab.commands.run import command_environment
 from lab.control import lifecycle
 from tasks.timeline import Timeline
-from tests.conftest import RunningLab, make_state_folder
-from tests.e2e.rotating import World
+from testing.labs import RunningLab, make_state_folder
+from testing.rotating import World
 
 ROOT = Path(__file__).resolve().parents[1]
 SERVER_SECONDS = 120
@@ -139,7 +139,7 @@ def running_stack(poll_interval_seconds: float) -> Iterator[World]:
     Args:
         poll_interval_seconds: of the CSI driver.
     """
-    from tests.crash.bare import install
+    from testing.bare import install
 
     options = lifecycle.StartOptions(state=make_state_folder(), poll_interval_seconds=poll_interval_seconds)
     with lifecycle.attached(options) as info, patch.dict(os.environ, command_environment(info, os.environ)):
@@ -168,7 +168,7 @@ def prefect_server() -> Iterator[None]:
 
 
 def _free_port() -> int:
-    from tests.integration.postgres_process import free_port
+    from testing.postgres_process import free_port
 
     return free_port()
 

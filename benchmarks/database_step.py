@@ -13,7 +13,7 @@ from psycopg import sql
 
 from benchmarks.common import Result, Row, quantile, run_alone, timed
 from infra.postgres.database import Database
-from tests.integration.postgres_process import ADMIN, running_server
+from testing.postgres_process import ADMIN, running_server
 
 PAIRS, QUICK_PAIRS, WARM_UP = 400, 40, 10
 GOAL = 1.3

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import aiohttp
 
 from benchmarks.common import Result, Row, run_alone
-from tests.contract.clusters import SmallCluster, small_cluster
+from testing.clusters import SmallCluster, small_cluster
 
 SECRETS = "/api/v1/namespaces/default/secrets"
 WATCHERS, WRITES, OBJECTS = 100, 100, 1000

@@ -12,7 +12,7 @@ from benchmarks.common import pause
 from infra.kubernetes.client import MERGE_PATCH
 from infra.kubernetes.workloads import wait_for_pods_gone, wait_for_ready
 from infra.targets import Consumer
-from tests.e2e.rotating import DATABASE, TARGET, World
+from testing.rotating import DATABASE, TARGET, World
 
 NAMESPACE, NAME = TARGET.namespace, "login-client"
 PATH = f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments"

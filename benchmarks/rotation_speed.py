@@ -14,7 +14,7 @@ from collections import defaultdict
 from benchmarks.common import ROOT, Result, Row, prefect_server, run_alone, running_stack, say, timed
 from infra.rotation.steps import Action
 from infra.targets import Sync
-from tests.e2e.rotating import OPTIONS, TARGET, World
+from testing.rotating import OPTIONS, TARGET, World
 
 POLL_SECONDS, ROUNDS, EXPRESS_PER_ROUND = 120, 2, 5
 QUICK_POLL_SECONDS, QUICK_ROUNDS = 5, 1

@@ -23,9 +23,9 @@ from infra.postgres.connection import connected
 from infra.rotation.candidate import name_candidate
 from infra.rotation.verdict import Verdict
 from infra.targets import RotationOptions, Strategy, Sync, Target
-from tests.crash.bare import run_rotation, without_prefect
-from tests.e2e.rotating import DATABASE, OPTIONS, TARGET, World
-from tests.inventory import listed, of_target
+from testing.bare import run_rotation, without_prefect
+from testing.inventory import listed, of_target
+from testing.rotating import DATABASE, OPTIONS, TARGET, World
 
 ROTATIONS, QUICK_ROTATIONS, PART = 500, 20, 50
 POLL_SECONDS, LEASES = 1, f"/apis/coordination.k8s.io/v1/namespaces/{TARGET.namespace}/leases"

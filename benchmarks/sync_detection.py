@@ -14,8 +14,8 @@ from infra.kubernetes.apply import apply
 from infra.kubernetes.client import connect
 from infra.kubernetes.secrets_store import wait_for_mounts, wait_for_synced_secret
 from infra.settings import Settings
-from tests.contract.clusters import small_cluster
-from tests.integration.cluster_world import CLASS, DEFINITIONS, World
+from testing.cluster_world import CLASS, DEFINITIONS, World
+from testing.clusters import small_cluster
 
 ROUNDS, QUICK_ROUNDS = 200, 20
 GOAL_MILLISECONDS = 100.0

@@ -1,12 +1,7 @@
 """Fixtures that all tests share: a lab of their own for each worker, gone when the tests are over."""
 
-import os
-import subprocess
-import sys
-import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,10 +10,8 @@ import pytest
 from xdist.scheduler import LoadFileScheduling
 
 from lab.control import lifecycle
-from lab.control.client import ControlClient
-from lab.control.state import LabInfo
+from testing.labs import RunningLab, make_state_folder
 
-ROOT = Path(__file__).parent.parent
 POLL_INTERVAL_SECONDS = 2.0
 ORDER = ("crash", "e2e/test_deployments.py", "integration", "e2e", "contract", "unit")
 """The order in which workers take tests, so that none is left alone with a long one at the end.
@@ -51,66 +44,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return next((number for number, start in enumerate(ORDER) if path.startswith(start)), len(ORDER))
 
     items.sort(key=place)
-
-
-@dataclass(frozen=True)
-class RunningLab:
-    """A lab as tests use it.
-
-    Args:
-        options: what it was started with.
-        info: what its lab.json holds.
-    """
-
-    options: lifecycle.StartOptions
-    info: LabInfo
-
-    @property
-    def env(self) -> dict[str, str]:
-        """The variables of `lab env`, but for the public authorities in its bundle, which nobody here speaks to.
-
-        To load them all costs 18 ms of CPU a connection, most of what a rotation needs.
-        """
-        bundle = str(self.state_dir / "ca-bundle.pem")
-        return {
-            name: value.replace(bundle, str(self.state_dir / "ca.pem")) for name, value in self.info.environment.items()
-        }
-
-    @property
-    def faults(self) -> ControlClient:
-        """Adds and clears faults, tells the status."""
-        return ControlClient(self.info.control_url, self.info.control_token)
-
-    @property
-    def state_dir(self) -> Path:
-        """Its state folder."""
-        return self.options.state
-
-    def run(
-        self,
-        argv: Sequence[str],
-        *,
-        stdin: str | None = None,
-        env: Mapping[str, str] | None = None,
-        timeout_seconds: float = 60,
-    ) -> subprocess.CompletedProcess[str]:
-        """Run a command by `lab run` and return what it printed."""
-        return subprocess.run(
-            [sys.executable, "-m", "lab", "run", "--state", str(self.state_dir), "--", *argv],
-            input=stdin,
-            env={**os.environ, "PYTHONPATH": str(ROOT), **(env or {})},
-            capture_output=True,
-            text=True,
-            timeout=timeout_seconds,
-            check=False,
-        )
-
-
-def make_state_folder() -> Path:
-    """A short path that other users may pass through: PostgreSQL drops root, and sockets have short names."""
-    folder = Path(tempfile.mkdtemp(prefix="keyturn-"))
-    folder.chmod(0o711)
-    return folder
 
 
 @pytest.fixture(scope="session")

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 import urllib3
-from clusters import SmallCluster, small_cluster
 from real_cluster import real_cluster, why_not
 
 from lab.commands.tools import ensure_tools, get_cache_dir
+from testing.clusters import SmallCluster, small_cluster
 
 Json = dict[str, Any]
 

@@ -9,8 +9,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from clusters import SmallCluster, small_cluster
 from kubernetes_world import APPLY, TABLE, Api, Json, config_map, deployment, eventually, template, widget_definition
+
+from testing.clusters import SmallCluster, small_cluster
 
 JUNK: list[Any] = [None, 1, -1, 1.5, "", "x", True, [], {}, [None], [{}], {"a": None}, ["x"], {"x": "y"}, 10**20]
 CASES = 400

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 import yaml
-from clusters import KUBELET_TOKEN, SmallCluster, small_cluster
 from echo_kubelet import EchoKubelet
 from kubernetes import client, config, stream
 from kubernetes_world import Api
+
+from testing.clusters import KUBELET_TOKEN, SmallCluster, small_cluster
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
 from infra.targets import RotationOptions, Strategy, Sync, Target, Through
-from tests.crash import bare
+from testing import bare
 from tests.crash.scene import CLIENT, DATABASE, Pair, Scene
 
 WITH_CLIENT = Target(consumers=(DATABASE, CLIENT))

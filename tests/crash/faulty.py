@@ -15,7 +15,7 @@ from infra.rotation.steps import Action
 from infra.rotation.verdict import Verdict
 from infra.targets import Strategy, Sync, Target
 from tasks.credentials import candidate_name
-from tests.crash import bare
+from testing import bare
 from tests.crash.cases import OPTIONS
 from tests.crash.scene import SECONDS, Pair, Scene
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
-from tests.conftest import ROOT
+from testing.labs import ROOT
 from tests.crash.table import Result
 
 PRODUCT = ("flows", "tasks", "infra", "manifests")

@@ -24,8 +24,8 @@ from lab.control import lifecycle
 from tasks.connections import endpoint_of
 from tasks.credentials import candidate_name
 from tasks.locking import lease_name
-from tests.conftest import RunningLab, make_state_folder
-from tests.crash import bare
+from testing import bare
+from testing.labs import RunningLab, make_state_folder
 from tests.crash.zygote import Zygote
 
 DATABASE = WALKTHROUGH_CONSUMER

@@ -14,7 +14,7 @@ from infra.rotation.steps import Action
 from infra.rotation.verdict import Verdict
 from infra.targets import Sync
 from tasks.connections import endpoint_of
-from tests.crash import bare
+from testing import bare
 from tests.crash.cases import OPTIONS
 from tests.crash.cutting_proxy import CuttingProxy
 from tests.crash.faulty import ALTERNATING, IN_PLACE, RECREATE, assert_goes_on, beginning, between, nothing_lost, rotate

@@ -19,7 +19,7 @@ from infra.targets import Guards, Sync, Target
 from tasks import rotation_report
 from tasks.connections import endpoint_of
 from tasks.locking import lease_name
-from tests.crash import bare
+from testing import bare
 from tests.crash.cases import OPTIONS
 from tests.crash.faulty import (
     ALTERNATING,

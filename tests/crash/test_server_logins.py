@@ -12,7 +12,7 @@ from infra.rotation.verdict import Verdict
 from infra.settings import Settings
 from infra.targets import Strategy, Sync, Target, Through
 from tasks.connections import endpoint_of
-from tests.crash import bare
+from testing import bare
 from tests.crash.cases import SERVER
 from tests.crash.faulty import nothing_lost, rotate
 from tests.crash.scene import Scene

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Self
 
 from infra.targets import RotationOptions, Target
-from tests.conftest import ROOT
+from testing.labs import ROOT
 from tests.crash.guillotine import Call, Cut, When
 
 SCOPES = ("https://vault.azure.net/.default", "https://management.azure.com/.default")
@@ -111,7 +111,7 @@ def _run_in_child(order: dict[str, Any]) -> str:
 
 def _run(order: dict[str, Any], answers: int) -> None:
     """Run a rotation in this process, which the guillotine may kill."""
-    from tests.crash.bare import run_rotation
+    from testing.bare import run_rotation
     from tests.crash.full_disk import fill_disk_from
     from tests.crash.guillotine import Guillotine, install
 
@@ -131,6 +131,6 @@ def _run(order: dict[str, Any], answers: int) -> None:
 
 
 if __name__ == "__main__":
-    import tests.crash.bare  # noqa: F401  everything that a child needs
+    import testing.bare  # noqa: F401  everything that a child needs
 
     _serve()

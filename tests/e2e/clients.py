@@ -5,11 +5,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from rotating import DATABASE, TARGET, World
-
 from infra.kubernetes.secrets_store import wait_for_mounts, wait_for_synced_secret
 from infra.kubernetes.workloads import get_workload, run_in_pod, wait_for_pods_gone, wait_for_ready
 from infra.targets import Consumer, Strategy
+from testing.rotating import DATABASE, TARGET, World
 
 CLIENT = DATABASE.model_copy(update={"workload": "client", "is_database": False})
 READER = CLIENT.model_copy(update={"needs_restart": False})

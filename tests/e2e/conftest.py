@@ -8,9 +8,9 @@ from prefect.events.worker import EventsWorker
 from prefect.logging.handlers import APILogWorker
 from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, PREFECT_HOME, temporary_settings
 from prefect_server import shared_server
-from rotating import World, install_stack
 
-from tests.conftest import RunningLab
+from testing.labs import RunningLab
+from testing.rotating import World, install_stack
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ from infra.azure import groups, vaults
 from infra.settings import Settings
 from infra.targets import Stack
 from lab.control import lifecycle
-from tests.conftest import RunningLab, make_state_folder
+from testing.labs import RunningLab, make_state_folder
 
 EMPTIED = Stack(poll_interval_seconds=2)
 

@@ -2,10 +2,9 @@
 
 import signal
 
-from rotating import TARGET, options_with, run_python
-
 from infra.targets import Target
-from tests.conftest import ROOT
+from testing.labs import ROOT
+from testing.rotating import TARGET, options_with, run_python
 
 
 def kill(when: str, which: str, target: Target = TARGET, **options: object) -> str:

@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.conftest import ROOT, RunningLab
+from testing.labs import ROOT, RunningLab
 
 ROWS, COLUMNS = 200, 240
 PATIENCE_SECONDS = 60.0

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 from prefect.client.schemas.objects import State
-from rotating import STACK, World
 
 from flows.verify_access import verify_access
 from infra.azure import identities, machines, roles
@@ -21,6 +20,7 @@ from infra.settings import Settings
 from infra.targets import AccessOptions, AccessRows, Stack
 from tasks.access import Proof
 from tasks.deployment import STORAGE
+from testing.rotating import STACK, World
 
 VAULT_KEY, ACCOUNT_KEY = f"{Vault.KIND} {STACK.vault}", f"{StorageAccount.KIND} {STACK.storage_account}"
 MACHINE, POD = AccessRows.MACHINE, AccessRows.POD

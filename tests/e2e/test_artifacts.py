@@ -8,10 +8,10 @@ import pytest
 from prefect import flow
 from prefect.client.schemas.objects import Artifact
 from reports import artifacts, versions_of
-from rotating import TARGET, World, fault, options_with, rotate
 
 from infra.errors import Conflict, KeyturnError, NotYetPropagated
 from tasks.policy import step
+from testing.rotating import TARGET, World, fault, options_with, rotate
 
 
 def rotated(verdict: str, **changes: Any) -> list[Artifact]:

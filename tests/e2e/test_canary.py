@@ -14,12 +14,12 @@ from pathlib import Path
 
 import pytest
 from prefect import flow, get_run_logger
-from rotating import SERVER, TARGET, World, rotate, rotate_by_prefect
 
 from flows.migrate import migrate
 from infra.targets import Strategy
-from tests.conftest import ROOT
-from tests.inventory import listed, of_target
+from testing.inventory import listed, of_target
+from testing.labs import ROOT
+from testing.rotating import SERVER, TARGET, World, rotate, rotate_by_prefect
 
 SAMPLE_SECONDS, FOUND_SECONDS = 0.02, 30
 

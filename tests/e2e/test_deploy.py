@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from prefect.client.schemas.objects import State
 from reports import rows
-from rotating import STACK, World
 
 from flows.deploy import Deployed, deploy
 from infra.azure.secrets import Secrets
@@ -17,6 +16,7 @@ from infra.kubernetes.client import Cluster
 from infra.settings import Settings
 from infra.targets import DeployOptions, Stack
 from tasks.deployment import Address
+from testing.rotating import STACK, World
 
 OPTIONS = DeployOptions(dry_run=False, ready_timeout_seconds=60, address_timeout_seconds=20)
 

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 
 import pytest
-from rotating import STACK, World
 from unwell import NAME, Unwell, identity_that_trusts, service_account, told
 
 from infra.azure.identities import get_identity
@@ -11,6 +10,7 @@ from infra.errors import WorkloadUnhealthy
 from infra.kubernetes.apply import apply, delete
 from infra.kubernetes.workloads import wait_for_load_balancer
 from infra.provisioning.resources import Identity
+from testing.rotating import STACK, World
 
 
 @pytest.fixture

@@ -16,10 +16,10 @@ from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterDeploymen
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.deployments import run_deployment
-from rotating import OPTIONS, World
 
 from infra.targets import RotationOptions
-from tests.conftest import ROOT
+from testing.labs import ROOT
+from testing.rotating import OPTIONS, World
 
 SCHEDULED_SECONDS, RUN_SECONDS, END_SECONDS = 60, 150, 30
 QUICK_RUNS = {

@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 from prefect.client.schemas.objects import State
-from rotating import STACK, World, rotate
 
 from flows.provision import provision
 from flows.verify_login import Verified, verify_login
@@ -13,7 +12,8 @@ from infra.credentials import Credential, Login, SecretPair
 from infra.errors import KeyturnError, LoginRefused, NotFound, SecretUnusable, Unverified
 from infra.postgres.database import Database
 from infra.targets import ProvisionOptions
-from tests.inventory import DEXTER, DEXTER_SERVER, listed
+from testing.inventory import DEXTER, DEXTER_SERVER, listed
+from testing.rotating import STACK, World, rotate
 
 HOST = "sonarqube-postgresql3.postgres.database.azure.com"
 

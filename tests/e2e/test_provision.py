@@ -9,7 +9,6 @@ import pytest
 from emptied import EMPTIED, entered, is_empty, make_empty_lab
 from prefect.client.schemas.objects import State
 from reports import rows
-from rotating import STACK, World, run_python
 
 from flows.provision import Provisioned, provision
 from infra.azure import servers
@@ -18,7 +17,8 @@ from infra.errors import CannotChange, InvalidInput, KeyturnError
 from infra.provisioning.resources import FirewallRule
 from infra.settings import Settings
 from infra.targets import ProvisionOptions, Stack
-from tests.conftest import ROOT, RunningLab
+from testing.labs import ROOT, RunningLab
+from testing.rotating import STACK, World, run_python
 
 ADDRESSES = {"first_address": "203.0.113.1", "last_address": "203.0.113.9"}
 STRONG, VARIABLE = "Canary-2931-first", "KEYTURN_TEST_FIRST_PASSWORD"

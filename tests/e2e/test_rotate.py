@@ -2,10 +2,9 @@
 
 import threading
 
-from rotating import TARGET, World, fault, generations_and_syncs, options_with, rotate, rotate_by_prefect
-
 from infra.kubernetes.leases import Holder, Lock
 from tasks.locking import lease_name
+from testing.rotating import TARGET, World, fault, generations_and_syncs, options_with, rotate, rotate_by_prefect
 
 both_generations = generations_and_syncs(("reconciler", "express"), ("republish", "wait"))
 

@@ -7,7 +7,6 @@ from contextlib import contextmanager
 
 import pytest
 from clients import CLIENT, LINGERING, READER, client_of, ready_with_alone, wait_for_sync
-from rotating import CANDIDATE, DATABASE, TARGET, World, rotate
 
 from flows.migrate import migrate
 from infra.credentials import Login
@@ -19,7 +18,8 @@ from infra.postgres.database import Database
 from infra.postgres.handshake import Connection
 from infra.postgres.owner_role import OwnerRole, find_owner_role
 from infra.targets import Strategy, Target
-from tests.inventory import listed, of_target
+from testing.inventory import listed, of_target
+from testing.rotating import CANDIDATE, DATABASE, TARGET, World, rotate
 
 both_generations = pytest.mark.parametrize(
     "lab", [pytest.param("reconciler", marks=pytest.mark.slow), "republish"], indirect=True

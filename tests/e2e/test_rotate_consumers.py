@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 from clients import CLIENT, SECONDS, manifest
-from rotating import DATABASE, STACK, TARGET, World, rotate
 
 from infra.azure.identities import find_federated, put_federated
 from infra.kubernetes.provider_classes import path_of
@@ -16,6 +15,7 @@ from infra.kubernetes.secrets_store import synced_secret_holds
 from infra.kubernetes.workloads import get_workload, run_in_pod, wait_for_ready
 from infra.provisioning.resources import FederatedCredential
 from infra.targets import Consumer, Strategy
+from testing.rotating import DATABASE, STACK, TARGET, World, rotate
 
 OBJECT = "objectName: {}\nobjectType: secret\nobjectVersion: ''\n"
 

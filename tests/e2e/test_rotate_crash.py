@@ -7,10 +7,10 @@ import sys
 
 import pytest
 from killing import kill
-from rotating import World, rotate
 
 from infra.errors import KeyturnError
-from tests.conftest import ROOT
+from testing.labs import ROOT
+from testing.rotating import World, rotate
 
 
 def assert_somebody_knows_the_login(world: World) -> None:

@@ -14,12 +14,12 @@ from clients import (
     wait_for_sync,
 )
 from killing import kill
-from rotating import CANDIDATE, DATABASE, World, fault, generations_and_syncs, rotate
 
 from infra.errors import Conflict, DatabaseUnreachable, Refused
 from infra.kubernetes.workloads import wait_for_pods_gone, wait_for_ready
 from infra.postgres.connection import connected
 from infra.targets import Strategy
+from testing.rotating import CANDIDATE, DATABASE, World, fault, generations_and_syncs, rotate
 
 both_generations = generations_and_syncs(("reconciler", "wait"), ("republish", "express"))
 

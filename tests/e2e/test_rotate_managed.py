@@ -2,12 +2,12 @@
 
 import pytest
 from killing import kill
-from rotating import SERVER, World, rotate
 
 from infra.errors import LoginRefused
 from infra.postgres.login import prove_login
 from tasks.connections import endpoint_of
-from tests.inventory import DEXTER_SERVER, listed
+from testing.inventory import DEXTER_SERVER, listed
+from testing.rotating import SERVER, World, rotate
 
 
 def values_of(world: World) -> tuple[str, str]:

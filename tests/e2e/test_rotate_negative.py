@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 
 import pytest
-from rotating import CANDIDATE, DATABASE, DEPLOYMENT, TARGET, World, fault, rotate
 
 from infra.errors import (
     AuthenticationFailed,
@@ -19,6 +18,7 @@ from infra.errors import (
 )
 from infra.kubernetes.client import MERGE_PATCH
 from infra.targets import Target
+from testing.rotating import CANDIDATE, DATABASE, DEPLOYMENT, TARGET, World, fault, rotate
 
 
 @pytest.fixture

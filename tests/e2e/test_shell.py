@@ -8,11 +8,11 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
-from rotating import World
 
 from flows.shell import run_from_shell
-from tests.conftest import ROOT
-from tests.inventory import DEXTER, listed
+from testing.inventory import DEXTER, listed
+from testing.labs import ROOT
+from testing.rotating import World
 
 Runner = Callable[..., tuple[int, str, str]]
 MODULES = sorted(

@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 from reports import rows
-from rotating import STACK, World
 
 from flows.story import story
 from infra.errors import Refused
 from infra.targets import StoryOptions, Sync
 from tasks.story import NOT_REACHED, TITLES
+from testing.rotating import STACK, World
 
 OPTIONS = StoryOptions(dry_run=False, sync=Sync.EXPRESS, data_loss="I accept data loss")
 

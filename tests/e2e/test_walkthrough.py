@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from rotating import DATABASE, STACK, TARGET, World
 from terminal import Terminal
 from walkthrough_screens import (
     ACCOUNTS,
@@ -33,6 +32,7 @@ from infra.azure.machines import MachineOutput, run_command
 from infra.kubernetes.manifests import FOLDER, fill
 from infra.kubernetes.secrets_store import synced_secret_holds
 from infra.targets import DeployOptions
+from testing.rotating import DATABASE, STACK, TARGET, World
 
 OLD, NEW = ("dexter", "Admin123"), ("therema", "Mashroof123")
 POLLS, POLL_SECONDS = 300, 0.2

@@ -5,13 +5,13 @@ from itertools import count
 from pathlib import Path
 
 import pytest
-from cluster_world import DEFINITIONS, World, driver
 
 from infra.kubernetes.client import Cluster, connect
 from infra.kubernetes.manifests import apply
 from infra.settings import Settings
 from lab.commands.tools import get_cache_dir
-from tests.contract.clusters import SmallCluster, small_cluster
+from testing.cluster_world import DEFINITIONS, World, driver
+from testing.clusters import SmallCluster, small_cluster
 
 
 @pytest.fixture(scope="session")

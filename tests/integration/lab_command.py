@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from tests.conftest import ROOT
+from testing.labs import ROOT
 
 WAIT_SECONDS = 20.0
 

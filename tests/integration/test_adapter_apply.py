@@ -5,7 +5,6 @@ from contextlib import closing
 from datetime import timedelta
 
 import pytest
-from cluster_world import CLASS, World
 
 from infra.credentials import WorkloadRef
 from infra.errors import AccessDenied, AuthenticationFailed, InvalidInput, NotFound
@@ -14,9 +13,10 @@ from infra.kubernetes.manifests import apply, load
 from infra.kubernetes.services import list_service_accounts
 from infra.kubernetes.workloads import RestartFacts, WorkloadHandle, open_workload
 from infra.settings import Settings
-from tests.contract.clusters import SmallCluster
+from testing.cluster_world import CLASS, World
+from testing.clusters import SmallCluster
+from testing.manifest_values import VALUES
 from tests.kubernetes_objects import delete
-from tests.manifest_values import VALUES
 
 
 def test_applying_creates_in_order_and_a_second_time_changes_nothing(world: World) -> None:

@@ -3,7 +3,6 @@
 import time
 
 import pytest
-from cluster_world import CLASS, Then, World, driver
 
 from infra.errors import Conflict, NotFound, SyncPending
 from infra.kubernetes.client import Cluster
@@ -12,8 +11,9 @@ from infra.kubernetes.deliveries.csi import get_driver
 from infra.kubernetes.deliveries.provider_classes import get_provider_class, path_of
 from infra.kubernetes.deliveries.synced_secrets import SyncedSecret
 from infra.kubernetes.manifests import apply
+from testing.cluster_world import CLASS, Then, World, driver
+from testing.manifest_values import VALUES
 from tests.kubernetes_objects import delete
-from tests.manifest_values import VALUES
 
 OLD, NEW = {"username": "v1", "password": "v1"}, {"username": "v2", "password": "v2"}
 LOGIN = {"username": "canary-2", "password": "canary-3"}

@@ -4,7 +4,6 @@ from itertools import count
 from typing import Any
 
 import pytest
-from cluster_world import Then, World
 
 from infra.credentials import WorkloadRef
 from infra.errors import NotFound, WorkloadUnhealthy
@@ -12,6 +11,7 @@ from infra.kubernetes.client import Cluster
 from infra.kubernetes.pods import list_pods
 from infra.kubernetes.services import get_load_balancer, list_services, wait_for_load_balancer
 from infra.kubernetes.workloads import RestartFacts, open_workload
+from testing.cluster_world import Then, World
 
 READY = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
 

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from contextlib import closing
 
 import pytest
-from cluster_world import World
 
 from infra.errors import Conflict, NotFound
 from infra.kubernetes.client import Cluster, connect
 from infra.kubernetes.leases import Holder, Lock, locked
 from infra.settings import Settings
-from tests.contract.clusters import SmallCluster
+from testing.cluster_world import World
+from testing.clusters import SmallCluster
 
 ELSEWHERE = Holder("r0", "another-machine", "1.1", "elsewhere")
 

@@ -13,7 +13,7 @@ from lab_command import WAIT_SECONDS, call, lab_command, processes_of, wait_unti
 
 from lab.control.lifecycle import stop
 from lab.control.state import StateFolder
-from tests.conftest import ROOT, RunningLab, make_state_folder
+from testing.labs import ROOT, RunningLab, make_state_folder
 
 UP = ("up", "--no-prefect")
 """Most tests start labs without a Prefect server, which takes seconds."""

@@ -15,7 +15,7 @@ from lab.control.lifecycle import stop
 from lab.control.prefect_server import reserve_port
 from lab.control.state import StateFolder
 from lab.errors import ServiceFailed
-from tests.conftest import make_state_folder
+from testing.labs import make_state_folder
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from postgres_process import ADMIN, PASSWORD, USER, Server, free_port, running_server
 
 from infra.credentials import Login
 from infra.errors import (
@@ -27,6 +26,7 @@ from infra.postgres.database import Database
 from infra.settings import Settings
 from lab.control.certificates import Authority
 from lab.databases.tls_front import Backend, TlsFront
+from testing.postgres_process import ADMIN, PASSWORD, USER, Server, free_port, running_server
 
 SERVER = "sonarqube-postgresql3"
 HOST = f"{SERVER}.postgres.database.azure.com"

@@ -4,13 +4,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
-from postgres_process import ADMIN, Server, running_server
 
 from infra.credentials import Login
 from infra.errors import DatabaseUnreachable, LoginRefused, Refused
 from infra.postgres.addresses import Address, Tls
 from infra.postgres.database import Database, make_verifier
 from infra.settings import Settings
+from testing.postgres_process import ADMIN, Server, running_server
 
 LOGIN = Login("plain", "first-Password-1")
 NEW = "Zn7qVx2LkP0sWd8RtY4uEa6Hb9Jc1MfG"

@@ -5,7 +5,6 @@ from contextlib import contextmanager
 
 import psycopg
 import pytest
-from postgres_process import ADMIN, USER, Server, running_server
 
 from infra.credentials import Login
 from infra.errors import Conflict, LoginRefused, Refused
@@ -23,6 +22,7 @@ from infra.postgres.owner_role import (
     reenable_login,
     split_list,
 )
+from testing.postgres_process import ADMIN, USER, Server, running_server
 
 APP, SECOND = Login("app", "first-Password-1"), Login("app_b", "Zn7qVx2LkP0sWd8RtY4uEa6Hb9Jc1MfG")
 CHANGE = RoleChange("The database does not let it", "ask somebody")

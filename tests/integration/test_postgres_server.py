@@ -18,7 +18,7 @@ from lab.databases.binaries import find_binaries
 from lab.databases.postgres import Postgres
 from lab.errors import NotFound, ServiceFailed
 from lab.sandbox.sandboxes import Isolation, Sandboxes
-from tests.conftest import ROOT, make_state_folder
+from testing.labs import ROOT, make_state_folder
 
 HARD = "a'b\"c$\\x`; --"
 

@@ -5,7 +5,7 @@ import subprocess
 import sys
 import tomllib
 
-from tests.conftest import ROOT
+from testing.labs import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 SHARED = {"aiohttp", "certifi", "jsonpatch", "psycopg", "pyjwt", "pyyaml"}

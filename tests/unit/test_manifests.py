@@ -7,7 +7,7 @@ import pytest
 from infra.errors import InvalidInput, NotFound
 from infra.kubernetes.manifests import fill, load, parse
 from infra.kubernetes.pods import keeps_pgdata, read_volumes
-from tests.manifest_values import VALUES
+from testing.manifest_values import VALUES
 
 
 def test_the_dexter_manifest_has_the_walkthroughs_objects_in_order() -> None:

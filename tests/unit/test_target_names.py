@@ -4,7 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from infra.targets import ProvisionOptions, Stack
-from tests.inventory import DEXTER, DEXTER_SERVER
+from testing.inventory import DEXTER, DEXTER_SERVER
 
 REFUSED = {
     "resource_group": ["", "ends-with.", "with space", "a" * 91],

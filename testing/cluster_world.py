@@ -10,7 +10,7 @@ from infra.kubernetes.deliveries import DeliveryHandle, open_delivery
 from infra.kubernetes.manifests import apply, load
 from infra.kubernetes.waiting import Progress
 from infra.kubernetes.workloads import WorkloadHandle, open_workload
-from tests.manifest_values import VALUES
+from testing.manifest_values import VALUES
 
 GROUP = "secrets-store.csi.x-k8s.io"
 CLASS = "postgresql-kvname"

@@ -22,7 +22,7 @@ from infra.errors import KeyturnError
 from infra.rotation.verdict import Verdict
 from infra.targets import DeployOptions, ProvisionOptions, RotationOptions, Stack, Target
 from tasks import reporting
-from tests.inventory import listed, of_target
+from testing.inventory import listed, of_target
 
 ARTIFACTS = tuple(
     f"{verb}_artifact" for verb in ("create_table", "create_markdown", "create_progress", "update_progress")

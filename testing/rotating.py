@@ -33,8 +33,8 @@ from infra.targets import (
     Target,
     Through,
 )
-from tests.conftest import ROOT, RunningLab
-from tests.crash import bare
+from testing import bare
+from testing.labs import ROOT, RunningLab
 
 TARGET, DATABASE, STACK = Target(), WALKTHROUGH_CONSUMER, Stack(poll_interval_seconds=2)
 SERVER = Target(

@@ -24,7 +24,7 @@ from infra.credentials import (
     load_inventory,
 )
 from infra.targets import Target, Through
-from tests.conftest import ROOT
+from testing.labs import ROOT
 
 SHIPPED = load_inventory(ROOT / "credentials.yaml").credentials
 DEXTER, DEXTER_SERVER = SHIPPED["dexter"], SHIPPED["dexter-server"]

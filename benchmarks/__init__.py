@@ -1,0 +1,1 @@
+"""How fast the product and the lab are: `python -m benchmarks`, or a module of it alone."""
