@@ -49,7 +49,7 @@ def test_what_is_wrong_is_told_by_its_code(world: World, identity: Identity, cas
 def test_an_image_that_does_not_exist_is_named(world: World, identity: Identity) -> None:
     error = told(world.cluster, STACK, Unwell(image="nosuchimage:1"), identity)
     assert error.code in ("ErrImagePull", "ImagePullBackOff")
-    assert error.what == "The registry refuses the image: nosuchimage:1", (
+    assert error.what == "The registry denies access to the image: nosuchimage:1", (
         "Docker Hub does not tell missing from private"
     )
 

@@ -137,21 +137,38 @@ def test_what_a_delivery_brings_is_observed_without_values(world: World) -> None
     assert "canary" not in repr(found)
 
 
+def objects_of(world: World) -> str:
+    return str(world.cluster.get(path_of(world.namespace, CLASS))["spec"]["parameters"]["objects"])
+
+
 def test_versions_are_pinned_for_a_rotation_and_unpinned_as_they_were(world: World) -> None:
     delivery, path = world.delivery(), path_of(world.namespace, CLASS)
     before = world.cluster.get(path)
+    assert delivery.observe(LOGIN, None).pinned_for == ""
     delivery.pin(OLD, "r1")
     pinned = get_provider_class(world.cluster, world.namespace, CLASS)
     assert (pinned.pinned, pinned.pinned_for) == ({"username", "password"}, "r1")
     assert delivery.observe(LOGIN, None).pinned_for == "r1"
     assert delivery.find_mismatch(VALUES["VAULT"], LOGIN) is None, "a rotation's own pins are not a mismatch"
-    delivery.pin(NEW, "r1")
-    assert get_provider_class(world.cluster, world.namespace, CLASS) == pinned, "a rotation pins once"
     delivery.unpin()
     delivery.unpin()
     after = world.cluster.get(path)
     assert after["spec"] == before["spec"]
     assert not {"keyturn/pinned-for", "keyturn/unpinned-objects"} & set(after["metadata"].get("annotations") or {})
+
+
+def test_a_rotation_pins_once_and_the_next_takes_its_pins_over(world: World) -> None:
+    delivery = world.delivery()
+    before = objects_of(world)
+    delivery.pin(OLD, "r1")
+    pinned = objects_of(world)
+    delivery.pin(NEW, "r1")
+    assert objects_of(world) == pinned
+    delivery.pin(NEW, "r2")
+    assert objects_of(world) == pinned.replace("v1", "v2")
+    assert delivery.observe(LOGIN, None).pinned_for == "r2"
+    delivery.unpin()
+    assert objects_of(world) == before
 
 
 def test_versions_that_a_person_pins_are_a_mismatch(world: World) -> None:
