@@ -16,8 +16,8 @@ from tasks.reporting import report_table
 
 MAKE_OWNER_ROLE = RoleChange(
     "The database does not let the login's role become an owner role",
-    "give the credential an administrator that may create roles and rename the login's role; "
-    "PostgreSQL 16 and newer also demand ADMIN OPTION on it",
+    "name the secrets of an administrator in the credential's field `administrator`: one that may create roles, and "
+    "on PostgreSQL 16 and newer has ADMIN OPTION on the login's role",
 )
 
 

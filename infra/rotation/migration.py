@@ -102,7 +102,7 @@ def _find_refusal(credential: Credential, facts: LoginFacts, unfinished: str) ->
             "The login's role may not be renamed",
             name=credential.name,
             seen="only a superuser, or another role that may create roles, can rename it",
-            fix="give the credential an administrator that may do so",
+            fix="name the secrets of such a role in the credential's field `administrator`",
             code="42501",
         )
     return None

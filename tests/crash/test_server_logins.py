@@ -62,7 +62,7 @@ def test_two_logins_take_turns_by_the_hand_of_the_administrator(shop: Scene) -> 
     with pytest.raises(Refused) as caught:
         bare.prepare_for_two_logins(ALONE)
     assert caught.value.code == "42501"
-    assert "admin_username_secret" in caught.value.fix
+    assert "`administrator`" in caught.value.fix
     bare.prepare_for_two_logins(HELPED)
     for _ in range(2):
         with nothing_lost(shop, HELPED) as before:

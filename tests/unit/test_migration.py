@@ -51,4 +51,5 @@ def test_what_stands_against_it_is_said_beside_the_plan(
     assert migration.refusal.code == code
     assert migration.refusal.name == "dexter"
     assert migration.refusal.fix
+    assert ("`administrator`" in migration.refusal.fix) == (code == "42501")
     assert unfinished in migration.refusal.seen
