@@ -25,7 +25,6 @@ from prefect.events.worker import EventsWorker
 from prefect.logging.handlers import APILogWorker, PrefectConsoleHandler
 from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
 
-from infra.targets import Stack
 from lab.commands.run import command_environment
 from lab.control import lifecycle
 from tasks.timeline import Timeline
@@ -143,7 +142,7 @@ def running_stack(poll_interval_seconds: float) -> Iterator[World]:
 
     options = lifecycle.StartOptions(state=make_state_folder(), poll_interval_seconds=poll_interval_seconds)
     with lifecycle.attached(options) as info, patch.dict(os.environ, command_environment(info, os.environ)):
-        install(Stack(poll_interval_seconds=math.ceil(poll_interval_seconds)))
+        install(math.ceil(poll_interval_seconds))
         with closing(World(RunningLab(options, info))) as world:
             yield world
 

@@ -1,28 +1,26 @@
-"""Provision: everything that the walkthrough creates, observed, planned, and made side by side where it can be."""
+"""Provision: everything that a stack needs in Azure, planned, and made side by side where it can be."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from prefect import flow, get_run_logger
-from prefect.futures import PrefectFuture
+from prefect import flow
 from prefect.states import Completed
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.shell import run_from_shell
-from infra.provisioning.plan import Plan
-from infra.provisioning.resources import FederatedCredential, RoleAssignment
-from infra.targets import ProvisionOptions, Stack
-from tasks import federation, provisioning
-from tasks.provisioning import Outcome
+from infra.provisioning.changes import ProvisioningPlan
+from infra.provisioning.options import ProvisionOptions, get_stack
+from infra.settings import Settings
+from tasks.provisioning import resources
 
 
 @dataclass(frozen=True)
 class Provisioned:
-    """What a provisioning came to.
+    """What a provisioning came to, for the flow that called it.
 
     Args:
-        verdict: "Unchanged", "Planned" or "Provisioned", as the state's name says.
+        verdict: "Unchanged", "Planned" or "Provisioned".
         counts: how many resources were, or would be, created, changed, left and so on.
     """
 
@@ -32,52 +30,37 @@ class Provisioned:
 
 @flow(
     name="provision",
-    flow_run_name="Provision {stack.resource_group}",
+    flow_run_name="Provision {stack}",
     task_runner=ThreadPoolTaskRunner[Any](max_workers=8),  # type: ignore[arg-type]
     persist_result=False,
 )
-def provision(stack: Stack = Stack(), options: ProvisionOptions = ProvisionOptions()) -> Any:  # noqa: B008
-    """Make the stack as it is wanted: what is missing is created, what differs is changed, the rest is left.
+def provision(stack: str, dry_run: bool = True, advanced: ProvisionOptions = ProvisionOptions()) -> Any:  # noqa: B008
+    """Make a stack as it is wanted: what is missing is created, what differs is changed, the rest is left.
 
-    What cannot be changed in place is refused by name before anything is changed. Run it again to go on after
-    an interruption, or to see that nothing is left to do.
+    What cannot be changed in place is refused by name before anything is changed. Run it again to resume after an
+    interruption, or to see that nothing is left to do.
 
     Args:
-        stack: the names of everything that is made.
-        options: dry run, sizes and versions.
+        stack: The stack's name: that of its folder below `KEYTURN_STACKS`.
+        dry_run: Show the plan and change nothing.
+        advanced: Sizes, versions and addresses.
     """
-    plan = provisioning.plan_stack(stack, options)
-    provisioning.show_plan(plan, stack.resource_group, options)
+    chosen = get_stack(stack, Settings())
+    plan = resources.plan_stack(chosen, advanced)
+    resources.show_plan(plan, chosen.resource_group, dry_run)
     plan.raise_if_refused()
     if not plan.left:
-        get_run_logger().info("Nothing to change: all %d resources are as wanted", len(plan.steps))
         return _end("Unchanged", plan)
-    if options.dry_run:
+    if dry_run:
         return _end("Planned", plan)
-    outcomes, errors = provisioning.collect(plan.left, _submit(plan, stack))
-    provisioning.report_outcomes(plan, outcomes, stack.resource_group)
-    provisioning.raise_first(errors)
+    results, errors = resources.collect_results(plan.left, resources.submit_changes(plan, chosen))
+    resources.report_results(plan, results, chosen.resource_group)
+    resources.raise_first(errors)
     return _end("Provisioned", plan)
 
 
-def _end(verdict: str, plan: Plan) -> Any:
-    """Put the verdict into the state's name, where people see it."""
-    return Completed(name=verdict, message=provisioning.describe(plan), data=Provisioned(verdict, plan.count()))
-
-
-def _submit(plan: Plan, stack: Stack) -> list[PrefectFuture[Outcome]]:
-    """Start every step as soon as those that it needs are done."""
-    running: dict[str, PrefectFuture[Outcome]] = {}
-    for step in plan.left:
-        if isinstance(step.resource, FederatedCredential):
-            task = federation.federate
-        elif isinstance(step.resource, RoleAssignment):
-            task = federation.assign_role
-        else:
-            task = provisioning.make_resource
-        needed = [running[key] for key in step.after if key in running]
-        running[step.resource.key] = provisioning.with_budget(task).submit(step, stack, wait_for=needed)
-    return list(running.values())
+def _end(verdict: str, plan: ProvisioningPlan) -> Any:
+    return Completed(message=f"{verdict}: {plan}", data=Provisioned(verdict, plan.count()))
 
 
 if __name__ == "__main__":

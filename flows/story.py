@@ -3,49 +3,57 @@
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
 from prefect import flow, get_run_logger
 from prefect.flows import Flow
 from prefect.states import Completed, Failed
+from pydantic import Field
 
-from flows.deploy import deploy
-from flows.provision import provision
+from flows.deploy import Deployed, deploy
+from flows.provision import Provisioned, provision
 from flows.rotate import Rotation, rotate
 from flows.shell import run_from_shell
 from flows.verify_access import verify_access
 from flows.verify_login import Verified, verify_login
+from infra.credentials import Credential, LoadBalancerEndpoint
 from infra.errors import KeyturnError
 from infra.postgres.database import ServerReport
+from infra.provisioning.options import AccessRows, ProvisionOptions, Stack, get_stack
+from infra.rotation.options import DataLoss, Sync
 from infra.rotation.steps import Action
-from infra.targets import (
-    WALKTHROUGH_CONSUMER,
-    AccessOptions,
-    AccessRows,
-    DeployOptions,
-    ProvisionOptions,
-    RotationOptions,
-    Stack,
-    StoryOptions,
-    Target,
-)
-from tasks.story import Row, report_story, see_infrastructure, see_versions
+from infra.settings import Settings
+from infra.targets import Consumer, RotationOptions, Target
+from tasks.provisioning.access import Proof
+from tasks.provisioning.story import Row, report_story, see_infrastructure, see_versions
 from tasks.timeline import Timeline
 
-IN_CLUSTER, SERVER = "dexter", "dexter-server"
-"""The walkthrough's credentials, by their names in the inventory."""
 Told = Mapping[str, tuple[str, float]]
 """Row -> what was seen, and how long that took in seconds."""
 
 
 @dataclass
 class Story:
-    """What was told so far."""
+    """What was told so far.
+
+    Args:
+        stack: the stack.
+        sync: how the rotation's sync goes.
+        data_loss: consent to lose the database's data.
+        poll_interval_seconds: how often the CSI driver polls.
+    """
 
     stack: Stack
-    options: StoryOptions
+    sync: Sync
+    data_loss: DataLoss
+    poll_interval_seconds: int
     rows: list[Row] = field(default_factory=list)
     timeline: Timeline = field(default_factory=Timeline)
+
+    @property
+    def options(self) -> ProvisionOptions:
+        """How the stack is provisioned."""
+        return ProvisionOptions(poll_interval_seconds=self.poll_interval_seconds)
 
     def tell(self, rows: tuple[str, ...], name: str, chapter: Callable[["Story"], Told]) -> None:
         """Tell a chapter; one that fails leaves its rows unproven, with what failed.
@@ -64,20 +72,31 @@ class Story:
         self.rows += [Row(row, *told[row]) for row in rows]
 
 
-@flow(name="story", flow_run_name="The walkthrough in {stack.resource_group}", persist_result=False)
-def story(stack: Stack = Stack(), options: StoryOptions = StoryOptions()) -> Any:  # noqa: B008
+@flow(name="story", flow_run_name="The walkthrough in {stack}", persist_result=False)
+def story(
+    stack: str,
+    dry_run: bool = True,
+    sync: Sync = Sync.WAIT,
+    data_loss: DataLoss = "no",
+    poll_interval_seconds: Annotated[int, Field(ge=1, le=86400)] = 120,
+) -> Any:
     """Provision, federate, deploy, log in, rotate and prove: S1 to S16, each as its own flow, with a report.
 
-    As it stands, the provisioning's plan is shown alone. Run it again to go on where it stopped.
+    By default only the plan of the provisioning is shown. Run it again to resume where it stopped.
 
     Args:
-        stack: the names of everything.
-        options: how it goes.
+        stack: The stack's name: that of its folder below `KEYTURN_STACKS`.
+        dry_run: Show the plan of the provisioning and change nothing.
+        sync: How the pods get the new versions. wait: by the driver's poll, as in the walkthrough. express: by a
+            fresh mount.
+        data_loss: Consent to an empty database: the walkthrough's is initialised again by the rotation.
+        poll_interval_seconds: How often the CSI driver polls the vault. 120 is AKS's default.
     """
-    if options.dry_run:
-        provision(stack, ProvisionOptions())
-        return Completed(name="Planned", message="The plan of the provisioning is shown; nothing was changed")
-    told, error = Story(stack, options), None
+    told = Story(get_stack(stack, Settings()), sync, data_loss, poll_interval_seconds)
+    if dry_run:
+        provision(stack, advanced=told.options)
+        return Completed(message="Planned: the plan of the provisioning is shown; nothing was changed")
+    error = None
     try:
         for rows, name, chapter in CHAPTERS:
             get_run_logger().info("%s: %s", ", ".join(rows), name)
@@ -86,40 +105,41 @@ def story(stack: Stack = Stack(), options: StoryOptions = StoryOptions()) -> Any
         error = failure
     report_story(told.rows, told.timeline.spans)
     if error:
-        return Failed(name="NotProven", message=str(error), data=error)
-    return Completed(name="Proven", message=f"All {len(told.rows)} rows are proven", data=tuple(told.rows))
+        return Failed(message=f"NotProven: {error}", data=error)
+    return Completed(message=f"Proven: all {len(told.rows)} rows", data=tuple(told.rows))
 
 
-def _tell(subflow: Flow[Any, Any], *parameters: Any) -> Any:
+def _tell(subflow: Flow[Any, Any], *parameters: Any, **named: Any) -> Any:
     """Run a flow as a part of the story and return what it came to.
 
     Raises:
         KeyturnError: what it failed with.
     """
-    state: Any = subflow(*parameters, return_state=True)
+    state: Any = subflow(*parameters, **named, return_state=True)
     return state.result()
 
 
 def _provision(story: Story) -> Told:
     started = time.monotonic()
-    provisioned = _tell(provision, story.stack, ProvisionOptions(dry_run=False))
+    provisioned: Provisioned = _tell(provision, story.stack.name, dry_run=False, advanced=story.options)
     made, took = time.monotonic() - started, time.monotonic()
     seen = see_infrastructure(story.stack)
     took = time.monotonic() - took
-    counts = ", ".join(f"{number} {action}" for action, number in provisioned.counts.items())
+    counts = ", ".join(f"{number} {verb}" for verb, number in provisioned.counts.items())
     return {"S3": (f"{provisioned.verdict}: {counts}", made)} | {row: (text, took) for row, text in seen.items()}
 
 
 def _access(rows: AccessRows) -> Callable[[Story], Told]:
     def tell(story: Story) -> Told:
-        proofs = _tell(verify_access, story.stack, AccessOptions(rows=rows))
-        return {one.row: (one.seen, one.took_seconds) for one in proofs}
+        proofs: list[Proof] = _tell(verify_access, story.stack.name, rows)
+        return {proof.row: (proof.seen, proof.took_seconds) for proof in proofs}
 
     return tell
 
 
 def _deploy(story: Story) -> Told:
-    deployed = _tell(deploy, story.stack, DeployOptions(dry_run=False))
+    deployed: Deployed = _tell(deploy, story.stack.name, dry_run=False)
+    assert deployed.address
     return {
         "S7": (f"{deployed.verdict}: {deployed.changed} objects changed", deployed.took["apply"]),
         "S8": ("the synced Secret and the files in the pod are equal to the vault", deployed.took["verify"]),
@@ -127,19 +147,18 @@ def _deploy(story: Story) -> Told:
     }
 
 
-def _log_in(row: str, credential: str) -> Callable[[Story], Told]:
+def _log_in(row: str, choose: Callable[[Stack], Credential]) -> Callable[[Story], Told]:
     def tell(story: Story) -> Told:
-        seen: Verified = _tell(verify_login, credential)
+        seen = _verify_login(choose(story.stack))
         return {row: (_describe(seen.server), seen.server.took_seconds)}
 
     return tell
 
 
 def _rotate(story: Story) -> Told:
-    options = RotationOptions(dry_run=False, sync=story.options.sync, data_loss=story.options.data_loss)
-    rotation: Rotation = _tell(rotate, _rotation_target(story.stack), options)
+    rotation = _rotate_credential(story.stack.database, story)
     versions = see_versions(story.stack)
-    proof: Verified = _tell(verify_login, IN_CLUSTER)
+    proof = _verify_login(story.stack.database)
     synced = "both versions in every pod, then equal data in the Secret"
     waited = rotation.seconds(Action.AWAIT_SYNC)
     restarting = (Action.STOP, Action.REFRESH_SECRET, Action.START, Action.AWAIT_READY)
@@ -151,10 +170,42 @@ def _rotate(story: Story) -> Told:
     }
 
 
-def _rotation_target(stack: Stack) -> Target:
-    names = ("resource_group", "cluster", "vault", "username_secret", "password_secret", "namespace")
-    database = WALKTHROUGH_CONSUMER.model_copy(update={"namespace": stack.namespace})
-    return Target(consumers=(database,), **{name: getattr(stack, name) for name in names})
+def _rotate_credential(credential: Credential, story: Story) -> Rotation:
+    options = RotationOptions.model_validate({"dry_run": False, "sync": story.sync.value, "data_loss": story.data_loss})
+    rotation: Rotation = _tell(rotate, _target(credential), options)
+    return rotation
+
+
+def _verify_login(credential: Credential) -> Verified:
+    verified: Verified = _tell(verify_login, credential.name)
+    return verified
+
+
+def _target(credential: Credential) -> Target:
+    endpoint = credential.endpoint
+    assert isinstance(endpoint, LoadBalancerEndpoint)
+    consumers = tuple(
+        Consumer(
+            namespace=consumer.workload.namespace,
+            workload=consumer.workload.name,
+            secret_provider_class=consumer.delivery.secret_provider_class,
+            synced_secret=consumer.delivery.synced_secret,
+            is_database=consumer.is_database,
+            needs_restart=consumer.needs_restart,
+        )
+        for consumer in credential.consumers
+    )
+    return Target(
+        resource_group=credential.cluster.resource_group,
+        cluster=credential.cluster.name,
+        vault=credential.vault,
+        username_secret=credential.secrets.username,
+        password_secret=credential.secrets.password,
+        namespace=endpoint.namespace,
+        service=endpoint.service,
+        database=credential.database,
+        consumers=consumers,
+    )
 
 
 def _describe(server: ServerReport) -> str:
@@ -167,10 +218,10 @@ CHAPTERS: tuple[tuple[tuple[str, ...], str, Callable[[Story], Told]], ...] = (
     (("S3", "S4", "S5", "S6"), "provision and federate", _provision),
     (("S1", "S2"), "the machine's access", _access(AccessRows.MACHINE)),
     (("S7", "S8", "S9"), "deploy", _deploy),
-    (("S10",), "the first login", _log_in("S10", IN_CLUSTER)),
+    (("S10",), "the first login", _log_in("S10", lambda stack: stack.database)),
     (("S11", "S12", "S13", "S14"), "rotate", _rotate),
     (("S15",), "the pod's access", _access(AccessRows.POD)),
-    (("S16",), "the Flexible Server's login", _log_in("S16", SERVER)),
+    (("S16",), "the Flexible Server's login", _log_in("S16", lambda stack: stack.administrator)),
 )
 
 if __name__ == "__main__":

@@ -1,45 +1,41 @@
-"""Tear down: the resource group with all that is in it, and the vault for good."""
+"""Tear down: a stack's resource group with everything in it, and the vault for good."""
 
-from typing import Any
+from typing import Annotated, Any
 
-from prefect import flow, get_run_logger
+from prefect import flow
 from prefect.states import Completed
+from pydantic import Field
 
 from flows.shell import run_from_shell
-from infra.errors import Refused
-from infra.targets import Stack, TearDownOptions
-from tasks import provisioning
+from infra.errors import Code, Refused
+from infra.provisioning.options import get_stack
+from infra.settings import Settings
+from tasks.provisioning import resources
 
 
-@flow(name="tear down", flow_run_name="Tear down {stack.resource_group}", persist_result=False)
-def tear_down(stack: Stack = Stack(), options: TearDownOptions = TearDownOptions()) -> Any:  # noqa: B008
+@flow(name="tear down", flow_run_name="Tear down {stack}", persist_result=False)
+def tear_down(stack: str, confirm: Annotated[str, Field(max_length=90)] = "") -> Any:
     """Remove everything: deletes the resource group and purges the vault, so that all names are free again.
 
-    Without the confirmation it shows what would be removed, and removes nothing. Run again it finds nothing.
+    Without the confirmation it shows what would be removed, and removes nothing. Run again, it finds nothing.
 
     Args:
-        stack: the names of what is removed.
-        options: the confirmation, which is the resource group's name.
+        stack: The stack's name: that of its folder below `KEYTURN_STACKS`.
+        confirm: The name of the resource group, to confirm: it is deleted with everything in it, and its vault is
+            purged.
     """
-    rows = provisioning.list_removable(stack)
+    chosen = get_stack(stack, Settings())
+    rows = resources.list_removable(chosen)
     if not rows:
-        get_run_logger().info("Nothing to remove: %s does not exist", stack.resource_group)
-        return Completed(name="Unchanged", message=f"{stack.resource_group} does not exist")
-    if not options.confirm:
-        message = f"{len(rows)} things would be removed; confirm with the resource group's name to do it"
-        get_run_logger().info(message)
-        return Completed(name="NotConfirmed", message=message)
-    if options.confirm != stack.resource_group:
-        raise Refused(
-            "The confirmation is not the resource group's name; nothing was removed",
-            name=stack.resource_group,
-            seen=options.confirm,
-            fix=f"give confirm={stack.resource_group}",
-            code="NotConfirmed",
-        )
-    provisioning.delete_group(stack)
-    provisioning.purge_vault(stack)
-    return Completed(name="Removed", message=f"{len(rows)} things were removed")
+        return Completed(message=f"Unchanged: {chosen.resource_group} does not exist")
+    if not confirm:
+        fix = "to remove them, repeat the resource group's name in confirm"
+        return Completed(message=f"NotConfirmed: {len(rows)} things would be removed; {fix}")
+    if confirm != chosen.resource_group:
+        raise Refused(Code.NOT_CONFIRMED, name=chosen.resource_group, seen=confirm)
+    resources.delete_group(chosen)
+    resources.purge_vault(chosen)
+    return Completed(message=f"Removed: {len(rows)} things")
 
 
 if __name__ == "__main__":

@@ -6,29 +6,28 @@ from prefect import flow
 from prefect.states import Completed
 
 from flows.shell import run_from_shell
-from infra.targets import AccessOptions, AccessRows, Stack
-from tasks import access
-from tasks.access import Proof
-from tasks.provisioning import with_budget
+from infra.provisioning.options import AccessRows, Stack, get_stack
+from infra.settings import Settings
+from tasks.provisioning import access
+from tasks.provisioning.access import Proof
+from tasks.retries import with_budget
 
 
-@flow(name="verify access", flow_run_name="Verify the access in {stack.resource_group}", persist_result=False)
-def verify_access(
-    stack: Stack = Stack(),  # noqa: B008
-    options: AccessOptions = AccessOptions(),  # noqa: B008
-) -> Any:
+@flow(name="verify access", flow_run_name="Verify the access in {stack}", persist_result=False)
+def verify_access(stack: str, rows: AccessRows = AccessRows.ALL) -> Any:
     """Prove that the machine reads secret and blob (S1, S2) and that the pod serves the blob (S15). Changes nothing.
 
-    Roles and federated credentials that are new are waited for; missing or wrong ones are named at once.
+    New roles and federated credentials are waited for; missing or wrong ones are named at once.
 
     Args:
-        stack: the names of everything.
-        options: whose access is proven.
+        stack: The stack's name: that of its folder below `KEYTURN_STACKS`.
+        rows: Whose access is proven. machine: secret and blob by the VM's identity. pod: blob by workload identity.
     """
-    proofs = _prove(stack, options.rows)
-    access.report_access(stack, proofs)
-    rows = ", ".join(one.row for one in proofs)
-    return Completed(name="Verified", message=f"{rows} are proven by identities alone", data=proofs)
+    chosen = get_stack(stack, Settings())
+    proofs = _prove(chosen, rows)
+    access.report_access(chosen, proofs)
+    proven = ", ".join(proof.row for proof in proofs)
+    return Completed(message=f"Verified: {proven} by identities alone", data=proofs)
 
 
 def _prove(stack: Stack, rows: AccessRows) -> list[Proof]:

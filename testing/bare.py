@@ -19,11 +19,13 @@ from flows.migrate import migrate
 from flows.provision import provision
 from flows.rotate import rotate
 from infra.errors import KeyturnError
+from infra.provisioning.options import ProvisionOptions
 from infra.rotation.verdict import Verdict
-from infra.targets import DeployOptions, ProvisionOptions, RotationOptions, Stack, Target
+from infra.targets import RotationOptions, Target
 from tasks import reporting
 from testing.inventory import listed, of_target
 
+STACK = "walkthrough"
 ARTIFACTS = tuple(
     f"{verb}_artifact" for verb in ("create_table", "create_markdown", "create_progress", "update_progress")
 )
@@ -71,11 +73,11 @@ def without_prefect() -> Iterator[None]:
         yield
 
 
-def install(stack: Stack) -> None:
+def install(poll_interval_seconds: int) -> None:
     """Provision and deploy the walkthrough's stack."""
     with without_prefect():
-        provision.fn(stack, ProvisionOptions(dry_run=False))
-        deploy.fn(stack, DeployOptions(dry_run=False))
+        provision.fn(STACK, dry_run=False, advanced=ProvisionOptions(poll_interval_seconds=poll_interval_seconds))
+        deploy.fn(STACK, dry_run=False)
 
 
 def prepare_for_two_logins(target: Target) -> None:

@@ -5,18 +5,16 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from contextvars import Context
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from infra.azure.clusters import get_kubeconfig
-from infra.azure.credentials import signed_in
-from infra.azure.secrets import Secrets
+from infra.azure.client import Azure
+from infra.credentials import load_inventory
 from infra.errors import KeyturnError, LoginRefused
 from infra.kubernetes.client import MERGE_PATCH, Cluster, connect
 from infra.kubernetes.load_balancers import get_load_balancer
@@ -24,11 +22,11 @@ from infra.kubernetes.mounted_files import differing_files
 from infra.kubernetes.secrets_store import synced_secret_holds
 from infra.kubernetes.workloads import get_workload
 from infra.postgres.login import Endpoint, Tls, prove_login
+from infra.provisioning.options import ProvisionOptions, load_stack
 from infra.settings import Settings
 from infra.targets import (
     WALKTHROUGH_CONSUMER,
     RotationOptions,
-    Stack,
     Strategy,
     Target,
     Through,
@@ -36,7 +34,10 @@ from infra.targets import (
 from testing import bare
 from testing.labs import ROOT, RunningLab
 
-TARGET, DATABASE, STACK = Target(), WALKTHROUGH_CONSUMER, Stack(poll_interval_seconds=2)
+TARGET, DATABASE = Target(), WALKTHROUGH_CONSUMER
+STACK = load_stack("walkthrough", ROOT / "manifests", load_inventory(ROOT / "credentials.yaml"))
+PROVISIONED = ProvisionOptions(poll_interval_seconds=2)
+"""How the stack of the tests is provisioned."""
 SERVER = Target(
     strategy=Strategy.MANAGED,
     through=Through.SERVER,
@@ -88,23 +89,6 @@ def rotate_by_prefect(target: Target = TARGET, **changes: Any) -> Ended:
     return Ended(state.name or "", state.message or "", found if isinstance(found, KeyturnError) else None)
 
 
-class SignedIn:
-    """A vault's secrets under a token of its own, which no flow of this process finds.
-
-    It has the methods of `Secrets`: to look at a vault is not to cost a sign-in each time.
-    """
-
-    def __init__(self, secrets: Secrets, settings: Settings) -> None:
-        self._secrets, self._context, self._sign_in = secrets, Context(), signed_in(settings)
-        self._context.run(self._sign_in.__enter__)
-
-    def __getattr__(self, name: str) -> Any:
-        return partial(self._context.copy().run, getattr(self._secrets, name))
-
-    def sign_out(self) -> None:
-        self._context.run(self._sign_in.__exit__, None, None, None)
-
-
 class World:
     """A lab with the walkthrough's stack in it.
 
@@ -114,15 +98,17 @@ class World:
 
     def __init__(self, lab: RunningLab) -> None:
         self.lab, self.settings = lab, Settings()
-        self.vault = SignedIn(Secrets(TARGET.vault, self.settings), self.settings)
+        self.azure = Azure(self.settings)
+        self.vault = self.azure.vault(TARGET.vault)
 
     @cached_property
     def cluster(self) -> Cluster:
-        return connect(get_kubeconfig(TARGET.resource_group, TARGET.cluster, self.settings), self.settings)
+        return connect(self.azure.get_kubeconfig(STACK.database.cluster), self.settings)
 
     def close(self) -> None:
-        self.cluster.close()
-        self.vault.sign_out()
+        if "cluster" in self.__dict__:
+            self.cluster.close()
+        self.azure.close()
 
     @property
     def endpoint(self) -> Endpoint:
@@ -189,8 +175,7 @@ class World:
 
 def install_stack() -> None:
     """Provision and deploy the walkthrough's stack; what the flows do under Prefect has tests of its own."""
-    with signed_in(Settings()):
-        bare.install(STACK)
+    bare.install(PROVISIONED.poll_interval_seconds)
 
 
 @contextmanager

@@ -3,90 +3,82 @@
 https://learn.microsoft.com/azure/aks/csi-secrets-store-driver
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 import yaml
 from azure.mgmt.containerservice import ContainerServiceClient, models
 
-from infra.azure.credentials import managed
+from infra.azure.arm import ArmKind, as_found, get_location
 from infra.azure.errors import translated
-from infra.azure.names import get_duration, get_location, get_seconds
-from infra.azure.operations import OnProgress, finish, get_state, ignore
 from infra.errors import NotFound
-from infra.provisioning.plan import Found
+from infra.provisioning.kinds import Found, OnProgress, ignore
 from infra.provisioning.resources import ManagedCluster
 from infra.settings import Settings
 
 USER_ROLE = "Azure Kubernetes Service Cluster User Role"
-ADMIN_ROLE = "Azure Kubernetes Service Contributor Role"
 ADD_ON = "azureKeyvaultSecretsProvider"
 ROTATION, INTERVAL = "enableSecretRotation", "rotationPollInterval"
 DEFAULT_INTERVAL_SECONDS = 120
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(h|ms|m|s)")
+_SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 
 
-def find_cluster(name: str, group: str, settings: Settings) -> Found | None:
-    """Return a cluster, or None."""
-    try:
-        found = _get(name, group, settings)
-    except NotFound:
-        return None
-    said = (found.properties and found.properties.provisioning_state) or ""
-    return Found(_seen(found, name), get_state(said), said)
+class ManagedClusters(ArmKind[ManagedCluster, ContainerServiceClient]):
+    """AKS clusters."""
 
+    resource = ManagedCluster
+    role = "Azure Kubernetes Service Contributor Role"
 
-def get_issuer(name: str, group: str, settings: Settings) -> str:
-    """Return the cluster's OIDC issuer as Entra ID must be told it: with its trailing slash.
+    @staticmethod
+    def client_type() -> type[ContainerServiceClient]:
+        """Return the class of the client."""
+        return ContainerServiceClient
 
-    Raises:
-        NotFound: there is no such cluster, or its issuer is off.
-    """
-    if issuer := _seen(_get(name, group, settings), name).issuer:
-        return issuer
-    raise NotFound("The cluster has no OIDC issuer", name=f"{group}/{name}", fix="provision it: enable the issuer")
+    def find(self, wanted: ManagedCluster) -> Found | None:
+        """Return a cluster, or None."""
+        found = self._find(wanted.name)
+        if found is None:
+            return None
+        return as_found(_seen(found, wanted.name), found.properties and found.properties.provisioning_state)
 
+    def get_issuer(self, name: str) -> str:
+        """Return the cluster's OIDC issuer as Entra ID must be told it: with its trailing slash.
 
-def put_cluster(wanted: ManagedCluster, group: str, settings: Settings, on_progress: OnProgress = ignore) -> None:
-    """Make a cluster, or change the one that is there: all that is not wanted otherwise is kept."""
-    try:
-        parameters, doing = _get(wanted.name, group, settings), "Changing"
-    except NotFound:
-        parameters, doing = _new(wanted), "Creating"
-    _set_features(parameters.properties or models.ManagedClusterProperties(), wanted)
-    with (
-        translated("Cannot create the cluster", name=wanted.name, role=ADMIN_ROLE, scope=f"the group {group}"),
-        managed(ContainerServiceClient, settings) as client,
-    ):
-        poller = client.managed_clusters.begin_create_or_update(group, wanted.name, parameters)
-        finish(poller, f"{doing} the cluster {wanted.name}", on_progress)
+        Raises:
+            NotFound: there is no such cluster, or its issuer is off.
+        """
+        with self.reading(name) as client:
+            found = client.managed_clusters.get(self.group, name)
+        if issuer := _seen(found, name).issuer:
+            return issuer
+        raise NotFound("The cluster has no OIDC issuer", name=f"{self.group}/{name}", fix="provision it")
 
+    def put(self, wanted: ManagedCluster, on_progress: OnProgress = ignore) -> None:
+        """Make a cluster, or change the features of the existing one; whatever else that has is kept."""
+        existing = self._find(wanted.name)
+        parameters = existing or _new(wanted)
+        _set_features(parameters.properties or models.ManagedClusterProperties(), wanted)
+        with self.changing(wanted.name, "change" if existing else "create") as client:
+            poller = client.managed_clusters.begin_create_or_update(self.group, wanted.name, parameters)
+            self.follow(poller, "Changing" if existing else "Creating", wanted.name, on_progress)
 
-def get_kubeconfig(resource_group: str, name: str, settings: Settings) -> Mapping[str, Any]:
-    """Return the kubeconfig of the cluster's user credential. It holds a token: it stays inside the calling task.
+    def get_kubeconfig(self, name: str) -> Mapping[str, Any]:
+        """Return the kubeconfig of a cluster's user credential; see `Azure.get_kubeconfig`."""
+        where, scope = f"{self.group}/{name}", f"the cluster {name}"
+        with (
+            translated("Cannot get the cluster's credential", name=where, role=USER_ROLE, scope=scope),
+            self.azure.management(ContainerServiceClient) as client,
+        ):
+            found = client.managed_clusters.list_cluster_user_credentials(self.group, name).kubeconfigs or []
+        if not found or not found[0].value:
+            raise NotFound("The cluster gives out no user credential", name=where, fix="enable its local accounts")
+        config: Mapping[str, Any] = yaml.safe_load(bytes(found[0].value))
+        return config
 
-    Raises:
-        NotFound: there is no such cluster, or it hands out no credential.
-        AccessDenied: the caller lacks the Azure Kubernetes Service Cluster User Role.
-    """
-    where = f"{resource_group}/{name}"
-    scope = f"the cluster {name}"
-    with (
-        translated("Cannot get the cluster's credential", name=where, role=USER_ROLE, scope=scope),
-        managed(ContainerServiceClient, settings) as client,
-    ):
-        found = client.managed_clusters.list_cluster_user_credentials(resource_group, name).kubeconfigs or []
-    if not found or not found[0].value:
-        raise NotFound("The cluster hands out no user credential", name=where, fix="enable its local accounts")
-    config: Mapping[str, Any] = yaml.safe_load(bytes(found[0].value))
-    return config
-
-
-def _get(name: str, group: str, settings: Settings) -> models.ManagedCluster:
-    with (
-        translated("Cannot look at the cluster", name=f"{group}/{name}", role="Reader", scope=f"the group {group}"),
-        managed(ContainerServiceClient, settings) as client,
-    ):
-        return client.managed_clusters.get(group, name)
+    def _find(self, name: str) -> models.ManagedCluster | None:
+        return self.look(name, lambda client: client.managed_clusters.get(self.group, name))
 
 
 def _new(wanted: ManagedCluster) -> models.ManagedCluster:
@@ -108,7 +100,7 @@ def _set_features(properties: models.ManagedClusterProperties, wanted: ManagedCl
     security.workload_identity = models.ManagedClusterSecurityProfileWorkloadIdentity(enabled=wanted.workload_identity)
     properties.security_profile = security
     others = (properties.addon_profiles or {}).items()
-    add_ons = {key: one for key, one in others if key.lower() != ADD_ON.lower()}
+    add_ons = {key: add_on for key, add_on in others if key.lower() != ADD_ON.lower()}
     add_ons[ADD_ON] = models.ManagedClusterAddonProfile(
         enabled=wanted.secrets_provider,
         config={
@@ -122,7 +114,7 @@ def _set_features(properties: models.ManagedClusterProperties, wanted: ManagedCl
 def _seen(found: models.ManagedCluster, name: str) -> ManagedCluster:
     properties = found.properties or models.ManagedClusterProperties()
     issuer, security = properties.oidc_issuer_profile, properties.security_profile
-    add_ons = {key.lower(): one for key, one in (properties.addon_profiles or {}).items()}
+    add_ons = {key.lower(): add_on for key, add_on in (properties.addon_profiles or {}).items()}
     add_on = add_ons.get(ADD_ON.lower())
     config = (add_on and add_on.config) or {}
     return ManagedCluster(
@@ -136,3 +128,28 @@ def _seen(found: models.ManagedCluster, name: str) -> ManagedCluster:
         poll_interval_seconds=get_seconds(config.get(INTERVAL, "")) or DEFAULT_INTERVAL_SECONDS,
         issuer=(issuer and issuer.issuer_url) or "",
     )
+
+
+def get_seconds(duration: str) -> int | None:
+    """Return the seconds of a duration as Go writes it ("2m", "1m30s"), or None when it is none.
+
+    https://pkg.go.dev/time#ParseDuration
+    """
+    if not re.fullmatch(rf"(?:{_DURATION.pattern})+", duration):
+        return None
+    return round(sum(float(number) * _SECONDS[unit] for number, unit in _DURATION.findall(duration)))
+
+
+def get_duration(seconds: int) -> str:
+    """Return seconds as Go writes a duration, shortest first: "2m", "90s"."""
+    if seconds % 3600 == 0:
+        return f"{seconds // 3600}h"
+    return f"{seconds // 60}m" if seconds % 60 == 0 else f"{seconds}s"
+
+
+def get_kubeconfig(resource_group: str, name: str, settings: Settings) -> Mapping[str, Any]:
+    """Return a cluster's kubeconfig; for tasks that do not hand over an `Azure` yet."""
+    from infra.azure.credentials import signed_in
+
+    with signed_in(settings) as azure:
+        return ManagedClusters(azure, resource_group).get_kubeconfig(name)

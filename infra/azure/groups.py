@@ -1,67 +1,63 @@
-"""Resource groups: found, made, listed, and deleted with all that is in them."""
+"""Resource groups: found, made, listed, and deleted with everything in them."""
+
+from typing import Any
 
 from azure.mgmt.resource.resources import ResourceManagementClient
-from azure.mgmt.resource.resources.models import ResourceGroup as Parameters
 
-from infra.azure.credentials import managed
-from infra.azure.errors import translated
-from infra.azure.names import get_location
-from infra.azure.operations import OnProgress, finish, get_state, ignore
+from infra.azure.arm import ArmKind, as_found, get_location
 from infra.errors import NotFound
-from infra.provisioning.plan import Found
+from infra.provisioning.kinds import Found, OnProgress, ignore
 from infra.provisioning.resources import ResourceGroup
-from infra.settings import Settings
 
 
-def find_group(name: str, settings: Settings) -> Found | None:
-    """Return a resource group, or None."""
-    try:
-        with (
-            translated("Cannot look at the resource group", name=name, role="Reader", scope="the subscription"),
-            managed(ResourceManagementClient, settings) as client,
-        ):
-            found = client.resource_groups.get(name)
-    except NotFound:
-        return None
-    said = (found.properties and found.properties.provisioning_state) or ""
-    return Found(ResourceGroup(name=name, location=get_location(found.location)), get_state(said), said)
+class ResourceGroups(ArmKind[ResourceGroup, ResourceManagementClient]):
+    """Resource groups. What is listed and deleted is the group that it was made with."""
 
+    resource = ResourceGroup
+    unique_in_azure = True
 
-def put_group(wanted: ResourceGroup, settings: Settings) -> None:
-    """Make a resource group."""
-    with (
-        translated("Cannot create the resource group", name=wanted.name, role="Contributor", scope="the subscription"),
-        managed(ResourceManagementClient, settings) as client,
-    ):
-        client.resource_groups.create_or_update(wanted.name, Parameters(location=wanted.location))
+    @staticmethod
+    def client_type() -> type[ResourceManagementClient]:
+        """Return the class of the client."""
+        return ResourceManagementClient
 
+    @property
+    def scope(self) -> str:
+        """A group is made in the subscription."""
+        return "the subscription"
 
-def list_resources(name: str, settings: Settings) -> list[tuple[str, str]]:
-    """Return type and name of all that is in a resource group; an empty list when there is no such group."""
-    try:
-        with (
-            translated("Cannot list the resource group", name=name, role="Reader", scope="the subscription"),
-            managed(ResourceManagementClient, settings) as client,
-        ):
-            found = list(client.resources.list_by_resource_group(name))
-    except NotFound:
-        return []
-    return sorted((one.type or "", one.name or "") for one in found)
+    def find(self, wanted: ResourceGroup) -> Found | None:
+        """Return a resource group, or None."""
+        found = self.look(wanted.name, lambda client: client.resource_groups.get(wanted.name))
+        if found is None:
+            return None
+        seen = ResourceGroup(name=wanted.name, location=get_location(found.location))
+        return as_found(seen, found.properties and found.properties.provisioning_state)
 
+    def put(self, wanted: ResourceGroup, on_progress: OnProgress = ignore) -> None:
+        """Make a resource group."""
+        parameters: Any = {"location": wanted.location}
+        with self.changing(wanted.name) as client:
+            client.resource_groups.create_or_update(wanted.name, parameters)
 
-def delete_group(name: str, settings: Settings, on_progress: OnProgress = ignore) -> bool:
-    """Delete a resource group with all that is in it, and wait until it is gone.
+    def exists(self) -> bool:
+        """Tell whether the group exists."""
+        return self.find(ResourceGroup(name=self.group)) is not None
 
-    Returns:
-        Whether there was one.
-    """
-    try:
-        with (
-            translated("Cannot delete the resource group", name=name, role="Contributor", scope=f"the group {name}"),
-            managed(ResourceManagementClient, settings) as client,
-        ):
-            poller = client.resource_groups.begin_delete(name)
-            finish(poller, f"Deleting the resource group {name}", on_progress)
-    except NotFound:
-        return False
-    return True
+    def list_resources(self) -> list[tuple[str, str]]:
+        """Return type and name of everything in the group; an empty list when there is no such group."""
+        found = self.look(self.group, lambda client: list(client.resources.list_by_resource_group(self.group)))
+        return sorted((resource.type or "", resource.name or "") for resource in found or [])
+
+    def delete(self, on_progress: OnProgress = ignore) -> bool:
+        """Delete the group with everything in it, and wait until it is gone.
+
+        Returns:
+            Whether there was one.
+        """
+        try:
+            with self.changing(self.group, "delete") as client:
+                self.follow(client.resource_groups.begin_delete(self.group), "Deleting", self.group, on_progress)
+        except NotFound:
+            return False
+        return True

@@ -1,32 +1,25 @@
 """Virtual machines: a small Linux with a system-assigned identity, and commands that run on it through ARM.
 
-Nobody logs in: the key pair that Azure asks for is made here and its private half thrown away.
+Nobody logs in: the key pair that Azure asks for is made here, and its private half is thrown away.
 https://learn.microsoft.com/azure/virtual-machines/linux/run-command
 """
 
 import base64
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from infra.azure.credentials import managed
-from infra.azure.errors import translated
-from infra.azure.names import get_last, get_location, get_resource_id
-from infra.azure.operations import OnProgress, finish, get_state, ignore
+from infra.azure.arm import ArmKind, as_found, finish, get_last, get_location, word
 from infra.errors import NotFound, ServiceFailed
-from infra.provisioning.plan import Found
+from infra.provisioning.kinds import Found, OnProgress, ignore
 from infra.provisioning.resources import Machine
-from infra.settings import Settings
 
 if TYPE_CHECKING:
     from azure.mgmt.compute import ComputeManagementClient, models
 
-ROLE = "Virtual Machine Contributor"
 ADMINISTRATOR = "keyturn"
 FIRST_START = "#cloud-config\npackages: [curl, jq]\n"
 _STREAMS = re.compile(r"\[stdout\]\n(?P<stdout>.*?)\n?\[stderr\]\n(?P<stderr>.*)", re.DOTALL)
@@ -40,68 +33,92 @@ class MachineOutput:
     stderr: str
 
 
-def find_machine(name: str, group: str, settings: Settings) -> Found | None:
-    """Return a virtual machine, or None."""
-    try:
-        with _opened("Cannot look at the virtual machine", name, settings) as client:
-            found = client.virtual_machines.get(group, name)
-    except NotFound:
-        return None
-    said = (found.properties and found.properties.provisioning_state) or ""
-    return Found(_seen(found, name), get_state(said), said)
+class Machines(ArmKind[Machine, "ComputeManagementClient"]):
+    """Virtual machines."""
 
+    resource = Machine
+    role = "Virtual Machine Contributor"
 
-def get_machine(name: str, group: str, settings: Settings) -> Machine:
-    """Return a virtual machine with the object id of its identity.
+    @staticmethod
+    def client_type() -> "type[ComputeManagementClient]":
+        """Return the class of the client, which takes seconds to import."""
+        from azure.mgmt.compute import ComputeManagementClient
 
-    Raises:
-        NotFound: there is no such machine.
-    """
-    found = find_machine(name, group, settings)
-    if found is None or not isinstance(found.resource, Machine):
-        raise NotFound("The virtual machine does not exist", name=f"{group}/{name}", fix="provision it")
-    return found.resource
+        return ComputeManagementClient
 
+    def find(self, wanted: Machine) -> Found | None:
+        """Return a virtual machine, or None."""
+        found = self._find(wanted.name)
+        if found is None:
+            return None
+        return as_found(_seen(found, wanted.name), found.properties and found.properties.provisioning_state)
 
-def put_machine(wanted: Machine, group: str, settings: Settings, on_progress: OnProgress = ignore) -> None:
-    """Make a virtual machine, or change size and identity of the one that is there."""
-    there = find_machine(wanted.name, group, settings)
-    with _opened("Cannot create the virtual machine", wanted.name, settings) as client:
-        if there is not None:
-            changes: Any = {"identity": _identity(wanted), "properties": {"hardwareProfile": {"vmSize": wanted.size}}}
-            finish(
-                client.virtual_machines.begin_update(group, wanted.name, changes),
-                f"Changing the virtual machine {wanted.name}",
-                on_progress,
-            )
-            return
-        interface = get_resource_id(
-            settings.subscription_id, group, "Microsoft.Network/networkInterfaces", wanted.network_interface
-        )
-        parameters: Any = _new(wanted, interface)
-        poller = client.virtual_machines.begin_create_or_update(group, wanted.name, parameters)
-        finish(poller, f"Creating the virtual machine {wanted.name}", on_progress)
+    def get(self, name: str) -> Machine:
+        """Return a virtual machine with the object id of its identity.
 
+        Raises:
+            NotFound: there is no such machine.
+        """
+        found = self._find(name)
+        if found is None:
+            raise NotFound("The virtual machine does not exist", name=f"{self.group}/{name}", fix="provision it")
+        return _seen(found, name)
 
-def run_command(
-    name: str, group: str, script: str, settings: Settings, on_progress: OnProgress = ignore
-) -> MachineOutput:
-    """Run a shell script on a machine as root and return what it printed.
+    def put(self, wanted: Machine, on_progress: OnProgress = ignore) -> None:
+        """Make a virtual machine, or change size and identity of the existing one."""
+        exists = self._find(wanted.name) is not None
+        with self.changing(wanted.name, "change" if exists else "create") as client:
+            poller: Any
+            if exists:
+                changes: Any = {
+                    "identity": _identity(wanted),
+                    "properties": {"hardwareProfile": {"vmSize": wanted.size}},
+                }
+                poller = client.virtual_machines.begin_update(self.group, wanted.name, changes)
+            else:
+                poller = client.virtual_machines.begin_create_or_update(self.group, wanted.name, self._new(wanted))
+            self.follow(poller, "Changing" if exists else "Creating", wanted.name, on_progress)
 
-    Azure runs one at a time on a machine, and takes 20 seconds for the smallest.
+    def run_command(self, name: str, script: str, on_progress: OnProgress = ignore) -> MachineOutput:
+        """Run a shell script on a machine as root and return what it printed.
 
-    Raises:
-        NotFound: there is no such machine.
-        Conflict: another command is running.
-    """
-    with _opened("Cannot run the command", name, settings) as client:
+        Azure runs one script at a time on a machine, and takes 20 seconds for the smallest.
+
+        Raises:
+            NotFound: there is no such machine.
+            Conflict: another script is running.
+        """
         command: Any = {"commandId": "RunShellScript", "script": script.splitlines()}
-        result = finish(
-            client.virtual_machines.begin_run_command(group, name, command),
-            f"Running a command on {name}",
-            on_progress,
-        )
-    return _read(name, [(one.code or "", one.message or "") for one in result.value or []])
+        with self.changing(name, "run a command on") as client:
+            poller = client.virtual_machines.begin_run_command(self.group, name, command)
+            result = finish(poller, f"Running a command on {name}", on_progress)
+        return _read(name, [(status.code or "", status.message or "") for status in result.value or []])
+
+    def _find(self, name: str) -> "models.VirtualMachine | None":
+        return self.look(name, lambda client: client.virtual_machines.get(self.group, name))
+
+    def _new(self, wanted: Machine) -> Any:
+        publisher, offer, sku = wanted.image.split(":")
+        key = {"path": f"/home/{ADMINISTRATOR}/.ssh/authorized_keys", "keyData": _make_public_key()}
+        interface = self.azure.resource_id(self.group, "Microsoft.Network/networkInterfaces", wanted.network_interface)
+        return {
+            "location": wanted.location,
+            "identity": _identity(wanted),
+            "properties": {
+                "hardwareProfile": {"vmSize": wanted.size},
+                "storageProfile": {
+                    "imageReference": {"publisher": publisher, "offer": offer, "sku": sku, "version": "latest"},
+                    "osDisk": {"createOption": "FromImage", "deleteOption": "Delete"},
+                },
+                "osProfile": {
+                    "computerName": wanted.name,
+                    "adminUsername": ADMINISTRATOR,
+                    "customData": base64.b64encode(FIRST_START.encode()).decode(),
+                    "linuxConfiguration": {"disablePasswordAuthentication": True, "ssh": {"publicKeys": [key]}},
+                },
+                "networkProfile": {"networkInterfaces": [{"id": interface}]},
+            },
+        }
 
 
 def _read(name: str, statuses: list[tuple[str, str]]) -> MachineOutput:
@@ -115,29 +132,6 @@ def _read(name: str, statuses: list[tuple[str, str]]) -> MachineOutput:
             "The machine did not run the command", name=name, seen=", ".join(code for code, _ in statuses) or "nothing"
         )
     return MachineOutput(streams["stdout"], streams.get("stderr", ""))
-
-
-def _new(wanted: Machine, interface: str) -> dict[str, Any]:
-    publisher, offer, sku = wanted.image.split(":")
-    key = {"path": f"/home/{ADMINISTRATOR}/.ssh/authorized_keys", "keyData": _make_public_key()}
-    return {
-        "location": wanted.location,
-        "identity": _identity(wanted),
-        "properties": {
-            "hardwareProfile": {"vmSize": wanted.size},
-            "storageProfile": {
-                "imageReference": {"publisher": publisher, "offer": offer, "sku": sku, "version": "latest"},
-                "osDisk": {"createOption": "FromImage", "deleteOption": "Delete"},
-            },
-            "osProfile": {
-                "computerName": wanted.name,
-                "adminUsername": ADMINISTRATOR,
-                "customData": base64.b64encode(FIRST_START.encode()).decode(),
-                "linuxConfiguration": {"disablePasswordAuthentication": True, "ssh": {"publicKeys": [key]}},
-            },
-            "networkProfile": {"networkInterfaces": [{"id": interface}]},
-        },
-    }
 
 
 def _identity(wanted: Machine) -> dict[str, str]:
@@ -155,24 +149,12 @@ def _seen(found: "models.VirtualMachine", name: str) -> Machine:
     image = properties.storage_profile.image_reference if properties and properties.storage_profile else None
     network = properties.network_profile if properties else None
     interfaces = (network and network.network_interfaces) or []
-    kind = str(getattr(identity and identity.type, "value", identity and identity.type) or "")
     return Machine(
         name=name,
         location=get_location(found.location),
-        size=str(getattr(hardware and hardware.vm_size, "value", hardware and hardware.vm_size) or ""),
+        size=word(hardware and hardware.vm_size),
         image=f"{image.publisher}:{image.offer}:{image.sku}" if image and image.publisher else "",
-        system_assigned_identity="SystemAssigned" in kind,
+        system_assigned_identity="SystemAssigned" in word(identity and identity.type),
         network_interface=get_last(interfaces[0].id if interfaces else ""),
         principal_id=(identity and identity.principal_id) or "",
     )
-
-
-@contextmanager
-def _opened(what: str, name: str, settings: Settings) -> Iterator["ComputeManagementClient"]:
-    from azure.mgmt.compute import ComputeManagementClient
-
-    with (
-        translated(what, name=name, role=ROLE, scope="the resource group"),
-        managed(ComputeManagementClient, settings) as client,
-    ):
-        yield client

@@ -1,23 +1,20 @@
 """Flexible Servers of PostgreSQL and the addresses that reach them.
 
-The administrator's login and password are handed in by the task that reads them from the vault, and go nowhere
-but into the request.
+The administrator's login is read from the vault where it is used, and goes nowhere but into the request.
 https://learn.microsoft.com/azure/postgresql/flexible-server/concepts-security
 """
 
 from azure.mgmt.postgresqlflexibleservers import PostgreSQLManagementClient, models
 
-from infra.azure.credentials import managed
+from infra.azure.arm import ArmKind, as_found, as_taken, get_location, word
 from infra.azure.errors import translated
-from infra.azure.names import get_location
-from infra.azure.operations import OnProgress, finish, get_state, ignore
-from infra.errors import NotFound
-from infra.provisioning.plan import Found, State
+from infra.credentials import Login
+from infra.provisioning.kinds import Found, OnProgress, ignore
 from infra.provisioning.resources import DatabaseServer, FirewallRule
 from infra.settings import Settings
 
-ROLE = "Contributor"
 DOMAIN = "postgres.database.azure.com"
+SERVER_TYPE = "Microsoft.DBforPostgreSQL/flexibleServers"
 
 
 def get_host(name: str) -> str:
@@ -25,106 +22,104 @@ def get_host(name: str) -> str:
     return f"{name}.{DOMAIN}"
 
 
-def find_server(name: str, group: str, settings: Settings) -> Found | None:
-    """Return a Flexible Server, or what speaks against its name, or None."""
-    with managed(PostgreSQLManagementClient, settings) as client:
-        try:
-            with translated("Cannot look at the Flexible Server", name=name, role="Reader", scope=group):
-                found = client.servers.get(group, name)
-        except NotFound:
-            return _find_taken(client, name)
-    said = _word(found.properties and found.properties.state)
-    return Found(_seen(found, name), get_state(said), said)
+class DatabaseServers(ArmKind[DatabaseServer, PostgreSQLManagementClient]):
+    """Flexible Servers."""
 
+    resource = DatabaseServer
+    unique_in_azure = True
 
-def create_server(
-    wanted: DatabaseServer,
-    administrator: str,
-    password: str,
-    group: str,
-    settings: Settings,
-    on_progress: OnProgress = ignore,
-) -> None:
-    """Make a server with password authentication, reached over public addresses and TLS."""
-    server = models.Server(
-        location=wanted.location,
-        sku=models.Sku(name=wanted.size, tier=get_tier(wanted.size)),
-        properties=models.ServerProperties(
-            version=wanted.version,
-            administrator_login=administrator,
-            administrator_login_password=password,
-            create_mode="Create",
-            storage=models.Storage(storage_size_gb=wanted.storage_gb),
-            auth_config=models.AuthConfig(password_auth="Enabled", active_directory_auth="Disabled"),  # noqa: S106
-            network=models.Network(public_network_access="Enabled"),
-        ),
-    )
-    with (
-        translated("Cannot create the Flexible Server", name=wanted.name, role=ROLE, scope=f"the group {group}"),
-        managed(PostgreSQLManagementClient, settings) as client,
-    ):
-        poller = client.servers.begin_create_or_update(group, wanted.name, server)
-        finish(poller, f"Creating the Flexible Server {wanted.name}", on_progress)
+    @staticmethod
+    def client_type() -> type[PostgreSQLManagementClient]:
+        """Return the class of the client."""
+        return PostgreSQLManagementClient
 
+    def find(self, wanted: DatabaseServer) -> Found | None:
+        """Return a Flexible Server, or what speaks against its name, or None."""
+        found = self._find(wanted.name)
+        if found is None:
+            return self._find_taken(wanted.name)
+        return as_found(_seen(found, wanted.name), found.properties and found.properties.state)
 
-def change_server(wanted: DatabaseServer, group: str, settings: Settings, on_progress: OnProgress = ignore) -> None:
-    """Change a server's size; it restarts for that."""
-    patch = models.ServerForPatch(sku=models.SkuForPatch(name=wanted.size, tier=get_tier(wanted.size)))
-    with (
-        translated("Cannot change the Flexible Server", name=wanted.name, role=ROLE, scope=f"the group {group}"),
-        managed(PostgreSQLManagementClient, settings) as client,
-    ):
-        poller = client.servers.begin_update(group, wanted.name, patch)
-        finish(poller, f"Changing the Flexible Server {wanted.name}", on_progress)
+    def put(self, wanted: DatabaseServer, on_progress: OnProgress = ignore) -> None:
+        """Make a server whose administrator has the login in the vault, or change the existing one's size.
 
+        A server restarts when its size changes.
+        """
+        if self._find(wanted.name) is None:
+            self._create(wanted, on_progress)
+            return
+        patch = models.ServerForPatch(sku=models.SkuForPatch(name=wanted.size, tier=get_tier(wanted.size)))
+        with self.changing(wanted.name, "change") as client:
+            poller = client.servers.begin_update(self.group, wanted.name, patch)
+            self.follow(poller, "Changing", wanted.name, on_progress)
 
-def set_administrator_password(
-    name: str, password: str, group: str, settings: Settings, on_progress: OnProgress = ignore
-) -> None:
-    """Give a server's administrator another password; open sessions go on, and the server does not restart.
+    def set_administrator_password(self, name: str, password: str, on_progress: OnProgress = ignore) -> None:
+        """Give a server's administrator another password; open sessions go on, and the server does not restart.
 
-    Raises:
-        AccessDenied: the caller may not.
-        Conflict: another operation is under way on the server.
-        ServiceFailed: the operation failed, or did not end within its bound.
-    """
-    patch = models.ServerForPatch(properties=models.ServerPropertiesForPatch(administrator_login_password=password))
-    with (
-        translated("Cannot change the administrator's password", name=name, role=ROLE, scope=f"the group {group}"),
-        managed(PostgreSQLManagementClient, settings) as client,
-    ):
-        poller = client.servers.begin_update(group, name, patch)
-        finish(poller, f"Changing the administrator's password of {name}", on_progress)
+        Raises:
+            AccessDenied: the caller may not.
+            Conflict: another operation is running on the server.
+            ServiceFailed: the operation failed, or timed out.
+        """
+        patch = models.ServerForPatch(properties=models.ServerPropertiesForPatch(administrator_login_password=password))
+        with self.changing(name, "change the administrator's password of") as client:
+            poller = client.servers.begin_update(self.group, name, patch)
+            self.follow(poller, "Changing the administrator's password of", name, on_progress)
 
+    def _create(self, wanted: DatabaseServer, on_progress: OnProgress) -> None:
+        """Make a server with password authentication, reached over public addresses and TLS."""
+        server = _new(wanted, self._read_login(wanted))
+        with self.changing(wanted.name) as client:
+            poller = client.servers.begin_create_or_update(self.group, wanted.name, server)
+            self.follow(poller, "Creating", wanted.name, on_progress)
 
-def find_firewall_rule(name: str, server: str, group: str, settings: Settings) -> Found | None:
-    """Return a firewall rule of a server, or None."""
-    try:
+    def _read_login(self, wanted: DatabaseServer) -> Login:
+        assert wanted.secrets
+        vault = self.azure.vault(wanted.vault)
+        return wanted.secrets.parse({name: vault.read(name) for name in wanted.secrets.names})
+
+    def _find(self, name: str) -> models.Server | None:
+        return self.look(name, lambda client: client.servers.get(self.group, name))
+
+    def _find_taken(self, name: str) -> Found | None:
+        request = models.CheckNameAvailabilityRequest(name=name, type=SERVER_TYPE)
         with (
-            translated("Cannot look at the firewall rule", name=f"{server}/{name}", role="Reader", scope=group),
-            managed(PostgreSQLManagementClient, settings) as client,
+            translated("Cannot check the Flexible Server's name", name=name, role="Reader", scope="the subscription"),
+            self.azure.management(PostgreSQLManagementClient) as client,
         ):
-            found = client.firewall_rules.get(group, server, name).properties
-    except NotFound:
-        return None
-    return Found(
-        FirewallRule(name=name, parent=server, first_address=found.start_ip_address, last_address=found.end_ip_address)
-    )
+            answer = client.name_availability.check_globally(request)
+        return as_taken(answer.name_available, answer.message, answer.reason)
 
 
-def put_firewall_rule(wanted: FirewallRule, group: str, settings: Settings, on_progress: OnProgress = ignore) -> None:
-    """Make or change a firewall rule."""
-    rule = models.FirewallRule(
-        properties=models.FirewallRuleProperties(
-            start_ip_address=wanted.first_address, end_ip_address=wanted.last_address
+class FirewallRules(ArmKind[FirewallRule, PostgreSQLManagementClient]):
+    """Firewall rules of Flexible Servers."""
+
+    resource = FirewallRule
+
+    @staticmethod
+    def client_type() -> type[PostgreSQLManagementClient]:
+        """Return the class of the client."""
+        return PostgreSQLManagementClient
+
+    def find(self, wanted: FirewallRule) -> Found | None:
+        """Return a firewall rule of a server, or None."""
+        server, name = wanted.parent, wanted.name
+        found = self.look(wanted.label, lambda client: client.firewall_rules.get(self.group, server, name).properties)
+        if found is None:
+            return None
+        first, last = found.start_ip_address, found.end_ip_address
+        return Found(FirewallRule(name=name, parent=server, first_address=first, last_address=last))
+
+    def put(self, wanted: FirewallRule, on_progress: OnProgress = ignore) -> None:
+        """Make or change a firewall rule."""
+        rule = models.FirewallRule(
+            properties=models.FirewallRuleProperties(
+                start_ip_address=wanted.first_address, end_ip_address=wanted.last_address
+            )
         )
-    )
-    with (
-        translated("Cannot create the firewall rule", name=wanted.label, role=ROLE, scope=f"the group {group}"),
-        managed(PostgreSQLManagementClient, settings) as client,
-    ):
-        poller = client.firewall_rules.begin_create_or_update(group, wanted.parent, wanted.name, rule)
-        finish(poller, f"Creating the firewall rule {wanted.label}", on_progress)
+        with self.changing(wanted.label) as client:
+            poller = client.firewall_rules.begin_create_or_update(self.group, wanted.parent, wanted.name, rule)
+            self.follow(poller, "Creating", wanted.label, on_progress)
 
 
 def get_tier(size: str) -> str:
@@ -133,13 +128,20 @@ def get_tier(size: str) -> str:
     return {"B": "Burstable", "E": "MemoryOptimized"}.get(letter, "GeneralPurpose")
 
 
-def _find_taken(client: PostgreSQLManagementClient, name: str) -> Found | None:
-    request = models.CheckNameAvailabilityRequest(name=name, type="Microsoft.DBforPostgreSQL/flexibleServers")
-    with translated("Cannot check the Flexible Server's name", name=name, role="Reader", scope="the subscription"):
-        answer = client.name_availability.check_globally(request)
-    if answer.name_available:
-        return None
-    return Found(None, State.TAKEN, answer.message or "", _word(answer.reason))
+def _new(wanted: DatabaseServer, login: Login) -> models.Server:
+    return models.Server(
+        location=wanted.location,
+        sku=models.Sku(name=wanted.size, tier=get_tier(wanted.size)),
+        properties=models.ServerProperties(
+            version=wanted.version,
+            administrator_login=login.username,
+            administrator_login_password=login.password,
+            create_mode="Create",
+            storage=models.Storage(storage_size_gb=wanted.storage_gb),
+            auth_config=models.AuthConfig(password_auth="Enabled", active_directory_auth="Disabled"),  # noqa: S106
+            network=models.Network(public_network_access="Enabled"),
+        ),
+    )
 
 
 def _seen(found: models.Server, name: str) -> DatabaseServer:
@@ -149,12 +151,26 @@ def _seen(found: models.Server, name: str) -> DatabaseServer:
     return DatabaseServer(
         name=name,
         location=get_location(found.location),
-        version=_word(properties.version),
+        version=word(properties.version),
         administrators=(login,) if login else None,
-        public_access=_word(public) != "Disabled",
-        size=_word(found.sku and found.sku.name),
+        public_access=word(public) != "Disabled",
+        size=word(found.sku and found.sku.name),
     )
 
 
-def _word(value: object) -> str:
-    return str(getattr(value, "value", value) or "")
+def find_server(name: str, group: str, settings: Settings) -> Found | None:
+    """Return a Flexible Server; for tasks that do not hand over an `Azure` yet."""
+    from infra.azure.credentials import signed_in
+
+    with signed_in(settings) as azure:
+        return DatabaseServers(azure, group).find(DatabaseServer(name=name))
+
+
+def set_administrator_password(
+    name: str, password: str, group: str, settings: Settings, on_progress: OnProgress = ignore
+) -> None:
+    """Set a server's administrator's password; for tasks that do not hand over an `Azure` yet."""
+    from infra.azure.credentials import signed_in
+
+    with signed_in(settings) as azure:
+        DatabaseServers(azure, group).set_administrator_password(name, password, on_progress)

@@ -21,7 +21,7 @@ import yaml
 from infra.errors import Code, InvalidInput, NotFound
 from infra.kubernetes.client import APPLY_PATCH, FIELD_MANAGER, Cluster, Object
 
-FOLDER = Path(__file__).resolve().parents[2] / "manifests"
+FOLDER = Path(__file__).resolve().parents[2] / "manifests" / "walkthrough"
 Action = Literal["created", "configured", "unchanged"]
 
 _PLACEHOLDER = re.compile(r"\$\{([A-Z][A-Z0-9_]*)\}")

@@ -1,8 +1,8 @@
-"""How a wanted resource and the one that is found compare, field by field.
+"""How a wanted resource and the found one compare, field by field. Pure.
 
 The fields say it themselves: `free` ones can be changed in place, `fixed` ones cannot, `at_least` ones may be
-found higher, `one_of` ones allow several; all others are details of creation or facts that are looked up, and
-do not compare. None means: whatever it is, when wanted; not known, when found.
+higher than wanted, `one_of` ones allow several values. All others are details of creation, or facts that are
+looked up, and do not compare. None means: anything, when wanted; not known, when found.
 """
 
 from dataclasses import dataclass, field, fields
@@ -40,12 +40,12 @@ def fixed(default: Any = None) -> Any:
 
 
 def at_least(default: Any = None) -> Any:
-    """Declare a numeric field that cannot be changed in place, and may be found higher than wanted."""
+    """Declare a numeric field that cannot be changed in place, and may be higher than wanted."""
     return field(default=default, metadata={"compare": "at least"})
 
 
 def one_of(default: Any = None) -> Any:
-    """Declare a field that cannot be changed in place: a tuple of which the one found must be a part."""
+    """Declare a field that cannot be changed in place: a tuple of the values that are all right."""
     return field(default=default, metadata={"compare": "one of"})
 
 
@@ -55,10 +55,16 @@ class Resource:
 
     Args:
         name: its name in Azure; with KIND and `parent` it is unique in a stack.
-        parent: the name of what it is in, for secrets, containers and the like.
+        parent: the name of its parent, for secrets, containers and the like.
     """
 
     KIND: ClassVar[str] = "resource"
+    TYPE: ClassVar[str] = ""
+    """Its type in Azure Resource Manager, of kinds whose id is needed."""
+    PARENT: ClassVar["type[Resource] | None"] = None
+    """The kind that it is nested in."""
+    IS_RECOVERED_WITH_PARENT: ClassVar[bool] = True
+    """Whether it comes back when its softly deleted parent is recovered."""
     name: str
     parent: str = ""
 
@@ -72,18 +78,19 @@ class Resource:
         """What identifies it in a plan: kind and label."""
         return f"{self.KIND} {self.label}"
 
+    @property
+    def parent_key(self) -> str:
+        """The key of what it is nested in; empty for none."""
+        return f"{self.PARENT.KIND} {self.parent.split('/')[0]}" if self.PARENT else ""
+
     def differences(self, found: "Resource") -> tuple[Difference, ...]:
         """Return where `found` is not as this resource wants it."""
-        pairs = ((one, getattr(self, one.name), getattr(found, one.name)) for one in fields(self))
+        compared = [(field, field.metadata["compare"]) for field in fields(self) if "compare" in field.metadata]
+        pairs = ((field, rule, getattr(self, field.name), getattr(found, field.name)) for field, rule in compared)
         return tuple(
-            Difference(
-                one.name.replace("_", " "),
-                _text(wanted),
-                _text(seen),
-                fixed=one.metadata["compare"] != "free",
-            )
-            for one, wanted, seen in pairs
-            if "compare" in one.metadata and _differs(one.metadata["compare"], wanted, seen)
+            Difference(field.name.replace("_", " "), _text(wanted), _text(seen), fixed=rule != "free")
+            for field, rule, wanted, seen in pairs
+            if _differs(rule, wanted, seen)
         )
 
 

@@ -1,14 +1,17 @@
 """The stack that is provisioned and deployed, by name, and how one such run goes. Parts of the flows' forms."""
 
+from enum import StrEnum
 from pathlib import Path
 
 from pydantic import Field, ValidationError
 
+from infra.credentials.consumers import Consumer, WorkloadRef
 from infra.credentials.credential import Credential
 from infra.credentials.endpoints import FlexibleServerEndpoint, LoadBalancerEndpoint
 from infra.credentials.fields import Model, Namespace, ObjectName, ReadyTimeout
-from infra.credentials.inventory import Inventory, describe_errors, load_yaml
+from infra.credentials.inventory import Inventory, describe_errors, load_inventory, load_yaml
 from infra.errors import InvalidInput
+from infra.settings import Settings
 
 STACK_FILE = "stack.yaml"
 
@@ -95,6 +98,16 @@ class Stack(StackNames):
         return self.load_balancer.namespace
 
     @property
+    def database_consumer(self) -> Consumer:
+        """The database in the cluster itself."""
+        return next(consumer for consumer in self.database.consumers if consumer.is_database)
+
+    @property
+    def storage(self) -> WorkloadRef:
+        """The workload that serves the blob."""
+        return WorkloadRef(namespace=self.namespace, name=self.storage_workload)
+
+    @property
     def load_balancer(self) -> LoadBalancerEndpoint:
         """The Service of the database in the cluster."""
         assert isinstance(self.database.endpoint, LoadBalancerEndpoint)
@@ -105,6 +118,11 @@ class Stack(StackNames):
         """The Flexible Server."""
         assert isinstance(self.administrator.endpoint, FlexibleServerEndpoint)
         return self.administrator.endpoint.server
+
+
+def get_stack(name: str, settings: Settings) -> Stack:
+    """Read a stack and its credentials from the files that the settings name. Raises as `load_stack`."""
+    return load_stack(name, settings.stacks, load_inventory(settings.credentials))
 
 
 def load_stack(name: str, folder: Path, inventory: Inventory) -> Stack:
@@ -152,6 +170,14 @@ def _check(stack: Stack, path: Path) -> None:
         raise InvalidInput(
             "The stack cannot be used", name=str(path), seen=seen, fix="correct the stack or the credentials"
         )
+
+
+class AccessRows(StrEnum):
+    """Whose access is proven."""
+
+    ALL = "all"
+    MACHINE = "machine"
+    POD = "pod"
 
 
 class ProvisionOptions(Model):

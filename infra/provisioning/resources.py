@@ -1,11 +1,16 @@
-"""What can be provisioned: one class a kind of resource. See infra.provisioning.comparing for their fields."""
+"""What can be provisioned: one class a kind of resource, with what compares of it. Pure.
+
+See infra.provisioning.comparing for the fields, and infra.azure.kinds for how each kind is found and made.
+"""
 
 from dataclasses import dataclass
 
+from infra.credentials import SecretLayout
 from infra.provisioning.comparing import Resource, at_least, fixed, free, one_of
 
-UNKNOWN_ISSUER = "(read from the cluster once it is there)"
+UNKNOWN_ISSUER = "(read from the cluster once it exists)"
 AUDIENCE = "api://AzureADTokenExchange"
+CALLER = "caller"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,10 +82,11 @@ class Vault(Resource):
     """A key vault in RBAC mode with soft delete.
 
     Args:
-        soft_delete_days: how long deleted things are kept; Azure takes it at creation only.
+        soft_delete_days: how long what is deleted is kept; Azure accepts it at creation only.
     """
 
     KIND = "vault"
+    TYPE = "Microsoft.KeyVault/vaults"
     resource_group: str = fixed()
     location: str = fixed()
     tenant: str | None = fixed()
@@ -94,17 +100,25 @@ class VaultSecret(Resource):
 
     Args:
         newest_version_enabled: provisioning writes no version over a disabled one.
+        username: of a secret that holds a username: what it starts with.
+        login: of a secret that holds a password: whose it is.
+        variable: the environment variable with the first password; empty: one is generated.
     """
 
     KIND = "secret"
+    PARENT = Vault
     newest_version_enabled: bool = fixed(True)
+    username: str = ""
+    login: str = ""
+    variable: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class StorageAccount(Resource):
-    """A storage account that takes Entra ID tokens only."""
+    """A storage account that accepts Entra ID tokens only."""
 
     KIND = "storage account"
+    TYPE = "Microsoft.Storage/storageAccounts"
     location: str = fixed()
     account_kind: str = fixed("StorageV2")
     sku: str = free("Standard_LRS")
@@ -118,6 +132,7 @@ class Container(Resource):
     """A blob container; `parent` is the storage account."""
 
     KIND = "container"
+    PARENT = StorageAccount
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,11 +142,14 @@ class Blob(Resource):
     Args:
         size_bytes: its size.
         md5: its content's MD5, in hexadecimal; None where the service does not know it.
+        content: what is written.
     """
 
     KIND = "blob"
+    PARENT = StorageAccount
     size_bytes: int = free()
     md5: str | None = free()
+    content: bytes = b""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,12 +165,18 @@ class Identity(Resource):
 
 @dataclass(frozen=True, kw_only=True)
 class FederatedCredential(Resource):
-    """What Entra ID takes instead of a secret: one service account's tokens. `parent` is the identity."""
+    """Lets the tokens of one service account stand for an identity. `parent` is the identity.
+
+    Args:
+        cluster: the cluster that issues the tokens; its issuer is looked up.
+    """
 
     KIND = "federated credential"
+    PARENT = Identity
     issuer: str = free()
     subject: str = free()
     audience: str = free(AUDIENCE)
+    cluster: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,19 +206,28 @@ class ManagedCluster(Resource):
 class RoleAssignment(Resource):
     """A built-in role, by name, for one principal on one scope; its name in Azure is made of the three.
 
+    Azure deletes the assignments on a vault with it, and recovering the vault does not bring them back:
+    https://learn.microsoft.com/azure/key-vault/general/soft-delete-overview
+
     Args:
-        scope: the key of the resource that it is given on.
-        principal: the key of the identity or machine, or "caller".
+        scope: the resource that it is given on.
+        principal: who gets it; None is the caller.
     """
 
     KIND = "role assignment"
-    scope: str
-    principal: str
+    IS_RECOVERED_WITH_PARENT = False
+    scope: Resource
+    principal: Identity | Machine | None
 
     @property
     def label(self) -> str:
         """Role, scope and principal."""
-        return f"{self.name} on {self.scope} for {self.principal}"
+        return f"{self.name} on {self.scope.key} for {self.principal.key if self.principal else CALLER}"
+
+    @property
+    def parent_key(self) -> str:
+        """The key of the scope."""
+        return self.scope.key
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -203,7 +236,9 @@ class DatabaseServer(Resource):
 
     Args:
         administrators: the logins that its administrator may have: the first username, or the one in the vault.
-            A new server takes the vault's.
+            A new server gets the vault's.
+        vault: where the administrator's login is kept.
+        secrets: how it is kept there.
     """
 
     KIND = "Flexible Server"
@@ -213,6 +248,8 @@ class DatabaseServer(Resource):
     public_access: bool = fixed(True)
     size: str = free()
     storage_gb: int = 32
+    vault: str = ""
+    secrets: SecretLayout | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -220,5 +257,6 @@ class FirewallRule(Resource):
     """The addresses that reach the server; `parent` is the server. 0.0.0.0 to 0.0.0.0 means Azure's own."""
 
     KIND = "firewall rule"
+    PARENT = DatabaseServer
     first_address: str = free()
     last_address: str = free()

@@ -19,7 +19,7 @@ from infra.postgres.connection import connected
 from infra.postgres.login import wait_for_login
 from infra.rotation.candidate import parse_candidate
 from infra.settings import Settings
-from infra.targets import WALKTHROUGH_CONSUMER, Consumer, Stack, Target
+from infra.targets import WALKTHROUGH_CONSUMER, Consumer, Target
 from lab.control import lifecycle
 from tasks.connections import endpoint_of
 from tasks.credentials import candidate_name
@@ -244,7 +244,7 @@ def made_scene() -> Iterator[Scene]:
         os.environ.update({**info.environment, **bundles, "KEYTURN_KUBECONFIG": info.environment["KUBECONFIG"]})
         try:
             with signed_in(Settings()), Zygote() as zygote:
-                bare.install(Stack(poll_interval_seconds=1))
+                bare.install(1)
                 yield Scene(RunningLab(options, info), zygote)
         finally:
             os.environ.clear()

@@ -82,9 +82,9 @@ def _serve() -> None:
     from infra.azure.credentials import signed_in
     from infra.settings import Settings
 
-    with signed_in(Settings()) as owner:
+    with signed_in(Settings()) as azure:
         for scope in SCOPES:
-            owner.get_token(scope)
+            azure.credential.get_token(scope)
         for line in sys.stdin:
             print(_run_in_child(json.loads(line)), flush=True)
 

@@ -1,9 +1,11 @@
 """Fixtures of the flows' tests: one Prefect server for the run, and a lab with the walkthrough's stack in it."""
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
+from changed_stacks import ChangeStack, change_stack
 from prefect.events.worker import EventsWorker
 from prefect.logging.handlers import APILogWorker
 from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, PREFECT_HOME, temporary_settings
@@ -65,3 +67,9 @@ def world(stack: World) -> Iterator[World]:
     stack.lab.faults.clear_faults()
     yield stack
     stack.lab.faults.clear_faults()
+
+
+@pytest.fixture
+def changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ChangeStack:
+    """Changes the files of the walkthrough's stack, once, for the test."""
+    return partial(change_stack, tmp_path, monkeypatch)

@@ -4,14 +4,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
+from rotating import STACK
 
-from infra.azure import groups, vaults
+from infra.azure.client import Azure
+from infra.azure.groups import ResourceGroups
+from infra.azure.vaults import Vaults
 from infra.settings import Settings
-from infra.targets import Stack
 from lab.control import lifecycle
 from testing.labs import RunningLab, make_state_folder
-
-EMPTIED = Stack(poll_interval_seconds=2)
 
 
 @contextmanager
@@ -30,12 +30,13 @@ def entered(lab: RunningLab) -> Iterator[None]:
             patch.setenv(name, value)
         patch.setenv("KEYTURN_PROPAGATION_TIMEOUT_SECONDS", "20")
         yield
-        if groups.delete_group(EMPTIED.resource_group, Settings()):
-            vaults.purge_vault(EMPTIED.vault, Settings())
+        with Azure(Settings()) as azure:
+            if ResourceGroups(azure, STACK.resource_group).delete():
+                Vaults(azure, STACK.resource_group).purge(STACK.vault)
 
 
 def is_empty() -> bool:
     """Tell whether nothing is there: no group, no vault, not even a soft-deleted one."""
-    settings = Settings()
-    there = groups.find_group(EMPTIED.resource_group, settings)
-    return there is None and vaults.find_deleted_vault(EMPTIED.vault, settings) is None
+    with Azure(Settings()) as azure:
+        exists = ResourceGroups(azure, STACK.resource_group).exists()
+        return not exists and Vaults(azure, STACK.resource_group).find_deleted(STACK.vault) is None

@@ -1,6 +1,6 @@
 """Runs a provisioning and kills it, as `kill -9` does, before or after its nth resource is made. Not a test.
 
-Usage: killed_provisioning.py {before|after} N STACK-AS-JSON. Only this script interferes; the product knows nothing.
+Usage: killed_provisioning.py {before|after} N. Only this script interferes; the product knows nothing.
 """
 
 import itertools
@@ -10,13 +10,12 @@ import sys
 from typing import Any
 
 from flows.provision import provision
-from infra.azure import making
-from infra.targets import ProvisionOptions, Stack
+from tasks.provisioning import resources
 
 
 def install(when: str, nth: int) -> None:
     """Put the guillotine around every resource that is made."""
-    make, numbers = making.make, itertools.count(1)
+    make, numbers = resources.make, itertools.count(1)
 
     def guarded(*arguments: Any) -> Any:
         number = next(numbers)
@@ -27,10 +26,10 @@ def install(when: str, nth: int) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
         return made
 
-    making.make = guarded
+    resources.make = guarded
 
 
 if __name__ == "__main__":
     install(sys.argv[1], int(sys.argv[2]))
-    provision(Stack.model_validate_json(sys.argv[3]), ProvisionOptions(dry_run=False))
+    provision("walkthrough", dry_run=False)
     print("ended", flush=True)

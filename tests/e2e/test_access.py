@@ -7,22 +7,26 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from changed_stacks import ChangeStack
 from prefect.client.schemas.objects import State
 
 from flows.verify_access import verify_access
-from infra.azure import identities, machines, roles
-from infra.azure.finding import as_assignment
+from infra.azure.client import Azure
+from infra.azure.identities import FederatedCredentials, Identities
+from infra.azure.machines import Machines
+from infra.azure.roles import RoleAssignments
 from infra.errors import AccessDenied, AuthenticationFailed, KeyturnError, NotFound
 from infra.kubernetes.workloads import get_workload
-from infra.provisioning.resources import FederatedCredential, Machine, RoleAssignment, StorageAccount, Vault
-from infra.provisioning.stack import BLOB_READER, SECRETS_USER
+from infra.provisioning.options import AccessRows
+from infra.provisioning.resources import FederatedCredential, Identity, Machine, RoleAssignment
+from infra.provisioning.wanted import federation, read_rights
 from infra.settings import Settings
-from infra.targets import AccessOptions, AccessRows, Stack
-from tasks.access import Proof
-from tasks.deployment import STORAGE
+from tasks.provisioning.access import Proof
 from testing.rotating import STACK, World
 
-VAULT_KEY, ACCOUNT_KEY = f"{Vault.KIND} {STACK.vault}", f"{StorageAccount.KIND} {STACK.storage_account}"
+STORAGE = STACK.storage_workload
+OF_MACHINE = read_rights(STACK, Machine(name=STACK.virtual_machine))
+OF_PODS = read_rights(STACK, Identity(name=STACK.identity))
 MACHINE, POD = AccessRows.MACHINE, AccessRows.POD
 
 
@@ -32,43 +36,57 @@ def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KEYTURN_PROPAGATION_TIMEOUT_SECONDS", "2")
 
 
-def run(rows: AccessRows, stack: Stack = STACK) -> State[Any]:
-    return verify_access(stack, AccessOptions(rows=rows), return_state=True)
+@pytest.fixture
+def azure(world: World) -> Iterator[Azure]:
+    with Azure(Settings()) as azure:
+        yield azure
 
 
-def refused(rows: AccessRows, stack: Stack = STACK) -> KeyturnError:
-    error = run(rows, stack).result(raise_on_failure=False)
+def run(rows: AccessRows) -> State[Any]:
+    return verify_access(STACK.name, rows, return_state=True)
+
+
+def is_verified(state: State[Any]) -> bool:
+    return (state.name, (state.message or "").split(":")[0]) == ("Completed", "Verified")
+
+
+def refused(rows: AccessRows) -> KeyturnError:
+    error = run(rows).result(raise_on_failure=False)
     assert isinstance(error, KeyturnError), error
     return error
 
 
-def get_principal(rows: AccessRows) -> str:
+def get_principal(azure: Azure, rows: AccessRows) -> str:
     """The object id of the machine or of the pods."""
     if rows is MACHINE:
-        return machines.get_machine(STACK.virtual_machine, STACK.resource_group, Settings()).principal_id
-    return identities.get_identity(STACK.identity, STACK.resource_group, Settings()).principal_id
+        return Machines(azure, STACK.resource_group).get(STACK.virtual_machine).principal_id
+    return Identities(azure, STACK.resource_group).get(STACK.identity).principal_id
 
 
 @contextmanager
-def without_role(role: str, scope: str, principal_id: str) -> Iterator[None]:
+def without_role(azure: Azure, needed: RoleAssignment, principal_id: str) -> Iterator[None]:
     """Take a role away for a block."""
-    wanted = RoleAssignment(name=role, scope=scope, principal=Machine.KIND)
-    assignment = as_assignment(wanted, principal_id, STACK.resource_group, Settings())
-    roles.unassign(assignment, Settings())
+    kind = RoleAssignments(azure, STACK.resource_group)
+    scope = azure.resource_id(STACK.resource_group, needed.scope.TYPE, needed.scope.name)
+    with azure.management(kind.client_type()) as client:
+        for found in client.role_assignments.list_for_scope(scope, filter=f"principalId eq '{principal_id}'"):
+            client.role_assignments.delete_by_id(found.id)
+    assert kind.find(needed) is None
     try:
         yield
     finally:
-        assert roles.assign(assignment, Settings()), "it had been taken away"
+        kind.put(needed)
 
 
 @pytest.fixture
-def trusted(world: World) -> Iterator[FederatedCredential]:
+def trusted(azure: Azure) -> Iterator[FederatedCredential]:
     """The federated credential; as it was afterwards."""
-    found = identities.find_federated(STACK.federated_credential, STACK.identity, STACK.resource_group, Settings())
+    kind = FederatedCredentials(azure, STACK.resource_group)
+    found = kind.find(federation(STACK))
     assert found
     assert isinstance(found.resource, FederatedCredential)
     yield found.resource
-    identities.put_federated(found.resource, STACK.resource_group, Settings())
+    kind.put(found.resource)
 
 
 def forget_tokens(world: World) -> None:
@@ -90,31 +108,31 @@ def forget_tokens(world: World) -> None:
 )
 def test_the_rows_that_are_asked_for_are_proven(world: World, rows: AccessRows, proven: list[str]) -> None:
     state = run(rows)
-    assert state.name == "Verified", state.message
+    assert is_verified(state), state.message
     proofs = state.result()
-    assert all(isinstance(one, Proof) for one in proofs)
-    assert [one.row for one in proofs] == proven
-    seen = {one.row: one.seen for one in proofs}
+    assert all(isinstance(proof, Proof) for proof in proofs)
+    assert [proof.row for proof in proofs] == proven
+    seen = {proof.row: proof.seen for proof in proofs}
     assert seen.get("S1", world.values()[0]) == world.values()[0]
     assert seen.get("S2", "This is a Demo File.") == "This is a Demo File."
     assert "This is a Demo File." in seen.get("S15", "This is a Demo File.")
 
 
 @pytest.mark.parametrize(
-    ("rows", "role", "scope"),
-    [(MACHINE, SECRETS_USER, VAULT_KEY), (MACHINE, BLOB_READER, ACCOUNT_KEY), (POD, BLOB_READER, ACCOUNT_KEY)],
+    ("rows", "needed"),
+    [(MACHINE, OF_MACHINE[0]), (MACHINE, OF_MACHINE[1]), (POD, OF_PODS[1])],
     ids=["S1", "S2", "S15"],
 )
 def test_a_missing_role_is_named_with_scope_and_principal(
-    world: World, rows: AccessRows, role: str, scope: str
+    azure: Azure, rows: AccessRows, needed: RoleAssignment
 ) -> None:
-    principal_id = get_principal(rows)
-    with without_role(role, scope, principal_id):
+    principal_id = get_principal(azure, rows)
+    with without_role(azure, needed, principal_id):
         error = refused(rows)
     assert type(error) is AccessDenied
-    assert f"assign the role {role} on the {scope} to {principal_id}" in error.fix
+    assert f"assign the role {needed.name} on the {needed.scope.key} to {principal_id}" in error.fix
     assert error.code in ("ForbiddenByRbac", "Forbidden", "AuthorizationPermissionMismatch")
-    assert run(rows).name == "Verified"
+    assert is_verified(run(rows))
 
 
 @pytest.mark.parametrize(
@@ -126,26 +144,29 @@ def test_a_missing_role_is_named_with_scope_and_principal(
     ],
 )
 def test_a_federated_credential_that_is_wrong_is_said_to_be(
-    world: World, trusted: FederatedCredential, field: str, value: str, code: str
+    world: World, azure: Azure, trusted: FederatedCredential, field: str, value: str, code: str
 ) -> None:
-    identities.put_federated(replace(trusted, **{field: value}), STACK.resource_group, Settings())
+    kind = FederatedCredentials(azure, STACK.resource_group)
+    kind.put(replace(trusted, **{field: value}))
     forget_tokens(world)
     error = refused(POD)
     assert type(error) is AuthenticationFailed
     assert error.code == code
     assert f"its {field} is {value}, not {getattr(trusted, field)}" in error.seen
     assert "id-aks-uai/aksfederatedidentity" in error.fix
-    identities.put_federated(trusted, STACK.resource_group, Settings())
-    assert run(POD).name == "Verified"
+    kind.put(trusted)
+    assert is_verified(run(POD))
 
 
-def test_a_blob_that_does_not_exist_is_named(world: World) -> None:
-    error = refused(POD, STACK.model_copy(update={"blob": "nosuch.txt"}))
+def test_a_blob_that_does_not_exist_is_named(world: World, changed: ChangeStack) -> None:
+    changed(blob="nosuch.txt")
+    error = refused(POD)
     assert type(error) is NotFound
     assert f"{STACK.storage_account}/{STACK.container}/nosuch.txt" in error.name
 
 
-def test_a_machine_that_does_not_exist_is_named(world: World) -> None:
-    error = refused(MACHINE, STACK.model_copy(update={"virtual_machine": "NoSuchMachine"}))
+def test_a_machine_that_does_not_exist_is_named(world: World, changed: ChangeStack) -> None:
+    changed(virtual_machine="NoSuchMachine")
+    error = refused(MACHINE)
     assert type(error) is NotFound
     assert "NoSuchMachine" in str(error)

@@ -6,27 +6,33 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from changed_stacks import ChangeStack
 from prefect.client.schemas.objects import State
 from reports import rows
 
 from flows.deploy import Deployed, deploy
-from infra.azure.secrets import Secrets
+from infra.azure.client import Azure
 from infra.errors import AuthenticationFailed, KeyturnError, NotFound, SecretUnusable
 from infra.kubernetes.client import Cluster
+from infra.provisioning.options import DeployOptions
 from infra.settings import Settings
-from infra.targets import DeployOptions, Stack
-from tasks.deployment import Address
+from tasks.provisioning.deployment import Address
 from testing.rotating import STACK, World
 
-OPTIONS = DeployOptions(dry_run=False, ready_timeout_seconds=60, address_timeout_seconds=20)
+OPTIONS = DeployOptions(ready_timeout_seconds=60, address_timeout_seconds=20)
 
 
-def run(stack: Stack = STACK, options: DeployOptions = OPTIONS) -> State[Any]:
-    return deploy(stack, options, return_state=True)
+def run(dry_run: bool = False) -> State[Any]:
+    return deploy(STACK.name, dry_run, OPTIONS, return_state=True)
 
 
-def refusal(stack: Stack) -> KeyturnError:
-    found = run(stack).result(raise_on_failure=False)
+def verdict(state: State[Any]) -> str:
+    assert state.name == "Completed"
+    return (state.message or "").split(":")[0]
+
+
+def refusal() -> KeyturnError:
+    found = run().result(raise_on_failure=False)
     assert isinstance(found, KeyturnError), found
     return found
 
@@ -38,17 +44,19 @@ def namespaces(cluster: Cluster) -> set[str]:
 @pytest.fixture
 def disabled(world: World) -> Iterator[str]:
     """A secret whose newest version is disabled."""
-    vault = Secrets(STACK.vault, Settings())
-    written = vault.write("switched-off", "canary")
-    vault.set_enabled("switched-off", written.version, False)
-    yield "switched-off"
-    vault.delete("switched-off")
+    with Azure(Settings()) as azure:
+        vault = azure.vault(STACK.vault)
+        written = vault.write("switched-off", "canary")
+        vault.set_enabled("switched-off", written.version, False)
+        yield "switched-off"
+        vault.delete("switched-off")
 
 
-def test_a_dry_run_says_what_would_be_made_and_makes_nothing(world: World) -> None:
+def test_a_dry_run_says_what_would_be_made_and_makes_nothing(world: World, changed: ChangeStack) -> None:
     before = namespaces(world.cluster)
-    state = run(Stack.model_validate(STACK.model_dump() | {"namespace": "elsewhere"}), DeployOptions())
-    assert (state.name, state.result()) == ("Planned", Deployed("Planned", 6))
+    changed(database={"endpoint": {"namespace": "elsewhere"}})
+    state = run(dry_run=True)
+    assert (verdict(state), state.result()) == ("Planned", Deployed("Planned", 6))
     assert [row["action"] for row in rows("deploy-plan", state)] == ["created"] * 6
     assert namespaces(world.cluster) == before
 
@@ -56,7 +64,7 @@ def test_a_dry_run_says_what_would_be_made_and_makes_nothing(world: World) -> No
 def test_a_second_deployment_changes_nothing_and_says_so(world: World) -> None:
     before = world.snapshot()
     state = run()
-    assert state.name == "Unchanged"
+    assert verdict(state) == "Unchanged"
     deployed = state.result()
     assert deployed == Deployed("Unchanged", 0, Address(world.endpoint.host, 5432))
     assert world.snapshot() == before
@@ -79,31 +87,36 @@ def test_the_reports_show_what_runs_and_no_value(world: World) -> None:
     assert password not in json.dumps([rows(key, state) for key in ("synced-secret", "pods", "services", "csi-driver")])
 
 
-def test_a_vault_that_does_not_exist_stops_it_before_anything_is_applied(world: World) -> None:
+def test_a_vault_that_does_not_exist_stops_it_before_anything_is_applied(world: World, changed: ChangeStack) -> None:
     before = world.snapshot()
-    error = refusal(Stack.model_validate(STACK.model_dump() | {"vault": "nosuchvault"}))
+    changed(both={"vault": "nosuchvault"})
+    error = refusal()
     assert type(error) is NotFound
     assert "nosuchvault" in error.name
     assert world.snapshot() == before
 
 
-def test_a_secret_that_does_not_exist_stops_it_before_anything_is_applied(world: World) -> None:
+def test_a_secret_that_does_not_exist_stops_it_before_anything_is_applied(world: World, changed: ChangeStack) -> None:
     before = world.snapshot()
-    error = refusal(Stack.model_validate(STACK.model_dump() | {"password_secret": "nosuch"}))
+    changed(database={"secrets": {"password": "nosuch"}})
+    error = refusal()
     assert (type(error), error.code) == (NotFound, "SecretNotFound")
     assert world.snapshot() == before
 
 
-def test_a_disabled_secret_stops_it_before_anything_is_applied(world: World, disabled: str) -> None:
+def test_a_disabled_secret_stops_it_before_anything_is_applied(
+    world: World, changed: ChangeStack, disabled: str
+) -> None:
     before = world.snapshot()
-    error = refusal(Stack.model_validate(STACK.model_dump() | {"password_secret": disabled}))
+    changed(database={"secrets": {"password": disabled}})
+    error = refusal()
     assert (type(error), error.code) == (SecretUnusable, "SecretDisabled")
     assert world.snapshot() == before
 
 
 def test_a_kubeconfig_that_does_not_exist_is_named(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KEYTURN_KUBECONFIG", "/nosuch/kubeconfig")
-    error = refusal(STACK)
+    error = refusal()
     assert (type(error), error.name) == (NotFound, "/nosuch/kubeconfig")
 
 
@@ -114,6 +127,6 @@ def test_a_kubeconfig_with_a_token_that_is_no_longer_good_says_what_to_do(
     text = tmp_path / "kubeconfig"
     text.write_text("\n".join(f"{line}x" if line.strip().startswith("token:") else line for line in lines))
     monkeypatch.setenv("KEYTURN_KUBECONFIG", str(text))
-    error = refusal(STACK)
+    error = refusal()
     assert (type(error), error.code) == (AuthenticationFailed, "Unauthorized")
     assert "expired" in error.fix

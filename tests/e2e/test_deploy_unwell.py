@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import pytest
 from unwell import NAME, Unwell, identity_that_trusts, service_account, told
 
-from infra.azure.identities import get_identity
+from infra.azure.client import Azure
+from infra.azure.identities import Identities
 from infra.errors import WorkloadUnhealthy
 from infra.kubernetes.apply import apply, delete
 from infra.kubernetes.workloads import wait_for_load_balancer
@@ -15,7 +16,8 @@ from testing.rotating import STACK, World
 
 @pytest.fixture
 def identity(world: World) -> Identity:
-    return get_identity(STACK.identity, STACK.resource_group, world.settings)
+    with Azure(world.settings) as azure:
+        return Identities(azure, STACK.resource_group).get(STACK.identity)
 
 
 @pytest.fixture(autouse=True)

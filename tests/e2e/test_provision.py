@@ -6,58 +6,56 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from emptied import EMPTIED, entered, is_empty, make_empty_lab
+from changed_stacks import ChangeStack
+from emptied import entered, is_empty, make_empty_lab
 from prefect.client.schemas.objects import State
 from reports import rows
 
 from flows.provision import Provisioned, provision
-from infra.azure import servers
-from infra.azure.secrets import Secrets
+from infra.azure.client import Azure
+from infra.azure.servers import FirewallRules
 from infra.errors import CannotChange, InvalidInput, KeyturnError
 from infra.provisioning.resources import FirewallRule
 from infra.settings import Settings
-from infra.targets import ProvisionOptions, Stack
 from testing.labs import ROOT, RunningLab
-from testing.rotating import STACK, World, run_python
+from testing.rotating import PROVISIONED, STACK, World, run_python
 
 ADDRESSES = {"first_address": "203.0.113.1", "last_address": "203.0.113.9"}
 STRONG, VARIABLE = "Canary-2931-first", "KEYTURN_TEST_FIRST_PASSWORD"
 
 
-def run(stack: Stack = STACK, **options: Any) -> State[Any]:
-    return provision(stack, ProvisionOptions(**{"dry_run": False, **options}), return_state=True)
+def run(dry_run: bool = False, **options: Any) -> State[Any]:
+    return provision(STACK.name, dry_run, PROVISIONED.model_copy(update=options), return_state=True)
 
 
-def ended(stack: Stack = STACK, **options: Any) -> Provisioned:
-    state = run(stack, **options)
+def ended(dry_run: bool = False, **options: Any) -> Provisioned:
+    state = run(dry_run, **options)
     provisioned = state.result()
     assert isinstance(provisioned, Provisioned)
-    assert state.name == provisioned.verdict
+    assert (state.name, (state.message or "").split(":")[0]) == ("Completed", provisioned.verdict)
     return provisioned
 
 
-def planned(stack: Stack = STACK, **options: Any) -> tuple[Provisioned, list[dict[str, str]]]:
+def planned(**options: Any) -> tuple[Provisioned, list[dict[str, str]]]:
     """What a dry run comes to, and its plan."""
-    state = run(stack, dry_run=True, **options)
+    state = run(dry_run=True, **options)
     provisioned = state.result()
     assert isinstance(provisioned, Provisioned)
-    assert state.name == provisioned.verdict == "Planned"
+    assert (state.name, provisioned.verdict) == ("Completed", "Planned")
     return provisioned, rows("provision-plan", state)
 
 
-def refused(stack: Stack = STACK, **options: Any) -> KeyturnError:
-    error = run(stack, **options).result(raise_on_failure=False)
+def refused(**options: Any) -> KeyturnError:
+    error = run(**options).result(raise_on_failure=False)
     assert isinstance(error, KeyturnError), error
     return error
 
 
-def changed(stack: Stack, **fields: Any) -> Stack:
-    return Stack.model_validate({**stack.model_dump(), **fields})
-
-
 def addresses() -> dict[str, str]:
     """What reaches the server."""
-    found = servers.find_firewall_rule("keyturn", STACK.server, STACK.resource_group, Settings())
+    with Azure(Settings()) as azure:
+        rule = FirewallRule(name="keyturn", parent=STACK.server)
+        found = FirewallRules(azure, STACK.resource_group).find(rule)
     assert found
     assert isinstance(found.resource, FirewallRule)
     return {name: getattr(found.resource, name) for name in ADDRESSES}
@@ -85,7 +83,7 @@ def addresses_as_before(world: World) -> Iterator[None]:
 
 
 def test_a_dry_run_on_nothing_shows_the_plan_and_makes_nothing(empty: None) -> None:
-    provisioned, plan = planned(EMPTIED)
+    provisioned, plan = planned()
     assert list(provisioned.counts) == ["create"]
     assert {row["action"] for row in plan} == {"create"}
     assert len(plan) == provisioned.counts["create"]
@@ -94,20 +92,25 @@ def test_a_dry_run_on_nothing_shows_the_plan_and_makes_nothing(empty: None) -> N
 
 
 def test_everything_is_made_from_nothing_and_a_second_run_changes_nothing(
-    empty: None, prefect_home: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    empty: None,
+    changed: ChangeStack,
+    prefect_home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setenv(VARIABLE, STRONG)
-    stack = changed(EMPTIED, first_password_variable=VARIABLE)
-    first = ended(stack)
+    stack = changed(first_password_variable=VARIABLE)
+    first = ended()
     assert (first.verdict, list(first.counts)) == ("Provisioned", ["create"])
-    vault = Secrets(stack.vault, Settings())
-    assert (vault.read("username"), vault.read("password")) == ("dexter", STRONG)
-    assert vault.read("server-username") == "dexter"
-    assert vault.read("server-password") not in ("", STRONG)
-    second = ended(stack)
+    with Azure(Settings()) as azure:
+        vault = azure.vault(stack.vault)
+        assert (vault.read("username"), vault.read("password")) == ("dexter", STRONG)
+        assert vault.read("server-username") == "dexter"
+        values = (STRONG, vault.read("server-password"))
+    assert values[1] not in ("", STRONG)
+    second = ended()
     assert second.verdict == "Unchanged"
     assert second.counts == {"leave": first.counts["create"]}
-    values = (STRONG, vault.read("server-password"))
     assert not any(value in text for value in values for text in capfd.readouterr())
     written = [path for path in prefect_home.rglob("*") if path.is_file()]
     assert written
@@ -118,13 +121,13 @@ def test_everything_is_made_from_nothing_and_a_second_run_changes_nothing(
 @pytest.mark.parametrize(("when", "nth"), [("after", 9), pytest.param("before", 24, marks=pytest.mark.slow)])
 def test_a_provisioning_that_is_killed_midway_is_finished_by_the_next(empty: None, when: str, nth: int) -> None:
     script = ROOT / "tests/e2e/killed_provisioning.py"
-    process = run_python(script, when, str(nth), EMPTIED.model_dump_json())
+    process = run_python(script, when, str(nth))
     printed, _ = process.communicate(timeout=120)
     assert process.returncode == -signal.SIGKILL, printed[-3000:]
-    next_run = ended(EMPTIED)
+    next_run = ended()
     assert next_run.verdict == "Provisioned"
     assert next_run.counts["leave"] > 0, "what the killed one made is left"
-    again = ended(EMPTIED, dry_run=True)
+    again = ended(dry_run=True)
     assert again.verdict == "Unchanged"
 
 
@@ -142,9 +145,12 @@ def test_what_differs_is_changed_in_place_after_a_dry_run_has_shown_it(world: Wo
     assert addresses() == ADDRESSES
 
 
-def test_what_cannot_be_changed_in_place_is_refused_by_name_and_nothing_is_changed(world: World) -> None:
+def test_what_cannot_be_changed_in_place_is_refused_by_name_and_nothing_is_changed(
+    world: World, changed: ChangeStack
+) -> None:
     before = addresses()
-    error = refused(changed(STACK, location="westus"), **ADDRESSES)
+    changed(location="westus")
+    error = refused(**ADDRESSES)
     assert type(error) is CannotChange
     assert "resource group integrateakskv-rg" in error.name
     assert "resource group integrateakskv-rg: location is eastus2, wanted westus" in error.seen
@@ -157,10 +163,16 @@ def test_what_cannot_be_changed_in_place_is_refused_by_name_and_nothing_is_chang
     [("", "FirstPasswordMissing"), ("Sh0rt!", "FirstPasswordWeak"), ("onlylowercase", "FirstPasswordWeak")],
 )
 def test_a_first_password_that_is_missing_or_weak_is_refused_without_being_said(
-    empty: None, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], value: str, code: str
+    empty: None,
+    changed: ChangeStack,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    value: str,
+    code: str,
 ) -> None:
     monkeypatch.setenv(VARIABLE, value)
-    error = refused(changed(EMPTIED, first_password_variable=VARIABLE))
+    changed(first_password_variable=VARIABLE)
+    error = refused()
     assert type(error) is InvalidInput
     assert (error.code, error.name) == (code, VARIABLE)
     assert not value or value not in "".join(capfd.readouterr())
@@ -168,8 +180,9 @@ def test_a_first_password_that_is_missing_or_weak_is_refused_without_being_said(
     assert is_empty()
 
 
-def test_a_first_username_that_a_server_does_not_take_is_refused(empty: None) -> None:
-    error = refused(changed(EMPTIED, first_username="azure_superuser"))
+def test_a_first_username_that_a_server_does_not_accept_is_refused(empty: None, changed: ChangeStack) -> None:
+    changed(first_username="azure_superuser")
+    error = refused()
     assert type(error) is InvalidInput
     assert (error.name, error.seen) == ("first_username", "azure_superuser")
     assert is_empty()

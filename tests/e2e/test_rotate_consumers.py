@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 from clients import CLIENT, SECONDS, manifest
 
-from infra.azure.identities import find_federated, put_federated
+from infra.azure.client import Azure
+from infra.azure.identities import FederatedCredentials
 from infra.kubernetes.provider_classes import path_of
 from infra.kubernetes.secrets_store import synced_secret_holds
 from infra.kubernetes.workloads import get_workload, run_in_pod, wait_for_ready
-from infra.provisioning.resources import FederatedCredential
+from infra.provisioning.wanted import federation
 from infra.targets import Consumer, Strategy
 from testing.rotating import DATABASE, STACK, TARGET, World, rotate
 
@@ -43,12 +44,11 @@ TARGET_OF_ALL = TARGET.model_copy(update={"consumers": (DATABASE, WEB, JOBS, AUD
 def namespace(world: World, names: Consumer, keys: Mapping[str, str]) -> Iterator[None]:
     """A namespace whose service account is federated with the stack's identity, and a client in it."""
     cluster, base = world.cluster, f"/api/v1/namespaces/{names.namespace}"
-    known = find_federated(STACK.federated_credential, STACK.identity, STACK.resource_group, world.settings)
-    assert known is not None
-    assert isinstance(known.resource, FederatedCredential)
-    subject = f"system:serviceaccount:{names.namespace}:dexter-sa"
-    federated = replace(known.resource, name=f"federated-{names.namespace}", subject=subject)
-    put_federated(federated, STACK.resource_group, world.settings)
+    with Azure(world.settings) as azure:
+        trusts = FederatedCredentials(azure, STACK.resource_group)
+        known = trusts.resolve(federation(STACK))
+        subject = f"system:serviceaccount:{names.namespace}:{STACK.service_account}"
+        trusts.put(replace(known, name=f"federated-{names.namespace}", subject=subject))
     cluster.request("POST", "/api/v1/namespaces", {}, {"metadata": {"name": names.namespace}})
     account = cluster.get(f"/api/v1/namespaces/{DATABASE.namespace}/serviceaccounts/dexter-sa")["metadata"]
     body = {"metadata": {"name": "dexter-sa", "annotations": account["annotations"]}}

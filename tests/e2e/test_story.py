@@ -7,27 +7,26 @@ from reports import rows
 
 from flows.story import story
 from infra.errors import Refused
-from infra.targets import StoryOptions, Sync
-from tasks.story import NOT_REACHED, TITLES
-from testing.rotating import STACK, World
-
-OPTIONS = StoryOptions(dry_run=False, sync=Sync.EXPRESS, data_loss="I accept data loss")
+from infra.rotation.options import Sync
+from tasks.provisioning.story import NOT_REACHED, TITLES
+from testing.rotating import PROVISIONED, STACK, World
 
 
-def tell(options: StoryOptions = OPTIONS) -> Any:
-    return story(STACK, options, return_state=True)
+def tell(data_loss: str = "I accept data loss") -> Any:
+    seconds = PROVISIONED.poll_interval_seconds
+    return story(STACK.name, False, Sync.EXPRESS, data_loss, seconds, return_state=True)
 
 
 @pytest.mark.parametrize("lab", ["reconciler", pytest.param("republish", marks=pytest.mark.slow)], indirect=True)
 def test_the_story_proves_every_row_and_reports_what_was_seen(world: World) -> None:
     before = world.values()
     state = tell()
-    assert (state.name, state.message) == ("Proven", "All 16 rows are proven")
+    assert (state.name, state.message) == ("Completed", "Proven: all 16 rows")
     table = {row["row"]: row for row in rows("story", state)}
     assert list(table) == list(TITLES)
     assert {row["proven"] for row in table.values()} == {"yes"}
     assert table["S2"]["seen"] == "This is a Demo File."
-    assert "the newest alone can be read" in table["S11"]["seen"]
+    assert "only the newest can be read" in table["S11"]["seen"]
     assert "TLSv1.3" in table["S16"]["seen"]
     assert world.values() != before
     world.assert_well()
@@ -35,14 +34,15 @@ def test_the_story_proves_every_row_and_reports_what_was_seen(world: World) -> N
 
 def test_quick_run_shows_the_plan_and_changes_nothing(world: World) -> None:
     before = world.snapshot()
-    assert story(STACK, return_state=True).name == "Planned"
+    state = story(STACK.name, poll_interval_seconds=2, return_state=True)
+    assert (state.name, state.message.split(":")[0]) == ("Completed", "Planned")
     assert world.snapshot() == before
 
 
 def test_a_row_that_cannot_be_proven_is_named_and_ends_the_story(world: World) -> None:
     before = world.values()
-    state = tell(StoryOptions(dry_run=False))
-    assert state.name == "NotProven"
+    state = tell("no")
+    assert (state.name, state.message.split(":")[0]) == ("Failed", "NotProven")
     error = state.result(raise_on_failure=False)
     assert type(error) is Refused
     assert error.code == "ConsentMissing"

@@ -4,30 +4,38 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from emptied import EMPTIED, entered, is_empty, make_empty_lab
+from changed_stacks import ChangeStack
+from emptied import entered, is_empty, make_empty_lab
 from prefect.client.schemas.objects import State
+from rotating import STACK
 
 from flows.provision import provision
 from flows.tear_down import tear_down
-from infra.azure import groups
+from infra.azure.client import Azure
+from infra.azure.groups import ResourceGroups
 from infra.errors import Refused
 from infra.settings import Settings
-from infra.targets import ProvisionOptions, TearDownOptions
 
 
 def run(confirm: str = "") -> State[Any]:
-    return tear_down(EMPTIED, TearDownOptions(confirm=confirm), return_state=True)
+    return tear_down(STACK.name, confirm, return_state=True)
+
+
+def verdict(state: State[Any]) -> str:
+    assert state.name == "Completed"
+    return (state.message or "").split(":")[0]
 
 
 def everything() -> list[tuple[str, str]]:
-    return groups.list_resources(EMPTIED.resource_group, Settings())
+    with Azure(Settings()) as azure:
+        return ResourceGroups(azure, STACK.resource_group).list_resources()
 
 
 @pytest.fixture(scope="module")
 def provisioned(prefect_api: str) -> Iterator[None]:
     """A stack that may be torn down."""
     with make_empty_lab() as lab, entered(lab):
-        provision(EMPTIED, ProvisionOptions(dry_run=False))
+        provision(STACK.name, dry_run=False)
         yield
 
 
@@ -35,23 +43,23 @@ def test_only_the_exact_confirmation_removes_everything_and_a_second_run_finds_n
     before = everything()
     assert before
     shown = run()
-    assert shown.name == "NotConfirmed"
+    assert verdict(shown) == "NotConfirmed"
     assert "would be removed" in (shown.message or "")
-    for wrong in ("yes", EMPTIED.resource_group.upper(), f"{EMPTIED.resource_group} "):
+    for wrong in ("yes", STACK.resource_group.upper(), f"{STACK.resource_group} "):
         error = run(wrong).result(raise_on_failure=False)
         assert type(error) is Refused
         assert (error.code, error.seen) == ("NotConfirmed", wrong)
     assert everything() == before
-    removed = run(EMPTIED.resource_group)
-    assert removed.name == "Removed"
+    removed = run(STACK.resource_group)
+    assert verdict(removed) == "Removed"
     assert everything() == []
     assert is_empty()
-    assert run().name == "Unchanged"
-    assert run(EMPTIED.resource_group).name == "Unchanged"
+    assert verdict(run()) == "Unchanged"
+    assert verdict(run(STACK.resource_group)) == "Unchanged"
 
 
-def test_a_group_that_never_was_is_nothing_to_remove(provisioned: None) -> None:
-    stack = EMPTIED.model_copy(update={"resource_group": "nosuch-rg"})
-    state: State[Any] = tear_down(stack, TearDownOptions(confirm="nosuch-rg"), return_state=True)
-    assert state.name == "Unchanged"
+def test_a_group_that_never_was_is_nothing_to_remove(provisioned: None, changed: ChangeStack) -> None:
+    changed(both={"cluster": {"resource_group": "nosuch-rg"}})
+    state = run("nosuch-rg")
+    assert verdict(state) == "Unchanged"
     assert "nosuch-rg does not exist" in (state.message or "")

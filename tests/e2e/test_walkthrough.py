@@ -27,11 +27,11 @@ from walkthrough_screens import (
     shape,
 )
 
-from infra.azure.identities import get_identity
-from infra.azure.machines import MachineOutput, run_command
-from infra.kubernetes.manifests import FOLDER, fill
+from infra.azure.client import Azure
+from infra.azure.identities import Identities
+from infra.azure.machines import MachineOutput, Machines
+from infra.kubernetes.manifests import fill
 from infra.kubernetes.secrets_store import synced_secret_holds
-from infra.targets import DeployOptions
 from testing.rotating import DATABASE, STACK, TARGET, World
 
 OLD, NEW = ("dexter", "Admin123"), ("therema", "Mashroof123")
@@ -95,15 +95,16 @@ def applied(stack: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     from flows.deploy import deploy
 
     desk = Desk(stack, tmp_path_factory.mktemp("home"))
-    identity = get_identity(STACK.identity, STACK.resource_group, stack.settings)
+    with Azure(stack.settings) as azure:
+        identity = Identities(azure, STACK.resource_group).get(STACK.identity)
     values = {
         **{"CLIENT_ID": identity.client_id, "TENANT_ID": identity.tenant_id, "VAULT": STACK.vault},
-        **{"USERNAME_SECRET": STACK.username_secret, "PASSWORD_SECRET": STACK.password_secret},
+        **{"USERNAME_SECRET": TARGET.username_secret, "PASSWORD_SECRET": TARGET.password_secret},
         **{"NAMESPACE": STACK.namespace, "SERVICE_ACCOUNT": STACK.service_account},
         "GET_STORAGE_IMAGE": "chester2004/get-storage",
     }
     for name in ("dexter.yaml", "medoko.yaml"):
-        (desk.terminal.home / name).write_text(fill(name, (FOLDER / name).read_text(), values))
+        (desk.terminal.home / name).write_text(fill(name, (STACK.folder / name).read_text(), values))
     assert desk.type("kubectl delete namespace dexter") == 'namespace "dexter" deleted\n'
     desk.publish(OLD)
     try:
@@ -112,7 +113,7 @@ def applied(stack: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         yield desk
     finally:
         desk.type("kubectl delete namespace dexter")
-        deploy(STACK, DeployOptions(dry_run=False))
+        deploy(STACK.name, dry_run=False)
 
 
 @pytest.fixture
@@ -122,7 +123,8 @@ def desk(applied: Desk, world: World) -> Desk:
 
 
 def run_on_machine(world: World, script: str) -> MachineOutput:
-    return run_command(STACK.virtual_machine, STACK.resource_group, script, world.settings)
+    with Azure(world.settings) as azure:
+        return Machines(azure, STACK.resource_group).run_command(STACK.virtual_machine, script)
 
 
 def test_the_machine_reads_the_secret(world: World) -> None:

@@ -3,21 +3,22 @@
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
 
-from infra.azure.clusters import get_issuer
-from infra.azure.identities import get_identity, put_federated, put_identity
+from infra.azure.client import Azure
+from infra.azure.identities import FederatedCredentials, Identities
 from infra.errors import WorkloadUnhealthy
 from infra.kubernetes.apply import apply, delete
 from infra.kubernetes.client import Cluster
 from infra.kubernetes.waiting import Progress
 from infra.kubernetes.workloads import wait_for_ready
-from infra.provisioning.resources import AUDIENCE, FederatedCredential, Identity
+from infra.provisioning.options import Stack
+from infra.provisioning.resources import AUDIENCE, Identity
+from infra.provisioning.wanted import federation
 from infra.settings import Settings
-from infra.targets import Stack
 
 Object = dict[str, Any]
 NAME = "unwell"
@@ -121,18 +122,12 @@ def identity_that_trusts(
     stack: Stack, name: str, *, issuer: str = "", subject: str = "", audience: str = AUDIENCE
 ) -> Identity:
     """Make an identity with a federated credential and no role; what is empty is as it must be."""
-    settings = Settings()
-    put_identity(Identity(name=name, location=stack.location), stack.resource_group, settings)
-    right = f"system:serviceaccount:{stack.namespace}:{stack.service_account}"
-    wanted = FederatedCredential(
-        name="trust",
-        parent=name,
-        issuer=issuer or get_issuer(stack.cluster, stack.resource_group, settings),
-        subject=subject or right,
-        audience=audience,
-    )
-    put_federated(wanted, stack.resource_group, settings)
-    return get_identity(name, stack.resource_group, settings)
+    with Azure(Settings()) as azure:
+        identities, trusts = Identities(azure, stack.resource_group), FederatedCredentials(azure, stack.resource_group)
+        identities.put(Identity(name=name, location=stack.location))
+        right = trusts.resolve(replace(federation(stack), name="trust", parent=name, audience=audience))
+        trusts.put(replace(right, issuer=issuer or right.issuer, subject=subject or right.subject))
+        return identities.get(name)
 
 
 @contextmanager

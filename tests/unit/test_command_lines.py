@@ -7,7 +7,7 @@ from flows.provision import provision
 from flows.rotate import rotate
 from flows.shell import parse_parameters, run_from_shell
 from flows.tear_down import tear_down
-from infra.targets import Guards, RotationOptions, Stack, Sync, Target, TearDownOptions
+from infra.targets import Guards, RotationOptions, Sync, Target
 
 
 def usage_error(flow: Flow, capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
@@ -22,7 +22,7 @@ DEFAULTS = {"target": Target(), "options": RotationOptions(), "guards": Guards()
 
 def test_without_arguments_the_parameters_are_the_defaults() -> None:
     assert parse_parameters(rotate, []) == DEFAULTS
-    assert parse_parameters(tear_down, []) == {"stack": Stack(), "options": TearDownOptions()}
+    assert parse_parameters(tear_down, ["--stack", "walkthrough"]) == {"stack": "walkthrough", "confirm": ""}
 
 
 def test_an_enum_is_given_by_its_value() -> None:
@@ -79,6 +79,6 @@ def test_who_interrupts_gets_the_shells_code_and_a_word(
 
     monkeypatch.setattr("flows.shell._run", interrupted)
     with pytest.raises(SystemExit) as caught:
-        run_from_shell(provision, [])
+        run_from_shell(provision, ["--stack", "walkthrough"])
     assert caught.value.code == 130
     assert "run it again" in capsys.readouterr().out

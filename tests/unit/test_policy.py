@@ -11,10 +11,10 @@ from prefect.states import Failed
 import tasks
 from infra import errors
 from infra.errors import KeyturnError
-from tasks.policy import is_retryable, step
+from tasks.retries import is_retryable, make_delays, step
 
 ERRORS = [one for one in vars(errors).values() if isinstance(one, type) and issubclass(one, KeyturnError)]
-MODULES = [importlib.import_module(f"tasks.{one.name}") for one in pkgutil.iter_modules(tasks.__path__)]
+MODULES = [importlib.import_module(found.name) for found in pkgutil.walk_packages(tasks.__path__, "tasks.")]
 TASKS = {one.name: one for module in MODULES for one in vars(module).values() if isinstance(one, Task)}
 
 
@@ -30,7 +30,15 @@ def test_no_result_is_persisted_or_cached_and_every_run_has_a_name_of_its_own(na
 
 
 def test_all_tasks_were_looked_at() -> None:
-    assert {"Publish", "Stage the candidate", "Verify", "Wait for the sync", "Log in"} <= set(TASKS)
+    assert {
+        "Publish",
+        "Stage the candidate",
+        "Verify",
+        "Wait for the sync",
+        "Log in",
+        "Make a resource",
+        "Apply a manifest",
+    } <= set(TASKS)
 
 
 @pytest.mark.parametrize("kind", ERRORS, ids=lambda kind: kind.__name__)
@@ -51,3 +59,10 @@ def test_delays_double_and_the_count_is_bounded() -> None:
     made = step(name="Do it", retries=3, backoff_seconds=2)(lambda: None)
     assert made.retries == 3
     assert callable(made.retry_delay_seconds) or made.retry_delay_seconds == [2, 4, 8]
+
+
+@pytest.mark.parametrize("budget_seconds", [1, 20, 600, 3600])
+def test_delays_fill_the_budget_in_as_many_tries_as_prefect_accepts(budget_seconds: int) -> None:
+    delays = make_delays(budget_seconds)
+    assert sum(delays) == pytest.approx(budget_seconds)
+    assert 1 <= len(delays) <= 50

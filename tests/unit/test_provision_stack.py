@@ -2,29 +2,33 @@
 
 import pytest
 
+from infra.credentials import load_inventory
 from infra.errors import InvalidInput
-from infra.provisioning.first_password import check_first_password
-from infra.provisioning.plan import Action, Found, make_plan
+from infra.provisioning.changes import Verb, plan_changes
+from infra.provisioning.first_login import RESERVED_LOGINS, check_first_username, read_first_password
+from infra.provisioning.kinds import Found
+from infra.provisioning.options import ProvisionOptions, load_stack
 from infra.provisioning.resources import DatabaseServer
-from infra.provisioning.stack import RESERVED_LOGINS, check_first_username, make_stack
-from infra.targets import ProvisionOptions, Stack
+from infra.provisioning.wanted import list_wanted
+from tests.conftest import ROOT
 
+STACK = load_stack("walkthrough", ROOT / "manifests", load_inventory(ROOT / "credentials.yaml"))
 TENANT = "72f988bf-0000-4000-8000-2d7cd011db47"
 SERVER_SECRETS = ("secret dexterkeyvault/server-username", "secret dexterkeyvault/server-password")
 
 
 def wanted_server(username: str = "") -> tuple[DatabaseServer, tuple[str, ...]]:
     """The server, and the keys of what it needs."""
-    for one in make_stack(Stack(), ProvisionOptions(), TENANT, {}, username):
-        if isinstance(one.resource, DatabaseServer):
-            return one.resource, one.after
+    for wanted in list_wanted(STACK, ProvisionOptions(), TENANT, {}, username):
+        if isinstance(wanted.resource, DatabaseServer):
+            return wanted.resource, wanted.after
     pytest.fail("no server")
 
 
 def test_everything_is_created_from_nothing_in_an_order_that_works() -> None:
-    plan = make_plan(make_stack(Stack(), ProvisionOptions(), TENANT, {}), {})
-    assert {step.action for step in plan.steps} == {Action.CREATE}
-    keys = [step.resource.key for step in plan.steps]
+    plan = plan_changes(list_wanted(STACK, ProvisionOptions(), TENANT, {}), {})
+    assert {change.verb for change in plan.changes} == {Verb.CREATE}
+    keys = [change.resource.key for change in plan.changes]
     assert len(set(keys)) == len(keys)
     assert {"secret dexterkeyvault/username", "secret dexterkeyvault/password", *SERVER_SECRETS} <= set(keys)
 
@@ -40,15 +44,15 @@ def test_a_server_may_have_the_first_administrator_or_the_one_in_the_vault(found
     server, _ = wanted_server("chief")
     there = DatabaseServer(**{**vars(server), "administrators": (found,)})
     assert bool(server.differences(there)) is differs
-    plan = make_plan(make_stack(Stack(), ProvisionOptions(), TENANT, {}, "chief"), {there.key: Found(there)})
-    step = next(step for step in plan.steps if step.resource.key == there.key)
-    assert step.action is (Action.REFUSE if differs else Action.LEAVE)
+    plan = plan_changes(list_wanted(STACK, ProvisionOptions(), TENANT, {}, "chief"), {there.key: Found(there)})
+    change = next(change for change in plan.changes if change.resource.key == there.key)
+    assert change.verb is (Verb.REFUSE if differs else Verb.LEAVE)
 
 
 @pytest.mark.parametrize("login", [*RESERVED_LOGINS, "pg_chief"])
 def test_a_reserved_login_is_no_administrator(login: str) -> None:
     with pytest.raises(InvalidInput) as caught:
-        check_first_username(Stack(first_username=login))
+        check_first_username(login)
     assert (caught.value.name, caught.value.seen) == ("first_username", login)
 
 
@@ -64,12 +68,12 @@ def test_a_reserved_login_is_no_administrator(login: str) -> None:
 )
 def test_a_weak_first_password_is_refused_and_never_said(value: str, code: str, seen: str) -> None:
     with pytest.raises(InvalidInput) as caught:
-        check_first_password("FIRST", value, "dexter")
+        read_first_password("FIRST", "dexter", {"FIRST": value})
     assert (caught.value.code, caught.value.name) == (code, "FIRST")
     assert seen in caught.value.seen
     assert not value or value not in str(caught.value)
 
 
 @pytest.mark.parametrize("value", ["Abcdefg1", "abcdefg-1", "Aa1-" * 32])
-def test_a_password_of_three_kinds_is_taken(value: str) -> None:
-    check_first_password("FIRST", value, "dexter")
+def test_a_password_of_three_kinds_is_accepted(value: str) -> None:
+    assert read_first_password("FIRST", "dexter", {"FIRST": value}) == value

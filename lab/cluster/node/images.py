@@ -11,7 +11,7 @@ from lab.databases.postgres import INSIDE_ENTRYPOINT
 from lab.sandbox.sandboxes import Bind, World
 
 CHECKOUT = Path(__file__).parents[3]
-GET_STORAGE = CHECKOUT / "manifests" / "get-storage" / "app.py"
+GET_STORAGE = CHECKOUT / "manifests" / "walkthrough" / "get-storage" / "app.py"
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 REFERENCE = re.compile(r"[a-z0-9][a-zA-Z0-9._:/-]*(@sha256:[0-9a-f]{64})?")
 LAUNCHERS = ("postgres", "get-storage", "busybox")
@@ -117,7 +117,7 @@ async def _postgres(context: NodeContext, place: Place) -> Launch:
 
 
 def _get_storage(place: Place) -> Launch:
-    """The program of manifests/get-storage, with this interpreter and what is installed for it."""
+    """The program of manifests/walkthrough/get-storage, with this interpreter and what is installed for it."""
     folders = {Path(sys.base_prefix), Path(sys.prefix), Path(sys.executable).resolve().parents[1]}
     python = [Bind(folder, str(folder), True) for folder in sorted(folders) if not folder.is_relative_to("/usr")]
     app = Bind(GET_STORAGE, "/app/app.py", True)

@@ -5,15 +5,16 @@ from dataclasses import dataclass
 
 from prefect.logging import get_run_logger
 
-from infra.azure import clusters, identities
-from infra.azure.credentials import signed_in
-from infra.azure.secrets import Secrets
+from infra.azure.client import Azure
+from infra.azure.clusters import ManagedClusters
+from infra.azure.identities import FederatedCredentials, Identities
 from infra.errors import NotFound
+from infra.provisioning.options import Stack
 from infra.provisioning.resources import FederatedCredential, ManagedCluster
+from infra.provisioning.wanted import federation
 from infra.settings import Settings
-from infra.targets import Stack
-from tasks.policy import step
 from tasks.reporting import report_markdown, report_table
+from tasks.retries import step
 from tasks.timeline import Span, picture
 
 TITLES: Mapping[str, str] = {
@@ -25,7 +26,7 @@ TITLES: Mapping[str, str] = {
     "S6": "the identity trusts the service account",
     "S7": "the manifests are applied",
     "S8": "files and Secret hold the vault's values",
-    "S9": "driver, account, pods and service are seen",
+    "S9": "driver, service account, pods and service are listed",
     "S10": "login through the load balancer",
     "S11": "new versions written, older ones disabled",
     "S12": "the sync, by evidence",
@@ -54,28 +55,31 @@ class Row:
     proven: bool = True
 
 
-@step(name="See what was provisioned", run_name="see issuer, add-on, identity and federation of {stack.cluster}")
+@step(
+    name="Look at what was provisioned", run_name="look at issuer, add-on, identity and federation of {stack.cluster}"
+)
 def see_infrastructure(stack: Stack) -> dict[str, str]:
-    """Look cluster, identity and federated credential up afresh; return row -> what was seen.
+    """Look up cluster, identity and federated credential afresh; return row -> what was seen.
 
     Raises:
-        NotFound: one of them is not there.
+        NotFound: one of them does not exist.
     """
-    settings, group = Settings(), stack.resource_group
-    with signed_in(settings):
-        cluster = clusters.find_cluster(stack.cluster, group, settings)
-        identity = identities.get_identity(stack.identity, group, settings)
-        federated = identities.find_federated(stack.federated_credential, stack.identity, group, settings)
+    group = stack.resource_group
+    with Azure(Settings()) as azure:
+        cluster = ManagedClusters(azure, group).find(ManagedCluster(name=stack.cluster))
+        identity = Identities(azure, group).get(stack.identity)
+        trust = FederatedCredentials(azure, group).find(federation(stack))
     if cluster is None or not isinstance(cluster.resource, ManagedCluster):
         raise NotFound("The cluster does not exist", name=stack.cluster, fix="run the flow provision")
-    if federated is None or not isinstance(federated.resource, FederatedCredential):
-        raise NotFound("The identity trusts nobody", name=stack.federated_credential, fix="run the flow provision")
-    seen, trust = cluster.resource, federated.resource
+    if trust is None or not isinstance(trust.resource, FederatedCredential):
+        what = "The identity has no such federated credential"
+        raise NotFound(what, name=stack.federated_credential, fix="run the flow provision")
+    seen, trusted = cluster.resource, trust.resource
     return {
         "S4": f"workload identity {_on(seen.workload_identity)}, add-on {_on(seen.secrets_provider)}, "
         f"rotation {_on(seen.secret_rotation)} every {seen.poll_interval_seconds} s",
         "S5": f"client id {identity.client_id}",
-        "S6": f"{trust.subject} of {trust.issuer}",
+        "S6": f"{trusted.subject} of {trusted.issuer}",
     }
 
 
@@ -83,17 +87,17 @@ def _on(value: bool) -> str:
     return "on" if value else "off"
 
 
-@step(name="See the versions", run_name="see the versions of both secrets in {stack.vault}")
+@step(name="Look at the versions", run_name="look at the versions of both secrets in {stack.vault}")
 def see_versions(stack: Stack) -> str:
     """Return how many versions each of both secrets has, and how many can be read."""
-    settings, parts = Settings(), []
-    with signed_in(settings):
-        vault = Secrets(stack.vault, settings)
-        for name in (stack.username_secret, stack.password_secret):
+    parts = []
+    with Azure(Settings()) as azure:
+        vault = azure.vault(stack.vault)
+        for name in stack.database.secrets.names:
             versions = vault.list_versions(name)
             newest = vault.get_latest(name).version
-            enabled = [one.version for one in versions if one.enabled]
-            state = "the newest alone can be read" if enabled == [newest] else f"{len(enabled)} can be read"
+            enabled = [version.version for version in versions if version.enabled]
+            state = "only the newest can be read" if enabled == [newest] else f"{len(enabled)} can be read"
             parts.append(f"{name} {newest[:8]}: {len(versions)} versions, {state}")
     return "; ".join(parts)
 
@@ -101,20 +105,20 @@ def see_versions(stack: Stack) -> str:
 @step(name="Report the story", run_name="report the rows of the walkthrough")
 def report_story(rows: Sequence[Row], spans: Sequence[Span]) -> None:
     """Make the table of the rows, and the picture of the time."""
-    known = {one.row: one for one in rows}
-    told = [known.get(row, Row(row, NOT_REACHED, 0.0, False)) for row in TITLES]
-    for one in told:
-        get_run_logger().info("%s %s: %s", one.row, TITLES[one.row], one.seen)
+    known = {row.row: row for row in rows}
+    story = [known.get(row, Row(row, NOT_REACHED, 0.0, False)) for row in TITLES]
+    for row in story:
+        get_run_logger().info("%s %s: %s", row.row, TITLES[row.row], row.seen)
     table = [
         {
-            "row": one.row,
-            "what": TITLES[one.row],
-            "seen": one.seen,
-            "proven": "yes" if one.proven else "no",
-            "took": f"{one.took_seconds:.1f} s" if one.seen != NOT_REACHED else "-",
+            "row": row.row,
+            "what": TITLES[row.row],
+            "seen": row.seen,
+            "proven": "yes" if row.proven else "no",
+            "took": f"{row.took_seconds:.1f} s" if row.seen != NOT_REACHED else "-",
         }
-        for one in told
+        for row in story
     ]
     report_markdown("story-timeline", picture(spans), "How long each part took.")
-    proven = sum(one.proven for one in told)
-    report_table("story", table, f"The walkthrough, row by row: {proven} of {len(told)} proven.")
+    proven = sum(row.proven for row in story)
+    report_table("story", table, f"The walkthrough, row by row: {proven} of {len(story)} proven.")

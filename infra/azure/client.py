@@ -1,0 +1,170 @@
+"""Azure, opened for a block: one sign-in and its connections, shared by all calls that are handed it.
+
+with Azure(Settings()) as azure:
+    azure.vault("orders-vault").read("password")
+    azure.get_kubeconfig(ClusterRef(name="orders", resource_group="orders-rg"))
+    VirtualMachines(azure, "orders-rg").get("reader")
+"""
+
+import base64
+import json
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol, Self, TypeVar
+
+from azure.core.credentials import TokenCredential
+from azure.core.pipeline.transport import RequestsTransport
+from azure.identity import DefaultAzureCredential
+
+from infra.azure.clusters import ManagedClusters
+from infra.azure.errors import translated
+from infra.azure.secrets import KeyVault
+from infra.credentials import ClusterRef
+from infra.errors import InvalidInput
+from infra.settings import Settings
+
+ARM_SCOPE = "https://management.azure.com/.default"
+POLL_SECONDS = 5
+"""Between two looks at a long-running operation, where Azure does not say how long."""
+
+
+class Closing(Protocol):
+    """What every client of the SDKs can do."""
+
+    def close(self) -> None:
+        """Release sockets."""
+
+
+C = TypeVar("C", bound=Closing)
+
+
+@dataclass(frozen=True)
+class Caller:
+    """The principal that an access token names.
+
+    Args:
+        tenant_id: the tenant that issued it.
+        object_id: the principal's object id, which roles are assigned to.
+        kind: "User" or "ServicePrincipal", as role assignments call it.
+    """
+
+    tenant_id: str
+    object_id: str
+    kind: str
+
+
+class Azure:
+    """One sign-in: its tokens, and the connections of the clients that are made with it.
+
+    A token costs several requests, and so does a TLS session. It may be used by several threads.
+
+    Args:
+        settings: subscription and timeouts.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._credential = DefaultAzureCredential(
+            exclude_interactive_browser_credential=True,
+            exclude_broker_credential=True,
+            exclude_visual_studio_code_credential=True,
+            **self._timeouts,
+        )
+        # By thread, since a session of requests belongs to one.
+        self._connections: dict[int, RequestsTransport] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close all connections."""
+        for connection in self._connections.values():
+            connection.close()
+        self._credential.close()
+
+    @property
+    def credential(self) -> TokenCredential:
+        """The non-interactive credential that the environment gives.
+
+        See https://learn.microsoft.com/python/api/azure-identity/azure.identity.defaultazurecredential
+        """
+        return self._credential
+
+    def client_options(self) -> dict[str, Any]:
+        """Return what a client is made with: bounds, and a transport that leaves its connections to the next client."""
+        connection = self._connections.setdefault(threading.get_ident(), RequestsTransport(**self._timeouts))
+        connection.open()
+        transport = RequestsTransport(session=connection.session, session_owner=False, **self._timeouts)
+        return self._timeouts | {"transport": transport}
+
+    @contextmanager
+    def management(self, client_type: Callable[..., C]) -> Iterator[C]:
+        """Open a management client for a block.
+
+        Raises:
+            InvalidInput: no subscription is set.
+        """
+        if not self.settings.subscription_id:
+            raise InvalidInput(
+                "No subscription is given",
+                name="AZURE_SUBSCRIPTION_ID",
+                fix="set AZURE_SUBSCRIPTION_ID or KEYTURN_SUBSCRIPTION_ID where the flow runs",
+            )
+        client = client_type(
+            self._credential, self.settings.subscription_id, polling_interval=POLL_SECONDS, **self.client_options()
+        )
+        try:
+            yield client
+        finally:
+            client.close()
+
+    def resource_id(self, group: str, resource_type: str, name: str) -> str:
+        """Return the id of a resource; `resource_type` is like "Microsoft.KeyVault/vaults"."""
+        return f"/subscriptions/{self.settings.subscription_id}/resourceGroups/{group}/providers/{resource_type}/{name}"
+
+    def get_caller(self) -> Caller:
+        """Return the principal of the ARM token: object id and tenant are looked up, never typed.
+
+        Raises:
+            AuthenticationFailed: no credential is found, or Entra ID refuses it.
+        """
+        with translated("Cannot get a token", name=ARM_SCOPE):
+            claims = _read_claims(self._credential.get_token(ARM_SCOPE).token)
+        is_user = claims.get("idtyp", "user" if "scp" in claims else "app") == "user"
+        return Caller(
+            tenant_id=str(claims.get("tid", "")),
+            object_id=str(claims.get("oid", "")),
+            kind="User" if is_user else "ServicePrincipal",
+        )
+
+    def vault(self, name: str) -> KeyVault:
+        """Return the secrets of a vault."""
+        return KeyVault(self, name)
+
+    def get_kubeconfig(self, cluster: ClusterRef) -> Mapping[str, Any]:
+        """Return the kubeconfig of a cluster's user credential. It holds a token: it stays inside the calling task.
+
+        Raises:
+            NotFound: there is no such cluster, or it gives out no credential.
+            AccessDenied: the caller lacks the Azure Kubernetes Service Cluster User Role.
+        """
+        return ManagedClusters(self, cluster.resource_group).get_kubeconfig(cluster.name)
+
+    @property
+    def _timeouts(self) -> dict[str, Any]:
+        return {
+            "connection_timeout": self.settings.connect_timeout_seconds,
+            "read_timeout": self.settings.request_timeout_seconds,
+        }
+
+
+def _read_claims(token: str) -> dict[str, Any]:
+    """Read a token's claims without checking its signature: it is ours, straight from Entra ID."""
+    payload = token.split(".")[1]
+    claims: dict[str, Any] = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+    return claims
