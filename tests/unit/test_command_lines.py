@@ -1,84 +1,154 @@
-"""The command line of a flow: the values of the forms, its own module's name, its exit codes."""
+"""The command line of a flow: short options, values as in the forms, errors of one line, and the exit codes."""
+
+from typing import Annotated, Any
 
 import pytest
-from prefect import Flow
+from prefect import flow
+from prefect.flows import Flow
+from pydantic import Field
 
-from flows.provision import provision
-from flows.rotate import rotate
-from flows.shell import parse_parameters, run_from_shell
-from flows.tear_down import tear_down
-from infra.targets import Guards, RotationOptions, Sync, Target
+from flows.cli import parse_parameters, run_from_shell
+from infra.rotation.options import AdvancedOptions, DataLoss, Day, Guards, Sync
+
+HELP_LINES, HELP_COLUMNS = 40, 100
 
 
-def usage_error(flow: Flow, capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+@flow(name="turn")
+def turn(
+    credential: str,
+    dry_run: bool = True,
+    sync: Sync = Sync.WAIT,
+    data_loss: DataLoss = "no",
+    advanced: AdvancedOptions = AdvancedOptions(),  # noqa: B008
+    guards: Guards = Guards(),  # noqa: B008
+    timeout_seconds: Annotated[int, Field(ge=1, le=3600)] = 60,
+) -> None:
+    """Turn a key.
+
+    More than the help needs to say.
+
+    Args:
+        credential: name of the credential in the inventory.
+        dry_run: show the plan and change nothing.
+        sync: how the consumers get the new versions.
+        data_loss: consent that the strategy recreate needs.
+        timeout_seconds: bound on one attempt.
+    """
+
+
+DEFAULTS = {
+    "credential": "orders-db",
+    "dry_run": True,
+    "sync": Sync.WAIT,
+    "data_loss": "no",
+    "advanced": AdvancedOptions(),
+    "guards": Guards(),
+    "timeout_seconds": 60,
+}
+
+
+def error_of(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     with pytest.raises(SystemExit) as caught:
-        parse_parameters(flow, arguments)
+        parse_parameters(turn, arguments)
     assert caught.value.code == 2
-    return capsys.readouterr().err
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.count("\n") == 1
+    assert printed.err.endswith(" --help)\n")
+    return printed.err.partition(" (see python -m ")[0]
 
 
-DEFAULTS = {"target": Target(), "options": RotationOptions(), "guards": Guards()}
+def help_of(flow: Flow[..., Any], capsys: pytest.CaptureFixture[str]) -> str:
+    with pytest.raises(SystemExit) as caught:
+        run_from_shell(flow, ["--help"])
+    assert caught.value.code == 0
+    return capsys.readouterr().out
 
 
-def test_without_arguments_the_parameters_are_the_defaults() -> None:
-    assert parse_parameters(rotate, []) == DEFAULTS
-    assert parse_parameters(tear_down, ["--stack", "walkthrough"]) == {"stack": "walkthrough", "confirm": ""}
+def test_the_first_parameter_is_positional_and_all_others_have_their_defaults() -> None:
+    assert parse_parameters(turn, ["orders-db"]) == DEFAULTS
 
 
-def test_an_enum_is_given_by_its_value() -> None:
-    options = parse_parameters(rotate, ["--options.sync", "express", "--target.strategy", "recreate"])["options"]
-    assert options.sync is Sync.EXPRESS
+def test_options_have_no_prefix_but_those_of_the_guards() -> None:
+    line = (
+        "--no-dry-run --sync express --new-username dexter_b orders-db --guards.approval --guards.minimum-age-hours 24"
+    )
+    assert parse_parameters(turn, line.split()) == DEFAULTS | {
+        "dry_run": False,
+        "sync": Sync.EXPRESS,
+        "advanced": AdvancedOptions(new_username="dexter_b"),
+        "guards": Guards(approval=True, minimum_age_hours=24),
+    }
 
 
-def test_the_dry_run_is_switched_off_and_consent_given_in_words() -> None:
-    arguments = ["--no-options.dry-run", "--options.data-loss", "I accept data loss"]
-    options = parse_parameters(rotate, arguments)["options"]
-    assert (options.dry_run, options.data_loss) == (False, "I accept data loss")
+def test_consent_is_given_in_words() -> None:
+    parsed = parse_parameters(turn, ["orders-db", "--data-loss", "I accept data loss"])
+    assert parsed["data_loss"] == "I accept data loss"
 
 
-def test_a_value_out_of_bounds_is_named_by_its_option_and_module(capsys: pytest.CaptureFixture[str]) -> None:
-    said = usage_error(rotate, capsys, "--options.sync-timeout-seconds", "0")
-    assert "--options.sync-timeout-seconds: Input should be greater than or equal to 1" in said
-    assert "see: python -m flows.rotate --help" in said
+def test_several_values_follow_one_option() -> None:
+    line = "orders-db --guards.window-start 02:00 --guards.window-end 05:00 --guards.window-days Monday Friday"
+    assert parse_parameters(turn, line.split())["guards"].window_days == (Day.MONDAY, Day.FRIDAY)
 
 
-def test_a_wrong_choice_is_answered_with_the_values(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "--options.sync: Input should be 'wait' or 'express'" in usage_error(rotate, capsys, "--options.sync", "x")
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        ("", "the following arguments are required: CREDENTIAL"),
+        ("orders-db --sync fast", "--sync: choose from wait, express"),
+        ("orders-db --data-loss yes", "--data-loss: choose from no, I accept data loss"),
+        ("orders-db --guards.window-days Sun", "--guards.window-days: choose from Monday, Tuesday, Wednesday, "),
+        ("orders-db --syn express", "there is no option --syn, did you mean --sync?"),
+        ("orders-db --no-options.dry-run", "there is no option --no-options.dry-run, did you mean --no-dry-run?"),
+        ("orders-db --hunter2", "there is no option --hunter2"),
+        ("orders-db --new-username A-B", "--new-username does not fit: Lower-case letters, digits and underscores. "),
+        ("orders-db --guards.window-start 2:00", "--guards.window-start does not fit: HH:MM. Empty: no window"),
+        ("orders-db --guards.window-start 02:00", "--guards.window-start and --guards.window-end belong together; "),
+        ("orders-db --guards.time-zone Mars", "--guards.time-zone: there is no time zone 'Mars'; give one such as "),
+        ("orders-db --timeout-seconds 0", "--timeout-seconds must be greater than or equal to 1"),
+        ("orders-db --timeout-seconds soon", "--timeout-seconds must be a valid integer"),
+        ("orders-db --keep-versions 101", "--keep-versions must be less than or equal to 100"),
+        ("orders-db --sync", "argument --sync: expected one argument"),
+    ],
+)
+def test_an_unusable_line_is_answered_in_one_line(
+    capsys: pytest.CaptureFixture[str], arguments: str, error: str
+) -> None:
+    assert error_of(capsys, *arguments.split()).startswith(error)
 
 
-def test_an_unknown_option_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "unrecognized arguments: --nope" in usage_error(rotate, capsys, "--nope")
-
-
-def test_a_wrong_value_is_not_repeated(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "canary" not in usage_error(rotate, capsys, "--options.new-username", "CANARY-canary")
+@pytest.mark.parametrize("arguments", ["--new-username CANARY-", "CANARY", "--passwort=CANARY", "--sync CANARY"])
+def test_a_wrong_value_is_not_repeated(capsys: pytest.CaptureFixture[str], arguments: str) -> None:
+    assert "CANARY" not in error_of(capsys, "orders-db", *arguments.split())
 
 
 def test_a_variable_of_the_environment_is_no_parameter(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OPTIONS", '{"dry_run": false}')
-    monkeypatch.setenv("TARGET__VAULT", "othervault")
-    assert parse_parameters(rotate, []) == DEFAULTS
+    monkeypatch.setenv("DRY_RUN", "false")
+    monkeypatch.setenv("ADVANCED", '{"new_username": "other"}')
+    assert parse_parameters(turn, ["orders-db"]) == DEFAULTS
 
 
-def test_the_help_shows_values_as_they_are_typed(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as caught:
-        run_from_shell(rotate, ["--help"])
-    assert caught.value.code == 0
-    said = capsys.readouterr().out
-    assert "{wait,express}" in said
-    assert "EXPRESS" not in said
-    assert said.startswith("usage: python -m flows.rotate ")
-    assert "change nothing" in said
+def test_the_help_fits_one_screen_and_shows_what_is_typed(capsys: pytest.CaptureFixture[str]) -> None:
+    said = help_of(turn, capsys)
+    lines = said.splitlines()
+    assert len(lines) <= HELP_LINES
+    assert max(map(len, lines)) <= HELP_COLUMNS
+    assert lines[0].endswith(" CREDENTIAL [options]")
+    assert "Turn a key." in lines
+    for shown in ("--no-dry-run", "{wait,express}", '{no,"I accept data loss"}', "--guards.window-start", "wait)"):
+        assert shown in said
+    for hidden in ("EXPRESS", "None", "<", "Args:", "More than", "--advanced"):
+        assert hidden not in said
 
 
-def test_who_interrupts_gets_the_shells_code_and_a_word(
+def test_an_interruption_ends_with_the_shells_code_and_says_how_to_resume(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupted(*_: object, **__: object) -> None:
+    def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("flows.shell._run", interrupted)
+    monkeypatch.setattr("flows.console._run", interrupt)
     with pytest.raises(SystemExit) as caught:
-        run_from_shell(provision, ["--stack", "walkthrough"])
+        run_from_shell(turn, ["orders-db"])
     assert caught.value.code == 130
-    assert "run it again" in capsys.readouterr().out
+    assert "Run it again to resume" in capsys.readouterr().out

@@ -1,0 +1,87 @@
+"""Running a flow in front of a person: its tables and pages printed, its verdict on the last line."""
+
+import json
+import logging
+import re
+import sys
+from typing import Any, NoReturn
+
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
+from prefect.client.schemas.objects import State
+from prefect.client.schemas.sorting import ArtifactSort
+from prefect.flows import Flow
+from prefect.settings import (
+    PREFECT_SERVER_ANALYTICS_ENABLED,
+    PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS,
+    PREFECT_SERVER_LOGGING_LEVEL,
+    temporary_settings,
+)
+from rich.console import Console
+from rich.markdown import Markdown
+from rich.table import Table
+
+STARTUP_SECONDS = 120
+"""Prefect's own server, started if none is configured, needs up to 20 s on two cores."""
+
+SERVER_SETTINGS: dict[Any, Any] = {
+    PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS: STARTUP_SECONDS,
+    PREFECT_SERVER_ANALYTICS_ENABLED: False,
+    PREFECT_SERVER_LOGGING_LEVEL: "CRITICAL",
+}
+"""That server calls nobody, and trouble with its own database is none of the reader's business."""
+
+
+def run(flow: Flow[Any, Any], parameters: dict[str, Any]) -> NoReturn:
+    """Run a flow, print what it made and how it ended, and exit.
+
+    Args:
+        flow: the flow.
+        parameters: its parameters.
+    """
+    console = Console()
+    # Events that Prefect's temporary server no longer takes when it ends are lost; nobody listens there.
+    logging.getLogger("prefect.events.utilities").setLevel(logging.CRITICAL)
+    try:
+        with temporary_settings(updates=SERVER_SETTINGS):
+            state = _run(flow, parameters)
+            _print_artifacts(console, state)
+    except KeyboardInterrupt:
+        console.print("Interrupted. Run it again to resume.")
+        sys.exit(130)
+    console.print(f"\n{state.message}", markup=False, highlight=False, soft_wrap=True)
+    sys.exit(0 if state.is_completed() else 1)
+
+
+def _run(flow: Flow[Any, Any], parameters: dict[str, Any]) -> State[Any]:
+    state: State[Any] = flow(**parameters, return_state=True)  # type: ignore[assignment]
+    return state
+
+
+def _print_artifacts(console: Console, state: State[Any]) -> None:
+    """Print the tables and pages that the run itself made, oldest first; a later version of a key replaces it."""
+    run_id = state.state_details.flow_run_id
+    if run_id is None:
+        return
+    wanted = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[run_id]))
+    with get_client(sync_client=True) as client:
+        found = client.read_artifacts(artifact_filter=wanted, sort=ArtifactSort.ID_DESC)
+    newest = {artifact.key: artifact for artifact in sorted(found, key=lambda artifact: str(artifact.created))}
+    for artifact in newest.values():
+        if artifact.type not in ("table", "markdown"):
+            continue
+        console.print()
+        if artifact.description:
+            console.print(Markdown(artifact.description))
+        if artifact.type == "table":
+            console.print(_table(artifact.data))
+        else:
+            console.print(Markdown(re.sub(r"!\[[^]]*]\(data:[^)]*\)", "", str(artifact.data))))
+
+
+def _table(data: Any) -> Table:
+    rows = json.loads(data) if isinstance(data, str) else data
+    table = Table(*(str(column) for column in rows[0]))
+    for row in rows:
+        table.add_row(*(str(value) for value in row.values()))
+    return table
