@@ -1,0 +1,127 @@
+"""How a run ends: one word and one sentence, put wherever people and automations look.
+
+    return end("rotated", "orders-db", "2 consumers have the new versions.")
+    return end("refused", "orders-db", error=error)
+
+A run ends in Prefect's own Completed or Failed, because UIs, filters and automations know these. Its verdict is a tag,
+the end of its name (`orders-db: rolled back`), the beginning of its message, a line of its log, and an event
+(`keyturn.credential.rolled_back`). All of that is reporting: if Prefect's API fails, the run ends as it would have.
+"""
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import wraps
+from typing import Any, Literal, ParamSpec
+from uuid import UUID
+
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import State
+from prefect.events import emit_event
+from prefect.exceptions import MissingContextError
+from prefect.logging import get_logger, get_run_logger
+from prefect.runtime import flow_run
+from prefect.states import Completed, Failed
+
+from infra.errors import KeyturnError, Refused
+
+P = ParamSpec("P")
+Kind = Literal["credential", "stack"]
+Logger = logging.Logger | logging.LoggerAdapter[logging.Logger]
+VERDICT_LABEL = "keyturn.verdict"
+
+
+def end(
+    verdict: str,
+    subject: str,
+    message: str = "",
+    *,
+    kind: Kind = "credential",
+    error: KeyturnError | None = None,
+    payload: Mapping[str, Any] | None = None,
+    data: Any = None,
+) -> State[Any]:
+    """Report how the current run ends, and return the state for it to return.
+
+    Args:
+        verdict: in kebab case: `rotated`, `rolled-back`.
+        subject: name of the credential or stack.
+        message: what a person should know, the most important first; the error's text by default.
+        kind: what the subject is.
+        error: why the run did not do what it was asked for; it ends as Failed then.
+        payload: what the event says beside: names, ids and versions, never values.
+        data: what a flow that called this one gets; the error, if there is one.
+
+    Returns:
+        Completed or Failed. A caller in the same process gets `data` from it, or `error` raised.
+    """
+    words = verdict.replace("-", " ")
+    text = f"{subject}: {words}. {message or error or ''}".strip()
+    with best_effort("log the verdict"):
+        (run_logger().error if error else run_logger().info)(text.partition("\n")[0])
+    with best_effort("put the verdict on the run"):
+        _mark_run(verdict, f"{subject}: {words}")
+    with best_effort("emit the event"):
+        _emit(verdict, subject, kind, text, error, payload or {})
+    return Failed(message=text, data=error) if error else Completed(message=text, data=data)
+
+
+def ends_with_own_errors(function: Callable[P, State[Any]]) -> Callable[P, State[Any]]:
+    """Let a flow end as Failed, with its reports, when one of Keyturn's own errors leaves its function.
+
+    Stands below `@flow`. The function's first parameter is the subject: `credential` or `stack`.
+    """
+    kind: Kind = "stack" if next(iter(function.__annotations__)) == "stack" else "credential"
+
+    @wraps(function)
+    def ended(*args: P.args, **kwargs: P.kwargs) -> State[Any]:
+        try:
+            return function(*args, **kwargs)
+        except KeyturnError as error:
+            subject = str(args[0] if args else kwargs[kind])
+            return end("refused" if isinstance(error, Refused) else "failed", subject, kind=kind, error=error)
+
+    return ended
+
+
+@contextmanager
+def best_effort(what: str) -> Iterator[None]:
+    """Log what fails in a block that only reports, and go on.
+
+    Args:
+        what: what the block does, as the end of a sentence.
+    """
+    try:
+        yield
+    except Exception as error:
+        run_logger().warning("cannot %s: %s: %s", what, type(error).__name__, error)
+
+
+def run_logger() -> Logger:
+    """Return the logger of the current run; outside of runs, Keyturn's own."""
+    try:
+        return get_run_logger()
+    except MissingContextError:
+        return get_logger("keyturn")
+
+
+def _mark_run(verdict: str, name: str) -> None:
+    """Put the verdict into the run's name and tags; that of an earlier attempt goes."""
+    if flow_run.id is None:
+        return
+    with get_client(sync_client=True) as client:
+        run = client.read_flow_run(UUID(flow_run.id))
+        earlier = run.labels.get(VERDICT_LABEL)
+        client.update_flow_run(run.id, name=name, tags=[*(tag for tag in run.tags if tag != earlier), verdict])
+        client.update_flow_run_labels(run.id, {VERDICT_LABEL: verdict})
+
+
+def _emit(
+    verdict: str, subject: str, kind: Kind, text: str, error: KeyturnError | None, payload: Mapping[str, Any]
+) -> None:
+    """Emit the event. Prefect itself relates it to the run, its flow and its deployment."""
+    emit_event(
+        event=f"keyturn.{kind}.{verdict.replace('-', '_')}",
+        resource={"prefect.resource.id": f"keyturn.{kind}.{subject}", "prefect.resource.name": subject},
+        payload={"verdict": verdict, "message": text, "code": error.code if error else "", **payload},
+    )
