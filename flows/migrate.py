@@ -3,16 +3,17 @@
 from typing import Any
 
 from prefect import flow
-from prefect.states import Completed
 
-from flows.shell import run_from_shell
+from flows.cli import run_from_shell
 from tasks import two_logins
 from tasks.context import connections_shared, get_credential
 from tasks.locking import rotation_locked
+from tasks.reports.endings import end, ends_with_own_errors
 from tasks.rotation_report import name_rotation
 
 
 @flow(name="migrate", flow_run_name="{credential}: prepare for two logins", persist_result=False)
+@ends_with_own_errors
 def migrate(credential: str, dry_run: bool = True) -> Any:
     """Make the login's role an owner role, and a login of the same name and password whose sessions start as it.
 
@@ -30,14 +31,14 @@ def migrate(credential: str, dry_run: bool = True) -> Any:
         if plan.refusal:
             raise plan.refusal
         if not plan.steps:
-            return Completed(message="Unchanged: the login has its owner role.")
+            return end("unchanged", credential, "The login has its owner role.")
         two_logins.rehearse(found)
         if dry_run:
-            return Completed(message=f"Planned: {len(plan.steps)} steps in one transaction, rehearsed.")
+            return end("planned", credential, f"{len(plan.steps)} steps in one transaction, rehearsed.")
         rotation_id = name_rotation()
         with rotation_locked(two_logins.target_of(found), rotation_id):
             two_logins.migrate(found, rotation_id)
-    return Completed(message="Migrated: the login has its owner role; the strategy alternating can be used.")
+    return end("migrated", credential, "The login has its owner role; the strategy alternating can be used.")
 
 
 if __name__ == "__main__":

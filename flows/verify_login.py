@@ -4,14 +4,14 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 from prefect import flow
-from prefect.states import Completed
 from pydantic import Field
 
-from flows.shell import run_from_shell
+from flows.cli import run_from_shell
 from infra.postgres.database import ServerReport
 from tasks import login
 from tasks.context import connections_shared, get_credential
 from tasks.login import OlderLogin
+from tasks.reports.endings import end, ends_with_own_errors
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,7 @@ class Verified:
 
 
 @flow(name="verify login", flow_run_name="{credential}: verify the login", persist_result=False)
+@ends_with_own_errors
 def verify_login(
     credential: str,
     check_older: bool = True,
@@ -47,8 +48,8 @@ def verify_login(
         report = login.log_in(found, timeout_seconds)
         older = login.try_older_logins(found) if check_older else []
         login.report_login(found, report, older)
-    what = f"PostgreSQL {report.server_version} at {report.address}, {len(report.databases)} databases"
-    return Completed(message=f"Verified: {what}", data=Verified(report, tuple(older)))
+    message = f"PostgreSQL {report.server_version} at {report.address}, {len(report.databases)} databases."
+    return end("verified", credential, message, data=Verified(report, tuple(older)))
 
 
 if __name__ == "__main__":

@@ -8,9 +8,7 @@ the end of its name (`orders-db: rolled back`), the beginning of its message, a 
 (`keyturn.credential.rolled_back`). All of that is reporting: if Prefect's API fails, the run ends as it would have.
 """
 
-import logging
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Any, Literal, ParamSpec
 from uuid import UUID
@@ -18,16 +16,14 @@ from uuid import UUID
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
 from prefect.events import emit_event
-from prefect.exceptions import MissingContextError
-from prefect.logging import get_logger, get_run_logger
 from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 
 from infra.errors import KeyturnError, Refused
+from tasks.reports.logs import best_effort, run_logger
 
 P = ParamSpec("P")
 Kind = Literal["credential", "stack"]
-Logger = logging.Logger | logging.LoggerAdapter[logging.Logger]
 VERDICT_LABEL = "keyturn.verdict"
 
 
@@ -59,10 +55,11 @@ def end(
     text = f"{subject}: {words}. {message or error or ''}".strip()
     with best_effort("log the verdict"):
         (run_logger().error if error else run_logger().info)(text.partition("\n")[0])
-    with best_effort("put the verdict on the run"):
-        _mark_run(verdict, f"{subject}: {words}")
-    with best_effort("emit the event"):
-        _emit(verdict, subject, kind, text, error, payload or {})
+    if flow_run.id:
+        with best_effort("put the verdict on the run"):
+            _mark_run(UUID(flow_run.id), verdict, f"{subject}: {words}")
+        with best_effort("emit the event"):
+            _emit(verdict, subject, kind, text, error, payload or {})
     return Failed(message=text, data=error) if error else Completed(message=text, data=data)
 
 
@@ -84,36 +81,13 @@ def ends_with_own_errors(function: Callable[P, State[Any]]) -> Callable[P, State
     return ended
 
 
-@contextmanager
-def best_effort(what: str) -> Iterator[None]:
-    """Log what fails in a block that only reports, and go on.
-
-    Args:
-        what: what the block does, as the end of a sentence.
-    """
-    try:
-        yield
-    except Exception as error:
-        run_logger().warning("cannot %s: %s: %s", what, type(error).__name__, error)
-
-
-def run_logger() -> Logger:
-    """Return the logger of the current run; outside of runs, Keyturn's own."""
-    try:
-        return get_run_logger()
-    except MissingContextError:
-        return get_logger("keyturn")
-
-
-def _mark_run(verdict: str, name: str) -> None:
+def _mark_run(run_id: UUID, verdict: str, name: str) -> None:
     """Put the verdict into the run's name and tags; that of an earlier attempt goes."""
-    if flow_run.id is None:
-        return
     with get_client(sync_client=True) as client:
-        run = client.read_flow_run(UUID(flow_run.id))
+        run = client.read_flow_run(run_id)
         earlier = run.labels.get(VERDICT_LABEL)
-        client.update_flow_run(run.id, name=name, tags=[*(tag for tag in run.tags if tag != earlier), verdict])
-        client.update_flow_run_labels(run.id, {VERDICT_LABEL: verdict})
+        client.update_flow_run(run_id, name=name, tags=[*(tag for tag in run.tags if tag != earlier), verdict])
+        client.update_flow_run_labels(run_id, {VERDICT_LABEL: verdict})
 
 
 def _emit(

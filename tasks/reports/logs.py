@@ -1,4 +1,4 @@
-"""What the logs say of Keyturn's own errors: one line, where Prefect would print a traceback.
+"""The log of a run: its logger, reporting that may fail, and our own errors in one line.
 
 Prefect's engine logs a traceback wherever an exception passes it: in each task, in each flow, and once more where a
 deployed run ends. An error that a person is meant to read needs none, so its line is its text. Tracebacks of all other
@@ -6,14 +6,39 @@ exceptions stay.
 """
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-from prefect.exceptions import ParameterTypeError
+from prefect.exceptions import MissingContextError, ParameterTypeError
+from prefect.logging import get_logger, get_run_logger
 
 from infra.errors import KeyturnError
 
+Logger = logging.Logger | logging.LoggerAdapter[logging.Logger]
 LOGGERS = ("prefect.task_runs", "prefect.flow_runs", "prefect.engine")
 REPEATS = ("Engine execution exited", "Execution of flow run")
 """How the engine's lines begin that only say again what the run's ending has said."""
+
+
+@contextmanager
+def best_effort(what: str) -> Iterator[None]:
+    """Log what fails in a block that only reports, and go on.
+
+    Args:
+        what: what the block does, as the end of a sentence.
+    """
+    try:
+        yield
+    except Exception as error:
+        run_logger().warning("cannot %s: %s: %s", what, type(error).__name__, error)
+
+
+def run_logger() -> Logger:
+    """Return the logger of the current run; outside of runs, Keyturn's own."""
+    try:
+        return get_run_logger()
+    except MissingContextError:
+        return get_logger("keyturn")
 
 
 class OwnErrors(logging.Filter):

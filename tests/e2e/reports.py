@@ -15,12 +15,17 @@ def artifacts(state: State[Any]) -> list[Artifact]:
     wanted = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[run]))
     with get_client(sync_client=True) as client:
         found = client.read_artifacts(artifact_filter=wanted)
-    return sorted(found, key=lambda one: str(one.created))
+    return sorted(found, key=lambda artifact: str(artifact.created))
+
+
+def verdict(state: State[Any]) -> str:
+    """Return the verdict that a run ended with, as its message says it: `rolled back`."""
+    return (state.message or "").partition(": ")[2].partition(". ")[0]
 
 
 def versions_of(key: str, found: list[Artifact]) -> list[Any]:
     """Return what each version of an artifact holds."""
-    return [json.loads(one.data) if isinstance(one.data, str) else one.data for one in found if one.key == key]
+    return [json.loads(made.data) if isinstance(made.data, str) else made.data for made in found if made.key == key]
 
 
 def rows(key: str, state: State[Any]) -> list[dict[str, str]]:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from prefect.client.schemas.objects import State
+from reports import verdict
 
 from flows.provision import provision
 from flows.verify_login import Verified, verify_login
@@ -23,7 +24,7 @@ def run(credential: Credential, **parameters: Any) -> State[Any]:
 
 def proven(credential: Credential, **parameters: Any) -> Verified:
     state = run(credential, **parameters)
-    assert (state.message or "").startswith("Verified: "), state.message
+    assert verdict(state) == "verified", state.message
     verified = state.result()
     assert isinstance(verified, Verified)
     return verified

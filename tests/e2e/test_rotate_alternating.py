@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 import pytest
 from clients import CLIENT, LINGERING, READER, client_of, ready_with_alone, wait_for_sync
+from reports import verdict
 
 from flows.migrate import migrate
 from infra.credentials import Login
@@ -32,7 +33,7 @@ WITH_READER = ALTERNATING.model_copy(update={"consumers": (DATABASE, READER)})
 
 def prepare(target: Target = ALTERNATING, dry_run: bool = False) -> str:
     state = migrate(listed(of_target(target)), dry_run, return_state=True)
-    return (state.message or "").partition(":")[0]
+    return verdict(state)
 
 
 @pytest.fixture
@@ -91,10 +92,10 @@ def test_a_database_is_prepared_once_and_two_logins_alternate_in_it(world: World
     refused = rotate(ALTERNATING)
     assert (refused.name, refused.error and refused.error.code) == ("Refused", "NotMigrated")
     before, database = world.values(), world.pods()
-    assert prepare(dry_run=True) == "Planned"
+    assert prepare(dry_run=True) == "planned"
     assert owner_of(world) is None
-    assert prepare() == "Migrated"
-    assert prepare() == "Unchanged"
+    assert prepare() == "migrated"
+    assert prepare() == "unchanged"
     assert world.values() == before
     with session_of(world, before) as session, client_of(world) as client:
         session.execute("CREATE TABLE kept AS SELECT 42 AS answer")

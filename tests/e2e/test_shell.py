@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from flows.shell import run_from_shell
 from testing.inventory import DEXTER, listed
 from testing.labs import ROOT
 from testing.rotating import World
@@ -36,7 +35,7 @@ def run_here(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str])
         monkeypatch.setattr(sys, "argv", [module, *arguments])
         capfd.readouterr()
         with pytest.raises(SystemExit) as ended:
-            run_from_shell(getattr(flow, module))
+            flow.run_from_shell(getattr(flow, module))
         code = ended.value.code or 0
         assert isinstance(code, int)
         return code, *capfd.readouterr()
@@ -49,11 +48,10 @@ def test_every_flow_has_a_command_line() -> None:
 
 
 @pytest.mark.parametrize("module", MODULES)
-def test_the_help_shows_every_parameter_and_no_trouble(run_here: Runner, module: str) -> None:
+def test_the_help_is_shown_without_trouble(run_here: Runner, module: str) -> None:
     code, out, err = run_here(module, "--help")
     assert (code, err) == (0, "")
     assert out.startswith(f"usage: python -m flows.{module} ")
-    assert "(default: " in out
 
 
 def test_a_dry_run_prints_the_plan_and_its_verdict(world: World) -> None:
@@ -80,10 +78,10 @@ def test_a_refusal_says_what_to_do_and_ends_with_one(world: World, run_here: Run
 @pytest.mark.usefixtures("world")
 def test_an_error_is_told_in_its_own_words_without_a_traceback(run_here: Runner) -> None:
     nowhere = DEXTER.model_copy(update={"name": "nowhere", "vault": "nosuchvault"})
-    code, out, err = run_here("verify_login", "--credential", listed(nowhere))
+    code, out, err = run_here("verify_login", listed(nowhere))
     assert code == 1
     last = out.splitlines()[-1]
-    assert last.startswith("Failed: Cannot read the secret: nosuchvault/username. ")
+    assert last.startswith("nowhere: failed. Cannot read the secret: nosuchvault/username. ")
     assert "HostNotFound" in last
     assert "Traceback" not in out + err
     assert "Flow run encountered" not in out
