@@ -9,31 +9,25 @@ from collections import Counter
 from dataclasses import dataclass, field
 from time import monotonic
 
+from tests.e2e.rotating import NAMESPACE, STACK, World, rotate
+
 from benchmarks.common import Result, Row, kept_timelines, run_alone, running_stack, say
-from benchmarks.login_pods import NAME, NAMESPACE, Client, Kind, Outage, Reads, find_outages, running_client
-from flows.migrate import migrate
-from flows.rotate import rotate
-from infra.kubernetes import restarts
-from infra.kubernetes.provider_classes import path_of
-from infra.kubernetes.workloads import wait_for_pods_gone, wait_for_ready
-from infra.targets import Strategy, Sync, Target, Through
+from benchmarks.login_pods import WORKLOAD, Client, Kind, Outage, Reads, find_outages, running_client
+from infra.azure.servers import get_host
+from infra.credentials import Credential, CsiDelivery, Strategy
+from infra.kubernetes.deliveries.provider_classes import path_of
+from infra.kubernetes.workloads import open_workload
+from infra.rotation.execution import Verdict
+from infra.rotation.options import Sync
 from tasks.timeline import Timeline
-from testing.bare import without_prefect
-from testing.inventory import listed, of_target
-from testing.rotating import DATABASE, OPTIONS, TARGET, World
+from testing import bare
+from testing.walkthrough import DATABASE, DEXTER, SERVER, change
 
 POLL_SECONDS, QUICK_ROTATIONS, RESTART_EVERY = 1, 2, 4
 ROTATIONS = {Reads.FILES: 20, Reads.ENVIRONMENT: 10}
-SLACK_SECONDS = 0.5
-SERVER = TARGET.model_copy(
-    update={
-        "strategy": Strategy.MANAGED,
-        "through": Through.SERVER,
-        "username_secret": "server-username",
-        "password_secret": "server-password",
-    }
-)
-SERVER_CLASS, SERVER_SECRET = "server-login", "server-login"
+SLACK_SECONDS, READY_SECONDS = 0.5, 60
+SERVER_LOGIN = "server-login"
+SERVER_DELIVERY = CsiDelivery(secret_provider_class=SERVER_LOGIN, synced_secret=SERVER_LOGIN)
 
 
 @dataclass(frozen=True)
@@ -45,7 +39,7 @@ class Case:
 
     @property
     def sync(self) -> Sync:
-        """Files of a client that goes on come by the driver's poll; a pod that begins fetches them itself."""
+        """A client that keeps running gets its files by the driver's poll; a pod that starts fetches them itself."""
         return Sync.WAIT if self.reads is Reads.FILES else Sync.EXPRESS
 
     @property
@@ -57,16 +51,17 @@ class Case:
     def kind(self, world: World) -> Kind:
         """The client."""
         if self.strategy is not Strategy.MANAGED:
-            return Kind(self.reads, f"host={world.endpoint.host} port={world.endpoint.port}")
-        host, address = f"{SERVER.server}.postgres.database.azure.com", world.settings.resolve.split(":")[2]
-        return Kind(self.reads, f"host={host} hostaddr={address} sslmode=require", SERVER_CLASS, SERVER_SECRET)
+            address = world.database.address
+            return Kind(self.reads, f"host={address.host} port={address.port}")
+        host, address = get_host(STACK.server), world.settings.resolve.split(":")[2]
+        return Kind(self.reads, f"host={host} hostaddr={address} sslmode=require", SERVER_DELIVERY)
 
-    def target(self, world: World) -> Target:
+    def credential(self, world: World) -> Credential:
         """What is rotated."""
         client = self.kind(world).consumer
         if self.strategy is Strategy.MANAGED:
-            return SERVER.model_copy(update={"consumers": (client,)})
-        return TARGET.model_copy(update={"strategy": self.strategy, "consumers": (DATABASE, client)})
+            return change(SERVER, consumers=(client,))
+        return change(DEXTER, strategy=self.strategy, consumers=(DATABASE, client))
 
 
 @dataclass
@@ -80,30 +75,30 @@ class Seen:
     phases: Counter[str] = field(default_factory=Counter)
 
     def add(self, client: Client, since: float, timeline: Timeline) -> None:
-        """Take in the logins of one rotation: its longest outage counts, and the steps that it went over."""
+        """Take in the logins of one rotation: its longest outage counts, and the steps during which it lasted."""
         logins = client.logins(since)
         self.logins += len(logins)
-        self.failed.append(sum(not one.works for one in logins))
-        longest = max(find_outages(logins), key=lambda one: one.seconds, default=None)
+        self.failed.append(sum(not login.works for login in logins))
+        longest = max(find_outages(logins), key=lambda outage: outage.seconds, default=None)
         self.outages.append(longest.seconds if longest else 0.0)
         if longest:
             self.phases[describe(longest, timeline)] += 1
 
 
 def describe(outage: Outage, timeline: Timeline) -> str:
-    """Name the steps that an outage lasted for, the first and the last of them."""
+    """Name the steps during which an outage lasted, the first and the last of them."""
     begun, ended = outage.begun - timeline.began, outage.ended - timeline.began
-    labels = [one.label for one in timeline.spans if one.start_seconds < ended and one.end_seconds > begun]
-    return " … ".join(f'"{one}"' for one in dict.fromkeys([*labels[:1], *labels[-1:]]))
+    labels = [span.label for span in timeline.spans if span.start_seconds < ended and span.end_seconds > begun]
+    return " … ".join(f'"{label}"' for label in dict.fromkeys([*labels[:1], *labels[-1:]]))
 
 
 def rotate_once(world: World, client: Client, case: Case, seen: Seen) -> None:
     """Rotate, and see what the client sees."""
     since = monotonic()
-    with kept_timelines() as timelines, without_prefect():
-        state = rotate.fn(case.target(world), OPTIONS.model_copy(update={"sync": case.sync}))
-    if state.name != "Rotated":
-        raise SystemExit(f"{case.name}: {state.name}: {state.message}")
+    with kept_timelines() as timelines:
+        ended = rotate(case.credential(world), sync=case.sync)
+    if ended.verdict is not Verdict.ROTATED:
+        raise SystemExit(f"{case.name}: {ended.message}")
     client.wait_until_calm()
     seen.add(client, since, timelines[-1])
 
@@ -111,43 +106,41 @@ def rotate_once(world: World, client: Client, case: Case, seen: Seen) -> None:
 def restart_consumers(world: World, client: Client, case: Case) -> float:
     """Return how long the consumers that a rotation restarts need by themselves, as the client sees it.
 
-    A client that follows its files is never restarted; beside in-place its restart is taken all the same.
+    A client that follows its files is never restarted; for comparison with in-place its restart is measured anyway.
     """
-    cluster, since, took = world.cluster, monotonic(), 0.0
+    since, took = monotonic(), 0.0
     if case.strategy is Strategy.RECREATE:
-        restarts.stop(cluster, DATABASE.namespace, DATABASE.workload)
-        wait_for_pods_gone(cluster, DATABASE.namespace, DATABASE.workload, 60)
-        restarts.start(cluster, DATABASE.namespace, DATABASE.workload, "benchmark")
-        wait_for_ready(cluster, DATABASE.namespace, DATABASE.workload, 60)
+        world.workload.stop()
+        world.workload.wait_for_pods_gone(READY_SECONDS)
+        world.workload.start("benchmark")
+        world.workload.wait_for_ready(READY_SECONDS)
         client.wait_until_calm()
-        took = max(one.seconds for one in find_outages(client.logins(since)))
+        took = max(outage.seconds for outage in find_outages(client.logins(since)))
     if case.strategy is not Strategy.RECREATE or case.reads is Reads.ENVIRONMENT:
-        begun = monotonic()
-        restarts.restart(cluster, NAMESPACE, NAME, f"benchmark {begun}")
+        begun, workload = monotonic(), open_workload(world.cluster, WORKLOAD)
+        workload.restart(f"benchmark {begun}")
         took += client.first_login(begun) - begun
-        wait_for_ready(cluster, NAMESPACE, NAME, 60)
+        workload.wait_for_ready(READY_SECONDS)
         client.wait_until_calm()
     return took
 
 
 def prepare(world: World, strategy: Strategy) -> None:
-    """Do what a strategy needs once: two logins, or a class for the server's credential."""
+    """Do what a strategy needs once: an owner role, or a SecretProviderClass for the server's credential."""
     if strategy is Strategy.ALTERNATING:
-        with without_prefect():
-            target = TARGET.model_copy(update={"strategy": strategy})
-            migrate.fn(listed(of_target(target)), dry_run=False)
+        bare.make_owner_role(change(DEXTER, strategy=strategy))
     if strategy is Strategy.MANAGED:
-        path = path_of(DATABASE.namespace, DATABASE.secret_provider_class)
+        path = path_of(NAMESPACE, DATABASE.delivery.secret_provider_class)
         spec = world.cluster.get(path)["spec"]
         objects = spec["parameters"]["objects"]
-        for name in ("username", "password"):
+        for name in DEXTER.secrets.names:
             objects = objects.replace(f"objectName: {name}", f"objectName: server-{name}\n    objectAlias: {name}")
         spec["parameters"]["objects"] = objects
-        spec["secretObjects"][0]["secretName"] = SERVER_SECRET
+        spec["secretObjects"][0]["secretName"] = SERVER_DELIVERY.synced_secret
         body = {
             "apiVersion": "secrets-store.csi.x-k8s.io/v1",
             "kind": "SecretProviderClass",
-            "metadata": {"name": SERVER_CLASS, "namespace": DATABASE.namespace},
+            "metadata": {"name": SERVER_DELIVERY.secret_provider_class, "namespace": NAMESPACE},
             "spec": spec,
         }
         world.cluster.request("POST", path.rpartition("/")[0], {}, body)
@@ -179,7 +172,7 @@ def rows_of(case: Case, seen: Seen) -> list[Row]:
 def note_of(case: Case, seen: Seen) -> str:
     """What is said of a case."""
     during = seen.phases.most_common(1)
-    where = f" The outage lies in {during[0][0]}." if during else ""
+    where = f" The outage lasts during {during[0][0]}." if during else ""
     return f"{case.name}: {sum(seen.failed)} of {seen.logins} logins failed in {len(seen.failed)} rotations.{where}"
 
 
@@ -192,7 +185,7 @@ def measure(quick: bool) -> Result:
             for case in (Case(strategy, reads) for reads in Reads):
                 found[case] = measure_case(world, case, QUICK_ROTATIONS if quick else ROTATIONS[case.reads])
     rows = [row for case, seen in found.items() for row in rows_of(case, seen)]
-    return Result("Logins while the credential is rotated", rows, [note_of(*one) for one in found.items()])
+    return Result("Logins while the credential is rotated", rows, [note_of(case, seen) for case, seen in found.items()])
 
 
 if __name__ == "__main__":

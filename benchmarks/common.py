@@ -24,12 +24,12 @@ import httpx
 from prefect.events.worker import EventsWorker
 from prefect.logging.handlers import APILogWorker, PrefectConsoleHandler
 from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
+from tests.e2e.rotating import World
 
 from lab.commands.run import command_environment
 from lab.control import lifecycle
 from tasks.timeline import Timeline
 from testing.labs import RunningLab, make_state_folder
-from testing.rotating import World
 
 ROOT = Path(__file__).resolve().parents[1]
 SERVER_SECONDS = 120
@@ -60,14 +60,14 @@ class Row:
 
     @property
     def median(self) -> float:
-        """The one in the middle."""
+        """Their median."""
         return statistics.median(self.values)
 
     def cells(self) -> list[str]:
         """The line: what, n, min, median, 95 %, max, unit, goal."""
         digits = 0 if self.unit == "" else 3 if self.unit == "s" and max(self.values) < 1 else 2
         low, high = min(self.values), max(self.values)
-        numbers = [f"{one:.{digits}f}" for one in (low, self.median, quantile(self.values, 0.95), high)]
+        numbers = [f"{value:.{digits}f}" for value in (low, self.median, quantile(self.values, 0.95), high)]
         said = {None: "", True: " — reached", False: " — **missed**"}[self.reached]
         return [self.what, str(len(self.values)), *numbers, self.unit, self.goal + said]
 
@@ -138,11 +138,11 @@ def running_stack(poll_interval_seconds: float) -> Iterator[World]:
     Args:
         poll_interval_seconds: of the CSI driver.
     """
-    from testing.bare import install
+    from testing import bare
 
     options = lifecycle.StartOptions(state=make_state_folder(), poll_interval_seconds=poll_interval_seconds)
     with lifecycle.attached(options) as info, patch.dict(os.environ, command_environment(info, os.environ)):
-        install(math.ceil(poll_interval_seconds))
+        bare.install(math.ceil(poll_interval_seconds))
         with closing(World(RunningLab(options, info))) as world:
             yield world
 
@@ -167,7 +167,7 @@ def prefect_server() -> Iterator[None]:
 
 
 def _free_port() -> int:
-    from testing.postgres_process import free_port
+    from tests.integration.postgres_process import free_port
 
     return free_port()
 

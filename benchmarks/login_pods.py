@@ -8,14 +8,15 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from benchmarks.common import pause
-from infra.kubernetes.client import MERGE_PATCH
-from infra.kubernetes.workloads import wait_for_pods_gone, wait_for_ready
-from infra.targets import Consumer
-from testing.rotating import DATABASE, TARGET, World
+from tests.e2e.rotating import KEYS, NAMESPACE, World
 
-NAMESPACE, NAME = TARGET.namespace, "login-client"
-PATH = f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments"
+from benchmarks.common import pause
+from infra.credentials import Consumer, CsiDelivery, WorkloadRef
+from infra.kubernetes.workloads import open_workload
+from testing.walkthrough import DATABASE
+
+WORKLOAD = WorkloadRef(namespace=NAMESPACE, name="login-client")
+DEPLOYMENTS = f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments"
 SOURCE = Path(__file__).with_name("login_client.py")
 PATIENCE_SECONDS, CALM_SECONDS = 60.0, 0.5
 
@@ -26,40 +27,32 @@ class Reads(StrEnum):
     FILES = "files"
     """It reads the mounted files for each login; it is never restarted."""
     ENVIRONMENT = "environment"
-    """It keeps what it began with; a rotation restarts it."""
+    """It keeps what it started with; a rotation restarts it."""
 
 
 @dataclass(frozen=True)
 class Kind:
-    """A client: how it gets its credential, from which class, and where it logs in.
+    """A client: how it gets its credential, and where it logs in.
 
     Args:
-        reads: how.
+        reads: how it takes new values.
         where: the database, as libpq takes it.
-        secret_provider_class: the class that it mounts.
-        synced_secret: the Secret of that class.
+        delivery: the SecretProviderClass that it mounts, and its Secret.
     """
 
     reads: Reads
     where: str
-    secret_provider_class: str = DATABASE.secret_provider_class
-    synced_secret: str = DATABASE.synced_secret
+    delivery: CsiDelivery = DATABASE.delivery
 
     @property
     def consumer(self) -> Consumer:
-        """The client as a target names it."""
-        return Consumer(
-            namespace=NAMESPACE,
-            workload=NAME,
-            secret_provider_class=self.secret_provider_class,
-            synced_secret=self.synced_secret,
-            needs_restart=self.reads is Reads.ENVIRONMENT,
-        )
+        """The client as a credential lists it."""
+        return Consumer(workload=WORKLOAD, delivery=self.delivery, needs_restart=self.reads is Reads.ENVIRONMENT)
 
 
 @dataclass(frozen=True)
 class Login:
-    """One login: when it was begun and ended, and how it went; `-` is well."""
+    """One login: when it began and ended, and how; `-` is well."""
 
     begun: float
     ended: float
@@ -88,11 +81,11 @@ def find_outages(logins: Sequence[Login]) -> list[Outage]:
     """Return the outages, by time."""
     found: list[Outage] = []
     failed: Login | None = None
-    for one in sorted(logins, key=lambda login: login.begun):
-        if not one.works:
-            failed = failed or one
+    for login in sorted(logins, key=lambda login: login.begun):
+        if not login.works:
+            failed = failed or login
         elif failed:
-            found.append(Outage(failed.begun, one.begun))
+            found.append(Outage(failed.begun, login.begun))
             failed = None
     return found
 
@@ -111,15 +104,15 @@ class Client:
     def logins(self, since: float) -> list[Login]:
         """All logins begun since a moment, by whichever pod."""
         lines = [line.split() for file in self.folder.glob("*.log") for line in file.read_text().splitlines()]
-        found = [Login(float(one[0]), float(one[1]), one[2]) for one in lines if len(one) == 3]
-        return [one for one in found if one.begun >= since]
+        found = [Login(float(words[0]), float(words[1]), words[2]) for words in lines if len(words) == 3]
+        return [login for login in found if login.begun >= since]
 
     def wait_until_calm(self) -> None:
         """Wait until every login of the last half second worked."""
         deadline = time.monotonic() + PATIENCE_SECONDS
         while time.monotonic() < deadline:
             recent = self.logins(time.monotonic() - CALM_SECONDS)
-            if len(recent) > 10 * CALM_SECONDS and all(one.works for one in recent):
+            if len(recent) > 10 * CALM_SECONDS and all(login.works for login in recent):
                 return
             pause(0.1)
         raise TimeoutError("the client does not get in any more")
@@ -129,9 +122,9 @@ class Client:
         deadline = time.monotonic() + PATIENCE_SECONDS
         while time.monotonic() < deadline:
             for mark in self.folder.glob("*.ready"):
-                born = [one for one in _first(mark.with_suffix("")) if one.begun >= since]
-                if born:
-                    return born[0].begun
+                new = [login for login in _first(mark.with_suffix("")) if login.begun >= since]
+                if new:
+                    return new[0].begun
             pause(0.02)
         raise TimeoutError("no new pod of the client gets in")
 
@@ -145,28 +138,27 @@ def _first(log: Path) -> list[Login]:
 @contextmanager
 def running_client(world: World, kind: Kind) -> Iterator[Client]:
     """Run the client for a block."""
-    cluster, folder = world.cluster, f"logins-{time.monotonic_ns()}"
-    cluster.request("POST", PATH, {}, _manifest(kind, folder))
+    folder, path = f"logins-{time.monotonic_ns()}", f"{DEPLOYMENTS}/{WORKLOAD.name}"
+    workload = open_workload(world.cluster, WORKLOAD)
+    world.cluster.request("POST", DEPLOYMENTS, {}, _manifest(kind, folder))
     try:
-        wait_for_ready(cluster, NAMESPACE, NAME, PATIENCE_SECONDS)
+        workload.wait_for_ready(PATIENCE_SECONDS)
         client = Client(world, world.lab.state_dir / "host" / folder)
         client.wait_until_calm()
         yield client
     finally:
-        cluster = world.cluster
-        cluster.request("PATCH", f"{PATH}/{NAME}", {}, {"spec": {"replicas": 0}}, MERGE_PATCH)
-        wait_for_pods_gone(cluster, NAMESPACE, NAME, PATIENCE_SECONDS)
-        cluster.delete(f"{PATH}/{NAME}")
+        world.cluster.patch(path, {"spec": {"replicas": 0}})
+        workload.wait_for_pods_gone(PATIENCE_SECONDS)
+        world.cluster.delete(path)
 
 
 def _manifest(kind: Kind, folder: str) -> dict[str, Any]:
     """The Deployment. The image is one that has Python; the client's text comes by its environment."""
-    labels = {"app": NAME}
+    labels = {"app": WORKLOAD.name}
     reads, log = "/credential" if kind.reads is Reads.FILES else "-", "/logins/$(hostname).log"
     start = f'exec python -c "$SOURCE" "{kind.where}" {reads} {log}'
     keys = [
-        {"name": key, "valueFrom": {"secretKeyRef": {"name": kind.synced_secret, "key": key}}}
-        for key in ("USERNAME", "PASSWORD")
+        {"name": key, "valueFrom": {"secretKeyRef": {"name": kind.delivery.synced_secret, "key": key}}} for key in KEYS
     ]
     container = {
         "name": "client",
@@ -179,7 +171,7 @@ def _manifest(kind: Kind, folder: str) -> dict[str, Any]:
             {"name": "logins", "mountPath": "/logins"},
         ],
     }
-    attributes = {"secretProviderClass": kind.secret_provider_class}
+    attributes = {"secretProviderClass": kind.delivery.secret_provider_class}
     csi = {"driver": "secrets-store.csi.k8s.io", "readOnly": True, "volumeAttributes": attributes}
     spec = {
         "serviceAccountName": "dexter-sa",
@@ -192,6 +184,6 @@ def _manifest(kind: Kind, folder: str) -> dict[str, Any]:
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
-        "metadata": {"name": NAME, "namespace": NAMESPACE},
+        "metadata": {"name": WORKLOAD.name, "namespace": NAMESPACE},
         "spec": {"replicas": 1, "selector": {"matchLabels": labels}, "template": template},
     }

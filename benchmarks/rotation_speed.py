@@ -11,10 +11,13 @@ import subprocess
 import sys
 from collections import defaultdict
 
+from tests.e2e.rotating import CONSENT, World, parameters
+
 from benchmarks.common import ROOT, Result, Row, prefect_server, run_alone, running_stack, say, timed
+from infra.rotation.options import Sync
 from infra.rotation.steps import Action
-from infra.targets import Sync
-from testing.rotating import OPTIONS, TARGET, World
+from testing.inventory import listed
+from testing.walkthrough import DEXTER
 
 POLL_SECONDS, ROUNDS, EXPRESS_PER_ROUND = 120, 2, 5
 QUICK_POLL_SECONDS, QUICK_ROUNDS = 5, 1
@@ -58,16 +61,16 @@ class Bench:
     def restart(self) -> None:
         """What Kubernetes itself needs, with nothing rotated: scale, be ready, log in."""
         username, password = self.world.values()
-        variables = {"HOST": self.world.endpoint.host, "PGUSER": username, "PGPASSWORD": password}
+        variables = {"HOST": self.world.database.address.host, "PGUSER": username, "PGPASSWORD": password}
         self.seconds["restart"].append(timed(lambda: run("bash", "-ec", RESTART, **variables)))
 
     def by_flow(self, sync: Sync, keep: bool = True) -> None:
         """Our flow, in this process."""
         from flows.rotate import Rotation, rotate
 
-        options = OPTIONS.model_copy(update={"sync": sync, "sync_timeout_seconds": PATIENCE_SECONDS})
+        given = parameters(sync=sync, sync_timeout_seconds=PATIENCE_SECONDS)
         found: list[Rotation] = []
-        took = timed(lambda: found.append(rotate(TARGET, options)))
+        took = timed(lambda: found.append(rotate(**given)))
         if not keep:
             return
         self.seconds[sync.value].append(took)
@@ -78,8 +81,8 @@ class Bench:
 
     def by_command(self) -> None:
         """Our flow from a shell: Python's start and the imports are in it."""
-        more = ["--options.sync", "express", "--options.data-loss", "I accept data loss"]
-        argv = [sys.executable, "-m", "flows.rotate", "--no-options.dry-run", *more]
+        given = [listed(DEXTER), "--no-dry-run", "--sync", "express", "--data-loss", CONSENT]
+        argv = [sys.executable, "-m", "flows.rotate", *given]
         self.seconds["command"].append(timed(lambda: run(*argv)))
 
 
@@ -104,7 +107,7 @@ def _result(bench: Bench, poll_seconds: int) -> Result:
     found = bench.seconds
     script, restart = Row("", found["script"]).median, Row("", found["restart"]).median
     express, down = Row("", found["express"]).median, Row("", found["down"]).median
-    steps = sorted(bench.steps.items(), key=lambda one: -Row("", one[1]).median)[:5]
+    steps = sorted(bench.steps.items(), key=lambda item: -Row("", item[1]).median)[:5]
     longest = ", ".join(f"{label} {Row('', values).median:.2f} s" for label, values in steps)
     faster = f"{TIMES:g} x faster than the script" if poll_seconds == POLL_SECONDS else ""
     return Result(

@@ -15,20 +15,20 @@ from itertools import cycle
 from pathlib import Path
 from unittest.mock import patch
 
-from benchmarks.availability import SERVER
+from tests.e2e.rotating import NAMESPACE, World
+from tests.e2e.rotating import rotate as run_rotation
+
 from benchmarks.common import Result, Row, run_alone, running_stack, say, timed
-from flows.migrate import migrate
-from infra.kubernetes.provider_classes import HELD_FOR, path_of
-from infra.postgres.connection import connected
+from infra.credentials import Credential, Strategy
+from infra.kubernetes.deliveries.provider_classes import PINNED_FOR, path_of
 from infra.rotation.candidate import name_candidate
-from infra.rotation.verdict import Verdict
-from infra.targets import RotationOptions, Strategy, Sync, Target
-from testing.bare import run_rotation, without_prefect
-from testing.inventory import listed, of_target
-from testing.rotating import DATABASE, OPTIONS, TARGET, World
+from infra.rotation.execution import Verdict
+from infra.rotation.options import Sync
+from testing import bare
+from testing.walkthrough import DATABASE, DEXTER, SERVER, change
 
 ROTATIONS, QUICK_ROTATIONS, PART = 500, 20, 50
-POLL_SECONDS, LEASES = 1, f"/apis/coordination.k8s.io/v1/namespaces/{TARGET.namespace}/leases"
+POLL_SECONDS, LEASES = 1, f"/apis/coordination.k8s.io/v1/namespaces/{DEXTER.lock_namespace}/leases"
 GROWTH = 1.02
 """The last rotations may take that many times the memory of those after the first ones."""
 MIX: Sequence[tuple[Strategy, Sync]] = (
@@ -43,9 +43,9 @@ MIX: Sequence[tuple[Strategy, Sync]] = (
     (Strategy.ALTERNATING, Sync.EXPRESS),
     (Strategy.MANAGED, Sync.EXPRESS),
 )
-"""One after the other, again and again; a recreated database is prepared for two logins anew."""
-PAIRS = tuple((one.username_secret, one.password_secret) for one in (TARGET, SERVER))
-SECRETS = tuple(name for pair in PAIRS for name in (*pair, name_candidate(*pair)))
+"""In turn, again and again; a recreated database is prepared for two logins once more."""
+LAYOUTS = tuple(credential.secrets for credential in (DEXTER, SERVER))
+SECRETS = tuple(name for layout in LAYOUTS for name in (*layout.names, name_candidate(layout.names)))
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Left:
     temporary_files: int
     open_files: int
     threads: int
-    held_classes: int
+    pinned_classes: int
 
 
 @dataclass
@@ -81,13 +81,12 @@ def rss_megabytes() -> float:
 
 def look(world: World, temporary: Path) -> Left:
     """Count everything that could pile up."""
-    username, password = world.values()
-    with connected(world.endpoint, username, password, world.settings) as connection:
+    with world.session() as connection:
         roles = connection.execute("SELECT count(*) FROM pg_roles WHERE rolname !~ '^pg_'").fetchone()
         others = "backend_type = 'client backend' AND pid <> pg_backend_pid()"
         sessions = connection.execute(f"SELECT count(*) FROM pg_stat_activity WHERE {others}").fetchone()  # noqa: S608
-    versions = [[one.enabled for one in world.vault.list_versions(name)] for name in SECRETS]
-    provider = world.cluster.get(path_of(DATABASE.namespace, DATABASE.secret_provider_class))
+    versions = [[found.enabled for found in world.vault.list_versions(name)] for name in SECRETS]
+    provider = world.cluster.get(path_of(NAMESPACE, DATABASE.delivery.secret_provider_class))
     return Left(
         roles=int(str(roles[0])) if roles else 0,
         sessions=int(str(sessions[0])) if sessions else 0,
@@ -97,7 +96,7 @@ def look(world: World, temporary: Path) -> Left:
         temporary_files=sum(1 for _ in temporary.iterdir()),
         open_files=sum(1 for _ in Path("/proc/self/fd").iterdir()),
         threads=threading.active_count(),
-        held_classes=int(HELD_FOR in (provider["metadata"].get("annotations") or {})),
+        pinned_classes=int(PINNED_FOR in (provider["metadata"].get("annotations") or {})),
     )
 
 
@@ -108,35 +107,26 @@ def own_temporary_folder() -> Iterator[Path]:
         yield Path(folder)
 
 
-def target_of(strategy: Strategy) -> Target:
+def credential_of(strategy: Strategy) -> Credential:
     """Return what is rotated: the server's own administrator, or the login of the database in the cluster."""
-    if strategy is Strategy.MANAGED:
-        return SERVER.model_copy(update={"consumers": ()})
-    return TARGET.model_copy(update={"strategy": strategy})
+    return SERVER if strategy is Strategy.MANAGED else change(DEXTER, strategy=strategy)
 
 
-def rotate(target: Target, options: RotationOptions) -> None:
-    """Rotate, and stop where one does not end well."""
-    verdict, message, _ = run_rotation(target, options)
-    if verdict is not Verdict.ROTATED:
-        raise SystemExit(f"{target.strategy}: {verdict}: {message}")
-
-
-def prepare(target: Target) -> None:
-    """Let two logins take turns in the database, if they do not yet."""
-    with without_prefect():
-        migrate.fn(listed(of_target(target)), dry_run=False)
+def rotate(credential: Credential, sync: Sync) -> None:
+    """Rotate, and stop at one that does not end well."""
+    ended = run_rotation(credential, sync=sync)
+    if ended.verdict is not Verdict.ROTATED:
+        raise SystemExit(f"{credential.strategy}: {ended.message}")
 
 
 def soak(world: World, rotations: int, temporary: Path) -> Soak:
     """Rotate again and again."""
     seen = Soak()
     for number, (strategy, sync) in zip(range(1, rotations + 1), cycle(MIX), strict=False):
-        target = target_of(strategy)
+        credential = credential_of(strategy)
         if strategy is Strategy.ALTERNATING:
-            prepare(target)
-        options = OPTIONS.model_copy(update={"sync": sync})
-        seen.seconds.append(timed(lambda target=target, options=options: rotate(target, options)))
+            bare.make_owner_role(credential)
+        seen.seconds.append(timed(lambda credential=credential, sync=sync: rotate(credential, sync)))
         seen.rss_megabytes.append(rss_megabytes())
         seen.made[f"{strategy.value} {sync.value}"] += 1
         if number % len(MIX) == 0:

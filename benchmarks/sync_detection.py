@@ -1,4 +1,4 @@
-"""How soon a wait goes on after its evidence: `python -m benchmarks.sync_detection`.
+"""How soon a wait ends after its evidence: `python -m benchmarks.sync_detection`.
 
 Runs against the small API server: a wait for mounts and a wait for the synced Secret are started, the evidence is
 written while they watch, and the time from sending it to the return of the wait is taken: an upper bound.
@@ -9,20 +9,22 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 
+from tests.contract.clusters import small_cluster
+from tests.integration.cluster_world import DEFINITIONS, World
+
 from benchmarks.common import Result, Row, quantile, run_alone
-from infra.kubernetes.apply import apply
 from infra.kubernetes.client import connect
-from infra.kubernetes.secrets_store import wait_for_mounts, wait_for_synced_secret
+from infra.kubernetes.deliveries.csi import CsiSecretsStore
+from infra.kubernetes.deliveries.synced_secrets import SyncedSecret
+from infra.kubernetes.manifests import apply
 from infra.settings import Settings
-from testing.cluster_world import CLASS, DEFINITIONS, World
-from testing.clusters import small_cluster
 
 ROUNDS, QUICK_ROUNDS = 200, 20
 GOAL_MILLISECONDS = 100.0
 
 
 def measure_once(wait: Callable[[Callable[[object], None]], None], write: Callable[[], None]) -> float:
-    """Return the seconds from the evidence to going on, for one round."""
+    """Return the seconds from the evidence to the end of the wait, for one round."""
     watching, written = threading.Event(), [0.0]
 
     def deliver() -> None:
@@ -34,9 +36,9 @@ def measure_once(wait: Callable[[Callable[[object], None]], None], write: Callab
     writer = threading.Thread(target=deliver)
     writer.start()
     wait(lambda _: watching.set())
-    went_on = time.monotonic()
+    ended = time.monotonic()
     writer.join()
-    return went_on - written[0]
+    return ended - written[0]
 
 
 def measure(quick: bool) -> Result:
@@ -48,29 +50,31 @@ def measure(quick: bool) -> Result:
         uid = world.pod("db-1")
         world.mount("db-1", uid, {"username": "v0"})
         world.secret({"USERNAME": "v0"})
+        delivery, secret = world.delivery(), SyncedSecret(cluster, "dexter", "userpass")
+        assert isinstance(delivery, CsiSecretsStore)
         mounts, secrets = [], []
         for number in range(1, rounds + 1):
             now = {"username": f"v{number}"}
             keys = {"USERNAME": f"v{number}"}
             mounts.append(
                 measure_once(
-                    lambda tell, now=now: wait_for_mounts(cluster, "dexter", CLASS, [uid], now, 10, tell),
+                    lambda tell, now=now: delivery.wait_for_mounts({uid: "db-1"}, now, 10, tell),
                     lambda now=now: world.mount("db-1", uid, now),
                 )
             )
             secrets.append(
                 measure_once(
-                    lambda tell, keys=keys: wait_for_synced_secret(cluster, "dexter", "userpass", keys, 10, tell),
+                    lambda tell, keys=keys: secret.wait_for(keys, 10, tell),
                     lambda keys=keys: world.secret(keys),
                 )
             )
     rows = [_row("mounts reported by the driver", mounts), _row("data of the synced Secret", secrets)]
     high = "; ".join(f"{row.what}: {quantile(row.values, 0.99):.1f} ms" for row in rows)
-    return Result("From the evidence of a sync to going on", rows, [f"99 %: {high}."])
+    return Result("From the evidence of a sync to the end of the wait", rows, [f"99 %: {high}."])
 
 
 def _row(what: str, seconds: list[float]) -> Row:
-    values = [1000 * one for one in seconds]
+    values = [1000 * took for took in seconds]
     reached = quantile(values, 0.95) <= GOAL_MILLISECONDS
     return Row(what, values, "ms", f"95 % within {GOAL_MILLISECONDS:g} ms", reached)
 

@@ -8,7 +8,7 @@ from prefect import flow, get_run_logger
 from prefect.states import Completed
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from flows.shell import run_from_shell
+from flows.cli import run_from_shell
 from infra.kubernetes.manifests import Applied
 from infra.kubernetes.workloads import Workload
 from infra.provisioning.options import DeployOptions, Stack, get_stack

@@ -7,8 +7,8 @@ from prefect import flow
 from flows.cli import run_from_shell
 from tasks import two_logins
 from tasks.context import connections_shared, get_credential
-from tasks.locking import rotation_locked
 from tasks.reports.endings import end, ends_with_own_errors
+from tasks.rotation.lock import rotation_locked
 from tasks.rotation_report import name_rotation
 
 
@@ -36,7 +36,7 @@ def migrate(credential: str, dry_run: bool = True) -> Any:
         if dry_run:
             return end("planned", credential, f"{len(plan.steps)} steps in one transaction, rehearsed.")
         rotation_id = name_rotation()
-        with rotation_locked(two_logins.target_of(found), rotation_id):
+        with rotation_locked(found, rotation_id):
             two_logins.migrate(found, rotation_id)
     return end("migrated", credential, "The login has its owner role; the strategy alternating can be used.")
 

@@ -8,7 +8,7 @@ from prefect import flow
 from prefect.states import Completed
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from flows.shell import run_from_shell
+from flows.cli import run_from_shell
 from infra.provisioning.changes import ProvisioningPlan
 from infra.provisioning.options import ProvisionOptions, get_stack
 from infra.settings import Settings

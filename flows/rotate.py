@@ -1,6 +1,5 @@
-"""Rotate: observe, plan, perform what is left; killed anywhere and run again, it ends well."""
+"""Rotate: observe, plan, execute what is left. Killed anywhere and run again, it ends well."""
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -9,63 +8,20 @@ from prefect import flow
 from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 
-from flows.shell import run_from_shell
+from flows.cli import run_from_shell
+from infra.credentials import Credential
 from infra.errors import KeyturnError
-from infra.rotation.execution import Ending, carry_out
-from infra.rotation.guards import find_hindrance
+from infra.rotation.execution import Ending, Verdict, execute, judge_refusal
+from infra.rotation.guards import check_guards
 from infra.rotation.observation import Observation
+from infra.rotation.options import AdvancedOptions, DataLoss, Guards, RotationOptions, Sync
 from infra.rotation.plan import Plan, make_plan
 from infra.rotation.steps import Action, Step
-from infra.rotation.verdict import Failure, Verdict
-from infra.targets import Guards, RotationOptions, Target
-from tasks import (
-    administrator,
-    alternation,
-    database,
-    guarding,
-    holding,
-    rotation,
-    rotation_report,
-    scaling,
-    sync,
-    verification,
-)
-from tasks.guarding import Answer
-from tasks.locking import rotation_locked
-from tasks.observation import observe
-from tasks.orders import Order
+from tasks import rotation_report
+from tasks.context import get_credential
+from tasks.rotation import STEPS, StepContext, begin_rollback, observe, rotation_locked
+from tasks.rotation.guards import Answer, ask_for_approval, delay
 from tasks.timeline import Span, Timeline
-
-TASKS: Mapping[Action, Callable[[Order], object]] = {
-    Action.PROVE_CURRENT: rotation.prove_current,
-    Action.REHEARSE: database.rehearse,
-    Action.REHEARSE_OPENING: alternation.rehearse_opening,
-    Action.STAGE: rotation.stage,
-    Action.SET_ADMINISTRATOR: administrator.set_administrator,
-    Action.OPEN_LOGIN: alternation.open_login,
-    Action.HOLD: holding.hold,
-    Action.PUBLISH: rotation.publish,
-    Action.RELEASE: holding.release,
-    Action.AWAIT_SYNC: sync.await_sync,
-    Action.SET_LOGIN: database.set_login,
-    Action.PROVE_CANDIDATE: database.prove_candidate,
-    Action.STOP: scaling.stop,
-    Action.REFRESH_SECRET: sync.refresh_secret,
-    Action.START: scaling.start,
-    Action.RESTART: scaling.restart,
-    Action.AWAIT_READY: scaling.await_ready,
-    Action.CLOSE_LOGIN: alternation.close_login,
-    Action.VERIFY: verification.verify,
-    Action.RETIRE: rotation.retire,
-    Action.FINISH: rotation.finish,
-    Action.RESTORE_LOGIN: database.restore_login,
-    Action.RESTORE_ADMINISTRATOR: administrator.restore_administrator,
-    Action.REOPEN_LOGIN: alternation.reopen_login,
-    Action.RESTORE: rotation.restore,
-    Action.VERIFY_RESTORED: verification.verify_restored,
-    Action.CLOSE_CANDIDATE: alternation.close_candidate,
-    Action.FINISH_ROLLBACK: rotation.finish_rollback,
-}
 
 
 @dataclass(frozen=True)
@@ -73,7 +29,7 @@ class Rotation:
     """How a good rotation went, for the flow that called it.
 
     Args:
-        ending: verdict, id and the steps that were performed.
+        ending: verdict, id and the steps that were executed.
         spans: how long each took.
     """
 
@@ -82,114 +38,124 @@ class Rotation:
 
     def seconds(self, *actions: Action) -> float:
         """How long the steps of these actions took together."""
-        labels = {str(one) for one in self.ending.performed if one.action in actions}
+        labels = {str(step) for step in self.ending.executed if step.action in actions}
         return sum(span.seconds for span in self.spans if span.label in labels)
 
 
-class Tasks:
-    """Carries a plan out by Prefect tasks, and keeps the time of each for the picture."""
+class TaskExecutor:
+    """Executes a plan by Prefect tasks, and keeps the time of each."""
 
-    def __init__(self, target: Target, options: RotationOptions) -> None:
-        self.target, self.options = target, options
+    def __init__(self, credential: Credential, options: RotationOptions) -> None:
+        self.credential, self.options = credential, options
         self.timeline = Timeline()
 
     def observe(self) -> Observation:
         """Look at everything afresh."""
         with self.timeline.span("observe"):
-            return observe(self.target)
+            return observe(self.credential)
 
     def show(self, plan: Plan) -> None:
         """Make the plan's table."""
-        rotation_report.show_plan(plan, self.target)
+        rotation_report.show_plan(plan, self.credential)
 
-    def perform(self, plan: Plan, step: Step) -> None:
+    def execute(self, plan: Plan, step: Step) -> None:
         """Run the step's task."""
-        order = Order(self.target, self.options, plan.rotation_id, step.subject, plan.mark)
         with self.timeline.span(str(step)):
-            TASKS[step.action](order)
+            STEPS[step.action](self._context(plan, step))
 
-    def begin_rollback(self, plan: Plan, failure: Failure) -> None:
-        """Note in the vault that the rotation goes back."""
-        order = Order(self.target, self.options, plan.rotation_id, self.target.vault, plan.mark)
+    def begin_rollback(self, plan: Plan, step: Step) -> None:
+        """Note in the vault that the rotation is rolled back."""
         with self.timeline.span("roll back"):
-            rotation.begin_rollback(order)
+            begin_rollback(self._context(plan, step))
+
+    def plan(self, observation: Observation, fresh_id: str) -> Plan:
+        """Work out what is left to do."""
+        return make_plan(self.credential, self.options, observation, self.options.rotation_id or fresh_id)
+
+    def _context(self, plan: Plan, step: Step) -> StepContext:
+        return StepContext(self.credential, self.options, plan.rotation_id, step.subject, plan.mark)
 
 
-@flow(
-    name="rotate",
-    flow_run_name="Rotate {target.vault} for {target.place}",
-    persist_result=False,
-)
+@flow(name="rotate", flow_run_name="{credential}", persist_result=False)
 def rotate(
-    target: Target = Target(),  # noqa: B008
-    options: RotationOptions = RotationOptions(),  # noqa: B008
+    credential: str,
+    dry_run: bool = True,
+    sync: Sync = Sync.WAIT,
+    data_loss: DataLoss = "no",
+    advanced: AdvancedOptions = AdvancedOptions(),  # noqa: B008
     guards: Guards = Guards(),  # noqa: B008
 ) -> Any:
-    """Give a credential a new password, and by strategy a new username; prove them, and retire the old ones.
+    """Give a credential a new password, and by strategy a new username; prove them, and retire the previous ones.
 
-    The verdict is the name of the last state: Rotated, Planned, NothingToDo, TooYoung, OutsideWindow, Declined, or
-    Refused, SyncPending, RolledBack, NeedsOperator with what to do. An unfinished rotation is taken up where it was
-    left.
+    An unfinished rotation is resumed where it stopped.
 
     Args:
-        target: the credential: where it is kept, which database takes it, who consumes it.
-        options: how this rotation goes. As they stand, the plan is shown alone.
-        guards: when it may begin, and who is asked before.
+        credential: its name in the inventory.
+        dry_run: show the plan and change nothing.
+        sync: wait: for the driver's poll, at most the sync timeout. express: refresh the stale Secret and restart what
+            needs it; the new mount itself fetches the newest versions.
+        data_loss: consent for the strategy recreate, which starts with an empty database.
+        advanced: rarely needed.
+        guards: when the rotation may start, and who approves it.
     """
-    actor, fresh_id = Tasks(target, options), rotation_report.name_rotation()
+    fresh_id = rotation_report.name_rotation()
+    options = RotationOptions(**advanced.model_dump(), sync=sync, data_loss=data_loss)
+    executor = TaskExecutor(get_credential(credential), options)
     try:
-        if options.dry_run:
-            return _plan(actor, guards, fresh_id)
-        if guards != Guards() and (ended := _guard(actor, guards, fresh_id)):
+        if dry_run:
+            return _plan(executor, guards, fresh_id)
+        if guards != Guards() and (ended := _check_guards(executor, guards, fresh_id)):
             return ended
-        with rotation_locked(target, options.rotation_id or fresh_id):
-            ending = carry_out(actor, target, options, fresh_id)
+        with rotation_locked(executor.credential, options.rotation_id or fresh_id):
+            ending = execute(executor, executor.credential, options, fresh_id)
     except KeyturnError as error:
         ending = Ending(Verdict.REFUSED, options.rotation_id or fresh_id, error=error)
-    rotation_report.tell_ending(ending, target, actor.timeline)
-    return _state(ending, actor.timeline)
+    rotation_report.tell_ending(ending, executor.credential, executor.timeline)
+    return _end(ending, executor.timeline)
 
 
-def _plan(actor: Tasks, guards: Guards, fresh_id: str) -> Any:
-    """Show what would be done, and what would keep it from beginning now."""
-    seen = actor.observe()
-    plan = make_plan(actor.target, actor.options, seen, actor.options.rotation_id or fresh_id)
-    hindrance = find_hindrance(guards, seen, datetime.now(UTC))
-    notes = (*plan.notes, f"Not now: {hindrance.reason}") if hindrance else plan.notes
+def _plan(executor: TaskExecutor, guards: Guards, fresh_id: str) -> Any:
+    """Show what would be done, and what would keep it from starting now."""
+    observation = executor.observe()
+    plan = executor.plan(observation, fresh_id)
+    notes = plan.notes
+    if blocker := check_guards(guards, observation, datetime.now(UTC)):
+        notes = (*notes, f"Not now: {blocker.reason}")
     if guards.approval and plan.steps:
-        notes = (*notes, "A person is asked to approve it before it begins.")
-    actor.show(replace(plan, notes=notes))
-    return Completed(name=Verdict.PLANNED.value, message=rotation_report.describe_plan(plan))
+        notes = (*notes, "A person is asked for approval before it starts.")
+    executor.show(replace(plan, notes=notes))
+    message = rotation_report.describe_plan(plan)
+    if plan.refusal:
+        return Failed(message=f"{judge_refusal(plan.refusal)}: {message}", data=plan.refusal)
+    return Completed(message=f"{Verdict.PLANNED}: {message}", data=Ending(Verdict.PLANNED, plan.rotation_id))
 
 
-def _guard(actor: Tasks, guards: Guards, fresh_id: str) -> Any:
-    """Return the state of a run that does not begin, or None. What is unfinished, or refused anyway, goes on."""
-    seen = actor.observe()
-    if seen.candidate and seen.candidate.phase.is_live:
+def _check_guards(executor: TaskExecutor, guards: Guards, fresh_id: str) -> Any:
+    """Return the state of a run that does not start, or None. What is unfinished, or refused anyway, continues."""
+    observation = executor.observe()
+    if observation.candidate and observation.candidate.phase.is_live:
         return None
     is_resumed = (flow_run.run_count or 1) > 1
-    if not is_resumed and (hindrance := find_hindrance(guards, seen, datetime.now(UTC))):
-        rotation_report.log_hindrance(hindrance)
-        return Completed(name=hindrance.verdict.value, message=hindrance.reason)
-    guarding.spread(guards)
+    if not is_resumed and (blocker := check_guards(guards, observation, datetime.now(UTC))):
+        return Completed(message=f"{blocker.verdict}: {blocker.reason}")
+    delay(guards)
     if not guards.approval:
         return None
-    plan = make_plan(actor.target, actor.options, seen, actor.options.rotation_id or fresh_id)
+    plan = executor.plan(observation, fresh_id)
     if plan.refusal or not plan.steps:
         return None
-    actor.show(plan)
-    answer = guarding.ask(plan, guards)
+    executor.show(plan)
+    answer = ask_for_approval(plan, guards)
     if answer.answer is Answer.APPROVE:
         return None
-    return Completed(name=Verdict.DECLINED.value, message=f"The plan was declined. {answer.reason}".strip())
+    return Completed(message=f"{Verdict.DECLINED}: the plan was declined. {answer.reason}".strip())
 
 
-def _state(ending: Ending, timeline: Timeline) -> Any:
-    """Put the verdict into the state's name, where people see it."""
-    name, message = ending.verdict.value, rotation_report.describe_ending(ending)
+def _end(ending: Ending, timeline: Timeline) -> Any:
+    message = f"{ending.verdict}: {rotation_report.describe_ending(ending)}"
     if ending.verdict.is_good:
-        return Completed(name=name, message=message, data=Rotation(ending, tuple(timeline.spans)))
-    return Failed(name=name, message=message, data=ending.error)
+        return Completed(message=message, data=Rotation(ending, tuple(timeline.spans)))
+    return Failed(message=message, data=ending.error)
 
 
 if __name__ == "__main__":

@@ -10,20 +10,19 @@ from prefect.flows import Flow
 from prefect.states import Completed, Failed
 from pydantic import Field
 
+from flows.cli import run_from_shell
 from flows.deploy import Deployed, deploy
 from flows.provision import Provisioned, provision
 from flows.rotate import Rotation, rotate
-from flows.shell import run_from_shell
 from flows.verify_access import verify_access
 from flows.verify_login import Verified, verify_login
-from infra.credentials import Credential, LoadBalancerEndpoint
+from infra.credentials import Credential
 from infra.errors import KeyturnError
 from infra.postgres.database import ServerReport
 from infra.provisioning.options import AccessRows, ProvisionOptions, Stack, get_stack
 from infra.rotation.options import DataLoss, Sync
 from infra.rotation.steps import Action
 from infra.settings import Settings
-from infra.targets import Consumer, RotationOptions, Target
 from tasks.provisioning.access import Proof
 from tasks.provisioning.story import Row, report_story, see_infrastructure, see_versions
 from tasks.timeline import Timeline
@@ -171,41 +170,13 @@ def _rotate(story: Story) -> Told:
 
 
 def _rotate_credential(credential: Credential, story: Story) -> Rotation:
-    options = RotationOptions.model_validate({"dry_run": False, "sync": story.sync.value, "data_loss": story.data_loss})
-    rotation: Rotation = _tell(rotate, _target(credential), options)
+    rotation: Rotation = _tell(rotate, credential.name, False, story.sync, story.data_loss)
     return rotation
 
 
 def _verify_login(credential: Credential) -> Verified:
     verified: Verified = _tell(verify_login, credential.name)
     return verified
-
-
-def _target(credential: Credential) -> Target:
-    endpoint = credential.endpoint
-    assert isinstance(endpoint, LoadBalancerEndpoint)
-    consumers = tuple(
-        Consumer(
-            namespace=consumer.workload.namespace,
-            workload=consumer.workload.name,
-            secret_provider_class=consumer.delivery.secret_provider_class,
-            synced_secret=consumer.delivery.synced_secret,
-            is_database=consumer.is_database,
-            needs_restart=consumer.needs_restart,
-        )
-        for consumer in credential.consumers
-    )
-    return Target(
-        resource_group=credential.cluster.resource_group,
-        cluster=credential.cluster.name,
-        vault=credential.vault,
-        username_secret=credential.secrets.username,
-        password_secret=credential.secrets.password,
-        namespace=endpoint.namespace,
-        service=endpoint.service,
-        database=credential.database,
-        consumers=consumers,
-    )
 
 
 def _describe(server: ServerReport) -> str:

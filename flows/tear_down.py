@@ -6,7 +6,7 @@ from prefect import flow
 from prefect.states import Completed
 from pydantic import Field
 
-from flows.shell import run_from_shell
+from flows.cli import run_from_shell
 from infra.errors import Code, Refused
 from infra.provisioning.options import get_stack
 from infra.settings import Settings

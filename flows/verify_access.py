@@ -5,7 +5,7 @@ from typing import Any
 from prefect import flow
 from prefect.states import Completed
 
-from flows.shell import run_from_shell
+from flows.cli import run_from_shell
 from infra.provisioning.options import AccessRows, Stack, get_stack
 from infra.settings import Settings
 from tasks.provisioning import access

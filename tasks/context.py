@@ -10,23 +10,31 @@ use those of the tasks before them, for as long as the block lasts:
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
-from infra.azure.clusters import get_kubeconfig
-from infra.azure.credentials import signed_in
-from infra.azure.secrets import Secrets
+from infra.azure.client import Azure
+from infra.azure.secrets import KeyVault
 from infra.azure.servers import get_host
 from infra.credentials import ClusterRef, Credential, FlexibleServerEndpoint, Login, load_inventory
 from infra.kubernetes.client import Cluster, connect
-from infra.kubernetes.load_balancers import get_load_balancer
+from infra.kubernetes.services import get_load_balancer
 from infra.postgres.addresses import Address, Tls
 from infra.postgres.database import Database
 from infra.settings import Settings
 
 POSTGRES_PORT = 5432
 
-_shared: ContextVar[dict[ClusterRef, Cluster] | None] = ContextVar("shared connections", default=None)
+
+@dataclass
+class _Shared:
+    """What the tasks of a block share: one sign-in to Azure, and one connection to each cluster."""
+
+    azure: Azure
+    clusters: dict[ClusterRef, Cluster] = field(default_factory=dict)
+
+
+_shared: ContextVar[_Shared | None] = ContextVar("shared connections", default=None)
 """What the enclosing `connections_shared` opened; tasks inherit their flow's context."""
 
 
@@ -46,13 +54,18 @@ class Access:
 
     Args:
         credential: whose they are.
-        vault: its vault.
+        azure: the sign-in that it is opened under.
         settings: bounds and routes.
     """
 
     credential: Credential
-    vault: Secrets
+    azure: Azure
     settings: Settings
+
+    @cached_property
+    def vault(self) -> KeyVault:
+        """The vault."""
+        return self.azure.vault(self.credential.vault)
 
     @cached_property
     def cluster(self) -> Cluster:
@@ -62,7 +75,7 @@ class Access:
             NotFound: the kubeconfig or the cluster does not exist.
             AccessDenied: AKS gives the caller no credential.
         """
-        return open_cluster(self.credential.cluster)
+        return open_cluster(self.credential.cluster, self.azure)
 
     @cached_property
     def database(self) -> Database:
@@ -88,9 +101,18 @@ class Access:
 @contextmanager
 def opened(credential: Credential) -> Iterator[Access]:
     """Open a credential's vault for a block, and its cluster once it is used, under one sign-in."""
-    settings = Settings()
-    with signed_in(settings):
-        yield Access(credential, Secrets(credential.vault, settings), settings)
+    with opened_azure() as azure:
+        yield Access(credential, azure, azure.settings)
+
+
+@contextmanager
+def opened_azure() -> Iterator[Azure]:
+    """Sign in to Azure for a block, or use the sign-in that the enclosing block shares."""
+    if shared := _shared.get():
+        yield shared.azure
+        return
+    with Azure(Settings()) as azure:
+        yield azure
 
 
 @contextmanager
@@ -99,36 +121,44 @@ def connections_shared() -> Iterator[None]:
 
     Each sign-in, each request for AKS's credential and each TLS handshake takes longer than the work of most tasks.
     """
-    shared: dict[ClusterRef, Cluster] = {}
-    with signed_in(Settings()):
+    with Azure(Settings()) as azure:
+        shared = _Shared(azure)
         mark = _shared.set(shared)
         try:
             yield
         finally:
             _shared.reset(mark)
-            for cluster in shared.values():
+            for cluster in shared.clusters.values():
                 cluster.close()
 
 
-def open_cluster(reference: ClusterRef) -> Cluster:
+def open_cluster(reference: ClusterRef, azure: Azure | None = None) -> Cluster:
     """Connect to a cluster, or use the connection that the block shares.
+
+    Args:
+        reference: the cluster, by name.
+        azure: the sign-in that AKS gives its credential to; one of its own, or the block's, by default.
 
     Raises:
         NotFound: the kubeconfig or the cluster does not exist.
         AccessDenied: AKS gives the caller no credential.
     """
+    if azure is None:
+        with opened_azure() as opened_here:
+            return open_cluster(reference, opened_here)
     shared = _shared.get()
     if shared is None:
-        return _connect(reference, Settings())
-    if reference not in shared:
-        shared[reference] = _connect(reference, Settings())
-    return shared[reference]
+        return _connect(reference, azure)
+    if reference not in shared.clusters:
+        shared.clusters[reference] = _connect(reference, azure)
+    return shared.clusters[reference]
 
 
-def _connect(reference: ClusterRef, settings: Settings) -> Cluster:
+def _connect(reference: ClusterRef, azure: Azure) -> Cluster:
+    settings = azure.settings
     if settings.kubeconfig is not None:
         return connect(settings.kubeconfig, settings, settings.kube_context)
-    return connect(get_kubeconfig(reference.resource_group, reference.name, settings), settings)
+    return connect(azure.get_kubeconfig(reference), settings)
 
 
 def find_address(access: Access) -> Address:

@@ -5,14 +5,14 @@ from dataclasses import dataclass
 
 from prefect.logging import get_run_logger
 
-from infra.azure.secrets import Secrets, SecretVersion
+from infra.azure.secrets import KeyVault, SecretVersion
 from infra.credentials import Credential, Login
 from infra.errors import Code, LoginRefused, Unverified
 from infra.postgres.database import ServerReport
 from tasks.context import Access, opened
-from tasks.orders import logged_errors
-from tasks.policy import step
+from tasks.progress import log_errors
 from tasks.reporting import report_table
+from tasks.retries import task_with_retries
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class OlderLogin:
     outcome: str
 
 
-@step(name="Log in", run_name="{credential.name}: log in with the newest versions")
+@task_with_retries(name="Log in", run_name="{credential.name}: log in with the newest versions")
 def log_in(credential: Credential, timeout_seconds: int) -> ServerReport:
     """Log in with the newest versions and look around.
 
@@ -45,7 +45,7 @@ def log_in(credential: Credential, timeout_seconds: int) -> ServerReport:
     """
     with opened(credential) as access:
         database, login = access.database, access.read_newest()
-    database.wait_for(login, timeout_seconds, logged_errors(str(database)))
+    database.wait_for(login, timeout_seconds, log_errors(database))
     report = database.inspect(login)
     get_run_logger().info(
         "logged in to PostgreSQL %s at %s: %d databases, TLS %s",
@@ -57,7 +57,7 @@ def log_in(credential: Credential, timeout_seconds: int) -> ServerReport:
     return report
 
 
-@step(name="Try older logins", run_name="{credential.name}: try the older versions, which must be refused")
+@task_with_retries(name="Try older logins", run_name="{credential.name}: try the older versions, which must be refused")
 def try_older_logins(credential: Credential) -> list[OlderLogin]:
     """Try every older version that can still be read, unless it has the values of the newest.
 
@@ -70,7 +70,7 @@ def try_older_logins(credential: Credential) -> list[OlderLogin]:
         return [_try(access, newest, versions) for versions in zip(*by_age, strict=False)]
 
 
-def _list_older(vault: Secrets, name: str) -> list[SecretVersion]:
+def _list_older(vault: KeyVault, name: str) -> list[SecretVersion]:
     """Return a secret's versions without the newest, youngest first."""
     newest = vault.get_latest(name).version
     return [version for version in vault.list_versions(name) if version.version != newest]
@@ -92,7 +92,7 @@ def _try(access: Access, newest: Login, versions: Sequence[SecretVersion]) -> Ol
     raise Unverified(Code.OLD_LOGIN_WORKS, name=str(access.database), seen=f"a login with {seen}")
 
 
-@step(name="Report the login", run_name="{credential.name}: report the login")
+@task_with_retries(name="Report the login", run_name="{credential.name}: report the login")
 def report_login(credential: Credential, report: ServerReport, older: Sequence[OlderLogin]) -> None:
     """Make the tables: the connection, the databases, the older logins."""
     took = f"{credential.name} logged in within {report.took_seconds * 1000:.0f} ms."

@@ -18,12 +18,12 @@ R = TypeVar("R")
 
 
 async def is_retryable(task: Any, task_run: Any, state: Any) -> bool:
-    """Answer Prefect's question whether a failed task run may be tried again."""
+    """Tell Prefect whether a failed task run may be tried again."""
     error = await state.aresult(raise_on_failure=False)
     return isinstance(error, KeyturnError) and error.retryable
 
 
-def step(
+def task_with_retries(
     *, name: str, run_name: str | None = None, retries: int = 4, backoff_seconds: float = 2, **options: Any
 ) -> Callable[[Callable[P, R]], Task[P, R]]:
     """Make a task of a function: retried by error class, its result neither persisted nor cached.

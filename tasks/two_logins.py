@@ -7,12 +7,11 @@ from infra.errors import Unverified
 from infra.postgres.database import RoleChange
 from infra.postgres.owner_role import find_owner_role, get_login_facts, make_owner_role
 from infra.rotation.migration import LoginFacts, Migration, plan_migration
-from infra.targets import Target
 from tasks.context import Access, opened
-from tasks.credentials import find_candidate
-from tasks.locking import confirm_lock
-from tasks.policy import step
 from tasks.reporting import report_table
+from tasks.retries import task_with_retries
+from tasks.rotation.candidate import find_candidate
+from tasks.rotation.lock import confirm_lock
 
 MAKE_OWNER_ROLE = RoleChange(
     "The database does not let the login's role become an owner role",
@@ -21,7 +20,7 @@ MAKE_OWNER_ROLE = RoleChange(
 )
 
 
-@step(name="Plan the migration", run_name="{credential.name}: plan the migration")
+@task_with_retries(name="Plan the migration", run_name="{credential.name}: plan the migration")
 def plan(credential: Credential) -> Migration:
     """Find out what is left to do.
 
@@ -29,7 +28,7 @@ def plan(credential: Credential) -> Migration:
         LoginRefused: the database refuses the vault's newest versions, or the administrator's.
     """
     with opened(credential) as access:
-        candidate = find_candidate(access.vault, target_of(credential))
+        candidate = find_candidate(access.vault, credential)
         facts = _get_facts(access)
     get_run_logger().info(
         "%d relations, %d sessions, %d settings, %s",
@@ -49,7 +48,7 @@ def _get_facts(access: Access) -> LoginFacts:
         return get_login_facts(admin_session, current.username)
 
 
-@step(name="Show the plan", run_name="{credential.name}: show the plan of the migration")
+@task_with_retries(name="Show the plan", run_name="{credential.name}: show the plan of the migration")
 def show(credential: Credential, migration: Migration) -> None:
     """Log the plan and make its table."""
     logger, total = get_run_logger(), len(migration.steps)
@@ -62,7 +61,7 @@ def show(credential: Credential, migration: Migration) -> None:
     report_table("migration-plan", rows, f"What prepares {credential.name} for two logins. {verdict}")
 
 
-@step(name="Rehearse the migration", run_name="{credential.name}: rehearse the migration and roll it back")
+@task_with_retries(name="Rehearse the migration", run_name="{credential.name}: rehearse the migration and roll it back")
 def rehearse(credential: Credential) -> None:
     """Do all of it in a transaction that is rolled back.
 
@@ -73,7 +72,7 @@ def rehearse(credential: Credential) -> None:
         _make_owner_role(access, is_rehearsal=True)
 
 
-@step(name="Migrate", run_name="{credential.name}: make an owner role of the login's role")
+@task_with_retries(name="Migrate", run_name="{credential.name}: make an owner role of the login's role")
 def migrate(credential: Credential, rotation_id: str) -> bool:
     """Make the owner role in one transaction, then prove it by a new login. Returns whether it was made.
 
@@ -89,7 +88,7 @@ def migrate(credential: Credential, rotation_id: str) -> bool:
     with opened(credential) as access:
         if _get_facts(access).alternate_logins is not None:
             return False
-        confirm_lock(access.cluster, target_of(credential), rotation_id)
+        confirm_lock(access.cluster, credential, rotation_id)
         _make_owner_role(access)
         _verify(access)
     get_run_logger().info("the login's sessions start as the owner role, which owns what the login owned")
@@ -113,17 +112,3 @@ def _verify(access: Access) -> None:
                 seen="the transaction was committed, but a new login works as before",
                 fix="find out who changes the login's settings; then run again",
             )
-
-
-def target_of(credential: Credential) -> Target:
-    """Return what the lock and the candidate's lookup still take: the credential's names, nothing of its database."""
-    username, password = credential.secrets.names
-    return Target(
-        resource_group=credential.cluster.resource_group,
-        cluster=credential.cluster.name,
-        vault=credential.vault,
-        username_secret=username,
-        password_secret=password,
-        namespace=credential.lock_namespace,
-        consumers=(),
-    )

@@ -1,12 +1,15 @@
-"""The flows' own functions without Prefect's engine: what is run is the product's, only faster and unrecorded.
+"""The flows' own functions without Prefect's engine: the product runs as it is, but faster and unrecorded.
 
-A task is its function, tried again by its own policy but without the pauses; artifacts and run logs go nowhere. Thus
-a rotation takes about a second and needs no server, and a process that runs it can be forked.
+A task is its function, retried by its own policy without the pauses; artifacts and run logs are discarded. So a
+rotation takes about a second and needs no server, and a process that runs it can be forked.
+
+    bare.install(poll_interval_seconds=1)
+    bare.run_rotation(listed(credential), options).verdict   # -> Verdict.ROTATED
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 from unittest.mock import patch
 from uuid import uuid4
 
@@ -18,77 +21,120 @@ from flows.deploy import deploy
 from flows.migrate import migrate
 from flows.provision import provision
 from flows.rotate import rotate
+from infra.credentials import Credential
 from infra.errors import KeyturnError
 from infra.provisioning.options import ProvisionOptions
-from infra.rotation.verdict import Verdict
-from infra.targets import RotationOptions, Target
+from infra.rotation.execution import Verdict
+from infra.rotation.options import AdvancedOptions, Guards, RotationOptions
 from tasks import reporting
-from testing.inventory import listed, of_target
+from testing.inventory import listed
+from testing.walkthrough import DEXTER
 
 STACK = "walkthrough"
+NO_GUARDS = Guards()
 ARTIFACTS = tuple(
     f"{verb}_artifact" for verb in ("create_table", "create_markdown", "create_progress", "update_progress")
 )
 
 
+class Ended(NamedTuple):
+    """How a rotation's flow ended.
+
+    Args:
+        verdict: the first word of the state's message.
+        message: the whole message.
+        error: what a person must read; None if all is well.
+    """
+
+    verdict: Verdict
+    message: str
+    error: KeyturnError | None
+
+    @property
+    def code(self) -> str:
+        """The error's code; empty if there is none."""
+        return self.error.code if self.error else ""
+
+
 class Done:
-    """The future of a task that was run at once."""
+    """The future of a task that ran when it was submitted."""
 
     def __init__(self, result: Any) -> None:
         self._result, self.state = result, Completed()
 
     def wait(self) -> None:
-        """It is over already."""
+        """Return at once: the task has ended."""
 
     def result(self) -> Any:
         return self._result
 
 
 def call(task: Task[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """Run a task's function; an error that passes by itself is met again as often as the task's policy says."""
-    for left in range(task.retries, -1, -1):
+    """Run a task's function; a transient error is retried as often as the task's policy says."""
+    for retries_left in range(task.retries, -1, -1):
         try:
             return task.fn(*args, **kwargs)
         except KeyturnError as error:
-            if not (error.retryable and left):
+            if not (error.retryable and retries_left):
                 raise
     raise AssertionError
 
 
 def submit(task: Task[..., Any], *args: Any, wait_for: object = (), **kwargs: Any) -> Done:
-    """Run a task where it is submitted: those that it waits for have run."""
+    """Run a task when it is submitted: the tasks that it waits for have run."""
     return Done(call(task, *args, **kwargs))
 
 
 @contextmanager
 def without_prefect() -> Iterator[None]:
-    """Let tasks be functions for a block."""
-    nowhere = {name: lambda **_: uuid4() for name in ARTIFACTS}
+    """Make tasks plain functions for a block."""
+    discarded = {name: lambda **_: uuid4() for name in ARTIFACTS}
     with (
         patch.object(Task, "__call__", call),
         patch.object(Task, "submit", submit),
-        patch.multiple(reporting, **nowhere),
+        patch.multiple(reporting, **discarded),
         disable_run_logger(),
     ):
         yield
 
 
-def install(poll_interval_seconds: int) -> None:
-    """Provision and deploy the walkthrough's stack."""
+def install(poll_interval_seconds: int = 1) -> None:
+    """Provision and deploy the walkthrough's stack.
+
+    Args:
+        poll_interval_seconds: of the CSI driver.
+    """
+    listed(DEXTER)
     with without_prefect():
         provision.fn(STACK, dry_run=False, advanced=ProvisionOptions(poll_interval_seconds=poll_interval_seconds))
         deploy.fn(STACK, dry_run=False)
 
 
-def prepare_for_two_logins(target: Target) -> None:
-    """Make the owner role of a credential's login, where there is none."""
+def make_owner_role(credential: Credential) -> None:
+    """Make the owner role of a credential's login, if it has none.
+
+    Raises:
+        KeyturnError: the migration was refused, or failed.
+    """
     with without_prefect():
-        migrate.fn(listed(of_target(target)), dry_run=False)
+        state = migrate.fn(listed(credential), dry_run=False)
+    if isinstance(state.data, KeyturnError):
+        raise state.data
 
 
-def run_rotation(target: Target, options: RotationOptions) -> tuple[Verdict, str, KeyturnError | None]:
-    """Run the rotation's flow: verdict, message, and what was wrong."""
+def run_rotation(name: str, options: RotationOptions, guards: Guards = NO_GUARDS, *, dry_run: bool = False) -> Ended:
+    """Run the rotation's flow for a credential of the inventory.
+
+    Args:
+        name: the credential's name.
+        options: how the rotation goes.
+        guards: when it may start.
+        dry_run: show the plan and change nothing.
+    """
+    advanced = AdvancedOptions.model_validate(options.model_dump(include=set(AdvancedOptions.model_fields)))
     with without_prefect():
-        state = rotate.fn(target, options)
-    error = state.data if isinstance(state.data, KeyturnError) else None
-    return Verdict(state.name), state.message or "", error
+        state = rotate.fn(name, dry_run, options.sync, options.data_loss, advanced, guards)
+    message = state.message or ""
+    verdict = Verdict(message.partition(":")[0])
+    assert state.is_completed() is verdict.is_good, f"{verdict} is {state.name}"
+    return Ended(verdict, message, state.data if isinstance(state.data, KeyturnError) else None)

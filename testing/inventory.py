@@ -15,21 +15,10 @@ from pathlib import Path
 
 import yaml
 
-from infra.credentials import (
-    ClusterRef,
-    Credential,
-    FlexibleServerEndpoint,
-    LoadBalancerEndpoint,
-    SecretPair,
-    load_inventory,
-)
-from infra.targets import Target, Through
-from testing.labs import ROOT
+from infra.credentials import Credential
+from testing.walkthrough import INVENTORY
 
-SHIPPED = load_inventory(ROOT / "credentials.yaml").credentials
-DEXTER, DEXTER_SERVER = SHIPPED["dexter"], SHIPPED["dexter-server"]
-
-_known = dict(SHIPPED)
+_known = dict(INVENTORY.credentials)
 
 
 def listed(credential: Credential) -> str:
@@ -48,21 +37,3 @@ def _folder() -> Path:
     folder, owner = Path(tempfile.mkdtemp(prefix="keyturn-inventory-")), os.getpid()
     atexit.register(lambda: shutil.rmtree(folder) if os.getpid() == owner else None)
     return folder
-
-
-def of_target(target: Target) -> Credential:
-    """Return the credential of a rotation's target, without its consumers."""
-    server = FlexibleServerEndpoint(server=target.server, resource_group=target.resource_group)
-    service = LoadBalancerEndpoint(namespace=target.namespace, service=target.service)
-    names = target.admin_username_secret, target.admin_password_secret
-    return Credential(
-        name="of-target",
-        vault=target.vault,
-        secrets=SecretPair(username=target.username_secret, password=target.password_secret),
-        cluster=ClusterRef(name=target.cluster, resource_group=target.resource_group),
-        lock_namespace=target.namespace,
-        endpoint=server if target.through is Through.SERVER else service,
-        database=target.database,
-        strategy=target.strategy.value,
-        administrator=SecretPair(username=names[0], password=names[1]) if names[0] else None,
-    )

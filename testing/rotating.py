@@ -1,92 +1,91 @@
-"""What the tests of a rotation look at and do, beside the flows: the vault, the cluster, the database, from outside."""
+"""What tests of a rotation do and look at beside the flows: the vault, the cluster and the database, from outside."""
 
 import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 import pytest
+from prefect.client.schemas.objects import State
 
 from infra.azure.client import Azure
-from infra.credentials import load_inventory
+from infra.credentials import Credential, Login
 from infra.errors import KeyturnError, LoginRefused
-from infra.kubernetes.client import MERGE_PATCH, Cluster, connect
-from infra.kubernetes.load_balancers import get_load_balancer
-from infra.kubernetes.mounted_files import differing_files
-from infra.kubernetes.secrets_store import synced_secret_holds
-from infra.kubernetes.workloads import get_workload
-from infra.postgres.login import Endpoint, Tls, prove_login
+from infra.kubernetes.client import Cluster, connect
+from infra.kubernetes.deliveries.synced_secrets import SyncedSecret
+from infra.kubernetes.pods import find_differing_files
+from infra.kubernetes.services import get_load_balancer
+from infra.kubernetes.workloads import WorkloadHandle, open_workload
+from infra.postgres.addresses import Address, Tls
+from infra.postgres.database import Database
+from infra.postgres.handshake import Connection
 from infra.provisioning.options import ProvisionOptions, load_stack
+from infra.rotation.execution import Verdict
+from infra.rotation.options import AdvancedOptions, RotationOptions
 from infra.settings import Settings
-from infra.targets import (
-    WALKTHROUGH_CONSUMER,
-    RotationOptions,
-    Strategy,
-    Target,
-    Through,
-)
 from testing import bare
+from testing.bare import Ended
+from testing.inventory import listed
 from testing.labs import ROOT, RunningLab
+from testing.walkthrough import DATABASE, DEXTER, INVENTORY
 
-TARGET, DATABASE = Target(), WALKTHROUGH_CONSUMER
-STACK = load_stack("walkthrough", ROOT / "manifests", load_inventory(ROOT / "credentials.yaml"))
+STACK = load_stack("walkthrough", ROOT / "manifests", INVENTORY)
 PROVISIONED = ProvisionOptions(poll_interval_seconds=2)
-"""How the stack of the tests is provisioned."""
-SERVER = Target(
-    strategy=Strategy.MANAGED,
-    through=Through.SERVER,
-    username_secret="server-username",
-    password_secret="server-password",
-    consumers=(),
-)
-"""The Flexible Server's administrator, whom nobody in the cluster consumes."""
+"""How the tests' stack is provisioned."""
+NAMESPACE = DATABASE.workload.namespace
 CANDIDATE = "username-password-candidate"
-OPTIONS = RotationOptions(
-    dry_run=False, data_loss="I accept data loss", sync_timeout_seconds=60, ready_timeout_seconds=40
-)
-DEPLOYMENT = f"/apis/apps/v1/namespaces/{TARGET.namespace}/deployments/{DATABASE.workload}"
+CONSENT = "I accept data loss"
+OPTIONS = RotationOptions(data_loss=CONSENT, sync_timeout_seconds=60, ready_timeout_seconds=40)
+DEPLOYMENT = f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments/{DATABASE.workload.name}"
+KEYS = ("USERNAME", "PASSWORD")
+"""The keys of the synced Secret, in the order of the credential's secrets."""
+
+Pair = tuple[str, str]
+"""A username and a password. Unlike a Login it shows both, which a failed test needs."""
 
 
 def generations_and_syncs(*fast: tuple[str, str]) -> pytest.MarkDecorator:
-    """Give a test each generation of the driver with each way of syncing; all pairs but `fast` among the slow tests."""
+    """Give a test each generation of the driver with each sync; all pairs but `fast` are slow tests."""
     pairs = product(("reconciler", "republish"), ("wait", "express"))
     cases = [pytest.param(*pair, marks=() if pair in fast else pytest.mark.slow) for pair in pairs]
     return pytest.mark.parametrize(("lab", "sync"), cases, indirect=["lab"])
 
 
 def options_with(**changes: Any) -> RotationOptions:
-    """The options of a rotation that is really made, with changes."""
+    """Return the tests' options with changes."""
     return RotationOptions.model_validate({**OPTIONS.model_dump(), **changes})
 
 
-@dataclass(frozen=True)
-class Ended:
-    """How a run of the flow ended."""
-
-    name: str
-    message: str
-    error: KeyturnError | None
+def parameters(credential: Credential = DEXTER, *, dry_run: bool = False, **changes: Any) -> dict[str, Any]:
+    """Return the parameters of the flow `rotate` as plain JSON, with changes of the tests' options."""
+    options = options_with(**changes).model_dump(mode="json")
+    advanced = {name: options.pop(name) for name in AdvancedOptions.model_fields}
+    return {"credential": listed(credential), "dry_run": dry_run, **options, "advanced": advanced}
 
 
-def rotate(target: Target = TARGET, **changes: Any) -> Ended:
-    """Run the flow's own functions in this process, without Prefect's engine: that costs most of the time."""
-    verdict, message, error = bare.run_rotation(target, options_with(**changes))
-    return Ended(verdict.value, message, error)
+def rotate(credential: Credential = DEXTER, **changes: Any) -> Ended:
+    """Run the flow's own functions in this process, without Prefect's engine, which takes most of the time."""
+    return bare.run_rotation(listed(credential), options_with(**changes))
 
 
-def rotate_by_prefect(target: Target = TARGET, **changes: Any) -> Ended:
+def rotate_by_prefect(credential: Credential = DEXTER, **changes: Any) -> Ended:
     """Run the flow in this process."""
     from flows.rotate import rotate as flow
 
-    state = flow(target, options_with(**changes), return_state=True)
-    found = state.result(raise_on_failure=False)
-    return Ended(state.name or "", state.message or "", found if isinstance(found, KeyturnError) else None)
+    return ended(flow(**parameters(credential, **changes), return_state=True))
+
+
+def ended(state: State[Any]) -> Ended:
+    """Return how a run of the flow ended, by its state, which is one of Prefect's own."""
+    message, data = state.message or "", state.result(raise_on_failure=False)
+    verdict = Verdict(message.partition(":")[0])
+    assert state.name == ("Completed" if verdict.is_good else "Failed")
+    return Ended(verdict, message, data if isinstance(data, KeyturnError) else None)
 
 
 class World:
@@ -99,11 +98,11 @@ class World:
     def __init__(self, lab: RunningLab) -> None:
         self.lab, self.settings = lab, Settings()
         self.azure = Azure(self.settings)
-        self.vault = self.azure.vault(TARGET.vault)
+        self.vault = self.azure.vault(DEXTER.vault)
 
     @cached_property
     def cluster(self) -> Cluster:
-        return connect(self.azure.get_kubeconfig(STACK.database.cluster), self.settings)
+        return connect(self.azure.get_kubeconfig(DEXTER.cluster), self.settings)
 
     def close(self) -> None:
         if "cluster" in self.__dict__:
@@ -111,41 +110,58 @@ class World:
         self.azure.close()
 
     @property
-    def endpoint(self) -> Endpoint:
-        host, port = get_load_balancer(self.cluster, TARGET.namespace, TARGET.service)
-        return Endpoint(host, port, TARGET.database, Tls.DISABLE)
+    def database(self) -> Database:
+        """The database in the cluster, where it is reached now."""
+        host, port = get_load_balancer(self.cluster, NAMESPACE, STACK.load_balancer.service)
+        return Database(Address(host, port, DEXTER.database, Tls.DISABLE), self.settings)
+
+    @property
+    def workload(self) -> WorkloadHandle:
+        """The database's Deployment."""
+        return open_workload(self.cluster, DATABASE.workload)
 
     def versions(self) -> dict[str, dict[str, bool]]:
         """Secret -> version -> whether it is enabled."""
-        names = ("username", "password", CANDIDATE)
-        return {name: {one.version: one.enabled for one in self.vault.list_versions(name)} for name in names}
+        names = (*DEXTER.secrets.names, CANDIDATE)
+        return {name: {found.version: found.enabled for found in self.vault.list_versions(name)} for name in names}
 
-    def values(self) -> tuple[str, str]:
-        """What is in force."""
-        return self.vault.read("username"), self.vault.read("password")
+    def newest_versions(self) -> dict[str, str]:
+        """Secret -> newest version."""
+        return {name: self.vault.get_latest(name).version for name in DEXTER.secrets.names}
 
-    def logs_in(self, values: tuple[str, str]) -> bool:
+    def values(self, credential: Credential = DEXTER) -> Pair:
+        """The username and the password of the newest versions."""
+        username, password = credential.secrets.names
+        return self.vault.read(username), self.vault.read(password)
+
+    def logs_in(self, values: Pair) -> bool:
         try:
-            prove_login(self.endpoint, *values, self.settings)
+            self.database.prove(Login(*values))
         except LoginRefused as error:
-            assert error.code in ("28P01", "28000"), "a wrong password, or a login that is closed"
+            assert error.code in ("28P01", "28000"), "a wrong password, or a disabled login"
             return False
         return True
+
+    @contextmanager
+    def session(self, values: Pair | None = None) -> Iterator[Connection]:
+        """Log in to the database for a block, with the newest versions by default."""
+        with self.database.connected(Login(*(values or self.values()))) as connection:
+            yield connection
 
     def deployment(self) -> dict[str, Any]:
         return self.cluster.get(DEPLOYMENT)
 
     def scale(self, replicas: int) -> None:
-        self.cluster.request("PATCH", DEPLOYMENT, {}, {"spec": {"replicas": replicas}}, MERGE_PATCH)
+        self.cluster.patch(DEPLOYMENT, {"spec": {"replicas": replicas}})
 
     def pods(self) -> list[str]:
         """The uids of the database's pods."""
-        return [pod.uid for pod in get_workload(self.cluster, DATABASE.namespace, DATABASE.workload).pods]
+        return [pod.uid for pod in self.workload.get().pods]
 
     def snapshot(self) -> dict[str, Any]:
         """Everything that a run which changes nothing must leave as it is."""
         deployment = self.deployment()
-        secret = self.cluster.find(f"/api/v1/namespaces/{TARGET.namespace}/secrets/{DATABASE.synced_secret}")
+        secret = self.cluster.find(f"/api/v1/namespaces/{NAMESPACE}/secrets/{DATABASE.delivery.synced_secret}")
         return {
             "versions": self.versions(),
             "generation": deployment["metadata"]["generation"],
@@ -154,21 +170,24 @@ class World:
             "secret": (secret or {}).get("data"),
         }
 
+    def secret_holds(self, values: Pair) -> bool:
+        """Whether the synced Secret holds a username and a password."""
+        secret = SyncedSecret(self.cluster, NAMESPACE, DATABASE.delivery.synced_secret)
+        return secret.find_differing_keys(dict(zip(KEYS, values, strict=True))) == []
+
     def assert_well(self) -> None:
-        """The newest versions are everywhere, they log in, nothing else is readable, nothing is left behind."""
-        values = self.values()
-        workload = get_workload(self.cluster, DATABASE.namespace, DATABASE.workload)
+        """Everybody has the newest versions, they log in, no others can be read, nothing is left behind."""
+        values, workload = self.values(), self.workload.get()
         assert workload.settled
         assert workload.replicas == 1
         assert self.logs_in(values)
-        expected = dict(zip(("USERNAME", "PASSWORD"), values, strict=True))
-        assert synced_secret_holds(self.cluster, TARGET.namespace, DATABASE.synced_secret, expected)
+        assert self.secret_holds(values)
         files = {"/mederma/username": values[0], "/mederma/password": values[1]}
         for pod in workload.pods:
-            assert differing_files(self.cluster, TARGET.namespace, pod.name, files) == []
-        for name in ("username", "password"):
-            enabled = [one.version for one in self.vault.list_versions(name) if one.enabled]
-            assert enabled == [self.vault.get_latest(name).version]
+            assert find_differing_files(self.cluster, NAMESPACE, pod.name, files) == []
+        for name, newest in self.newest_versions().items():
+            enabled = [found.version for found in self.vault.list_versions(name) if found.enabled]
+            assert enabled == [newest]
         assert self.vault.find_latest(CANDIDATE) is None
         assert "keyturn/stopped-replicas" not in (self.deployment()["metadata"].get("annotations") or {})
 
@@ -180,7 +199,7 @@ def install_stack() -> None:
 
 @contextmanager
 def fault(lab: RunningLab, name: str) -> Iterator[None]:
-    """A switch of the lab, on for a block."""
+    """Switch a fault of the lab on for a block."""
     lab.faults.switch(name)
     try:
         yield
@@ -189,7 +208,7 @@ def fault(lab: RunningLab, name: str) -> Iterator[None]:
 
 
 def run_python(script: Path | str, *arguments: str, env: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
-    """Start a Python process with the flows on its path."""
+    """Start a Python process that can import the flows."""
     return subprocess.Popen(
         [sys.executable, str(script), *arguments],
         env={**os.environ, "PYTHONPATH": str(ROOT), **(env or {})},

@@ -15,7 +15,6 @@ from infra.azure.errors import translated
 from infra.errors import NotFound
 from infra.provisioning.kinds import Found, OnProgress, ignore
 from infra.provisioning.resources import ManagedCluster
-from infra.settings import Settings
 
 USER_ROLE = "Azure Kubernetes Service Cluster User Role"
 ADD_ON = "azureKeyvaultSecretsProvider"
@@ -145,11 +144,3 @@ def get_duration(seconds: int) -> str:
     if seconds % 3600 == 0:
         return f"{seconds // 3600}h"
     return f"{seconds // 60}m" if seconds % 60 == 0 else f"{seconds}s"
-
-
-def get_kubeconfig(resource_group: str, name: str, settings: Settings) -> Mapping[str, Any]:
-    """Return a cluster's kubeconfig; for tasks that do not hand over an `Azure` yet."""
-    from infra.azure.credentials import signed_in
-
-    with signed_in(settings) as azure:
-        return ManagedClusters(azure, resource_group).get_kubeconfig(name)

@@ -20,8 +20,7 @@ from infra.errors import NotFound, SecretUnusable
 from infra.provisioning.first_login import read_first_password
 from infra.provisioning.kinds import Found, OnProgress, State, ignore
 from infra.provisioning.resources import VaultSecret
-from infra.rotation.passwords import generate_password
-from infra.settings import Settings
+from infra.rotation.new_logins import generate_password
 
 if TYPE_CHECKING:
     from infra.azure.client import Azure
@@ -223,18 +222,3 @@ def _version(name: str, properties: SecretProperties) -> SecretVersion:
         created_at=properties.created_on or EPOCH,
         tags=dict(properties.tags or {}),
     )
-
-
-class Secrets(KeyVault):
-    """A vault's secrets; for tasks that do not hand over an `Azure` yet."""
-
-    def __init__(self, vault: str, settings: Settings) -> None:
-        self.name = self.vault = vault
-        self._settings, self._timeout_seconds = settings, settings.request_timeout_seconds
-
-    @contextmanager
-    def _opened(self, what: str, name: str, role: str) -> Iterator[SecretClient]:
-        from infra.azure.credentials import signed_in
-
-        with signed_in(self._settings) as azure, KeyVault(azure, self.vault)._opened(what, name, role) as client:
-            yield client

@@ -11,7 +11,6 @@ from infra.azure.errors import translated
 from infra.credentials import Login
 from infra.provisioning.kinds import Found, OnProgress, ignore
 from infra.provisioning.resources import DatabaseServer, FirewallRule
-from infra.settings import Settings
 
 DOMAIN = "postgres.database.azure.com"
 SERVER_TYPE = "Microsoft.DBforPostgreSQL/flexibleServers"
@@ -156,21 +155,3 @@ def _seen(found: models.Server, name: str) -> DatabaseServer:
         public_access=word(public) != "Disabled",
         size=word(found.sku and found.sku.name),
     )
-
-
-def find_server(name: str, group: str, settings: Settings) -> Found | None:
-    """Return a Flexible Server; for tasks that do not hand over an `Azure` yet."""
-    from infra.azure.credentials import signed_in
-
-    with signed_in(settings) as azure:
-        return DatabaseServers(azure, group).find(DatabaseServer(name=name))
-
-
-def set_administrator_password(
-    name: str, password: str, group: str, settings: Settings, on_progress: OnProgress = ignore
-) -> None:
-    """Set a server's administrator's password; for tasks that do not hand over an `Azure` yet."""
-    from infra.azure.credentials import signed_in
-
-    with signed_in(settings) as azure:
-        DatabaseServers(azure, group).set_administrator_password(name, password, on_progress)

@@ -161,7 +161,3 @@ def _distinguished_name(parts: object) -> str:
     """Write a distinguished name as `commonName=..., organizationName=...`."""
     relative = parts if isinstance(parts, tuple) else ()
     return ", ".join(f"{key}={value}" for part in relative for key, value in part)
-
-
-Endpoint = Address
-"""Earlier name of `Address`."""

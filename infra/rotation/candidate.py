@@ -1,51 +1,41 @@
-"""The candidate: the new credential while it is not published. One secret, so that one write stages all of it."""
+"""The candidate: the new login before it is published. One secret, so that one write stages all of it."""
 
 import hashlib
 import json
-from dataclasses import dataclass
+from collections.abc import Sequence
 
-from infra.errors import SecretUnusable
+from infra.credentials import Login
+from infra.errors import Code, SecretUnusable
 
 MAXIMUM_NAME_LENGTH = 127
 
 
-@dataclass(frozen=True, repr=False)
-class Credential:
-    """A login with its values. Lives inside one task; its repr shows neither."""
+def name_candidate(secrets: Sequence[str]) -> str:
+    """Name the vault's secret that stages new values for these: `username-password-candidate`.
 
-    username: str
-    password: str
-
-    def __repr__(self) -> str:
-        return "Credential(...)"
-
-
-def name_candidate(username_secret: str, password_secret: str) -> str:
-    """Name the vault's secret that stages the successor of these two: `username-password-candidate`.
-
-    Names that would be longer than Key Vault allows are cut and told apart by a hash.
+    A name that would be longer than Key Vault allows is cut and made unique by a hash.
     """
-    name = f"{username_secret}-{password_secret}-candidate"
+    name = f"{'-'.join(secrets)}-candidate"
     if len(name) <= MAXIMUM_NAME_LENGTH:
         return name
     digest = hashlib.sha256(name.encode()).hexdigest()[:12]
     return f"{name[: MAXIMUM_NAME_LENGTH - 23]}-{digest}-candidate"
 
 
-def dump_candidate(credential: Credential) -> str:
-    """Write a credential as the text of the candidate secret."""
-    return json.dumps({"username": credential.username, "password": credential.password})
+def dump_candidate(login: Login) -> str:
+    """Return the value of the candidate secret for a login."""
+    return json.dumps({"username": login.username, "password": login.password})
 
 
-def parse_candidate(text: str, name: str) -> Credential:
-    """Read a credential from the text of the candidate secret.
+def parse_candidate(text: str, name: str) -> Login:
+    """Return the login that the value of a candidate secret holds.
 
     Args:
         text: the secret's value.
         name: the secret's name, for the error.
 
     Raises:
-        SecretUnusable: when the text is not what `dump_candidate` writes.
+        SecretUnusable: the value is not what `dump_candidate` writes.
     """
     try:
         fields = json.loads(text)
@@ -54,15 +44,10 @@ def parse_candidate(text: str, name: str) -> Credential:
         raise _unusable(name) from None
     if not (isinstance(username, str) and isinstance(password, str) and username and password):
         raise _unusable(name)
-    return Credential(username, password)
+    return Login(username, password)
 
 
 def _unusable(name: str) -> SecretUnusable:
     return SecretUnusable(
-        "The staged candidate cannot be read",
-        name=name,
-        seen="its value is not a JSON object with username and password",
-        fix="Somebody else wrote it. If no rotation is under way, delete the secret and run again; "
-        "else set its enabled former version's value again.",
-        code="CandidateUnreadable",
+        Code.CANDIDATE_UNREADABLE, name=name, seen="its value is not a JSON object with username and password"
     )

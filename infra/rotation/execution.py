@@ -1,33 +1,80 @@
-"""Carrying out: observe, plan, perform what is left, until nothing is. Whoever performs is given from outside."""
+"""Execution: observe, plan, execute what is left, until nothing is; and how a run ends. Pure.
+
+Whoever executes the steps is given from outside: Prefect tasks in a flow, a simulated world in tests.
+"""
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Protocol
 
-from infra.errors import KeyturnError, NeedsOperator, RolledBack
+from infra.credentials import Credential
+from infra.errors import (
+    Conflict,
+    DatabaseStarting,
+    DatabaseUnreachable,
+    KeyturnError,
+    LoginRefused,
+    NeedsOperator,
+    Refused,
+    RolledBack,
+    SyncPending,
+    Unverified,
+    WorkloadUnhealthy,
+)
 from infra.rotation.observation import Observation
-from infra.rotation.plan import Outcome, Plan, make_plan
-from infra.rotation.steps import Step
-from infra.rotation.verdict import Failure, Verdict, explain_stop, judge, judge_refusal
-from infra.targets import RotationOptions, Target
+from infra.rotation.options import RotationOptions
+from infra.rotation.plan import Plan, Progress, make_plan
+from infra.rotation.steps import Action, OnFailure, Step
 
 MOST_ROUNDS = 8
 """Two rotations, an unfinished one and the one asked for, each with one rollback, need no more."""
 
+FAILED_PROOFS = (
+    Refused,
+    WorkloadUnhealthy,
+    Unverified,
+    LoginRefused,
+    DatabaseUnreachable,
+    DatabaseStarting,
+    SyncPending,
+)
+"""The errors that disprove a change; any other error says nothing about it."""
 
-class Actor(Protocol):
-    """Does in the world what the plan says: Prefect tasks in a flow, a simulated world in tests."""
+
+class Verdict(StrEnum):
+    """How a run of a rotation ends; it is what people see first."""
+
+    ROTATED = "rotated"
+    PLANNED = "planned"
+    NOTHING_TO_DO = "nothing-to-do"
+    TOO_YOUNG = "too-young"
+    OUTSIDE_WINDOW = "outside-window"
+    DECLINED = "declined"
+    REFUSED = "refused"
+    ROLLED_BACK = "rolled-back"
+    SYNC_PENDING = "sync-pending"
+    NEEDS_OPERATOR = "needs-operator"
+
+    @property
+    def is_good(self) -> bool:
+        """Whether the run did what it was asked for, which may be nothing."""
+        return self not in (Verdict.REFUSED, Verdict.ROLLED_BACK, Verdict.SYNC_PENDING, Verdict.NEEDS_OPERATOR)
+
+
+class Executor(Protocol):
+    """Does in the world what the plan says."""
 
     def observe(self) -> Observation:
         """Look at everything afresh."""
 
     def show(self, plan: Plan) -> None:
-        """Let people see a plan before it is carried out."""
+        """Show a plan before it is executed."""
 
-    def perform(self, plan: Plan, step: Step) -> None:
-        """Do one step; when its work is done already, nothing happens."""
+    def execute(self, plan: Plan, step: Step) -> None:
+        """Do one step; if its work is done already, nothing happens."""
 
-    def begin_rollback(self, plan: Plan, failure: Failure) -> None:
-        """Note in the vault that the rotation goes back, so that no later run goes forward again."""
+    def begin_rollback(self, plan: Plan, step: Step) -> None:
+        """Note in the vault that the rotation is rolled back because of this step, so that no later run continues."""
 
 
 @dataclass(frozen=True)
@@ -35,16 +82,18 @@ class Ending:
     """How a run ended.
 
     Args:
-        verdict: its name.
-        rotation_id: the rotation that it was about last.
-        performed: the steps that succeeded, in order.
-        error: what a person must read; None when all is well.
+        verdict: in one word.
+        rotation_id: the rotation that it worked on last.
+        executed: the steps that succeeded, in order.
+        error: what a person must read; None if all is well.
+        failed: the step that failed, if one did.
     """
 
     verdict: Verdict
     rotation_id: str
-    performed: tuple[Step, ...] = ()
+    executed: tuple[Step, ...] = ()
     error: KeyturnError | None = None
+    failed: Step | None = None
 
 
 @dataclass
@@ -52,88 +101,156 @@ class _Run:
     """What one run remembers between its rounds."""
 
     rotation_id: str
-    performed: list[Step] = field(default_factory=list)
+    executed: list[Step] = field(default_factory=list)
     cause: KeyturnError | None = None
+    failed: Step | None = None
 
     def end(self, verdict: Verdict, error: KeyturnError | None = None) -> Ending:
-        return Ending(verdict, self.rotation_id, tuple(self.performed), error)
+        return Ending(verdict, self.rotation_id, tuple(self.executed), error, self.failed)
 
 
-def carry_out(actor: Actor, target: Target, options: RotationOptions, fresh_id: str) -> Ending:
+def execute(executor: Executor, credential: Credential, options: RotationOptions, fresh_id: str) -> Ending:
     """Rotate, or finish what an earlier run left.
 
     Args:
-        actor: who observes and performs.
-        target: the credential, by names.
+        executor: who observes and executes.
+        credential: what is rotated.
         options: how the rotation goes; its rotation id is the one asked for, if any.
-        fresh_id: the id of a new rotation when none is asked for and none is unfinished.
+        fresh_id: the id of a new rotation if none is asked for and none is unfinished.
     """
     run = _Run(options.rotation_id or fresh_id)
     wanted = run.rotation_id
     for _ in range(MOST_ROUNDS):
         try:
-            observation = actor.observe()
+            observation = executor.observe()
         except KeyturnError as error:
-            return run.end(Verdict.NEEDS_OPERATOR if run.performed or run.cause else Verdict.REFUSED, error)
-        plan = make_plan(target, options, observation, wanted)
+            return run.end(Verdict.NEEDS_OPERATOR if run.executed or run.cause else Verdict.REFUSED, error)
+        plan = make_plan(credential, options, observation, wanted)
         run.rotation_id = plan.rotation_id
         if not options.rotation_id:
             wanted = plan.rotation_id
-        actor.show(plan)
-        if ending := _find_ending(run, plan, wanted) or _perform_all(actor, run, plan):
+        executor.show(plan)
+        if ending := _find_ending(run, plan, wanted) or _execute_all(executor, run, plan):
             return ending
         if plan.is_rolling_back and plan.rotation_id == wanted:
             return run.end(Verdict.ROLLED_BACK, _rolled_back(run))
-    return run.end(Verdict.NEEDS_OPERATOR, _never_ends(run, target))
+    return run.end(Verdict.NEEDS_OPERATOR, _never_ends(run, credential))
 
 
 def _find_ending(run: _Run, plan: Plan, wanted: str) -> Ending | None:
-    if plan.outcome is Outcome.ROLLED_BACK and (run.performed or run.cause):
+    if plan.progress is Progress.ROLLED_BACK and (run.executed or run.cause):
         return run.end(Verdict.ROLLED_BACK, _rolled_back(run))
     if plan.refusal:
         return run.end(judge_refusal(plan.refusal), plan.refusal)
-    if plan.outcome is Outcome.DONE and not plan.steps and plan.rotation_id == wanted:
-        return run.end(Verdict.ROTATED if run.performed else Verdict.NOTHING_TO_DO)
+    if plan.progress is Progress.DONE and not plan.steps and plan.rotation_id == wanted:
+        return run.end(Verdict.ROTATED if run.executed else Verdict.NOTHING_TO_DO)
     return None
 
 
-def _perform_all(actor: Actor, run: _Run, plan: Plan) -> Ending | None:
-    """Perform a plan's steps; None means: look again."""
+def _execute_all(executor: Executor, run: _Run, plan: Plan) -> Ending | None:
+    """Execute a plan's steps; None means: observe again."""
     for step in plan.steps:
         try:
-            actor.perform(plan, step)
+            executor.execute(plan, step)
         except KeyturnError as error:
-            return _handle(actor, run, plan, judge(plan, step, error))
-        run.performed.append(step)
+            run.failed = step
+            if not rolls_back(plan, step, error):
+                return _stop(run, plan, step, error, judge(plan, step, error))
+            return _begin_rollback(executor, run, plan, step, error)
+        run.executed.append(step)
     return None
 
 
-def _handle(actor: Actor, run: _Run, plan: Plan, failure: Failure) -> Ending | None:
-    if failure.rolls_back:
-        run.cause = failure.error
-        try:
-            actor.begin_rollback(plan, failure)
-        except KeyturnError as error:
-            failure = Failure(failure.step, error, False, Verdict.NEEDS_OPERATOR)
-        else:
-            return None
-    return run.end(failure.verdict, explain_stop(plan, failure, run.cause))
+def _begin_rollback(executor: Executor, run: _Run, plan: Plan, step: Step, error: KeyturnError) -> Ending | None:
+    run.cause = error
+    try:
+        executor.begin_rollback(plan, step)
+    except KeyturnError as failure:
+        return _stop(run, plan, step, failure, Verdict.NEEDS_OPERATOR)
+    return None
+
+
+def _stop(run: _Run, plan: Plan, step: Step, error: KeyturnError, verdict: Verdict) -> Ending:
+    return run.end(verdict, explain_stop(plan, step, error, verdict, run.cause))
+
+
+def rolls_back(plan: Plan, step: Step, error: KeyturnError) -> bool:
+    """Say whether a failed step is rolled back, by its rule.
+
+    What was proven is never rolled back: its older versions may be disabled already.
+    """
+    if plan.is_rolling_back or any(done.action is Action.VERIFY for done in plan.done):
+        return False
+    if step.on_failure is OnFailure.ROLL_BACK:
+        return isinstance(error, FAILED_PROOFS)
+    return step.on_failure is OnFailure.ALWAYS_ROLL_BACK
+
+
+def judge(plan: Plan, step: Step, error: KeyturnError) -> Verdict:
+    """Say how a run ends whose step failed and is not rolled back."""
+    if step.on_failure is OnFailure.REFUSE and not plan.is_rolling_back:
+        return Verdict.REFUSED
+    if step.on_failure is OnFailure.PENDING and isinstance(error, SyncPending):
+        return Verdict.SYNC_PENDING
+    return Verdict.NEEDS_OPERATOR
+
+
+def judge_refusal(refusal: KeyturnError) -> Verdict:
+    """Say how a run ends whose plan must not be executed."""
+    return Verdict.NEEDS_OPERATOR if isinstance(refusal, Conflict | NeedsOperator) else Verdict.REFUSED
+
+
+def explain_stop(
+    plan: Plan, step: Step, error: KeyturnError, verdict: Verdict, cause: KeyturnError | None = None
+) -> KeyturnError:
+    """Make the error that a stopped run ends with: what failed, and every way out.
+
+    Args:
+        plan: the plan that the step is from.
+        step: the step that failed.
+        error: what it raised.
+        verdict: how the run ends.
+        cause: what made the rollback necessary, if it is the rollback that failed.
+    """
+    if verdict is Verdict.REFUSED:
+        return error
+    resume = f"run again: rotation {plan.rotation_id} resumes here"
+    if verdict is Verdict.SYNC_PENDING:
+        fix = f"{error.fix.rstrip('.')}. Then {resume}; with sync 'express' it does not wait for the driver"
+        return SyncPending(error.what, name=error.name, seen=error.seen, fix=fix, code=error.code)
+    return NeedsOperator(
+        f"Rotation {plan.rotation_id} stopped at '{step}'",
+        name=str(step.subject),
+        seen="it was rolling back" if cause else "",
+        fix="Nothing was deleted: the candidate and every older version are still in the vault. "
+        f"Remove the cause below, then {resume}",
+        code=error.code,
+        cause=with_cause(error, cause) if cause else error,
+    )
+
+
+def with_cause(error: KeyturnError, cause: KeyturnError) -> KeyturnError:
+    """Return the error with another one as its cause."""
+    return type(error)(
+        error.what, name=error.name, seen=error.seen, fix=error.fix, code=error.code, cause=error.cause or cause
+    )
 
 
 def _rolled_back(run: _Run) -> RolledBack:
     return RolledBack(
-        f"Rotation {run.rotation_id} failed and the old values are in force again",
+        f"Rotation {run.rotation_id} failed and was rolled back: the previous values are in force again",
         name=run.rotation_id,
-        seen=str(run.cause) if run.cause else "an earlier run says why",
-        fix="remove the cause; the next rotation begins anew",
+        seen="" if run.cause else "an earlier run says why",
+        fix="Remove the cause below; the next run starts a new rotation" if run.cause else "Run again",
         code=run.cause.code if run.cause else "",
+        cause=run.cause,
     )
 
 
-def _never_ends(run: _Run, target: Target) -> NeedsOperator:
+def _never_ends(run: _Run, credential: Credential) -> NeedsOperator:
     return NeedsOperator(
-        "The rotation does not come to an end: what it does is undone each time",
-        name=f"{target.vault}, rotation {run.rotation_id}",
-        seen=f"{len(run.performed)} steps in {MOST_ROUNDS} rounds, the last one '{run.performed[-1]}'",
+        "The rotation does not end: what it does is undone each time",
+        name=f"{credential.name}, rotation {run.rotation_id}",
+        seen=f"{len(run.executed)} steps in {MOST_ROUNDS} rounds, the last one '{run.executed[-1]}'",
         fix="see who else scales the workload, restores the Secret or writes the vault's secrets; then run again",
     )

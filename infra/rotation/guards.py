@@ -1,36 +1,36 @@
-"""Whether a rotation may begin now: maintenance window and minimum age. Pure; an unfinished rotation always goes on."""
+"""Whether a rotation may start now: maintenance window and minimum age. Pure. An unfinished rotation always resumes."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
+from infra.rotation.execution import Verdict
 from infra.rotation.observation import Observation
-from infra.rotation.verdict import Verdict
-from infra.targets import Day, Guards
+from infra.rotation.options import Day, Guards
 
 DAYS = tuple(Day)
-LONGEST_WEEK = 8
+DAYS_AHEAD = 8
 
 
 @dataclass(frozen=True)
-class Hindrance:
-    """Why nothing begins.
+class Blocker:
+    """What keeps a rotation from starting now.
 
     Args:
         verdict: how the run ends.
-        reason: a sentence for people, with the time from which it would begin.
+        reason: a sentence for people, with the time when it may start.
     """
 
     verdict: Verdict
     reason: str
 
 
-def find_hindrance(guards: Guards, observation: Observation, now: datetime) -> Hindrance | None:
-    """Say what keeps a rotation from beginning now.
+def check_guards(guards: Guards, observation: Observation, now: datetime) -> Blocker | None:
+    """Return what keeps a rotation from starting now, if anything does.
 
     Args:
-        guards: what was asked for.
-        observation: what was seen.
+        guards: when it may start.
+        observation: what was observed.
         now: the time, aware of its zone.
     """
     candidate = observation.candidate
@@ -38,59 +38,60 @@ def find_hindrance(guards: Guards, observation: Observation, now: datetime) -> H
         return None
     if not is_open(guards, now):
         opens = find_opening(guards, now)
-        return Hindrance(
+        return Blocker(
             Verdict.OUTSIDE_WINDOW,
-            f"It is {_say(now, guards)} and the maintenance window opens at {_say(opens, guards)}. "
-            "With guards.force a rotation begins now.",
+            f"It is {_say(now, guards)}, and the maintenance window opens at {_say(opens, guards)}. "
+            "With guards.force a rotation starts now.",
         )
-    age = now - observation.password.newest.created_at
+    created_at = observation.secrets[-1].newest.created_at
+    age = now - created_at
     if age < timedelta(hours=guards.minimum_age_hours):
-        due = observation.password.newest.created_at + timedelta(hours=guards.minimum_age_hours)
-        return Hindrance(
+        due = created_at + timedelta(hours=guards.minimum_age_hours)
+        return Blocker(
             Verdict.TOO_YOUNG,
-            f"The password is {age.total_seconds() / 3600:.1f} hours old and is to be {guards.minimum_age_hours}: "
-            f"it is due at {_say(due, guards)}. With guards.force a rotation begins now.",
+            f"The password is {age.total_seconds() / 3600:.1f} hours old, younger than "
+            f"{guards.minimum_age_hours}: it is due at {_say(due, guards)}. With guards.force a rotation starts now.",
         )
     return None
 
 
 def is_open(guards: Guards, now: datetime) -> bool:
-    """Whether the maintenance window is open; where there is none, always."""
+    """Whether the maintenance window is open; without one, always."""
     if guards.window is None:
         return True
-    return any(begin <= now < end for begin, end in _windows_around(guards, now))
+    return any(start <= now < end for start, end in _windows_around(guards, now))
 
 
 def find_opening(guards: Guards, now: datetime) -> datetime:
-    """Return when the window opens next; now where it is open."""
+    """Return when the window opens next; now if it is open."""
     if is_open(guards, now):
         return now
-    return next(begin for begin, _ in _windows_around(guards, now) if begin > now)
+    return next(start for start, _ in _windows_around(guards, now) if start > now)
 
 
-def longest_jitter(guards: Guards, now: datetime) -> float:
-    """Return the seconds that a beginning may be put off: as asked for, and not beyond the open window's end."""
+def longest_delay(guards: Guards, now: datetime) -> float:
+    """Return the longest random delay in seconds: as asked for, but not beyond the end of the open window."""
     if guards.force:
         return 0.0
-    ends = [end for begin, end in _windows_around(guards, now) if begin <= now < end]
-    left = (max(ends) - now).total_seconds() if ends else float(guards.jitter_seconds)
-    return min(float(guards.jitter_seconds), left)
+    ends = [end for start, end in _windows_around(guards, now) if start <= now < end]
+    left = (max(ends) - now).total_seconds() if ends else float(guards.random_delay_seconds)
+    return min(float(guards.random_delay_seconds), left)
 
 
 def _windows_around(guards: Guards, now: datetime) -> list[tuple[datetime, datetime]]:
-    """Return the windows of yesterday and the days after, as the clocks of their zone show them."""
+    """Return the windows of yesterday and of the days after, in the clocks of their time zone."""
     if guards.window is None:
         return []
-    begin, end = guards.window
+    start, end = guards.window
     zone = ZoneInfo(guards.time_zone)
     today = now.astimezone(zone).date()
     windows = []
-    for offset in range(-1, LONGEST_WEEK):
+    for offset in range(-1, DAYS_AHEAD):
         day = today + timedelta(days=offset)
         if guards.window_days and DAYS[day.weekday()] not in guards.window_days:
             continue
-        last = day if begin < end else day + timedelta(days=1)
-        windows.append((datetime.combine(day, begin, zone), datetime.combine(last, end, zone)))
+        last = day if start < end else day + timedelta(days=1)
+        windows.append((datetime.combine(day, start, zone), datetime.combine(last, end, zone)))
     return windows
 
 

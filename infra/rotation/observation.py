@@ -1,11 +1,11 @@
-"""Facts about one credential, as they were seen: the planner's only input. No values, no I/O."""
+"""Facts about one credential as they were observed: the planner's only input. No values, no I/O."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from infra.targets import Consumer, Strategy
+from infra.credentials import Consumer, Strategy, WorkloadRef
 
 ROTATION_ID = "rotation_id"
 """Tag on every version that a rotation writes."""
@@ -14,15 +14,13 @@ RESTORES = "restores"
 PHASE = "phase"
 """Tag on the candidate: how far its rotation is."""
 STRATEGY = "strategy"
-"""Tag on the candidate: the strategy that its rotation began with, and ends with."""
-BASE_USERNAME = "base_username"
-"""Tag on the candidate: the username's version that was in force when it was staged."""
-BASE_PASSWORD = "base_password"  # noqa: S105
-"""Tag on the candidate: the password's version that was in force when it was staged."""
+"""Tag on the candidate: the strategy that its rotation began with and ends with."""
+BASE_VERSIONS = "base_versions"
+"""Tag on the candidate: the versions that were current when it was staged, in the layout's order, comma-separated."""
 
 
 class Phase(StrEnum):
-    """How far the candidate's rotation is. Only the last two are ends."""
+    """How far the candidate's rotation is. The last two are final."""
 
     STAGED = "staged"
     PROVEN = "proven"
@@ -37,13 +35,13 @@ class Phase(StrEnum):
 
 
 class LoginState(StrEnum):
-    """What a fresh login came to."""
+    """The result of a fresh login."""
 
     WORKS = "works"
     REFUSED = "refused"
     STARTING = "database starting"
     UNREACHABLE = "database unreachable"
-    UNTRIED = "not tried"
+    NOT_TRIED = "not tried"
 
 
 class Synced(StrEnum):
@@ -66,13 +64,13 @@ class Version:
 
     @classmethod
     def of(cls, version: str, enabled: bool, created_at: datetime, tags: Mapping[str, str]) -> "Version":
-        """Make one of what the vault says, reading the tags that a rotation writes."""
+        """Make a version from what the vault says, with the tags that a rotation writes."""
         return cls(version, enabled, created_at, tags.get(ROTATION_ID, ""), tags.get(RESTORES, ""))
 
 
 @dataclass(frozen=True)
 class SecretFacts:
-    """One of the credential's two secrets.
+    """One of the credential's secrets.
 
     Args:
         name: its name in the vault.
@@ -91,21 +89,29 @@ class SecretFacts:
 
     @property
     def older_enabled(self) -> tuple[Version, ...]:
-        """What there is to retire."""
+        """The older versions that can still be read."""
         return tuple(version for version in self.older if version.enabled)
 
 
 @dataclass(frozen=True)
 class CandidateFacts:
-    """The candidate's newest version: whose it is, how far it got, what was in force before, and how it is changed."""
+    """The candidate's newest version.
+
+    Args:
+        version: its id in the vault.
+        rotation_id: whose it is.
+        phase: how far that rotation is.
+        created_at: when it was staged.
+        base: secret -> version that was current when it was staged.
+        strategy: the strategy that its rotation began with.
+    """
 
     version: str
     rotation_id: str
     phase: Phase
     created_at: datetime
-    base_username: str
-    base_password: str
-    strategy: Strategy = Strategy.RECREATE
+    base: Mapping[str, str]
+    strategy: Strategy
 
 
 @dataclass(frozen=True)
@@ -115,14 +121,13 @@ class Logins:
     Args:
         current: with the newest versions.
         candidate: with the staged candidate.
-        previous: with the versions that were in force before: the candidate's base, else the enabled ones before
-            the newest.
-        detail: what was said where the current one did not work.
+        previous: with the candidate's base versions; without a candidate, with the enabled versions before the newest.
+        detail: the error of the current login, if it did not work.
     """
 
-    current: LoginState = LoginState.UNTRIED
-    candidate: LoginState = LoginState.UNTRIED
-    previous: LoginState = LoginState.UNTRIED
+    current: LoginState = LoginState.NOT_TRIED
+    candidate: LoginState = LoginState.NOT_TRIED
+    previous: LoginState = LoginState.NOT_TRIED
     detail: str = ""
 
 
@@ -131,8 +136,8 @@ class Pod:
     """A consumer's pod.
 
     Args:
-        versions: object name -> version that its mount has, as the CSI driver reports; empty: no report yet.
-        started_at: when the node took it on; None before that, or when nobody looked.
+        versions: secret -> version in its mount, as the delivery reports; empty: no report yet.
+        started_at: when the node accepted it; None before that, or if it was not looked up.
     """
 
     name: str
@@ -147,19 +152,20 @@ class ConsumerFacts:
     """A workload that receives the credential.
 
     Args:
-        names: what the target says of it.
-        uses: the names of the vault's secrets that its class brings it.
+        consumer: what the credential says of it.
+        uses: the vault's secrets that its delivery brings.
         synced: what its synced Secret holds.
-        replicas: how many it is asked to have now.
-        stopped_replicas: how many it had when a rotation stopped it; None when none did.
-        restarted_for: the mark of the restart that a rotation made last.
-        start_checked: whether its Secret was seen to hold nothing but the right values since that restart.
+        replicas: how many pods it is scaled to.
+        pods: its pods.
+        stopped_replicas: how many it had when a rotation stopped it; None if none did.
+        restarted_for: the mark of the last restart by a rotation.
+        start_checked: whether its Secret was seen to hold only the right values since that restart.
         keeps_data: whether a volume keeps the database's files over a restart.
-        settled: whether the Deployment's controller has done all that it was asked for.
-        held_for: the rotation that holds its class at the versions before, or nothing.
+        settled: whether its controller has acted on the last change.
+        pinned_for: the rotation that pinned its delivery to the versions before; empty: none.
     """
 
-    names: Consumer
+    consumer: Consumer
     uses: frozenset[str]
     synced: Synced
     replicas: int
@@ -169,21 +175,21 @@ class ConsumerFacts:
     start_checked: bool = True
     keeps_data: bool = False
     settled: bool = True
-    held_for: str = ""
+    pinned_for: str = ""
 
     @property
-    def key(self) -> str:
-        """How people call it: namespace/workload."""
-        return self.names.key
+    def workload(self) -> WorkloadRef:
+        """The workload."""
+        return self.consumer.workload
 
     @property
     def is_stopped(self) -> bool:
-        """Whether it has no pods and is asked for none."""
+        """Whether it is scaled to 0 and has no pods."""
         return self.replicas == 0 and not self.pods
 
     @property
     def is_ready(self) -> bool:
-        """Whether all the pods it is asked for are ready, and no others are left."""
+        """Whether all the pods it is scaled to are ready, and no others are left."""
         whole = self.replicas > 0 and len(self.pods) == self.replicas
         return whole and self.settled and all(pod.ready for pod in self.pods)
 
@@ -193,34 +199,25 @@ class Observation:
     """Everything that the planner may know.
 
     Args:
-        username: its secret.
-        password: its secret.
-        candidate: the newest one, live or ended.
-        logins: what fresh logins came to.
-        consumers: as the target names them.
-        driver: which generation of the CSI driver there is.
-        other_logins: how many logins take turns with the present one; None where it is no such login, or where
-            nobody looked.
+        secrets: the credential's secrets in the order in which they are published: the password is in the last.
+        candidate: the newest candidate, live or ended.
+        logins: the results of fresh logins.
+        consumers: the consumers that the credential lists.
+        alternates: how many logins take turns with the current one; None if it has no owner role, or if the strategy
+            does not need to know.
     """
 
-    username: SecretFacts
-    password: SecretFacts
+    secrets: tuple[SecretFacts, ...]
     candidate: CandidateFacts | None
     logins: Logins
     consumers: tuple[ConsumerFacts, ...]
-    driver: str = ""
-    other_logins: int | None = None
-
-    @property
-    def secrets(self) -> tuple[SecretFacts, SecretFacts]:
-        """Username and password."""
-        return self.username, self.password
+    alternates: int | None = None
 
     @property
     def newest_versions(self) -> dict[str, str]:
-        """Secret name -> newest version: what the consumers' mounts must report."""
+        """Secret -> newest version: what the consumers' mounts must report."""
         return {secret.name: secret.newest.version for secret in self.secrets}
 
-    def consumer(self, key: str) -> ConsumerFacts:
-        """The consumer called namespace/workload."""
-        return next(consumer for consumer in self.consumers if consumer.key == key)
+    def secret(self, name: str) -> SecretFacts:
+        """The secret called `name`."""
+        return next(secret for secret in self.secrets if secret.name == name)

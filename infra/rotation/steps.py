@@ -1,112 +1,141 @@
-"""Steps and the rules that say when one is done. A strategy is a table of rules, in their order."""
+"""Steps, and the rules that say when one is done and what its failure means. A strategy is two tables of rules."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
+from infra.credentials import Consumer
 from infra.errors import KeyturnError
-from infra.rotation.situation import Situation
-from infra.targets import Consumer
+from infra.rotation.state import RotationState, Subject
 
 
 class Action(StrEnum):
     """What a step does; the value is the template of its line in the plan."""
 
-    PROVE_CURRENT = "prove that the present login of {subject} works"
-    REHEARSE = "rehearse the change of {subject} in the database and take it back"
-    REHEARSE_OPENING = "rehearse opening the other login of {subject} and take it back"
-    STAGE = "stage a candidate beside {subject}"
-    SET_ADMINISTRATOR = "give the administrator of {subject} its new password through Azure"
-    OPEN_LOGIN = "open the other login of {subject} in the database"
-    HOLD = "hold {subject} at the present versions"
+    PROVE_CURRENT = "prove that the current login of {subject} works"
+    REHEARSE = "rehearse the password change of {subject} and roll it back"
+    REHEARSE_ALTERNATE = "rehearse enabling the alternate login of {subject} and roll it back"
+    STAGE = "stage a candidate for {subject}"
+    SET_ADMINISTRATOR = "set the new password of the administrator of {subject} through Azure"
+    ENABLE_ALTERNATE = "enable the alternate login of {subject} in the database"
+    PIN = "pin {subject} to the current versions"
     PUBLISH = "publish the new version of {subject}"
-    RELEASE = "let {subject} follow the newest versions again"
+    UNPIN = "unpin {subject}"
     AWAIT_SYNC = "wait until {subject} has the new versions"
-    SET_LOGIN = "give the login of {subject} its new password in the database"
+    SET_PASSWORD = "set the new password of {subject} in the database"  # noqa: S105
     PROVE_CANDIDATE = "prove that the new login of {subject} works"
     STOP = "scale {subject} to 0"
-    REFRESH_SECRET = "bring the synced Secret {subject} up to date if it is stale"  # noqa: S105
+    REFRESH_SECRET = "refresh the synced Secret {subject} if it is stale"  # noqa: S105
     START = "scale {subject} up again"
-    RESTART = "restart {subject} pod by pod"
+    RESTART = "restart {subject} by a rolling update"
     AWAIT_READY = "wait until {subject} is ready"
-    CLOSE_LOGIN = "close the former login of {subject} in the database"
-    VERIFY = "verify files, new login and refused old login of {subject}"
+    DISABLE_PREVIOUS = "disable the previous login of {subject} in the database"
+    VERIFY = "verify the files, the new login and the refused previous login of {subject}"
     RETIRE = "disable the older versions of {subject}"
-    FINISH = "drop the candidate of {subject}"
-    RESTORE_LOGIN = "give the login of {subject} its old password back in the database"
-    RESTORE_ADMINISTRATOR = "give the administrator of {subject} its old password back through Azure"
-    REOPEN_LOGIN = "open the former login of {subject} in the database again"
-    RESTORE = "write the old value of {subject} as a new version"
-    VERIFY_RESTORED = "verify that the old login of {subject} works again"
-    CLOSE_CANDIDATE = "close the failed login of {subject} in the database"
-    FINISH_ROLLBACK = "drop the failed candidate of {subject}"
+    FINISH = "delete the candidate of {subject}"
+    RESTORE_PASSWORD = "restore the previous password of {subject} in the database"  # noqa: S105
+    RESTORE_ADMINISTRATOR = "restore the previous password of the administrator of {subject} through Azure"
+    REENABLE_PREVIOUS = "enable the previous login of {subject} in the database again"
+    RESTORE = "write the previous value of {subject} as a new version"
+    VERIFY_RESTORED = "verify that the previous login of {subject} works again"
+    DISABLE_CANDIDATE = "disable the failed login of {subject} in the database"
+    FINISH_ROLLBACK = "delete the failed candidate of {subject}"
+
+
+class OnFailure(StrEnum):
+    """What a failed step means. Nothing that was proven is ever rolled back."""
+
+    REFUSE = "nothing was changed: the rotation is refused"
+    STOP = "stop: the next run resumes here"
+    PENDING = "a sync that times out is waited for again by the next run; any other error stops"
+    ROLL_BACK = "a failed proof rolls back; any other error stops"
+    ALWAYS_ROLL_BACK = "any error rolls back"
 
 
 @dataclass(frozen=True)
 class Step:
-    """One thing left to do.
+    """One thing to do.
 
     Args:
         action: what.
-        subject: the name of what it is done to.
-        reason: why, as a sentence a person understands.
+        subject: what it is done to.
+        reason: why, as a sentence.
+        on_failure: what it means if it fails.
     """
 
     action: Action
-    subject: str
+    subject: Subject
     reason: str = ""
+    on_failure: OnFailure = field(default=OnFailure.STOP, compare=False)
 
     def __str__(self) -> str:
         return self.action.format(subject=self.subject)
 
 
-class Username(StrEnum):
-    """How a strategy calls the new login."""
+class UsernamePolicy(StrEnum):
+    """How a strategy names the new login."""
 
-    STAYS = "stays"
-    DERIVED = "derived"
-    OTHER = "the owner's other login"
+    KEEP = "keep"
+    DERIVE = "derive"
+    ALTERNATE = "alternate"
 
 
-Subjects = Callable[[Situation], tuple[str, ...]]
+Subjects = Callable[[RotationState], tuple[Subject, ...]]
+Predicate = Callable[[RotationState, Subject], bool]
+FailurePolicy = OnFailure | Callable[[RotationState], OnFailure]
 
 
 @dataclass(frozen=True)
 class Rule:
-    """When an action on a subject is done. An observation alone decides.
+    """When an action on a subject is done, and what its failure means. An observation alone decides.
 
     Args:
         action: what.
         subjects: to what, in order.
-        is_done: asks a situation about one subject.
+        is_done: asks a state about one subject.
         reason: why the step is there.
+        on_failure: what a failure means; a function where that depends on the state.
+        on_later_failure: what it means once the first subject is done; the same by default.
     """
 
     action: Action
     subjects: Subjects
-    is_done: Callable[[Situation, str], bool]
+    is_done: Predicate
     reason: str
+    on_failure: FailurePolicy = OnFailure.STOP
+    on_later_failure: OnFailure | None = None
+
+    def steps(self, state: RotationState) -> list[tuple[Step, bool]]:
+        """Return the rule's steps, each with whether it is done."""
+        first = self.on_failure if isinstance(self.on_failure, OnFailure) else self.on_failure(state)
+        later = self.on_later_failure or first
+        return [
+            (Step(self.action, subject, self.reason, later if number else first), self.is_done(state, subject))
+            for number, subject in enumerate(self.subjects(state))
+        ]
 
 
 class Strategy(Protocol):
-    """How a credential is changed: two tables of rules and what speaks against it.
+    """How a login is changed: two tables of rules, and what speaks against it.
 
     Args:
-        forward: what leads to the new values.
-        back: what leads back to the old ones.
-        username: how the new login is called.
+        forward: the rules that lead to the new values.
+        back: the rules that lead back to the previous values.
+        username: how the new login is named.
+        needs_alternates: whether the observation must count the logins that take turns.
     """
 
     forward: tuple[Rule, ...]
     back: tuple[Rule, ...]
-    username: Username
+    username: UsernamePolicy
+    needs_alternates: bool
 
     def restarts(self, consumer: Consumer) -> bool:
-        """Say whether a consumer gets new values by a restart that the strategy makes."""
+        """Say whether the strategy restarts a consumer to bring it the new values."""
 
-    def find_objection(self, situation: Situation) -> KeyturnError | None:
-        """Say why the strategy must not be used here, if so."""
+    def find_objection(self, state: RotationState) -> KeyturnError | None:
+        """Return why the strategy must not be used here, if so."""
 
-    def notes(self, situation: Situation) -> tuple[str, ...]:
-        """What a person should know before it is carried out."""
+    def notes(self, state: RotationState) -> tuple[str, ...]:
+        """Return what a person should know before the rotation."""

@@ -21,7 +21,7 @@ from infra.provisioning.wanted import federation, read_rights
 from infra.settings import Settings
 from tasks.context import open_cluster
 from tasks.reporting import report_table
-from tasks.retries import step
+from tasks.retries import task_with_retries
 
 SHOWN_LIMIT = 40
 READY = "if command -v cloud-init >/dev/null; then cloud-init status --wait >/dev/null 2>&1; fi"
@@ -53,7 +53,7 @@ class Proof:
     took_seconds: float
 
 
-@step(
+@task_with_retries(
     name="Read a secret on the machine",
     run_name="S1: {stack.virtual_machine} reads the secret {stack.database.secrets.username} of {stack.vault}",
 )
@@ -80,7 +80,7 @@ def read_secret_on_machine(stack: Stack) -> Proof:
     return _proof("S1", f"curl with the identity of {stack.virtual_machine}: secret {name}", value, started)
 
 
-@step(
+@task_with_retries(
     name="Read a blob on the machine",
     run_name="S2: {stack.virtual_machine} reads {stack.container}/{stack.blob} of {stack.storage_account}",
 )
@@ -107,7 +107,7 @@ def read_blob_on_machine(stack: Stack) -> Proof:
     return _proof("S2", asked, _short(content), started)
 
 
-@step(
+@task_with_retries(
     name="Read a blob through the pod",
     run_name="S15: {stack.storage_workload} serves {stack.container}/{stack.blob} of {stack.storage_account}",
 )
@@ -137,7 +137,7 @@ def read_blob_in_pod(stack: Stack) -> Proof:
     return _proof("S15", f"curl {url} in {pod}", f"{_short(content)} ({len(content.encode())} bytes)", started)
 
 
-@step(name="Report the access", run_name="report who can read what in {stack.resource_group}")
+@task_with_retries(name="Report the access", run_name="report who can read what in {stack.resource_group}")
 def report_access(stack: Stack, proofs: Sequence[Proof]) -> None:
     """Show what was asked and seen as a table."""
     rows = [

@@ -21,9 +21,9 @@ from infra.kubernetes.workloads import Workload, open_workload
 from infra.provisioning.options import STACK_FILE, DeployOptions, Stack
 from infra.settings import Settings
 from tasks.context import open_cluster
-from tasks.orders import logged
+from tasks.progress import log_progress
 from tasks.reporting import report_table
-from tasks.retries import step
+from tasks.retries import task_with_retries
 
 Row = dict[str, str]
 GENERATIONS = {
@@ -46,7 +46,7 @@ def list_manifests(stack: Stack) -> list[str]:
     return sorted(path.name for path in stack.folder.glob("*.yaml") if path.name != STACK_FILE)
 
 
-@step(name="Look up the identity", run_name="look up the client id of {stack.identity}")
+@task_with_retries(name="Look up the identity", run_name="look up the client id of {stack.identity}")
 def look_up_values(stack: Stack, options: DeployOptions) -> Mapping[str, str]:
     """Return placeholder -> value for the manifests: ids are looked up, never typed. None of them is secret.
 
@@ -67,7 +67,7 @@ def look_up_values(stack: Stack, options: DeployOptions) -> Mapping[str, str]:
     }
 
 
-@step(name="Check the secrets", run_name="check that {stack.vault} has username and password")
+@task_with_retries(name="Check the secrets", run_name="check that {stack.vault} has username and password")
 def check_secrets(stack: Stack) -> None:
     """Make sure that the mount will find the credential's secrets, before anything is applied.
 
@@ -84,7 +84,7 @@ def check_secrets(stack: Stack) -> None:
                 raise SecretUnusable(Code.SECRET_DISABLED, name=f"{stack.vault}/{name}", seen=seen)
 
 
-@step(name="Look at the CSI driver", run_name="look at the CSI driver of {stack.cluster}")
+@task_with_retries(name="Look at the CSI driver", run_name="look at the CSI driver of {stack.cluster}")
 def see_driver(stack: Stack) -> Driver:
     """Return the Secrets Store CSI driver and its generation.
 
@@ -94,7 +94,7 @@ def see_driver(stack: Stack) -> Driver:
     return get_driver(open_cluster(stack.database.cluster))
 
 
-@step(name="Apply a manifest", run_name="apply {manifest}, dry run: {dry_run}")
+@task_with_retries(name="Apply a manifest", run_name="apply {manifest}, dry run: {dry_run}")
 def apply_manifest(stack: Stack, manifest: str, values: Mapping[str, str], dry_run: bool) -> list[Applied]:
     """Apply a manifest by server-side apply and return what that changed; a dry run changes nothing.
 
@@ -109,7 +109,7 @@ def apply_manifest(stack: Stack, manifest: str, values: Mapping[str, str], dry_r
     return applied
 
 
-@step(name="Report what was applied", run_name="report what was applied")
+@task_with_retries(name="Report what was applied", run_name="report what was applied")
 def report_applied(applied: Sequence[Applied], dry_run: bool) -> None:
     """Make the table of what was, or would be, created and configured."""
     rows = [
@@ -126,7 +126,7 @@ def report_applied(applied: Sequence[Applied], dry_run: bool) -> None:
     report_table("deploy-plan" if dry_run else "deploy-applied", rows, what)
 
 
-@step(name="Wait for the pods", run_name="wait until {workload} is ready")
+@task_with_retries(name="Wait for the pods", run_name="wait until {workload} is ready")
 def wait_for_workload(stack: Stack, workload: WorkloadRef, timeout_seconds: float) -> Workload:
     """Wait until a workload's pods are ready.
 
@@ -134,10 +134,10 @@ def wait_for_workload(stack: Stack, workload: WorkloadRef, timeout_seconds: floa
         WorkloadUnhealthy: they are not ready in time; the message says why and how to fix it.
     """
     handle = open_workload(open_cluster(stack.database.cluster), workload)
-    return handle.wait_for_ready(timeout_seconds, logged(str(workload)))
+    return handle.wait_for_ready(timeout_seconds, log_progress(str(workload)))
 
 
-@step(name="Wait for the load balancer", run_name="wait until {stack.load_balancer} has an address")
+@task_with_retries(name="Wait for the load balancer", run_name="wait until {stack.load_balancer} has an address")
 def wait_for_address(stack: Stack, timeout_seconds: float) -> Address:
     """Wait until the database's load balancer has an address, and return it with its port.
 
@@ -145,11 +145,11 @@ def wait_for_address(stack: Stack, timeout_seconds: float) -> Address:
         WorkloadUnhealthy: it has none in time; the message says why, if an event does.
     """
     cluster, service = open_cluster(stack.database.cluster), stack.load_balancer.service
-    found = wait_for_load_balancer(cluster, stack.namespace, service, timeout_seconds, logged(service))
+    found = wait_for_load_balancer(cluster, stack.namespace, service, timeout_seconds, log_progress(service))
     return Address(*found)
 
 
-@step(name="Verify the values", run_name="verify that files and Secret hold the vault's values")
+@task_with_retries(name="Verify the values", run_name="verify that files and Secret hold the vault's values")
 def verify_values(stack: Stack, workload: Workload, timeout_seconds: float) -> list[str]:
     """Prove that the synced Secret and the files in each pod hold what the vault holds; return what was compared.
 
@@ -165,7 +165,7 @@ def verify_values(stack: Stack, workload: Workload, timeout_seconds: float) -> l
         versions = {name: vault.get_latest(name).version for name in stack.database.secrets.names}
         values = {name: vault.read(name, version) for name, version in versions.items()}
     delivery = open_delivery(open_cluster(stack.database.cluster), consumer)
-    tell = logged(consumer.secret_key)
+    tell = log_progress(consumer.secret_key)
     delivery.wait_until_current(workload.live_pods, versions, values, timeout_seconds, tell)
     files = delivery.files(workload, values)
     for pod in workload.live_pods.values():
@@ -175,7 +175,7 @@ def verify_values(stack: Stack, workload: Workload, timeout_seconds: float) -> l
     return [f"Secret {consumer.secret_key}", *sorted(files)]
 
 
-@step(name="Report what runs", run_name="report what runs in {stack.namespace}")
+@task_with_retries(name="Report what runs", run_name="report what runs in {stack.namespace}")
 def report_inventory(stack: Stack) -> None:
     """Make the tables of what cluster and namespace have; of the synced Secret, keys and lengths alone."""
     cluster, namespace = open_cluster(stack.database.cluster), stack.namespace

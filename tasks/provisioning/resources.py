@@ -21,7 +21,7 @@ from infra.provisioning.resources import FederatedCredential, RoleAssignment, Va
 from infra.provisioning.wanted import list_wanted
 from infra.settings import Settings
 from tasks.reporting import report_table
-from tasks.retries import step, with_budget
+from tasks.retries import task_with_retries, with_budget
 
 DONE = {
     Verb.LEAVE: "it was as wanted already",
@@ -49,7 +49,9 @@ class ResourceResult:
     trouble: str = ""
 
 
-@step(name="Compare what is wanted with what exists", run_name="look at what exists in {stack.resource_group}")
+@task_with_retries(
+    name="Compare what is wanted with what exists", run_name="look at what exists in {stack.resource_group}"
+)
 def plan_stack(stack: Stack, options: ProvisionOptions) -> ProvisioningPlan:
     """Look at every resource of the stack and plan what is left to do; nothing is changed.
 
@@ -69,7 +71,7 @@ def plan_stack(stack: Stack, options: ProvisionOptions) -> ProvisioningPlan:
     return plan
 
 
-@step(name="Show the plan", run_name="show the plan of {resource_group}")
+@task_with_retries(name="Show the plan", run_name="show the plan of {resource_group}")
 def show_plan(plan: ProvisioningPlan, resource_group: str, dry_run: bool) -> None:
     """Show what is done with each resource, and why, as a table."""
     rows = [
@@ -79,13 +81,13 @@ def show_plan(plan: ProvisioningPlan, resource_group: str, dry_run: bool) -> Non
     report_table("provision-plan", rows, f"{kind}Plan for {resource_group}: {plan}")
 
 
-@step(name="Make a resource", run_name="{change.title}")
+@task_with_retries(name="Make a resource", run_name="{change.title}")
 def make_resource(change: ResourceChange, stack: Stack) -> ResourceResult:
     """Make one resource as it is wanted; see infra.provisioning.reconciling."""
     return _make(change, stack)
 
 
-@step(name="Federate the identity with the service account", run_name="{change.title}")
+@task_with_retries(name="Federate the identity with the service account", run_name="{change.title}")
 def federate(change: ResourceChange, stack: Stack) -> ResourceResult:
     """Let the service account's tokens stand for the identity; the issuer is read from the cluster now.
 
@@ -96,7 +98,7 @@ def federate(change: ResourceChange, stack: Stack) -> ResourceResult:
     return _make(change, stack)
 
 
-@step(name="Assign a role", run_name="{change.title}")
+@task_with_retries(name="Assign a role", run_name="{change.title}")
 def assign_role(change: ResourceChange, stack: Stack) -> ResourceResult:
     """Give a principal a role; its object id is looked up now.
 
@@ -138,7 +140,7 @@ def collect_results(
     return results, errors
 
 
-@step(name="Report what was made", run_name="report what was made in {resource_group}")
+@task_with_retries(name="Report what was made", run_name="report what was made in {resource_group}")
 def report_results(plan: ProvisioningPlan, results: Sequence[ResourceResult], resource_group: str) -> None:
     """Show what became of each resource, including those that were left."""
     by_key = {result.key: result for result in results}
@@ -156,7 +158,7 @@ def raise_first(errors: Sequence[Exception]) -> None:
     raise ServiceFailed("A task failed", name=type(errors[0]).__name__, fix="look at the failed task's log")
 
 
-@step(name="Look at what would be removed", run_name="look at what is in {stack.resource_group}")
+@task_with_retries(name="Look at what would be removed", run_name="look at what is in {stack.resource_group}")
 def list_removable(stack: Stack) -> list[dict[str, str]]:
     """Return everything that a tear-down would remove, as rows; they are shown as a table as well."""
     with Azure(Settings()) as azure:
@@ -170,14 +172,14 @@ def list_removable(stack: Stack) -> list[dict[str, str]]:
     return rows
 
 
-@step(name="Delete the resource group", run_name="delete the resource group {stack.resource_group}")
+@task_with_retries(name="Delete the resource group", run_name="delete the resource group {stack.resource_group}")
 def delete_group(stack: Stack) -> bool:
     """Delete the resource group with everything in it; tells whether there was one."""
     with Azure(Settings()) as azure:
         return ResourceGroups(azure, stack.resource_group).delete(get_run_logger().info)
 
 
-@step(name="Purge the vault", run_name="purge the vault {stack.vault}")
+@task_with_retries(name="Purge the vault", run_name="purge the vault {stack.vault}")
 def purge_vault(stack: Stack) -> bool:
     """Remove the softly deleted vault for good, if it was this group's; tells whether there was one."""
     with Azure(Settings()) as azure:

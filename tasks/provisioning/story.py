@@ -14,7 +14,7 @@ from infra.provisioning.resources import FederatedCredential, ManagedCluster
 from infra.provisioning.wanted import federation
 from infra.settings import Settings
 from tasks.reporting import report_markdown, report_table
-from tasks.retries import step
+from tasks.retries import task_with_retries
 from tasks.timeline import Span, picture
 
 TITLES: Mapping[str, str] = {
@@ -55,7 +55,7 @@ class Row:
     proven: bool = True
 
 
-@step(
+@task_with_retries(
     name="Look at what was provisioned", run_name="look at issuer, add-on, identity and federation of {stack.cluster}"
 )
 def see_infrastructure(stack: Stack) -> dict[str, str]:
@@ -87,7 +87,7 @@ def _on(value: bool) -> str:
     return "on" if value else "off"
 
 
-@step(name="Look at the versions", run_name="look at the versions of both secrets in {stack.vault}")
+@task_with_retries(name="Look at the versions", run_name="look at the versions of both secrets in {stack.vault}")
 def see_versions(stack: Stack) -> str:
     """Return how many versions each of both secrets has, and how many can be read."""
     parts = []
@@ -102,7 +102,7 @@ def see_versions(stack: Stack) -> str:
     return "; ".join(parts)
 
 
-@step(name="Report the story", run_name="report the rows of the walkthrough")
+@task_with_retries(name="Report the story", run_name="report the rows of the walkthrough")
 def report_story(rows: Sequence[Row], spans: Sequence[Span]) -> None:
     """Make the table of the rows, and the picture of the time."""
     known = {row.row: row for row in rows}

@@ -1,1 +1,1 @@
-"""Rotations that are killed or hindered at every step. A package, so that its scene ends with its last test."""
+"""Rotations that are killed or disturbed at every step. A package, so that its scene ends with its last test."""

@@ -4,11 +4,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.crash.scene import Scene, made_scene
+from tests.crash.scene import Scene, running_scene
 
 
 @pytest.fixture(scope="package")
 def scene() -> Iterator[Scene]:
     """A lab with the walkthrough's stack in it; its variables are this process' own while this folder's tests run."""
-    with made_scene() as made:
-        yield made
+    with running_scene() as running:
+        yield running

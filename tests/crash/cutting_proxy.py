@@ -1,4 +1,4 @@
-"""A TCP proxy in front of PostgreSQL that cuts a connection at a statement: before it, or after it was carried out."""
+"""A TCP proxy in front of PostgreSQL that cuts a connection at a statement: before it is executed, or after."""
 
 import contextlib
 import socket
@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-CHUNK = 65536
+CHUNK_BYTES = 65536
 
 
 class CuttingProxy:
@@ -14,8 +14,8 @@ class CuttingProxy:
 
     Args:
         upstream: address and port of the database.
-        statement: the words that it begins with.
-        late: whether the database gets it, and its answer alone is lost.
+        statement: the words that it starts with.
+        late: whether the database executes it, and only its answer is lost.
     """
 
     def __init__(self, upstream: tuple[str, int], statement: str, late: bool) -> None:
@@ -37,22 +37,22 @@ class CuttingProxy:
             thread.join()
 
     def _accept(self) -> None:
-        carriers = []
+        threads = []
         with contextlib.suppress(OSError):
             while True:
                 client, _ = self._listener.accept()
-                carriers.append(threading.Thread(target=self._carry, args=(client,)))
-                carriers[-1].start()
-        for one in carriers:
-            one.join()
+                threads.append(threading.Thread(target=self._carry, args=(client,)))
+                threads[-1].start()
+        for thread in threads:
+            thread.join()
 
     def _carry(self, client: socket.socket) -> None:
         """Carry both directions until one ends; each request is small enough to come in one piece."""
         with client, socket.create_connection(self._upstream) as server:
-            answers = threading.Thread(target=_pour, args=(server, client))
+            answers = threading.Thread(target=_copy, args=(server, client))
             answers.start()
             with contextlib.suppress(OSError):
-                while request := client.recv(CHUNK):
+                while request := client.recv(CHUNK_BYTES):
                     if self._statement in request and not self.cuts:
                         self.cuts += 1
                         self._cut(request, client, server)
@@ -63,17 +63,17 @@ class CuttingProxy:
             answers.join()
 
     def _cut(self, request: bytes, client: socket.socket, server: socket.socket) -> None:
-        """Hang up on the client; a late cut lets the database carry the statement out first."""
+        """Hang up on the client; a late cut lets the database execute the statement first."""
         client.shutdown(socket.SHUT_RDWR)
         if self._late:
             server.sendall(request)
             server.shutdown(socket.SHUT_WR)  # it answers, and ends the session when it has done so
 
 
-def _pour(source: socket.socket, sink: socket.socket) -> None:
-    """Carry one direction to its end, whoever listens."""
+def _copy(source: socket.socket, sink: socket.socket) -> None:
+    """Copy one direction to its end, even if nobody reads it."""
     with contextlib.suppress(OSError):
-        while data := source.recv(CHUNK):
+        while data := source.recv(CHUNK_BYTES):
             with contextlib.suppress(OSError):
                 sink.sendall(data)
     with contextlib.suppress(OSError):

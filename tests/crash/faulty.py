@@ -1,27 +1,27 @@
-"""What the tests of faults share: breaking something in the middle of a rotation, and seeing that nothing is lost."""
+"""What the fault tests share: breaking something in the middle of a rotation, and checking that nothing is lost."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import Context
-from dataclasses import dataclass
 from itertools import product
 from typing import Any
 from unittest.mock import patch
 
-from flows.rotate import Tasks
+from flows.rotate import TaskExecutor
 from infra.azure.secrets import Secrets
-from infra.errors import KeyturnError
+from infra.credentials import Credential, Login, Strategy
+from infra.rotation.candidate import name_candidate
+from infra.rotation.execution import Verdict
+from infra.rotation.options import Guards, Sync
 from infra.rotation.steps import Action
-from infra.rotation.verdict import Verdict
-from infra.targets import Strategy, Sync, Target
-from tasks.credentials import candidate_name
-from testing import bare
-from tests.crash.cases import OPTIONS
-from tests.crash.scene import SECONDS, Pair, Scene
+from testing.bare import NO_GUARDS, Ended, run_rotation
+from testing.inventory import listed
+from testing.walkthrough import change
+from tests.crash.cases import OPTIONS, RECREATE
+from tests.crash.scene import SECONDS, Scene
 
-RECREATE = Target()
-IN_PLACE = Target(strategy=Strategy.IN_PLACE)
-ALTERNATING = Target(strategy=Strategy.ALTERNATING)
+IN_PLACE = change(RECREATE, strategy=Strategy.IN_PLACE)
+ALTERNATING = change(RECREATE, strategy=Strategy.ALTERNATING)
 VAULT = "*.vault.azure.net"
 
 
@@ -29,89 +29,101 @@ class Interrupted(BaseException):
     """The run ends where it is."""
 
 
-@dataclass(frozen=True)
-class Ended:
-    """How a rotation ended."""
+def rotate(
+    credential: Credential,
+    guards: Guards = NO_GUARDS,
+    *,
+    dry_run: bool = False,
+    **changes: Any,
+) -> Ended:
+    """Run a rotation in this process, express by default, with a token of its own.
 
-    verdict: Verdict
-    message: str
-    error: KeyturnError | None
-
-    @property
-    def code(self) -> str:
-        return self.error.code if self.error else ""
-
-
-def rotate(target: Target, **changes: Any) -> Ended:
-    """Run a rotation in this process, with a token of its own."""
+    Args:
+        credential: what is rotated.
+        guards: when it may start.
+        dry_run: show the plan and change nothing.
+        changes: options that differ from those of most tests.
+    """
     options = OPTIONS.model_copy(update={"sync": Sync.EXPRESS, **changes})
-    return Ended(*Context().run(bare.run_rotation, target, options))
+    return Context().run(run_rotation, listed(credential), options, guards, dry_run=dry_run)
 
 
-def beginning(action: Action) -> str:
-    """How the steps of an action begin, whatever they are done to."""
+def prefix_of(action: Action) -> str:
+    """Return how the lines of an action's steps start, whatever their subject."""
     return str(action).partition("{")[0]
 
 
 @contextmanager
-def between(begin: Callable[[], object], action: Action, end: Callable[[], object] = lambda: None) -> Iterator[None]:
-    """Call `begin` before a step of a rotation in this process and `end` after it, once, for a block."""
-    perform, begun = Tasks.perform, list[Action]()
+def between(before: Callable[[], object], action: Action, after: Callable[[], object] = lambda: None) -> Iterator[None]:
+    """Call `before` ahead of the first step of an action in this process, and `after` behind it, for a block."""
+    execute, executed = TaskExecutor.execute, list[Action]()
 
-    def watched(self: Tasks, plan: Any, step: Any) -> None:
-        if step.action is not action or begun:
-            perform(self, plan, step)
+    def watched(self: TaskExecutor, plan: Any, step: Any) -> None:
+        if step.action is not action or executed:
+            execute(self, plan, step)
             return
-        begun.append(action)
-        begin()
+        executed.append(action)
+        before()
         try:
-            perform(self, plan, step)
+            execute(self, plan, step)
         finally:
-            end()
+            after()
 
-    with patch.object(Tasks, "perform", watched):
+    with patch.object(TaskExecutor, "execute", watched):
         yield
-    assert begun, f"'{action}' was not reached"
+    assert executed, f"'{action}' was not reached"
 
 
 @contextmanager
-def nothing_lost(scene: Scene, target: Target) -> Iterator[Pair]:
-    """See after a block that every version is still there, the newest can be read, and a known login works."""
-    vault, names = scene.vault(target), (target.username_secret, target.password_secret)
-    before, present = {name: _ids(vault, name) for name in names}, scene.newest(target)
-    yield present
+def nothing_lost(scene: Scene, credential: Credential) -> Iterator[Login]:
+    """Check after a block that every version still exists, the newest can be read, and a known login works.
+
+    Yields the login that is current before the block.
+    """
+    vault, names = scene.vault(credential), credential.secrets.names
+    versions, current = {name: _list_ids(vault, name) for name in names}, scene.newest(credential)
+    yield current
     for name in names:
-        assert before[name] <= _ids(vault, name), f"versions of {name} are gone"
+        assert versions[name] <= _list_ids(vault, name), f"versions of {name} are gone"
         assert vault.get_latest(name).enabled
-    assert any(scene.logs_in(target, pair, SECONDS) for pair in _known(scene, target)), "no known login works"
+    known = _list_known(scene, credential)
+    assert any(scene.logs_in(credential, login, SECONDS) for login in known), "no known login works"
 
 
-def _ids(vault: Secrets, name: str) -> set[str]:
-    return {one.version for one in vault.list_versions(name)}
+def _list_ids(vault: Secrets, name: str) -> set[str]:
+    return {version.version for version in vault.list_versions(name)}
 
 
-def _known(scene: Scene, target: Target) -> Iterator[Pair]:
-    """Yield every login that the vault tells: the newest, the staged, and what else is enabled."""
-    yield scene.newest(target)
-    if staged := scene.staged(target):
+def _list_known(scene: Scene, credential: Credential) -> Iterator[Login]:
+    """Yield every login that the vault knows: the newest, the staged, and what else is enabled."""
+    yield scene.newest(credential)
+    if staged := scene.staged(credential):
         yield staged
-    vault = scene.vault(target)
+    vault, names = scene.vault(credential), credential.secrets.names
     enabled = [
-        [vault.read(name, one.version) for one in vault.list_versions(name) if one.enabled]
-        for name in (target.username_secret, target.password_secret)
+        [vault.read(name, version.version) for version in vault.list_versions(name) if version.enabled]
+        for name in names
     ]
-    yield from product(*enabled)  # type: ignore[misc]
+    for values in product(*enabled):
+        yield credential.secrets.parse(dict(zip(names, values, strict=True)))
 
 
-def assert_goes_on(scene: Scene, target: Target, before: Pair, *verdicts: Verdict) -> None:
-    """Run again without the fault until these verdicts were seen, and see that all is well."""
+def assert_resumes(scene: Scene, credential: Credential, before: Login, *verdicts: Verdict) -> None:
+    """Run again without the fault: these verdicts must follow, then `rotated`, and all must be well.
+
+    Args:
+        scene: where.
+        credential: what is rotated.
+        before: the login that must be refused in the end.
+        verdicts: how the runs before the last one must end.
+    """
     scene.lab.faults.clear_faults()
     for verdict in (*verdicts, Verdict.ROTATED):
-        ended = rotate(target)
+        ended = rotate(credential)
         assert ended.verdict is verdict, ended.message
-    scene.assert_well(target, before)
+    scene.assert_well(credential, before)
 
 
-def has_candidate(scene: Scene, target: Target) -> bool:
+def has_candidate(scene: Scene, credential: Credential) -> bool:
     """Whether a rotation is unfinished."""
-    return scene.vault(target).find_latest(candidate_name(target)) is not None
+    return scene.vault(credential).find_latest(name_candidate(credential.secrets.names)) is not None

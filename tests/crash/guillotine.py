@@ -1,7 +1,7 @@
-"""The guillotine: counts what a rotation does to the outside world, and kills the process at one place of it.
+"""The guillotine: counts what a rotation does to the outside world, and kills the process at one point of it.
 
-It stands around the SDKs' own way out: each request to Key Vault and ARM, each request to the API server, each login
-to the database and each statement. The lease's renewal by its own thread is left out: it comes by the clock.
+It wraps the SDKs' own exits: each request to Key Vault and ARM, each request to the API server, each login to the
+database and each statement. The renewal of the lease by its own thread is left out: the clock decides when it comes.
 """
 
 import os
@@ -19,12 +19,13 @@ from urllib.parse import urlsplit
 import psycopg
 from azure.core.pipeline.transport import RequestsTransport
 
-from flows.rotate import Tasks
+from flows.rotate import TaskExecutor
 from infra.kubernetes.client import Cluster, described
 from infra.postgres import handshake
 
-LOCK, UNLOCK = "take the lock", "give the lock back"
-KEEPER = "lease "
+LOCK, UNLOCK = "acquire the lock", "release the lock"
+OBSERVE, BEGIN_ROLLBACK = "observe", "begin the rollback"
+LEASE_THREAD = "lease "
 CHANGES = ("ALTER", "COMMIT", "CREATE", "DROP", "GRANT", "REASSIGN", "REVOKE")
 
 
@@ -34,25 +35,25 @@ class When(StrEnum):
     BEFORE = "before"
     """The request never leaves."""
     AFTER = "after"
-    """It was carried out, and the process dies before it knows."""
+    """The request was executed, and the process dies before it knows."""
     BOUNDARY = "boundary"
-    """The step is over and the next one has not begun."""
+    """The step is over and the next one has not started."""
 
 
 FIRST_WRITE = "the first write"
-"""Stands for a call's name in a cut: whichever write comes first in the step."""
+"""Stands for a call's name in a kill point: the step's first write, whatever it is."""
 
 
 @dataclass(frozen=True)
-class Cut:
-    """Where to die. Where the step ends without the call, the process dies there.
+class KillPoint:
+    """Where to die. If the step ends without the call, the process dies at its end.
 
     Args:
-        step: in which step.
+        step: how the step's line starts.
         call: around which call of it.
         when: on which side of it.
-        visit: how often the step was begun then.
-        occurrence: how often the step made the call then.
+        visit: which start of the step; the first is 1.
+        occurrence: which of the step's calls of this name; the first is 1.
     """
 
     step: str
@@ -64,13 +65,13 @@ class Cut:
 
 @dataclass(frozen=True)
 class Call:
-    """One call to the outside world, as a run without a cut saw it.
+    """One call to the outside world, as seen by a run that was not killed.
 
     Args:
         step: the step that made it.
-        visit: how often the step was begun then.
+        visit: how often the step had started by then.
         name: what was called.
-        occurrence: how often the step made this call then.
+        occurrence: how often the step had made this call by then.
         writes: whether it may change something; the renewal of the lock does not count.
     """
 
@@ -85,34 +86,34 @@ class Guillotine:
     """Follows one run.
 
     Args:
-        cut: where it falls; None: it only counts.
-        tell: told where it falls, at the last moment.
+        point: where the process is killed; None: calls are only counted.
+        report: told where, at the last moment.
     """
 
-    def __init__(self, cut: Cut | None, tell: Callable[[str], None]) -> None:
-        self._cut, self._tell = cut, tell
+    def __init__(self, point: KillPoint | None, report: Callable[[str], None]) -> None:
+        self._point, self._report = point, report
         self._lock = threading.RLock()
         self._step, self._visits, self._made = LOCK, Counter([LOCK]), Counter[str]()
         self.calls: list[Call] = []
 
     @contextmanager
     def inside(self, step: str) -> Iterator[None]:
-        """A step of the run, or a look at the world. What lies behind the last one releases the lock."""
-        self._go_on(step)
+        """A step of the run, or an observation. What comes after the last one releases the lock."""
+        self._enter(step)
         try:
             yield
         finally:
-            self._go_on(UNLOCK)
+            self._enter(UNLOCK)
 
-    def _go_on(self, following: str) -> None:
-        if self._step != UNLOCK and self._is_in_cut():
-            self._fall("at the end of")
-        self._step, self._made = following, Counter()
-        self._visits[following] += 1
+    def _enter(self, step: str) -> None:
+        if self._step != UNLOCK and self._is_at_step():
+            self._kill("at the end of")
+        self._step, self._made = step, Counter()
+        self._visits[step] += 1
 
     def around(self, name: str, writes: bool, call: Callable[[], Any]) -> Any:
-        """Make a call, unless this is where it falls."""
-        if threading.current_thread().name.startswith(KEEPER):
+        """Make a call, unless this is where the process is killed."""
+        if threading.current_thread().name.startswith(LEASE_THREAD):
             return call()
         made = self.begin(name, writes)
         answer = call()
@@ -125,46 +126,48 @@ class Guillotine:
             self._made[name] += 1
             made = Call(self._step, self._visits[self._step], name, self._made[name], writes)
             self.calls.append(made)
-            if self._is_here(made, When.BEFORE):
-                self._fall(f"before {name} in")
+            if self._is_at(made, When.BEFORE):
+                self._kill(f"before {name} in")
             return made
 
     def end(self, made: Call) -> None:
-        """A call was made."""
+        """Note that a call was made."""
         with self._lock:
-            if self._is_here(made, When.AFTER):
-                self._fall(f"after {made.name} in")
+            if self._is_at(made, When.AFTER):
+                self._kill(f"after {made.name} in")
 
-    def _is_in_cut(self) -> bool:
-        """Whether this is the step to die in; the lock is released once, whatever went before."""
-        cut = self._cut
-        if cut is None or not self._step.startswith(cut.step):
+    def _is_at_step(self) -> bool:
+        """Whether this is the step to die in. The lock is released once, so its visits do not count."""
+        point = self._point
+        if point is None or not self._step.startswith(point.step):
             return False
-        return self._step == UNLOCK or self._visits[self._step] == cut.visit
+        return self._step == UNLOCK or self._visits[self._step] == point.visit
 
-    def _is_here(self, made: Call, when: When) -> bool:
-        cut = self._cut
-        if cut is None or cut.when is not when or not self._is_in_cut():
+    def _is_at(self, made: Call, when: When) -> bool:
+        point = self._point
+        if point is None or point.when is not when or not self._is_at_step():
             return False
-        return (made.writes and cut.call == FIRST_WRITE) or (made.name, made.occurrence) == (cut.call, cut.occurrence)
+        is_first_write = made.writes and point.call == FIRST_WRITE
+        return is_first_write or (made.name, made.occurrence) == (point.call, point.occurrence)
 
-    def _fall(self, where: str) -> None:
-        self._tell(f"{where} '{self._step}'")
+    def _kill(self, where: str) -> None:
+        self._report(f"{where} '{self._step}'")
         os.kill(os.getpid(), signal.SIGKILL)
 
 
 def install(guillotine: Guillotine) -> ExitStack:
-    """Put it around everything that goes out; the stack takes it away again."""
+    """Wrap everything that leaves the process; the stack unwraps it."""
     stack = ExitStack()
+    observe, begin_rollback = TaskExecutor.observe, TaskExecutor.begin_rollback
     for owner, name, guarded in (
         (RequestsTransport, "send", _azure(guillotine)),
         (Cluster, "_send", _cluster(guillotine)),
         (handshake, "_open", _login(guillotine)),
         (psycopg.Connection, "execute", _statement(guillotine)),
         (psycopg.Connection, "_exec_command", _transaction(guillotine)),
-        (Tasks, "observe", _stage(guillotine, "observe", Tasks.observe)),
-        (Tasks, "begin_rollback", _stage(guillotine, "begin the rollback", Tasks.begin_rollback)),
-        (Tasks, "perform", _step(guillotine)),
+        (TaskExecutor, "observe", _stage(guillotine, OBSERVE, observe)),
+        (TaskExecutor, "begin_rollback", _stage(guillotine, BEGIN_ROLLBACK, begin_rollback)),
+        (TaskExecutor, "execute", _step(guillotine)),
     ):
         stack.enter_context(patch.object(owner, name, guarded))
     return stack
@@ -212,19 +215,19 @@ def _statement(guillotine: Guillotine) -> Callable[..., Any]:
 
 
 def _transaction(guillotine: Guillotine) -> Callable[..., Any]:
-    carry_out = psycopg.Connection._exec_command
+    execute = psycopg.Connection._exec_command
 
     def guarded(self: Any, command: Any, *args: Any) -> Iterator[Any]:
         name = bytes(command).decode().split()[0] if isinstance(command, bytes) else str(command).split()[0]
         made = guillotine.begin(name, name in CHANGES)
-        yield from carry_out(self, command, *args)
+        yield from execute(self, command, *args)
         guillotine.end(made)
 
     return guarded
 
 
 def _stage(guillotine: Guillotine, name: str, method: Callable[..., Any]) -> Callable[..., Any]:
-    def guarded(self: Tasks, *args: Any) -> Any:
+    def guarded(self: TaskExecutor, *args: Any) -> Any:
         with guillotine.inside(name):
             return method(self, *args)
 
@@ -232,10 +235,10 @@ def _stage(guillotine: Guillotine, name: str, method: Callable[..., Any]) -> Cal
 
 
 def _step(guillotine: Guillotine) -> Callable[..., Any]:
-    perform = Tasks.perform
+    execute = TaskExecutor.execute
 
-    def guarded(self: Tasks, plan: Any, step: Any) -> None:
+    def guarded(self: TaskExecutor, plan: Any, step: Any) -> None:
         with guillotine.inside(str(step)):
-            perform(self, plan, step)
+            execute(self, plan, step)
 
     return guarded

@@ -1,6 +1,6 @@
-"""What bounded runs of the matrix found, kept until the product's code changes: together they are the whole.
+"""The results of bounded runs of the matrix, kept until the product's code changes: together they are the whole.
 
-Each lab appends to a file of its own, a line a kill, so a run that is ended at any moment loses nothing.
+Each lab appends to a file of its own, a line for each kill, so a run that is ended at any moment loses nothing.
 """
 
 import hashlib
@@ -12,8 +12,8 @@ from pathlib import Path
 from testing.labs import ROOT
 from tests.crash.table import Result
 
-PRODUCT = ("flows", "tasks", "infra", "manifests")
-LAB = ROOT / "lab"
+PRODUCT = ("flows", "tasks", "infra", "manifests", "credentials.yaml")
+"""The folders and files that a result depends on."""
 
 
 class Kept:
@@ -24,30 +24,35 @@ class Kept:
     """
 
     def __init__(self, folder: Path = ROOT / ".keyturn/crash-matrix") -> None:
-        self.folder = folder / _digest()
+        self.folder = folder / _fingerprint()
 
     def read(self) -> list[Result]:
-        """Return them, each kill's last one."""
+        """Return the last result of each kill."""
         lines = [line for file in sorted(self.folder.glob("*.jsonl")) for line in file.read_text().splitlines()]
         results = [Result(**json.loads(line)) for line in lines]
-        return list({(one.case, one.kill): one for one in results}.values())
+        return list({(result.case, result.kill): result for result in results}.values())
 
     def add(self, lab: int, result: Result) -> None:
-        """Write one down at once."""
+        """Write a result at once.
+
+        Args:
+            lab: the number of the lab that it comes from.
+            result: the result.
+        """
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / f"{lab}.jsonl").open("a") as file:
             file.write(json.dumps(asdict(result)) + "\n")
 
 
-def _digest() -> str:
-    found = hashlib.sha256()
+def _fingerprint() -> str:
+    digest = hashlib.sha256()
     for path in sorted(_files()):
-        found.update(f"{path.relative_to(ROOT)}\0".encode() + path.read_bytes() + b"\0")
-    return found.hexdigest()[:12]
+        digest.update(f"{path.relative_to(ROOT)}\0".encode() + path.read_bytes() + b"\0")
+    return digest.hexdigest()[:12]
 
 
 def _files() -> Iterator[Path]:
     for name in PRODUCT:
-        yield from (
-            one for one in (ROOT / name).rglob("*") if one.suffix in (".py", ".yaml") and LAB not in one.parents
-        )
+        path = ROOT / name
+        found = [path] if path.is_file() else path.rglob("*")
+        yield from (file for file in found if file.suffix in (".py", ".yaml"))

@@ -1,15 +1,16 @@
-"""One kill and what follows it: where to kill, the run that dies, the run that goes on, and what must hold."""
+"""One kill and what follows it: where to kill, the run that dies, the run that resumes, and what must hold."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import groupby, product
 
+from infra.rotation.execution import Verdict
 from tests.crash.cases import Case
-from tests.crash.guillotine import UNLOCK, Call, Cut, When
+from tests.crash.guillotine import UNLOCK, Call, KillPoint, When
 from tests.crash.scene import Scene
 
-GOOD = ("Rotated", "NothingToDo")
+GOOD = (Verdict.ROTATED, Verdict.NOTHING_TO_DO)
 
 
 class NextId(StrEnum):
@@ -25,58 +26,59 @@ class Kill:
     """Where a rotation dies, and how the next run is started.
 
     Args:
-        cut: where.
+        point: where.
         next_id: what the next run is given.
         is_in_read: whether the call changes nothing.
     """
 
-    cut: Cut
+    point: KillPoint
     next_id: NextId
     is_in_read: bool = False
 
     def __str__(self) -> str:
-        cut = self.cut
-        where = "at the end of" if cut.when is When.BOUNDARY else f"{cut.when} {cut.call} in"
-        which = (f"{name} {count}" for name, count in (("visit", cut.visit), ("call", cut.occurrence)) if count > 1)
-        return " ".join((where, f"'{cut.step}'", *which)) + f", then {self.next_id}"
+        point = self.point
+        where = "at the end of" if point.when is When.BOUNDARY else f"{point.when} {point.call} in"
+        which = (f"{name} {count}" for name, count in (("visit", point.visit), ("call", point.occurrence)) if count > 1)
+        return " ".join((where, f"'{point.step}'", *which)) + f", then {self.next_id}"
 
 
 def list_kills(calls: Sequence[Call]) -> Iterator[Kill]:
     """Yield every kill of a rotation that made these calls.
 
-    Around a write, before and after it, and at the end of each step, the next run is given the same id and another
-    one. What lies before a read is what lies after the call before it, so a read is died in once, a repeated one too;
-    so is a renewal of the lock. There the next run has the same id and none by turns.
+    Before and after each write, and at the end of each step, the next run is given the same id and another one. To die
+    before a read is to die after the call before it, so a rotation is killed once in each read, even if a step repeats
+    it; so it is in renewals of the lock. There the next run has the same id and none alternately.
     """
     seen: set[tuple[str, str]] = set()
-    for (step, visit), group in groupby(calls, lambda one: (one.step, one.visit)):
-        for one in group:
-            if one.writes:
+    for (step, visit), group in groupby(calls, lambda call: (call.step, call.visit)):
+        for call in group:
+            if call.writes:
                 for when, next_id in product((When.BEFORE, When.AFTER), (NextId.SAME, NextId.ANOTHER)):
-                    yield Kill(Cut(step, one.name, when, visit, one.occurrence), next_id)
-            elif (step, one.name) not in seen:
-                seen.add((step, one.name))
+                    yield Kill(KillPoint(step, call.name, when, visit, call.occurrence), next_id)
+            elif (step, call.name) not in seen:
+                seen.add((step, call.name))
                 next_id = NextId.NONE if len(seen) % 2 else NextId.SAME
-                yield Kill(Cut(step, one.name, When.AFTER, visit, one.occurrence), next_id, is_in_read=True)
+                yield Kill(KillPoint(step, call.name, When.AFTER, visit, call.occurrence), next_id, is_in_read=True)
         if step != UNLOCK:
-            yield from (Kill(Cut(step, "", When.BOUNDARY, visit), one) for one in (NextId.SAME, NextId.ANOTHER))
+            for next_id in (NextId.SAME, NextId.ANOTHER):
+                yield Kill(KillPoint(step, "", When.BOUNDARY, visit), next_id)
 
 
-def kill_and_go_on(scene: Scene, case: Case, kill: Kill, name: str) -> str:
-    """Kill a rotation, look at what is left, run again, and see that all is well. Return where it died.
+def kill_and_resume(scene: Scene, case: Case, kill: Kill, rotation_id: str) -> str:
+    """Kill a rotation, check what is left, run again, and check that all is well. Return where it died.
 
     Args:
         scene: where.
         case: what is rotated, and how.
         kill: where it dies.
-        name: the id of the rotation.
+        rotation_id: the id of the rotation.
     """
-    before = scene.newest(case.target)
-    died = scene.zygote.run(case.target, case.options(name), kill.cut)
-    assert died.fell or died.verdict in GOOD, died
-    case.check_between(scene, before)
-    following = {NextId.SAME: name, NextId.ANOTHER: f"{name}-b", NextId.NONE: ""}[kill.next_id]
-    ended = scene.zygote.run(case.target, case.options(following))
-    assert ended.verdict in GOOD, (died.fell, ended.verdict, ended.message)
-    case.check_after(scene, before)
-    return died.fell
+    before = scene.newest(case.credential)
+    killed = scene.zygote.run(case.credential, case.options(rotation_id), kill.point)
+    assert killed.killed_at or killed.verdict in GOOD, killed
+    case.check_after_kill(scene, before)
+    next_id = {NextId.SAME: rotation_id, NextId.ANOTHER: f"{rotation_id}-b", NextId.NONE: ""}[kill.next_id]
+    ended = scene.zygote.run(case.credential, case.options(next_id))
+    assert ended.verdict in GOOD, (killed.killed_at, ended.verdict, ended.message)
+    case.check_after_rotation(scene, before)
+    return killed.killed_at

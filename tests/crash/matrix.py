@@ -1,6 +1,6 @@
-"""The whole crash matrix: every kill of every case, shared out to labs that run side by side; and its table.
+"""The whole crash matrix: every kill of every case, shared among labs that run side by side; and its table.
 
-A run goes on where the last one ended, as long as the product's code stays the same.
+A run resumes where the last one ended, as long as the product's code stays the same.
 
 Usage: python -m tests.crash.matrix [--labs 2] [--minutes 600] [--only TEXT] [--write docs/crash-matrix.md]
 """
@@ -21,22 +21,23 @@ from typing import Self
 from zlib import crc32
 
 from infra.errors import KeyturnError
+from infra.rotation.execution import Verdict
 from tests.crash.cases import CASES, Case
 from tests.crash.kept import Kept
-from tests.crash.killing import Kill, kill_and_go_on, list_kills
-from tests.crash.scene import Scene, made_scene
+from tests.crash.killing import Kill, kill_and_resume, list_kills
+from tests.crash.scene import Scene, running_scene
 from tests.crash.table import Result, write_table
 
 
 @dataclass(frozen=True)
 class Share:
-    """What one of several labs does: the kills whose names fall to it, since no two labs find quite the same ones.
+    """What one of several labs does. A kill's name decides whose it is, since no two labs find quite the same kills.
 
     Args:
         number: which lab this is.
         of: how many there are.
         minutes: how long it may take; the cases share it.
-        only: what the names of the cases that are run match, as a regular expression.
+        only: what the names of the cases match, as a regular expression.
         made: case and kill, for those that were made already.
     """
 
@@ -49,29 +50,29 @@ class Share:
     def cases(self) -> list[Case]:
         return [case for case in CASES if re.search(self.only, str(case))]
 
-    def name(self, case: Case, number: int) -> str:
+    def rotation_id(self, case: Case, number: int) -> str:
         """Name the rotation of a kill, unlike any other's."""
         return f"k{self.number}-{CASES.index(case)}-{number}"
 
     def kills(self, case: Case, found: Sequence[Kill]) -> list[Kill]:
-        """Those that are left to this lab: of each step one after the other, so that a short run has been everywhere.
+        """Return what is left to this lab: the steps take turns, so that a short run has been everywhere.
 
-        A kill that is taken on is not left any more, whatever comes of it.
+        A kill that was begun is not left any more, whatever comes of it.
         """
         by_step = defaultdict[str, list[Kill]](list)
-        for kill in sorted(found, key=lambda one: one.is_in_read):
-            by_step[kill.cut.step].append(kill)
+        for kill in sorted(found, key=lambda kill: kill.is_in_read):
+            by_step[kill.point.step].append(kill)
         turns = [kill for turn in zip_longest(*by_step.values()) for kill in turn if kill]
-        mine = [kill for kill in turns if crc32(str(kill).encode()) % self.of == self.number]
-        return [kill for kill in mine if (str(case), str(kill)) not in self.made]
+        own = [kill for kill in turns if crc32(str(kill).encode()) % self.of == self.number]
+        return [kill for kill in own if (str(case), str(kill)) not in self.made]
 
 
 class Lost(Exception):
-    """A kill was not recovered from: the lab is no good any more."""
+    """A kill was not recovered from: the lab cannot be used any more."""
 
 
 class Labs:
-    """The lab in use, made when it is needed. Use it in a `with` block."""
+    """The lab in use, started when it is needed. Use it in a `with` block."""
 
     def __init__(self) -> None:
         self._stack = ExitStack()
@@ -81,29 +82,29 @@ class Labs:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.drop()
+        self.stop()
 
     def get(self) -> Scene:
-        """The present one, or a new one."""
-        self._scene = self._scene or self._stack.enter_context(made_scene())
+        """Return the running one, or start one."""
+        self._scene = self._scene or self._stack.enter_context(running_scene())
         return self._scene
 
-    def drop(self) -> None:
-        """Take it down."""
+    def stop(self) -> None:
+        """Stop it."""
         self._scene = None
         self._stack.close()
 
 
-def carry_out(share: Share) -> Iterator[Result]:
-    """Carry a lab's share out. After a kill that was not recovered from, a new lab is made."""
+def make_kills(share: Share) -> Iterator[Result]:
+    """Make the kills of a lab's share. After a kill that was not recovered from, a new lab is started."""
     end, cases = time.monotonic() + share.minutes * 60, share.cases()
     with Labs() as labs:
         for number, case in enumerate(cases):
             now = time.monotonic()
-            yield from _carry_out_case(share, case, labs, now + (end - now) / (len(cases) - number))
+            yield from _make_kills_of_case(share, case, labs, now + (end - now) / (len(cases) - number))
 
 
-def _carry_out_case(share: Share, case: Case, labs: Labs, end: float) -> Iterator[Result]:
+def _make_kills_of_case(share: Share, case: Case, labs: Labs, end: float) -> Iterator[Result]:
     numbers = count(1)
     while time.monotonic() < end:
         try:
@@ -113,36 +114,37 @@ def _carry_out_case(share: Share, case: Case, labs: Labs, end: float) -> Iterato
                     if time.monotonic() > end:
                         return
                     share.made.add((str(case), str(kill)))
-                    yield (result := _kill(labs.get(), case, kill, share.name(case, next(numbers)), len(found)))
+                    rotation_id = share.rotation_id(case, next(numbers))
+                    yield (result := _make_kill(labs.get(), case, kill, rotation_id, len(found)))
                     if not result.recovered:
                         raise Lost
                 return
         except (Lost, KeyturnError):
-            labs.drop()
+            labs.stop()
 
 
 def _find_kills(scene: Scene, case: Case) -> list[Kill]:
-    ended = scene.zygote.run(case.target, case.options(""))
-    assert ended.verdict == "Rotated", ended.message
+    ended = scene.zygote.run(case.credential, case.options(""))
+    assert ended.verdict == Verdict.ROTATED, ended.message
     return list(list_kills(ended.calls))
 
 
-def _kill(scene: Scene, case: Case, kill: Kill, name: str, of: int) -> Result:
-    scene.forget_old_versions(case.target)
+def _make_kill(scene: Scene, case: Case, kill: Kill, rotation_id: str, of: int) -> Result:
+    scene.forget_old_versions(case.credential)
     started = time.monotonic()
     try:
-        kill_and_go_on(scene, case, kill, name)
+        kill_and_resume(scene, case, kill, rotation_id)
     except Exception as error:
         detail = f"{type(error).__name__}: {error}"
     else:
         detail = ""
     took = time.monotonic() - started
-    return Result(str(case), kill.cut.step, str(kill), str(kill.next_id), not detail, detail, took, of)
+    return Result(str(case), kill.point.step, str(kill), str(kill.next_id), not detail, detail, took, of)
 
 
 def run_share(share: Share, kept: Kept) -> None:
-    """Carry a share out and write each result down at once."""
-    for result in carry_out(share):
+    """Make the kills of a share and write each result at once."""
+    for result in make_kills(share):
         kept.add(share.number, result)
         if not result.recovered:
             print(f"NOT RECOVERED: {result.case}: {result.kill}: {result.detail}", flush=True)
@@ -161,11 +163,11 @@ def run_all(arguments: argparse.Namespace) -> None:
         for worker in workers:
             worker.terminate()
     if any(statuses):
-        sys.exit("a lab's share was not carried out")
+        sys.exit("a lab did not complete its share")
 
 
 def main() -> int:
-    """Run the matrix, print the table, and tell by the status whether every kill was recovered from."""
+    """Run the matrix, print the table, and return whether every kill was recovered from, as an exit status."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--labs", type=int, default=2, help="how many labs run side by side (default: 2)")
     parser.add_argument("--minutes", type=float, default=600, help="how long it may take (default: 600)")
@@ -173,10 +175,10 @@ def main() -> int:
     parser.add_argument("--write", type=Path, help="file that the table is written to")
     parser.add_argument("--share", type=int, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # labs and workers are taken down on the way out
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # labs and workers are stopped on the way out
     kept = Kept()
     if arguments.share is not None:
-        made = {(one.case, one.kill) for one in kept.read()}
+        made = {(result.case, result.kill) for result in kept.read()}
         run_share(Share(arguments.share, arguments.labs, arguments.minutes, arguments.only, made), kept)
         return 0
     run_all(arguments)
@@ -185,7 +187,7 @@ def main() -> int:
     print(text)
     if arguments.write:
         arguments.write.write_text(text)
-    return 0 if results and all(one.recovered for one in results) else 1
+    return 0 if results and all(result.recovered for result in results) else 1
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The lab that rotations are killed in, and what is looked at from outside: vault, cluster, database, a client."""
+"""The lab that rotations are killed in, and what is checked from outside: vault, cluster, database, a client."""
 
 import os
 from collections.abc import Iterator
@@ -8,36 +8,38 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from infra.azure.credentials import signed_in
 from infra.azure.secrets import Secrets
+from infra.credentials import Consumer, Credential, Login
 from infra.errors import KeyturnError, LoginRefused
-from infra.kubernetes.client import MERGE_PATCH, Cluster, connect
-from infra.kubernetes.restarts import STOPPED_REPLICAS
-from infra.kubernetes.secrets_store import wait_for_mounts, wait_for_synced_secret
-from infra.kubernetes.workloads import get_workload, run_in_pod, wait_for_pods_gone, wait_for_ready
-from infra.postgres.connection import connected
-from infra.postgres.login import wait_for_login
-from infra.rotation.candidate import parse_candidate
+from infra.kubernetes.client import Cluster, connect
+from infra.kubernetes.deliveries.csi import CsiSecretsStore
+from infra.kubernetes.deliveries.synced_secrets import SyncedSecret
+from infra.kubernetes.pods import run_in_pod
+from infra.kubernetes.workloads import STOPPED_REPLICAS, open_workload
+from infra.postgres.database import Database
+from infra.rotation.candidate import name_candidate, parse_candidate
 from infra.settings import Settings
-from infra.targets import WALKTHROUGH_CONSUMER, Consumer, Target
 from lab.control import lifecycle
-from tasks.connections import endpoint_of
-from tasks.credentials import candidate_name
-from tasks.locking import lease_name
+from tasks.context import Access, connections_shared, opened
+from tasks.rotation.lock import lease_name
 from testing import bare
 from testing.labs import RunningLab, make_state_folder
+from testing.walkthrough import DATABASE, consumer_like
 from tests.crash.zygote import Zygote
 
-DATABASE = WALKTHROUGH_CONSUMER
-CLIENT = DATABASE.model_copy(update={"workload": "client", "is_database": False})
+CLIENT = consumer_like(DATABASE, name="client", is_database=False)
+NAMESPACE = DATABASE.workload.namespace
 POLL_SECONDS, SECONDS, MOST_VERSIONS = 0.3, 40, 15
 WAITING = "trap 'exit 0' TERM; while :; do sleep 1 & wait $!; done"
 LEASES = "/apis/coordination.k8s.io/v1"
 KEYS = ("USERNAME", "PASSWORD")
-DEPLOYMENTS = f"/apis/apps/v1/namespaces/{CLIENT.namespace}/deployments"
+"""The keys of the synced Secret, and the client's variables."""
+DEPLOYMENTS = f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments"
 
-Pair = tuple[str, str]
-"""Username and password."""
+
+def path_of_lease(credential: Credential) -> str:
+    """Return the path of a credential's lock."""
+    return f"{LEASES}/namespaces/{credential.lock_namespace}/leases/{lease_name(credential)}"
 
 
 @dataclass
@@ -52,135 +54,130 @@ class Scene:
     lab: RunningLab
     zygote: Zygote
 
-    def __post_init__(self) -> None:
-        self.settings = Settings()
-
     @cached_property
     def cluster(self) -> Cluster:
-        return connect(Path(os.environ["KUBECONFIG"]), self.settings)
+        return connect(Path(os.environ["KUBECONFIG"]), Settings())
 
-    def vault(self, target: Target) -> Secrets:
-        return Secrets(target.vault, self.settings)
+    def access(self, credential: Credential) -> Access:
+        """A credential's vault and database, under the sign-in that the scene shares."""
+        with opened(credential) as access:
+            return access
 
-    def newest(self, target: Target) -> Pair:
-        """What is in force in the vault."""
-        vault = self.vault(target)
-        return vault.read(target.username_secret), vault.read(target.password_secret)
+    def vault(self, credential: Credential) -> Secrets:
+        return self.access(credential).vault
 
-    def staged(self, target: Target) -> Pair | None:
-        """What the candidate holds, where there is one."""
-        vault, name = self.vault(target), candidate_name(target)
-        if vault.find_latest(name) is None:
-            return None
-        found = parse_candidate(vault.read(name), name)
-        return found.username, found.password
+    def database(self, credential: Credential) -> Database:
+        return self.access(credential).database
 
-    def logs_in(self, target: Target, pair: Pair, patience_seconds: float = 0) -> bool:
-        """Whether the database takes a login; it must answer, at once or within the time."""
+    def newest(self, credential: Credential) -> Login:
+        """The vault's newest versions."""
+        return self.access(credential).read_newest()
+
+    def staged(self, credential: Credential) -> Login | None:
+        """What the candidate holds, if there is one."""
+        vault, name = self.vault(credential), name_candidate(credential.secrets.names)
+        return None if vault.find_latest(name) is None else parse_candidate(vault.read(name), name)
+
+    def logs_in(self, credential: Credential, login: Login, timeout_seconds: float = 0) -> bool:
+        """Whether the database accepts a login; it must answer, at once or within the time."""
         try:
-            wait_for_login(endpoint_of(target, self.cluster), *pair, self.settings, patience_seconds)
+            self.database(credential).wait_for(login, timeout_seconds)
         except LoginRefused as error:
             assert error.code in ("28P01", "28000")
             return False
         return True
 
-    def answers(self, target: Target, pair: Pair) -> bool:
-        """Whether there is a database that lets a caller in or not: it may be on its way down or up."""
+    def answers(self, credential: Credential, login: Login) -> bool:
+        """Whether a database answers, with yes or no: it may be stopping or starting."""
         try:
-            self.logs_in(target, pair)
+            self.logs_in(credential, login)
         except KeyturnError:
             return False
         return True
 
-    def pods(self, consumer: Consumer) -> list[str]:
-        """The uids of a workload's pods."""
-        workload = get_workload(self.cluster, consumer.namespace, consumer.workload)
-        return [pod.uid for pod in workload.pods if not pod.terminating]
-
-    def environments(self) -> list[Pair]:
-        """Username and password that each ready pod of the client began with."""
+    def environments(self) -> list[Login]:
+        """The login that each ready pod of the client started with."""
         found = [(pod, self._find_environment(pod)) for pod in self._ready_clients()]
         staying = self._ready_clients()
-        assert all(pair or pod not in staying for pod, pair in found), "a client's environment cannot be read"
-        return [pair for _, pair in found if pair]
+        assert all(login or pod not in staying for pod, login in found), "a client's environment cannot be read"
+        return [login for _, login in found if login]
 
     def _ready_clients(self) -> list[str]:
-        pods = get_workload(self.cluster, CLIENT.namespace, CLIENT.workload).pods
+        pods = open_workload(self.cluster, CLIENT.workload).get().pods
         return [pod.name for pod in pods if pod.ready and not pod.terminating]
 
-    def _find_environment(self, pod: str) -> Pair | None:
-        """Ask a pod, which may be on its way out."""
+    def _find_environment(self, pod: str) -> Login | None:
+        """Ask a pod, which may be terminating."""
         try:
-            username, password = run_in_pod(self.cluster, CLIENT.namespace, pod, ["printenv", *KEYS]).stdout.split()
+            username, password = run_in_pod(self.cluster, NAMESPACE, pod, ["printenv", *KEYS]).stdout.split()
         except (KeyturnError, ValueError):
             return None
-        return username, password
+        return Login(username, password)
 
-    def assert_somebody_knows_the_login(self, target: Target, before: Pair, may_be_down: bool) -> None:
-        """The newest versions can be read, and one login that the vault tells is the database's."""
-        vault = self.vault(target)
-        for name in (target.username_secret, target.password_secret):
+    def assert_a_known_login_works(self, credential: Credential, before: Login, may_be_down: bool) -> None:
+        """The newest versions can be read, and the database accepts one of the logins that the vault knows."""
+        vault = self.vault(credential)
+        for name in credential.secrets.names:
             assert vault.get_latest(name).enabled, f"the newest version of {name} is disabled"
-        newest, staged = self.newest(target), self.staged(target)
-        if may_be_down and not self.answers(target, newest):
+        newest, staged = self.newest(credential), self.staged(credential)
+        if may_be_down and not self.answers(credential, newest):
             return
         known = {newest, before, staged or newest}
-        assert any(self.logs_in(target, pair) for pair in known), "no known login works"
+        assert any(self.logs_in(credential, login) for login in known), "no known login works"
 
-    def assert_clients_hold_no_mix(self, target: Target, before: Pair, always_work: bool) -> None:
-        """A client's username and password belong together, and work wherever the strategy promises that."""
-        allowed = {before, self.staged(target) or self.newest(target)}
-        for pair in self.environments():
-            assert pair in allowed, "a client has a username and a password that do not belong together"
-            assert not always_work or self.logs_in(target, pair), "a client has a login that does not work"
+    def assert_clients_hold_no_mix(self, credential: Credential, before: Login, always_work: bool) -> None:
+        """A client's username and password belong together, and work if the strategy promises that."""
+        allowed = {before, self.staged(credential) or self.newest(credential)}
+        for login in self.environments():
+            assert login in allowed, "a client has a username and a password that do not belong together"
+            assert not always_work or self.logs_in(credential, login), "a client has a login that does not work"
 
-    def assert_well(self, target: Target, before: Pair) -> None:
-        """The newest versions are everywhere and log in, the former login does not, nothing is left behind."""
-        newest = self.newest(target)
+    def assert_well(self, credential: Credential, before: Login) -> None:
+        """The newest versions are everywhere and log in, the previous login does not, nothing is left behind."""
+        newest = self.newest(credential)
         assert newest != before
-        assert self.logs_in(target, newest)
-        assert not self.logs_in(target, before), "the former login still works"
-        vault = self.vault(target)
-        for name in (target.username_secret, target.password_secret):
-            enabled = [one.version for one in vault.list_versions(name) if one.enabled]
+        assert self.logs_in(credential, newest)
+        assert not self.logs_in(credential, before), "the previous login still works"
+        vault = self.vault(credential)
+        for name in credential.secrets.names:
+            enabled = [version.version for version in vault.list_versions(name) if version.enabled]
             assert enabled == [vault.get_latest(name).version], f"older versions of {name} are enabled"
-        assert vault.find_latest(candidate_name(target)) is None, "the candidate is left"
-        lease = self.cluster.get(
-            f"/apis/coordination.k8s.io/v1/namespaces/{target.namespace}/leases/{lease_name(target)}"
-        )
+        assert vault.find_latest(name_candidate(credential.secrets.names)) is None, "the candidate is left"
+        lease = self.cluster.get(path_of_lease(credential))
         assert not lease["spec"].get("holderIdentity"), "the lock is held"
-        for consumer in target.consumers:
-            self._assert_has_newest(target, consumer, newest)
-        if CLIENT in target.consumers:
+        for consumer in credential.consumers:
+            self._assert_has_newest(credential, consumer, newest)
+        if CLIENT in credential.consumers:
             assert self.environments() == [newest]
 
-    def _assert_has_newest(self, target: Target, consumer: Consumer, newest: Pair) -> None:
+    def _assert_has_newest(self, credential: Credential, consumer: Consumer, newest: Login) -> None:
         """Files and Secret get there by the next poll at the latest."""
-        where = (consumer.namespace, consumer.workload)
-        workload = get_workload(self.cluster, *where)
+        workload = open_workload(self.cluster, consumer.workload).get()
         assert workload.settled and workload.replicas == 1, f"{consumer.key} is not settled"
-        assert STOPPED_REPLICAS not in (self.cluster.get(f"{DEPLOYMENTS}/{where[1]}")["metadata"]["annotations"] or {})
-        names = (target.username_secret, target.password_secret)
-        versions = {name: self.vault(target).get_latest(name).version for name in names}
-        uids = [pod.uid for pod in workload.pods]
-        wait_for_mounts(self.cluster, where[0], consumer.secret_provider_class, uids, versions, SECONDS)
-        expected = dict(zip(KEYS, newest, strict=True))
-        wait_for_synced_secret(self.cluster, where[0], consumer.synced_secret, expected, SECONDS)
+        metadata = self.cluster.get(f"{DEPLOYMENTS}/{consumer.workload.name}")["metadata"]
+        assert STOPPED_REPLICAS not in (metadata.get("annotations") or {})
+        names, vault = credential.secrets.names, self.vault(credential)
+        versions = {name: vault.get_latest(name).version for name in names}
+        delivery, pods = CsiSecretsStore(self.cluster, consumer), {pod.uid: pod.name for pod in workload.pods}
+        assert delivery.uses(names) == set(names)
+        delivery.wait_for_mounts(pods, versions, SECONDS)
+        expected = dict(zip(KEYS, (newest.username, newest.password), strict=True))
+        SyncedSecret(self.cluster, NAMESPACE, consumer.delivery.synced_secret).wait_for(expected, SECONDS)
 
-    def put_data(self, target: Target) -> None:
+    def put_data(self, credential: Credential) -> None:
         """Make a table that must outlive rotations."""
-        with connected(endpoint_of(target, self.cluster), *self.newest(target), self.settings) as session:
-            session.execute("CREATE TABLE IF NOT EXISTS kept AS SELECT 42 AS answer")
+        with self.database(credential).connected(self.newest(credential)) as connection:
+            connection.execute("CREATE TABLE IF NOT EXISTS kept AS SELECT 42 AS answer")
 
-    def has_data(self, target: Target) -> bool:
+    def has_data(self, credential: Credential) -> bool:
         """Whether the table is there."""
-        with connected(endpoint_of(target, self.cluster), *self.newest(target), self.settings) as session:
-            return session.execute("SELECT answer FROM kept").fetchall() == [(42,)]
+        with self.database(credential).connected(self.newest(credential)) as connection:
+            return connection.execute("SELECT answer FROM kept").fetchall() == [(42,)]
 
-    def forget_old_versions(self, target: Target) -> None:
-        """Write the values in force anew under names without a past, so that lists of versions stay short."""
-        vault = self.vault(target)
-        for name in (target.username_secret, target.password_secret):
+    def forget_old_versions(self, credential: Credential) -> None:
+        """Write the newest values to secrets without a history, so that lists of versions stay short."""
+        vault = self.vault(credential)
+        for name in credential.secrets.names:
             if len(vault.list_versions(name)) > MOST_VERSIONS:
                 value = vault.read(name)
                 vault.delete(name)
@@ -190,21 +187,22 @@ class Scene:
     @contextmanager
     def client(self) -> Iterator[None]:
         """Run a client that has the credential in its environment."""
-        path, where = f"{DEPLOYMENTS}/{CLIENT.workload}", (CLIENT.namespace, CLIENT.workload)
-        self.cluster.request("POST", DEPLOYMENTS, {}, _client())
+        path, workload = f"{DEPLOYMENTS}/{CLIENT.workload.name}", open_workload(self.cluster, CLIENT.workload)
+        self.cluster.request("POST", DEPLOYMENTS, {}, _make_client())
         try:
-            wait_for_ready(self.cluster, *where, SECONDS)
+            workload.wait_for_ready(SECONDS)
             yield
         finally:
-            self.cluster.request("PATCH", path, {}, {"spec": {"replicas": 0}}, MERGE_PATCH)
-            wait_for_pods_gone(self.cluster, *where, SECONDS)
+            self.cluster.patch(path, {"spec": {"replicas": 0}})
+            workload.wait_for_pods_gone(SECONDS)
             self.cluster.delete(path)
 
 
-def _client() -> dict[str, Any]:
-    """The Deployment of a client that waits."""
-    labels = {"app": CLIENT.workload}
-    secret, csi_class = DATABASE.synced_secret, {"secretProviderClass": DATABASE.secret_provider_class}
+def _make_client() -> dict[str, Any]:
+    """Make the Deployment of a client that waits."""
+    name, delivery = CLIENT.workload.name, CLIENT.delivery
+    labels = {"app": name}
+    secret, csi_class = delivery.synced_secret, {"secretProviderClass": delivery.secret_provider_class}
     container = {
         "name": "client",
         "image": "postgres:14",
@@ -223,16 +221,17 @@ def _client() -> dict[str, Any]:
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
-        "metadata": {"name": CLIENT.workload, "namespace": CLIENT.namespace},
+        "metadata": {"name": name, "namespace": NAMESPACE},
         "spec": {"replicas": 1, "selector": {"matchLabels": labels}, "template": template},
     }
 
 
 @contextmanager
-def made_scene() -> Iterator[Scene]:
+def running_scene() -> Iterator[Scene]:
     """Start a lab for a block, with the stack in it; its variables are this process' own.
 
-    Clients trust the lab's authority alone: loading the whole world's for each connection takes most of their time.
+    Clients trust the lab's authority alone: loading all public authorities for each connection takes most of their
+    time.
     """
     options = lifecycle.StartOptions(
         state=make_state_folder(), poll_interval_seconds=POLL_SECONDS, operation_seconds=0.0
@@ -243,8 +242,8 @@ def made_scene() -> Iterator[Scene]:
         bundles = dict.fromkeys(("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"), authority)
         os.environ.update({**info.environment, **bundles, "KEYTURN_KUBECONFIG": info.environment["KUBECONFIG"]})
         try:
-            with signed_in(Settings()), Zygote() as zygote:
-                bare.install(1)
+            with connections_shared(), Zygote() as zygote:
+                bare.install(poll_interval_seconds=1)
                 yield Scene(RunningLab(options, info), zygote)
         finally:
             os.environ.clear()

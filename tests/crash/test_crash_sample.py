@@ -5,23 +5,26 @@ from itertools import count
 
 import pytest
 
+from infra.credentials import Login, Strategy
+from infra.rotation.execution import Verdict
+from infra.rotation.options import Sync
 from infra.rotation.steps import Action
 from infra.rotation.strategies import STRATEGIES
-from infra.targets import Strategy, Sync
-from tests.crash.cases import CASES, Case
-from tests.crash.guillotine import FIRST_WRITE, Cut, When
-from tests.crash.scene import Pair, Scene
+from tests.crash.cases import Case, find_case
+from tests.crash.faulty import prefix_of
+from tests.crash.guillotine import FIRST_WRITE, KillPoint, When
+from tests.crash.scene import Scene
 
 A = Action
 SAMPLE: dict[tuple[Strategy, Sync], tuple[Action, ...]] = {
     (Strategy.RECREATE, Sync.EXPRESS): (A.PUBLISH, A.REFRESH_SECRET, A.START, A.AWAIT_READY, A.STOP),
-    (Strategy.IN_PLACE, Sync.WAIT): (A.REHEARSE, A.AWAIT_SYNC, A.SET_LOGIN, A.RESTART),
+    (Strategy.IN_PLACE, Sync.WAIT): (A.REHEARSE, A.AWAIT_SYNC, A.SET_PASSWORD, A.RESTART),
     (Strategy.ALTERNATING, Sync.EXPRESS): (
-        A.REHEARSE_OPENING,
-        A.HOLD,
-        A.OPEN_LOGIN,
-        A.RELEASE,
-        A.CLOSE_LOGIN,
+        A.REHEARSE_ALTERNATE,
+        A.PIN,
+        A.ENABLE_ALTERNATE,
+        A.UNPIN,
+        A.DISABLE_PREVIOUS,
         A.VERIFY,
     ),
     (Strategy.MANAGED, Sync.WAIT): (
@@ -33,38 +36,39 @@ SAMPLE: dict[tuple[Strategy, Sync], tuple[Action, ...]] = {
         A.FINISH,
     ),
 }
-"""Each step of a rotation once at least, where it tells most."""
+"""Each step of a rotation at least once, in the strategy in which a kill is most likely to do harm."""
 
 
 @pytest.fixture(params=SAMPLE, ids=lambda key: f"{key[0]}-{key[1]}")
 def case(request: pytest.FixtureRequest, scene: Scene) -> Iterator[Case]:
     """A case that is ready to be rotated."""
-    found = next(one for one in CASES if (one.strategy, one.sync) == request.param)
+    found = find_case(*request.param)
     with found.prepared(scene):
         yield found
 
 
-def kill(scene: Scene, case: Case, before: Pair, action: Action, name: str) -> bool:
-    """Run a rotation that is to die in a step, and tell whether it had the step still to do."""
-    cut = Cut(str(action).partition("{")[0], FIRST_WRITE, When.AFTER)
-    died = scene.zygote.run(case.target, case.options(name), cut)
-    if died.fell:
-        case.check_between(scene, before)
+def kill(scene: Scene, case: Case, before: Login, action: Action, rotation_id: str) -> bool:
+    """Run a rotation that is killed in a step, and return whether the step was left to do."""
+    killed = scene.zygote.run(
+        case.credential, case.options(rotation_id), KillPoint(prefix_of(action), FIRST_WRITE, When.AFTER)
+    )
+    if killed.killed_at:
+        case.check_after_kill(scene, before)
     else:
-        assert died.verdict == "Rotated", died.message
-    return bool(died.fell)
+        assert killed.verdict == Verdict.ROTATED, killed.message
+    return bool(killed.killed_at)
 
 
 def test_a_rotation_killed_in_one_step_after_the_other_is_finished_by_the_last_run(scene: Scene, case: Case) -> None:
-    before, names = scene.newest(case.target), (f"sample-{case.strategy}-{number}" for number in count())
+    before, names = scene.newest(case.credential), (f"sample-{case.strategy}-{number}" for number in count())
     name = next(names)
     for action in SAMPLE[case.strategy, case.sync]:
         if not kill(scene, case, before, action, name):
-            before, name = scene.newest(case.target), next(names)
+            before, name = scene.newest(case.credential), next(names)
             assert kill(scene, case, before, action, name), f"'{action}' was not reached"
-    ended = scene.zygote.run(case.target, case.options(""))
-    assert ended.verdict == "Rotated", ended.message
-    case.check_after(scene, before)
+    ended = scene.zygote.run(case.credential, case.options(""))
+    assert ended.verdict == Verdict.ROTATED, ended.message
+    case.check_after_rotation(scene, before)
 
 
 def test_the_sample_has_every_step_of_every_strategy() -> None:

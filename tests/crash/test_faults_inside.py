@@ -8,25 +8,25 @@ from contextlib import contextmanager
 
 import pytest
 
-from infra.errors import RolledBack, SyncPending
-from infra.kubernetes.workloads import get_workload, wait_for_ready
+from infra.errors import NeedsOperator, RolledBack, SyncPending
+from infra.kubernetes.workloads import open_workload
+from infra.rotation.execution import Verdict
+from infra.rotation.options import Sync
 from infra.rotation.steps import Action
-from infra.rotation.verdict import Verdict
-from infra.targets import Sync
-from tasks.connections import endpoint_of
 from testing import bare
-from tests.crash.cases import OPTIONS
+from testing.walkthrough import DATABASE, change
+from tests.crash.cases import OPTIONS, RECREATE
 from tests.crash.cutting_proxy import CuttingProxy
-from tests.crash.faulty import ALTERNATING, IN_PLACE, RECREATE, assert_goes_on, beginning, between, nothing_lost, rotate
-from tests.crash.scene import CLIENT, DATABASE, SECONDS, Scene
+from tests.crash.faulty import ALTERNATING, IN_PLACE, assert_resumes, between, nothing_lost, prefix_of, rotate
+from tests.crash.scene import CLIENT, NAMESPACE, SECONDS, Scene
 
 API_SERVER = "127.0.0.1"
-DEPLOYMENT = "*/deployments/postgres-pod-kv"
+DEPLOYMENT = f"*/deployments/{DATABASE.workload.name}"
 CONFLICT = json.dumps({"kind": "Status", "status": "Failure", "reason": "Conflict", "message": "changed", "code": 409})
 
 
 @pytest.fixture(autouse=True)
-def _whole(scene: Scene) -> None:
+def _without_faults(scene: Scene) -> None:
     scene.lab.faults.clear_faults()
 
 
@@ -54,11 +54,11 @@ def test_an_api_server_that_is_away_at_a_step_stops_the_rotation(scene: Scene) -
             ended = rotate(RECREATE)
         assert ended.verdict is Verdict.NEEDS_OPERATOR
         assert ended.code == "Unreachable"
-    assert_goes_on(scene, RECREATE, before)
+    assert_resumes(scene, RECREATE, before)
 
 
 @pytest.mark.parametrize("action", [Action.AWAIT_SYNC, Action.AWAIT_READY])
-def test_watches_that_expire_are_begun_anew(scene: Scene, action: Action) -> None:
+def test_watches_that_expire_are_started_again(scene: Scene, action: Action) -> None:
     timer = threading.Timer(0.1, scene.lab.faults.switch, ("watches-expired",))
     with nothing_lost(scene, RECREATE) as before, between(timer.start, action):
         assert rotate(RECREATE, sync=Sync.WAIT).verdict is Verdict.ROTATED
@@ -66,7 +66,7 @@ def test_watches_that_expire_are_begun_anew(scene: Scene, action: Action) -> Non
     scene.assert_well(RECREATE, before)
 
 
-def test_conflicts_with_others_who_write_the_deployment_and_the_lock_are_got_over(scene: Scene) -> None:
+def test_conflicts_with_others_who_write_the_deployment_and_the_lock_are_retried(scene: Scene) -> None:
     faults = scene.lab.faults
     for method, path in (("PATCH", DEPLOYMENT), ("PUT", "*/leases/*")):
         faults.add_fault(host=API_SERVER, method=method, path=path, status=409, body=CONFLICT, times=2)
@@ -84,55 +84,60 @@ def test_a_write_to_the_cluster_whose_answer_is_lost_is_found_done_by_the_next_r
         with between(lose, Action.START):
             ended = rotate(RECREATE)
         assert ended.verdict is Verdict.NEEDS_OPERATOR, ended.message
-    assert_goes_on(scene, RECREATE, before)
+    assert_resumes(scene, RECREATE, before)
 
 
-def test_a_sync_that_never_comes_leaves_two_logins_that_work(scene: Scene) -> None:
-    bare.prepare_for_two_logins(ALTERNATING)
+def test_a_sync_that_times_out_leaves_two_logins_that_work(scene: Scene) -> None:
+    bare.make_owner_role(ALTERNATING)
     with nothing_lost(scene, ALTERNATING) as before:
         scene.lab.faults.switch("sync-paused")
         ended = rotate(ALTERNATING, sync=Sync.WAIT, sync_timeout_seconds=1)
         assert ended.verdict is Verdict.SYNC_PENDING
         assert type(ended.error) is SyncPending
-        assert scene.logs_in(ALTERNATING, before), "the former login"
+        assert scene.logs_in(ALTERNATING, before), "the previous login"
         assert scene.logs_in(ALTERNATING, scene.newest(ALTERNATING)), "the new one"
-    assert_goes_on(scene, ALTERNATING, before)
+    assert_resumes(scene, ALTERNATING, before)
 
 
-def test_pods_that_do_not_start_with_the_new_values_nor_with_the_old_wait_for_a_person(scene: Scene) -> None:
+def test_pods_that_start_neither_with_the_new_values_nor_with_the_previous_ones_need_an_operator(scene: Scene) -> None:
     with nothing_lost(scene, RECREATE) as before:
         scene.lab.faults.switch("pods-not-starting")
         ended = rotate(RECREATE, ready_timeout_seconds=1)
         assert ended.verdict is Verdict.NEEDS_OPERATOR
-        assert ended.error is not None and "goes on from here" in ended.error.fix
+        assert ended.error is not None and "resumes here" in ended.error.fix
         scene.lab.faults.clear_faults()
         ended = rotate(RECREATE)
         assert ended.verdict is Verdict.ROLLED_BACK, ended.message
-    assert_goes_on(scene, RECREATE, before)
+    assert_resumes(scene, RECREATE, before)
 
 
-@pytest.mark.parametrize("action", [Action.SET_LOGIN, Action.PROVE_CANDIDATE])
-def test_a_database_that_goes_down_before_or_after_it_is_changed_gets_its_old_password_back(
+@pytest.mark.parametrize("action", [Action.SET_PASSWORD, Action.PROVE_CANDIDATE])
+def test_a_database_that_goes_down_before_or_after_it_is_changed_gets_its_previous_password_back(
     scene: Scene, action: Action
 ) -> None:
     with nothing_lost(scene, IN_PLACE) as before:
         with between(lambda: scene.lab.faults.switch("database-down"), action):
             ended = rotate(IN_PLACE)
         assert ended.verdict is Verdict.NEEDS_OPERATOR
-        assert "rolling back because" in ended.message
+        assert type(ended.error) is NeedsOperator
+        assert "it was rolling back" in ended.error.seen
+        failure = ended.error.cause
+        assert failure is not None, "what stopped the rollback"
+        assert failure.cause is not None, "what made it necessary"
+        assert ended.message.count("\nCause: ") == 2
         scene.lab.faults.clear_faults()
-    assert_goes_on(scene, IN_PLACE, before, Verdict.ROLLED_BACK)
+    assert_resumes(scene, IN_PLACE, before, Verdict.ROLLED_BACK)
 
 
 @contextmanager
 def cut_at(scene: Scene, statement: str, late: bool, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Let the connection that changes the login be cut at a statement, for a block."""
-    endpoint, resolve = endpoint_of(IN_PLACE, scene.cluster), os.environ["KEYTURN_RESOLVE"]
-    with CuttingProxy((endpoint.host, endpoint.port), statement, late).running() as proxy:
-        through = f"{endpoint.host}:{endpoint.port}:127.0.0.1:{proxy.port}"
+    address, resolve = scene.database(IN_PLACE).address, os.environ["KEYTURN_RESOLVE"]
+    with CuttingProxy((address.host, address.port), statement, late).running() as proxy:
+        route = f"{address.host}:{address.port}:127.0.0.1:{proxy.port}"
         with between(
-            lambda: monkeypatch.setenv("KEYTURN_RESOLVE", through),
-            Action.SET_LOGIN,
+            lambda: monkeypatch.setenv("KEYTURN_RESOLVE", route),
+            Action.SET_PASSWORD,
             lambda: monkeypatch.setenv("KEYTURN_RESOLVE", resolve),
         ):
             yield
@@ -147,7 +152,7 @@ def cut_at(scene: Scene, statement: str, late: bool, monkeypatch: pytest.MonkeyP
         pytest.param("COMMIT", True, id="after the commit"),
     ],
 )
-def test_a_connection_that_is_cut_while_the_login_is_changed_brings_the_old_password_back(
+def test_a_connection_that_is_cut_while_the_login_is_changed_brings_the_previous_password_back(
     scene: Scene, monkeypatch: pytest.MonkeyPatch, statement: str, late: bool
 ) -> None:
     with nothing_lost(scene, IN_PLACE) as before:
@@ -157,42 +162,43 @@ def test_a_connection_that_is_cut_while_the_login_is_changed_brings_the_old_pass
         assert type(ended.error) is RolledBack
         assert scene.newest(IN_PLACE) == before
         assert scene.logs_in(IN_PLACE, before)
-    assert_goes_on(scene, IN_PLACE, before)
+    assert_resumes(scene, IN_PLACE, before)
 
 
-def test_a_full_disk_refuses_the_rotation_before_it_begins(scene: Scene) -> None:
+def test_a_full_disk_refuses_the_rotation_before_it_starts(scene: Scene) -> None:
     with nothing_lost(scene, IN_PLACE) as before:
         ended = scene.zygote.run(IN_PLACE, OPTIONS, disk_full_from="")
-        assert ended.verdict == "Refused", ended
-        assert "No usable temporary directory" in ended.message, "Python's own word for it"
-        assert "make room on this machine's disk" in ended.message
+        assert ended.verdict == Verdict.REFUSED, ended
+        assert "No usable temporary directory" in ended.message, "Python's own words"
+        assert "Free space on this machine's disk" in ended.message
         assert scene.newest(IN_PLACE) == before
-    assert_goes_on(scene, IN_PLACE, before)
+    assert_resumes(scene, IN_PLACE, before)
 
 
-def test_a_disk_that_is_full_in_the_middle_of_a_rotation_is_not_needed_any_more(scene: Scene) -> None:
+def test_a_rotation_no_longer_needs_the_disk_once_it_has_started(scene: Scene) -> None:
     with nothing_lost(scene, IN_PLACE) as before:
-        ended = scene.zygote.run(IN_PLACE, OPTIONS, disk_full_from=beginning(Action.PUBLISH))
-        assert ended.verdict == "Rotated", ended
+        ended = scene.zygote.run(IN_PLACE, OPTIONS, disk_full_from=prefix_of(Action.PUBLISH))
+        assert ended.verdict == Verdict.ROTATED, ended
     scene.assert_well(IN_PLACE, before)
 
 
-def test_a_clock_of_azure_that_is_ahead_hides_no_pod_that_began_with_the_failed_password(
+def test_a_clock_of_azure_that_is_ahead_hides_no_pod_that_started_with_the_failed_password(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A client's pod that begins after the publishing begins before the candidate, by the cluster's clock."""
-    target = IN_PLACE.model_copy(update={"consumers": (DATABASE, CLIENT)})
+    """A client's pod that starts after the publishing starts before the candidate, by the cluster's clock."""
+    credential = change(IN_PLACE, consumers=(DATABASE, CLIENT))
 
     def replace_the_client() -> None:
-        for pod in get_workload(scene.cluster, CLIENT.namespace, CLIENT.workload).pods:
-            scene.cluster.delete(f"/api/v1/namespaces/{CLIENT.namespace}/pods/{pod.name}")
-        wait_for_ready(scene.cluster, CLIENT.namespace, CLIENT.workload, SECONDS)
-        assert scene.environments() == [scene.newest(target)], "it has the new password"
+        client = open_workload(scene.cluster, CLIENT.workload)
+        for pod in client.get().pods:
+            scene.cluster.delete(f"/api/v1/namespaces/{NAMESPACE}/pods/{pod.name}")
+        client.wait_for_ready(SECONDS)
+        assert scene.environments() == [scene.newest(credential)], "it has the new password"
 
-    with nothing_lost(scene, target) as before, scene.client():
+    with nothing_lost(scene, credential) as before, scene.client():
         scene.lab.faults.switch("azure-clock-ahead")
-        with cut_at(scene, "ALTER ROLE", False, monkeypatch), between(replace_the_client, Action.SET_LOGIN):
-            ended = rotate(target, sync=Sync.WAIT)
+        with cut_at(scene, "ALTER ROLE", False, monkeypatch), between(replace_the_client, Action.SET_PASSWORD):
+            ended = rotate(credential, sync=Sync.WAIT)
         assert ended.verdict is Verdict.ROLLED_BACK, ended.message
-        assert scene.environments() == [before], "it began with the password that was taken back"
-        assert_goes_on(scene, target, before)
+        assert scene.environments() == [before], "it started with the password that was rolled back"
+        assert_resumes(scene, credential, before)

@@ -8,19 +8,11 @@ from typing import Any
 import pytest
 
 from infra.errors import AccessDenied, AuthenticationFailed, NeedsOperator, RolledBack
+from infra.rotation.execution import Verdict
+from infra.rotation.options import Sync
 from infra.rotation.steps import Action
-from infra.rotation.verdict import Verdict
-from infra.targets import Sync
-from tests.crash.faulty import (
-    IN_PLACE,
-    RECREATE,
-    VAULT,
-    assert_goes_on,
-    between,
-    has_candidate,
-    nothing_lost,
-    rotate,
-)
+from tests.crash.cases import RECREATE
+from tests.crash.faulty import IN_PLACE, VAULT, assert_resumes, between, has_candidate, nothing_lost, rotate
 from tests.crash.scene import Scene
 
 FORBIDDEN = json.dumps(
@@ -33,18 +25,18 @@ UNAUTHORIZED = {
 
 
 @pytest.fixture(autouse=True)
-def _whole(scene: Scene) -> None:
+def _without_faults(scene: Scene) -> None:
     scene.lab.faults.clear_faults()
 
 
-def breaks(scene: Scene, **rule: Any) -> partial[int]:
+def vault_fault(scene: Scene, **rule: Any) -> partial[int]:
     """Return what adds a fault of the vault."""
     return partial(scene.lab.faults.add_fault, host=VAULT, **rule)
 
 
 def test_throttled_by_the_vault_it_waits_as_long_as_it_is_told(scene: Scene) -> None:
     before = scene.newest(IN_PLACE)
-    throttle = breaks(scene, method="PUT", status=429, headers={"Retry-After": "1"}, times=1)
+    throttle = vault_fault(scene, method="PUT", status=429, headers={"Retry-After": "1"}, times=1)
     with nothing_lost(scene, IN_PLACE), between(throttle, Action.PUBLISH):
         started = time.monotonic()
         assert rotate(IN_PLACE).verdict is Verdict.ROTATED
@@ -52,11 +44,11 @@ def test_throttled_by_the_vault_it_waits_as_long_as_it_is_told(scene: Scene) -> 
     scene.assert_well(IN_PLACE, before)
 
 
-def test_a_burst_of_errors_of_the_vault_is_got_over(scene: Scene) -> None:
+def test_a_burst_of_errors_of_the_vault_is_retried(scene: Scene) -> None:
     before = scene.newest(IN_PLACE)
     for method in ("GET", "PUT", "PATCH", "DELETE"):
-        breaks(scene, method=method, status=500, times=1)()
-    breaks(scene, method="GET", status=503, path="*/versions", times=1)()
+        vault_fault(scene, method=method, status=500, times=1)()
+    vault_fault(scene, method="GET", status=503, path="*/versions", times=1)()
     with nothing_lost(scene, IN_PLACE):
         assert rotate(IN_PLACE).verdict is Verdict.ROTATED
     assert scene.lab.faults.faults()["faults"] == {}
@@ -66,7 +58,7 @@ def test_a_burst_of_errors_of_the_vault_is_got_over(scene: Scene) -> None:
 @pytest.mark.parametrize("action", [Action.STAGE, Action.PUBLISH])
 def test_a_write_whose_answer_is_lost_is_made_twice_and_harms_nobody(scene: Scene, action: Action) -> None:
     before, versions = scene.newest(IN_PLACE), len(scene.vault(IN_PLACE).list_versions("password"))
-    lose = breaks(scene, method="PUT", status=500, times=1, late=True)
+    lose = vault_fault(scene, method="PUT", status=500, times=1, late=True)
     with nothing_lost(scene, IN_PLACE), between(lose, action):
         assert rotate(IN_PLACE).verdict is Verdict.ROTATED
     written = len(scene.vault(IN_PLACE).list_versions("password")) - versions
@@ -76,19 +68,19 @@ def test_a_write_whose_answer_is_lost_is_made_twice_and_harms_nobody(scene: Scen
 
 def test_a_role_that_is_lost_before_anything_is_published_stops_the_rotation(scene: Scene) -> None:
     with nothing_lost(scene, IN_PLACE) as before:
-        with between(breaks(scene, method="PUT", status=403, body=FORBIDDEN), Action.PUBLISH):
+        with between(vault_fault(scene, method="PUT", status=403, body=FORBIDDEN), Action.PUBLISH):
             ended = rotate(IN_PLACE)
         assert ended.verdict is Verdict.NEEDS_OPERATOR
         assert type(ended.error) is NeedsOperator
         assert ended.code == "ForbiddenByRbac"
         assert "Key Vault Secrets Officer" in ended.message
         assert scene.newest(IN_PLACE) == before
-    assert_goes_on(scene, IN_PLACE, before)
+    assert_resumes(scene, IN_PLACE, before)
 
 
-def test_a_pair_that_is_torn_by_a_lost_role_is_put_together_again(scene: Scene) -> None:
+def test_a_pair_that_is_torn_by_a_lost_role_is_restored(scene: Scene) -> None:
     with nothing_lost(scene, RECREATE) as before:
-        forbid = breaks(scene, method="PUT", path="/secrets/password", status=403, body=FORBIDDEN)
+        forbid = vault_fault(scene, method="PUT", path="/secrets/password", status=403, body=FORBIDDEN)
         with between(forbid, Action.PUBLISH):
             ended = rotate(RECREATE)
         assert ended.verdict is Verdict.ROLLED_BACK, ended.message
@@ -96,37 +88,37 @@ def test_a_pair_that_is_torn_by_a_lost_role_is_put_together_again(scene: Scene) 
         assert ended.code == "ForbiddenByRbac"
         assert scene.newest(RECREATE) == before
         assert not has_candidate(scene, RECREATE)
-    assert_goes_on(scene, RECREATE, before)
+    assert_resumes(scene, RECREATE, before)
 
 
-def test_a_role_that_is_lost_for_good_between_the_two_secrets_stops_where_a_person_can_go_on(scene: Scene) -> None:
+def test_a_role_that_is_lost_for_good_between_the_two_secrets_stops_where_a_person_can_resume(scene: Scene) -> None:
     with nothing_lost(scene, RECREATE) as before:
-        forbid = breaks(scene, method="PUT", status=403, body=FORBIDDEN)
-        first = breaks(scene, method="PUT", path="/secrets/password", status=403, body=FORBIDDEN, times=1)
-        with between(lambda: (first(), None), Action.PUBLISH), between(forbid, Action.RESTORE):
+        forbid = vault_fault(scene, method="PUT", status=403, body=FORBIDDEN)
+        first = vault_fault(scene, method="PUT", path="/secrets/password", status=403, body=FORBIDDEN, times=1)
+        with between(first, Action.PUBLISH), between(forbid, Action.RESTORE):
             ended = rotate(RECREATE)
         assert ended.verdict is Verdict.NEEDS_OPERATOR
         assert "Nothing was deleted" in ended.message
         assert has_candidate(scene, RECREATE)
-    assert_goes_on(scene, RECREATE, before, Verdict.ROLLED_BACK)
+    assert_resumes(scene, RECREATE, before, Verdict.ROLLED_BACK)
 
 
-def test_a_token_that_is_refused_once_is_shown_again(scene: Scene) -> None:
+def test_a_token_that_is_rejected_once_is_sent_again(scene: Scene) -> None:
     before = scene.newest(IN_PLACE)
-    refuse = breaks(scene, status=401, headers=UNAUTHORIZED, times=1)
-    with nothing_lost(scene, IN_PLACE), between(refuse, Action.SET_LOGIN):
+    reject = vault_fault(scene, status=401, headers=UNAUTHORIZED, times=1)
+    with nothing_lost(scene, IN_PLACE), between(reject, Action.SET_PASSWORD):
         assert rotate(IN_PLACE).verdict is Verdict.ROTATED
     scene.assert_well(IN_PLACE, before)
 
 
-def test_a_token_that_is_refused_for_good_stops_the_rotation(scene: Scene) -> None:
+def test_a_token_that_is_rejected_for_good_stops_the_rotation(scene: Scene) -> None:
     with nothing_lost(scene, IN_PLACE) as before:
-        with between(breaks(scene, status=401, headers=UNAUTHORIZED), Action.PUBLISH):
+        with between(vault_fault(scene, status=401, headers=UNAUTHORIZED), Action.PUBLISH):
             ended = rotate(IN_PLACE)
         assert ended.verdict is Verdict.NEEDS_OPERATOR
         assert "AZURE_" in ended.message
         scene.lab.faults.clear_faults()
-    assert_goes_on(scene, IN_PLACE, before)
+    assert_resumes(scene, IN_PLACE, before)
 
 
 def test_tokens_that_expire_within_seconds_are_renewed_on_the_way(scene: Scene) -> None:
@@ -142,7 +134,7 @@ def test_a_caller_who_cannot_sign_in_is_refused(scene: Scene) -> None:
         ended = rotate(IN_PLACE)
         assert ended.verdict is Verdict.REFUSED
         assert isinstance(ended.error, AuthenticationFailed | AccessDenied), ended.message
-    assert_goes_on(scene, IN_PLACE, before)
+    assert_resumes(scene, IN_PLACE, before)
 
 
 @pytest.mark.parametrize("clock", ["azure-clock-ahead", "azure-clock-behind"])
@@ -150,4 +142,4 @@ def test_a_clock_of_azure_that_is_a_minute_off_changes_nothing(scene: Scene, clo
     with nothing_lost(scene, IN_PLACE) as before:
         scene.lab.faults.switch(clock)
         assert rotate(IN_PLACE).verdict is Verdict.ROTATED
-    assert_goes_on(scene, IN_PLACE, before)
+    assert_resumes(scene, IN_PLACE, before)

@@ -1,78 +1,73 @@
-"""An application's login on a Flexible Server: in place by itself, in turns with the help of the administrator."""
+"""An application's login on a Flexible Server: in-place by itself, alternating with the help of the administrator."""
 
 from collections.abc import Iterator
 
 import pytest
 
+from infra.credentials import Login, SecretPair, Strategy
 from infra.errors import Refused
-from infra.postgres.alternation import find_owner
-from infra.postgres.connection import connected
-from infra.postgres.writing import make_verifier
-from infra.rotation.verdict import Verdict
-from infra.settings import Settings
-from infra.targets import Strategy, Sync, Target, Through
-from tasks.connections import endpoint_of
+from infra.postgres.database import make_verifier
+from infra.postgres.owner_role import find_owner_role
+from infra.rotation.execution import Verdict
+from infra.rotation.options import Sync
 from testing import bare
-from tests.crash.cases import SERVER
+from testing.walkthrough import SERVER, change
 from tests.crash.faulty import nothing_lost, rotate
 from tests.crash.scene import Scene
 
-APP = Target(
-    through=Through.SERVER,
+SHOP = change(
+    SERVER,
+    name="shop",
     strategy=Strategy.IN_PLACE,
-    username_secret="shop-username",
-    password_secret="shop-password",
-    consumers=(),
+    secrets=SecretPair(username="shop-username", password="shop-password"),
 )
-ALONE = APP.model_copy(update={"strategy": Strategy.ALTERNATING})
-HELPED = ALONE.model_copy(
-    update={"admin_username_secret": "server-username", "admin_password_secret": "server-password"}
-)
-FIRST = ("shop", "first-Password-1")
+ALONE = change(SHOP, strategy=Strategy.ALTERNATING)
+HELPED = change(ALONE, administrator=SERVER.secrets)
+FIRST = Login("shop", "first-Password-1")
 
 
 @pytest.fixture
 def shop(scene: Scene) -> Iterator[Scene]:
     """A login without rights on the server, and its credential in the vault."""
     scene.lab.faults.clear_faults()
-    vault = scene.vault(APP)
-    with connected(endpoint_of(SERVER), *scene.newest(SERVER), Settings()) as admin:
-        verifier = make_verifier(admin, *FIRST)
-        admin.execute(f"CREATE ROLE shop LOGIN PASSWORD '{verifier}'")  # type: ignore[call-overload]
-        for name, value in zip((APP.username_secret, APP.password_secret), FIRST, strict=True):
+    vault = scene.vault(SHOP)
+    with scene.database(SERVER).connected(scene.newest(SERVER)) as administrator:
+        verifier = make_verifier(administrator, FIRST)
+        administrator.execute(f"CREATE ROLE shop LOGIN PASSWORD '{verifier}'")  # type: ignore[call-overload]
+        for name, value in SHOP.secrets.render(FIRST).items():
             vault.write(name, value)
         yield scene
-        roles = admin.execute("SELECT rolname::text FROM pg_roles WHERE rolname LIKE 'shop%'").fetchall()
+        roles = administrator.execute("SELECT rolname::text FROM pg_roles WHERE rolname LIKE 'shop%'").fetchall()
         for (role,) in roles:
-            admin.execute(f'DROP ROLE "{role}"')  # type: ignore[call-overload]
-    for name in (APP.username_secret, APP.password_secret):
+            administrator.execute(f'DROP ROLE "{role}"')  # type: ignore[call-overload]
+    for name in SHOP.secrets.names:
         vault.delete(name)
         vault.purge(name)
 
 
 def test_a_login_without_rights_gives_itself_another_password_over_verified_tls(shop: Scene) -> None:
-    with nothing_lost(shop, APP) as before:
-        ended = rotate(APP, sync=Sync.WAIT)
+    with nothing_lost(shop, SHOP) as before:
+        ended = rotate(SHOP, sync=Sync.WAIT)
         assert ended.verdict is Verdict.ROTATED, ended.message
-    assert shop.newest(APP)[0] == before[0]
-    assert not shop.logs_in(APP, before)
+    assert shop.newest(SHOP).username == before.username
+    assert not shop.logs_in(SHOP, before)
 
 
-def test_two_logins_take_turns_by_the_hand_of_the_administrator(shop: Scene) -> None:
+def test_two_logins_alternate_with_the_help_of_the_administrator(shop: Scene) -> None:
     with pytest.raises(Refused) as caught:
-        bare.prepare_for_two_logins(ALONE)
+        bare.make_owner_role(ALONE)
     assert caught.value.code == "42501"
-    assert "`administrator`" in caught.value.fix
-    bare.prepare_for_two_logins(HELPED)
+    assert "administrator" in caught.value.fix
+    bare.make_owner_role(HELPED)
     for _ in range(2):
         with nothing_lost(shop, HELPED) as before:
             ended = rotate(HELPED)
             assert ended.verdict is Verdict.ROTATED, ended.message
-        assert shop.newest(HELPED)[0] != before[0]
+        assert shop.newest(HELPED).username != before.username
         assert not shop.logs_in(HELPED, before)
     newest = shop.newest(HELPED)
-    assert newest[0] == FIRST[0], "it is the first one's turn again"
-    with connected(endpoint_of(HELPED), *newest, Settings()) as session:
-        owner = find_owner(session, newest[0])
+    assert newest.username == FIRST.username, "it is the first login's turn again"
+    with shop.database(HELPED).connected(newest) as connection:
+        owner = find_owner_role(connection, newest.username)
     assert owner is not None
     assert owner.logins == ("shop", "shop_b")

@@ -1,29 +1,30 @@
-"""A driver that comes late: it writes old values into the synced Secret while the clients restart."""
+"""A driver that is late: it writes previous values into the synced Secret while the clients restart."""
 
-import base64
 from collections.abc import Iterator
 from unittest.mock import patch
 
 import pytest
 
-from infra.kubernetes.client import MERGE_PATCH
-from infra.kubernetes.workloads import get_workload
+from infra.credentials import Login, Strategy
+from infra.kubernetes.deliveries.synced_secrets import SyncedSecret
+from infra.kubernetes.workloads import open_workload
+from infra.rotation.execution import Verdict
+from infra.rotation.options import Sync
 from infra.rotation.steps import Action
-from infra.rotation.verdict import Verdict
-from infra.targets import Strategy, Sync
-from tasks import scaling
+from tasks.rotation import workloads
+from testing.walkthrough import DATABASE
 from tests.crash.cases import Case
 from tests.crash.faulty import Interrupted, between, nothing_lost, rotate
-from tests.crash.scene import CLIENT, DATABASE, DEPLOYMENTS, KEYS, Pair, Scene
+from tests.crash.scene import CLIENT, DEPLOYMENTS, KEYS, NAMESPACE, Scene
 
 CASE = Case(Strategy.IN_PLACE, Sync.EXPRESS)
-SECRET = f"/api/v1/namespaces/{DATABASE.namespace}/secrets/{DATABASE.synced_secret}"
+CREDENTIAL = CASE.credential
 
 
-def write(scene: Scene, pair: Pair) -> None:
-    """Put a pair into the synced Secret."""
-    data = {key: base64.b64encode(value.encode()).decode() for key, value in zip(KEYS, pair, strict=True)}
-    scene.cluster.request("PATCH", SECRET, {}, {"data": data}, MERGE_PATCH)
+def write(scene: Scene, login: Login) -> None:
+    """Write a login into the synced Secret."""
+    secret = SyncedSecret(scene.cluster, NAMESPACE, DATABASE.delivery.synced_secret)
+    assert secret.update(dict(zip(KEYS, (login.username, login.password), strict=True)))
 
 
 @pytest.fixture
@@ -36,47 +37,41 @@ def late(scene: Scene) -> Iterator[Scene]:
         scene.lab.faults.clear_faults()
 
 
-def assert_restarted(scene: Scene, before: Pair, times: int) -> None:
-    """See that all is well, and how often the client was restarted."""
-    assert scene.environments() == [scene.newest(CASE.target)]
+def assert_restarted(scene: Scene, before: Login, times: int) -> None:
+    """Check that all is well, and how often the client was restarted."""
+    assert scene.environments() == [scene.newest(CREDENTIAL)]
     scene.lab.faults.clear_faults()
-    CASE.check_after(scene, before)
-    client = scene.cluster.get(f"{DEPLOYMENTS}/{CLIENT.workload}")
+    CASE.check_after_rotation(scene, before)
+    client = scene.cluster.get(f"{DEPLOYMENTS}/{CLIENT.workload.name}")
     assert client["metadata"]["generation"] == 1 + times
 
 
 @pytest.mark.parametrize(("action", "times"), [(Action.RESTART, 1), (Action.AWAIT_READY, 2)])
-def test_a_client_that_may_have_begun_with_old_values_is_restarted_once_more(
+def test_a_client_that_may_have_started_with_previous_values_is_restarted_once_more(
     late: Scene, action: Action, times: int
 ) -> None:
-    def come_late() -> None:
+    def write_late() -> None:
         write(late, before)
         if action is Action.AWAIT_READY:
-            write(late, late.newest(CASE.target))  # the next look corrects it, and nobody sees that it was wrong
+            write(late, late.newest(CREDENTIAL))  # the next poll corrects it, and nobody sees that it was wrong
 
-    with nothing_lost(late, CASE.target) as before:
-        with between(come_late, action):
-            ended = rotate(CASE.target)
+    with nothing_lost(late, CREDENTIAL) as before:
+        with between(write_late, action):
+            ended = rotate(CREDENTIAL)
         assert ended.verdict is Verdict.ROTATED, ended.message
         assert_restarted(late, before, times)
 
 
-def test_the_next_run_looks_for_it_where_the_last_one_died_before_it_could(late: Scene) -> None:
-    def come_late_and_die(_: object) -> None:
+def test_the_next_run_checks_the_secret_if_the_last_one_died_before_it_could(late: Scene) -> None:
+    def write_late_and_die(_: object) -> None:
         write(late, before)
-        write(late, late.newest(CASE.target))
+        write(late, late.newest(CREDENTIAL))
         raise Interrupted
 
-    with nothing_lost(late, CASE.target) as before:
-        with patch.object(scaling, "_restart_again", come_late_and_die), pytest.raises(Interrupted):
-            rotate(CASE.target)
-        assert_client_is_ready(late)
-        ended = rotate(CASE.target)
+    with nothing_lost(late, CREDENTIAL) as before:
+        with patch.object(workloads, "_restart_again", write_late_and_die), pytest.raises(Interrupted):
+            rotate(CREDENTIAL)
+        assert open_workload(late.cluster, CLIENT.workload).get().settled, "only the check is left to do"
+        ended = rotate(CREDENTIAL)
         assert ended.verdict is Verdict.ROTATED, ended.message
         assert_restarted(late, before, 2)
-
-
-def assert_client_is_ready(scene: Scene) -> None:
-    """See that nothing but the check is left to do for it."""
-    workload = get_workload(scene.cluster, CLIENT.namespace, CLIENT.workload)
-    assert workload.settled

@@ -1,6 +1,7 @@
 """The zygote: one process that imported everything once, and forks a child for each run; the child may be killed.
 
-Run as a script it reads orders from stdin, one JSON line each, and answers each with one line when its child has ended.
+Run as a script, it reads requests from stdin, one JSON line each, and answers each with one line once its child has
+ended.
 """
 
 import json
@@ -10,9 +11,10 @@ import sys
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
-from infra.targets import RotationOptions, Target
+from infra.credentials import Credential
+from infra.rotation.options import RotationOptions
 from testing.labs import ROOT
-from tests.crash.guillotine import Call, Cut, When
+from tests.crash.guillotine import Call, KillPoint, When
 
 SCOPES = ("https://vault.azure.net/.default", "https://management.azure.com/.default")
 
@@ -22,14 +24,14 @@ class Outcome:
     """What became of a run.
 
     Args:
-        fell: where the guillotine fell; empty when the run came to its end.
-        verdict: how the run ended; empty when it was killed.
+        killed_at: where it was killed; empty if it ran to its end.
+        verdict: how the run ended; empty if it was killed.
         message: what it said then.
-        code: the code of what was wrong.
-        calls: what it did to the outside world, for a run without a cut.
+        code: the error's code.
+        calls: what it did to the outside world, if nothing was to kill it.
     """
 
-    fell: str = ""
+    killed_at: str = ""
     verdict: str = ""
     message: str = ""
     code: str = ""
@@ -37,7 +39,7 @@ class Outcome:
 
 
 class Zygote:
-    """Runs rotations in children of one process. Use it in a `with` block, with the lab's variables in place."""
+    """Runs rotations in children of one process. Use it in a `with` block, with the lab's variables set."""
 
     def __init__(self) -> None:
         self._process = subprocess.Popen(
@@ -59,75 +61,88 @@ class Zygote:
         self._process.wait(20)
 
     def run(
-        self, target: Target, options: RotationOptions, cut: Cut | None = None, disk_full_from: str | None = None
+        self,
+        credential: Credential,
+        options: RotationOptions,
+        point: KillPoint | None = None,
+        disk_full_from: str | None = None,
     ) -> Outcome:
-        """Run a rotation to its end, or to the cut; with a disk that is full from a step on, "" for the beginning."""
+        """Run a rotation to its end, or to the point where it is killed.
+
+        Args:
+            credential: what is rotated.
+            options: how the rotation goes.
+            point: where it is killed; None: nowhere.
+            disk_full_from: the start of the line of the step from which on the disk is full; empty: from the beginning;
+                None: it is not.
+        """
         assert self._process.stdin is not None and self._process.stdout is not None
-        order = {
-            "target": target.model_dump(mode="json"),
+        request = {
+            "credential": credential.model_dump(mode="json"),
             "options": options.model_dump(mode="json"),
-            "cut": asdict(cut) if cut else None,
+            "point": asdict(point) if point else None,
             "disk_full_from": disk_full_from,
         }
-        self._process.stdin.write(json.dumps(order) + "\n")
+        self._process.stdin.write(json.dumps(request) + "\n")
         self._process.stdin.flush()
         answer = self._process.stdout.readline()
         assert answer, "the zygote ended"
         fields = json.loads(answer)
-        return Outcome(**fields | {"calls": tuple(Call(**one) for one in fields.pop("calls", ()))})
+        return Outcome(**fields | {"calls": tuple(Call(**call) for call in fields.pop("calls", ()))})
 
 
 def _serve() -> None:
-    """Fork a child for each order; the tokens are got once, before."""
+    """Fork a child for each request. The tokens are requested once, before; the inventory is written here."""
     from infra.azure.credentials import signed_in
     from infra.settings import Settings
+    from testing.inventory import listed
 
     with signed_in(Settings()) as azure:
         for scope in SCOPES:
             azure.credential.get_token(scope)
         for line in sys.stdin:
-            print(_run_in_child(json.loads(line)), flush=True)
+            request = json.loads(line)
+            request["name"] = listed(Credential.model_validate(request.pop("credential")))
+            print(_run_in_child(request), flush=True)
 
 
-def _run_in_child(order: dict[str, Any]) -> str:
+def _run_in_child(request: dict[str, Any]) -> str:
     readable, writable = os.pipe()
     child = os.fork()
     if child == 0:
         os.close(readable)
         status = 1
         try:
-            _run(order, writable)
+            _run(request, writable)
             status = 0
         finally:
             os._exit(status)
     os.close(writable)
     with os.fdopen(readable) as answers:
-        said = answers.read()
+        answer = answers.read()
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    if not said.endswith("\n"):
-        return json.dumps({"message": f"the run ended with status {status} and without a word"})
-    return said.strip()
+    if not answer.endswith("\n"):
+        return json.dumps({"message": f"the run ended with status {status} and without an answer"})
+    return answer.strip()
 
 
-def _run(order: dict[str, Any], answers: int) -> None:
+def _run(request: dict[str, Any], answers: int) -> None:
     """Run a rotation in this process, which the guillotine may kill."""
     from testing.bare import run_rotation
     from tests.crash.full_disk import fill_disk_from
     from tests.crash.guillotine import Guillotine, install
 
-    def tell(**fields: Any) -> None:
+    def answer(**fields: Any) -> None:
         os.write(answers, json.dumps(fields).encode() + b"\n")
 
-    cut = Cut(**order["cut"] | {"when": When(order["cut"]["when"])}) if order["cut"] else None
-    guillotine = Guillotine(cut, lambda where: tell(fell=where))
-    if order["disk_full_from"] is not None:
-        fill_disk_from(order["disk_full_from"])
+    point = KillPoint(**request["point"] | {"when": When(request["point"]["when"])}) if request["point"] else None
+    guillotine = Guillotine(point, lambda where: answer(killed_at=where))
+    if request["disk_full_from"] is not None:
+        fill_disk_from(request["disk_full_from"])
     with install(guillotine):
-        verdict, message, error = run_rotation(
-            Target.model_validate(order["target"]), RotationOptions.model_validate(order["options"])
-        )
-    calls = () if cut else [asdict(one) for one in guillotine.calls]
-    tell(verdict=verdict, message=message, code=error.code if error else "", calls=calls)
+        ended = run_rotation(request["name"], RotationOptions.model_validate(request["options"]))
+    calls = () if point else [asdict(call) for call in guillotine.calls]
+    answer(verdict=ended.verdict, message=ended.message, code=ended.code, calls=calls)
 
 
 if __name__ == "__main__":

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 import yaml
-from rotating import STACK
 
 from infra.provisioning.options import STACK_FILE, Stack, get_stack
 from infra.settings import Settings
-from tests.conftest import ROOT
+from testing.labs import ROOT
+from testing.rotating import STACK
 
 ChangeStack = Callable[..., Stack]
 

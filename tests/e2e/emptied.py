@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from rotating import STACK
 
 from infra.azure.client import Azure
 from infra.azure.groups import ResourceGroups
@@ -12,6 +11,7 @@ from infra.azure.vaults import Vaults
 from infra.settings import Settings
 from lab.control import lifecycle
 from testing.labs import RunningLab, make_state_folder
+from testing.rotating import STACK
 
 
 @contextmanager

@@ -3,11 +3,11 @@
 from typing import Any
 
 from prefect import flow
+from tasks.policy import step
 
 import flows  # noqa: F401  # installs what keeps tracebacks of our own errors out of the logs
 from infra.errors import LoginRefused, NotYetPropagated, Refused
 from infra.rotation.options import Guards
-from tasks.policy import step
 from tasks.reports.endings import end, ends_with_own_errors
 
 REFUSAL = Refused("The plan must not be executed", name="orders-db", fix="change it", code="Locked")

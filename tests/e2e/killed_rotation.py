@@ -1,9 +1,10 @@
-"""Runs a rotation and kills it, as `kill -9` does, around one of its writes to the outside world. Not a test.
+"""Runs a rotation and kills it, as `kill -9` does, before or after one of its writes to the outside world. Not a test.
 
-Usage: killed_rotation.py {before|after} {N|WHAT} OPTIONS-AS-JSON [TARGET-AS-JSON]; the nth write, or the first WHAT.
+Usage: killed_rotation.py {before|after} {N|WHAT} PARAMETERS-AS-JSON; at the nth write, or at the first called WHAT.
 Only this script interferes; the product knows nothing.
 """
 
+import json
 import os
 import signal
 import sys
@@ -11,12 +12,12 @@ from collections.abc import Callable
 from typing import Any
 
 from flows.rotate import rotate
-from infra.azure.secrets import Secrets
+from infra.azure.secrets import KeyVault
+from infra.azure.servers import DatabaseServers
 from infra.kubernetes.client import Cluster
-from infra.targets import RotationOptions, Target
-from tasks import administrator, database
+from infra.postgres.database import Database
 
-WRITES = ("write", "set_enabled", "set_tags", "delete", "purge", "recover")
+VAULT_WRITES = ("write", "set_enabled", "set_tags", "delete", "purge", "recover")
 
 
 class Guillotine:
@@ -41,9 +42,11 @@ class Guillotine:
 
 
 def install(guillotine: Guillotine) -> None:
-    """Put it around every write to vault, database and cluster, the renewal of the lock excepted."""
-    for name in WRITES:
-        setattr(Secrets, name, _guarded(getattr(Secrets, name), name, guillotine))
+    """Put it around every write to the vault, the database and the cluster, except the renewal of the lock."""
+    for name in VAULT_WRITES:
+        _guard(KeyVault, name, guillotine, lambda secret, *_, name=name: f"{name} {secret}")
+    _guard(Database, "set_own_password", guillotine, lambda *_: "ALTER ROLE")
+    _guard(DatabaseServers, "set_administrator_password", guillotine, lambda *_: "PATCH administrator")
     request = Cluster.request
 
     def guarded_request(self: Cluster, method: str, path: str, *args: Any, **kwargs: Any) -> Any:
@@ -51,24 +54,20 @@ def install(guillotine: Guillotine) -> None:
             return request(self, method, path, *args, **kwargs)
         return guillotine.around(f"{method} {path}", lambda: request(self, method, path, *args, **kwargs))
 
-    change = database.set_password
-    database.set_password = lambda *args: guillotine.around("ALTER ROLE", lambda: change(*args))
-    patch = administrator.set_administrator_password
-    administrator.set_administrator_password = lambda *args: guillotine.around(
-        "PATCH administrator", lambda: patch(*args)
-    )
     Cluster.request = guarded_request  # type: ignore[method-assign]
 
 
-def _guarded(write: Callable[..., Any], name: str, guillotine: Guillotine) -> Callable[..., Any]:
-    def guarded(self: Secrets, secret: str, *args: Any, **kwargs: Any) -> Any:
-        return guillotine.around(f"{name} {secret}", lambda: write(self, secret, *args, **kwargs))
+def _guard(owner: type, method: str, guillotine: Guillotine, describe: Callable[..., str]) -> None:
+    """Put the guillotine around a method; what it writes is described from the method's arguments."""
+    write = getattr(owner, method)
 
-    return guarded
+    def guarded(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return guillotine.around(describe(*args), lambda: write(self, *args, **kwargs))
+
+    setattr(owner, method, guarded)
 
 
 if __name__ == "__main__":
     install(Guillotine(sys.argv[1], sys.argv[2]))
-    target = Target.model_validate_json(sys.argv[4]) if sys.argv[4:] else Target()
-    state = rotate(target, RotationOptions.model_validate_json(sys.argv[3]), return_state=True)
-    print(f"ended {state.name}", flush=True)
+    state = rotate(**json.loads(sys.argv[3]), return_state=True)
+    print(f"ended {state.message}", flush=True)

@@ -1,23 +1,25 @@
-"""Rotations in a process of their own that is killed around one of its writes."""
+"""Rotations in a process of their own that is killed before or after one of its writes."""
 
+import json
 import signal
 
-from infra.targets import Target
+from infra.credentials import Credential
 from testing.labs import ROOT
-from testing.rotating import TARGET, options_with, run_python
+from testing.rotating import parameters, run_python
+from testing.walkthrough import DEXTER
 
 
-def kill(when: str, which: str, target: Target = TARGET, **options: object) -> str:
-    """Run a rotation that is killed around a write; return its last line, "killed before write username".
+def kill(when: str, which: str, credential: Credential = DEXTER, **changes: object) -> str:
+    """Run a rotation that is killed at a write; return its last line, such as "killed before write username".
 
     Args:
-        when: "before" the request leaves, or "after" it was answered.
+        when: "before" the request is sent, or "after" it was answered.
         which: the number of the write, or its name.
-        target: the credential.
-        options: changes of the options; sync is express else.
+        credential: what is rotated.
+        changes: changes of the options; the sync is express by default.
     """
-    arguments = [options_with(**{"sync": "express", **options}).model_dump_json(), target.model_dump_json()]
-    process = run_python(ROOT / "tests/e2e/killed_rotation.py", when, which, *arguments)
+    given = json.dumps(parameters(credential, **{"sync": "express", **changes}))
+    process = run_python(ROOT / "tests/e2e/killed_rotation.py", when, which, given)
     printed, _ = process.communicate(timeout=120)
     lines = [line for line in printed.splitlines() if line.startswith(("killed ", "ended "))]
     assert lines, printed[-3000:]

@@ -1,6 +1,6 @@
-"""No password is found where it must not be: databases, results, logs, artifacts, command lines, what is printed.
+"""No password is found where it must not be: databases, results, logs, artifacts, command lines, printed output.
 
-The search itself is proven: a value that is written on purpose into such a place is found there.
+The search itself is proven: a value that is deliberately written to such a place is found there.
 """
 
 import sqlite3
@@ -16,10 +16,12 @@ import pytest
 from prefect import flow, get_run_logger
 
 from flows.migrate import migrate
-from infra.targets import Strategy
-from testing.inventory import listed, of_target
+from infra.credentials import Strategy
+from infra.rotation.execution import Verdict
+from testing.inventory import listed
 from testing.labs import ROOT
-from testing.rotating import SERVER, TARGET, World, rotate, rotate_by_prefect
+from testing.rotating import CONSENT, World, rotate, rotate_by_prefect
+from testing.walkthrough import DEXTER, SERVER, change
 
 SAMPLE_SECONDS, FOUND_SECONDS = 0.02, 30
 
@@ -69,11 +71,12 @@ def places(world: World, prefect_home: Path) -> Iterator[tuple[str, bytes]]:
         database.close()
 
 
-def where(needle: str, world: World, prefect_home: Path) -> list[str]:
+def find_places(needle: str, world: World, prefect_home: Path) -> list[str]:
+    """Name the places whose content has the needle."""
     return [name for name, content in places(world, prefect_home) if needle.encode() in content]
 
 
-def until(look: Callable[[], bool]) -> None:
+def wait_until(look: Callable[[], bool]) -> None:
     pause = threading.Event()
     for _ in range(FOUND_SECONDS * 4):
         if look():
@@ -82,7 +85,7 @@ def until(look: Callable[[], bool]) -> None:
     pytest.fail(f"not found within {FOUND_SECONDS} s")
 
 
-def log_on_purpose(value: str) -> None:
+def log_canary(value: str) -> None:
     """Log a value in a run: it arrives at the server after everything that was logged before."""
 
     @flow(name="log a canary")
@@ -95,19 +98,19 @@ def log_on_purpose(value: str) -> None:
 @pytest.mark.parametrize("sync", ["wait", pytest.param("express", marks=pytest.mark.slow)])
 def test_no_password_is_left_anywhere_by_a_rotation(world: World, prefect_home: Path, sync: str) -> None:
     before, commands = world.values(), CommandLines()
-    consent = ["--no-options.dry-run", "--options.data-loss", "I accept data loss"]
-    argv = [sys.executable, "-m", "flows.rotate", *consent, "--options.sync", sync]
+    given = [listed(DEXTER), "--no-dry-run", "--data-loss", CONSENT, "--sync", sync]
+    argv = [sys.executable, "-m", "flows.rotate", *given]
     with commands.watched():
         done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
     printed, after = done.stdout + done.stderr, world.values()
-    assert "\nRotated: " in printed
+    assert "\nrotated: " in printed
     assert "dexterkeyvault/password has the new version" in printed
     assert any(b"flows.rotate" in line for line in commands.seen)
     version = world.vault.get_latest("password").version
-    until(lambda: "table log" in where(version, world, prefect_home))
+    wait_until(lambda: "table log" in find_places(version, world, prefect_home))
     for password in (before[1], after[1]):
         assert len(password) == 32
-        assert where(password, world, prefect_home) == []
+        assert find_places(password, world, prefect_home) == []
         assert password not in printed
         assert not [line for line in commands.seen if password.encode() in line]
 
@@ -115,30 +118,29 @@ def test_no_password_is_left_anywhere_by_a_rotation(world: World, prefect_home: 
 def test_no_password_is_left_anywhere_by_the_strategies_that_change_a_login_in_its_database(
     world: World, prefect_home: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    alternating = TARGET.model_copy(update={"strategy": Strategy.ALTERNATING})
-    in_place = TARGET.model_copy(update={"strategy": Strategy.IN_PLACE})
-    passwords, commands = {world.values()[1], world.vault.read("server-password")}, CommandLines()
+    alternating, in_place = (change(DEXTER, strategy=each) for each in (Strategy.ALTERNATING, Strategy.IN_PLACE))
+    passwords, commands = {world.values()[1], world.values(SERVER)[1]}, CommandLines()
     with commands.watched():
-        assert migrate(listed(of_target(alternating)), dry_run=False, return_state=True).is_completed()
-        for target in (alternating, in_place, SERVER):
-            ended = rotate_by_prefect(target, sync="express", data_loss="no")
-            assert ended.name == "Rotated", ended.message
-            passwords.add(world.vault.read(target.password_secret))
+        assert migrate(listed(alternating), dry_run=False, return_state=True).is_completed()
+        for credential in (alternating, in_place, SERVER):
+            ended = rotate_by_prefect(credential, sync="express", data_loss="no")
+            assert ended.verdict is Verdict.ROTATED, ended.message
+            passwords.add(world.values(credential)[1])
     version = world.vault.get_latest("server-password").version
     assert version in caplog.text, "what is logged is seen"
-    until(lambda: "table log" in where(version, world, prefect_home))
+    wait_until(lambda: "table log" in find_places(version, world, prefect_home))
     assert len(passwords) == 5
     for password in passwords:
-        assert where(password, world, prefect_home) == []
+        assert find_places(password, world, prefect_home) == []
         assert password not in caplog.text
         assert not [line for line in commands.seen if password.encode() in line]
-    assert rotate(TARGET, sync="express").name == "Rotated", "the database begins anew with one login"
+    assert rotate(sync="express").verdict is Verdict.ROTATED, "the database starts empty with one login"
 
 
 def test_the_search_looks_into_prefects_database(world: World, prefect_home: Path) -> None:
     canary = f"canary-{uuid.uuid4().hex}"
-    log_on_purpose(canary)
-    until(lambda: "table log" in where(canary, world, prefect_home))
+    log_canary(canary)
+    wait_until(lambda: "table log" in find_places(canary, world, prefect_home))
 
 
 @pytest.mark.parametrize("place", ["prefect", "lab", "postgres"])
@@ -146,14 +148,14 @@ def test_the_search_looks_into_files(world: World, prefect_home: Path, place: st
     canary = f"canary-{uuid.uuid4().hex}"
     if place == "postgres":
         assert not world.logs_in((canary, "wrong")), "PostgreSQL logs the name that it refuses"
-        until(lambda: bool(where(canary, world, prefect_home)))
+        wait_until(lambda: bool(find_places(canary, world, prefect_home)))
         return
     folder = prefect_home / "storage" if place == "prefect" else world.lab.state_dir / "logs"
     folder.mkdir(exist_ok=True)
     path = folder / "canary.log"
     path.write_text(canary)
     try:
-        assert where(canary, world, prefect_home) == ["canary.log"]
+        assert find_places(canary, world, prefect_home) == ["canary.log"]
     finally:
         path.unlink()
 

@@ -17,7 +17,7 @@ from prefect.deployments import run_deployment
 from prefect.events import Event
 
 from tasks.reports import endings
-from tests.conftest import ROOT
+from testing.labs import ROOT
 
 pytestmark = pytest.mark.usefixtures("prefect_api")
 EVENT_SECONDS, FOLDER = 30, ROOT / "tests" / "e2e"

@@ -12,8 +12,9 @@ from flows.verify_login import Verified, verify_login
 from infra.credentials import Credential, Login, SecretPair
 from infra.errors import KeyturnError, LoginRefused, NotFound, SecretUnusable, Unverified
 from infra.postgres.database import Database
-from testing.inventory import DEXTER, DEXTER_SERVER, listed
+from testing.inventory import listed
 from testing.rotating import PROVISIONED, STACK, World, rotate
+from testing.walkthrough import DEXTER, SERVER
 
 HOST = "sonarqube-postgresql3.postgres.database.azure.com"
 
@@ -61,7 +62,7 @@ def test_a_login_through_the_load_balancer_lists_the_databases(world: World) -> 
 
 
 def test_a_login_through_the_server_is_over_verified_tls_and_lists_its_databases(world: World) -> None:
-    server = proven(DEXTER_SERVER).server
+    server = proven(SERVER).server
     assert server.tls is not None
     assert server.tls.protocol in ("TLSv1.2", "TLSv1.3")
     assert server.tls.verified_name == HOST
@@ -74,7 +75,7 @@ def test_after_a_rotation_the_old_login_is_refused_and_the_server_is_as_it_was(w
     older = proven(DEXTER).older
     assert older
     assert {tried.outcome for tried in older} == {"disabled: nobody can read it"}
-    assert proven(DEXTER_SERVER).server.tls is not None
+    assert proven(SERVER).server.tls is not None
     assert [world.vault.get_latest(name).version for name in ("server-username", "server-password")] == administrator
     state = provision(STACK.name, advanced=PROVISIONED, return_state=True)
     assert state.message.startswith("Unchanged"), state.message
@@ -117,7 +118,7 @@ def test_who_asks_for_no_older_logins_gets_none(world: World) -> None:
     assert proven(DEXTER, check_older=False).older == ()
 
 
-@pytest.mark.parametrize("credential", [DEXTER, DEXTER_SERVER], ids=["service", "server"])
+@pytest.mark.parametrize("credential", [DEXTER, SERVER], ids=["service", "server"])
 def test_a_password_that_the_database_never_got_is_refused(
     world: World, spares: SecretPair, credential: Credential
 ) -> None:
@@ -129,7 +130,7 @@ def test_a_password_that_the_database_never_got_is_refused(
     assert "never-given-1" not in str(error)
 
 
-@pytest.mark.parametrize("credential", [DEXTER, DEXTER_SERVER], ids=["service", "server"])
+@pytest.mark.parametrize("credential", [DEXTER, SERVER], ids=["service", "server"])
 @pytest.mark.usefixtures("world")
 def test_a_secret_that_does_not_exist_is_named(credential: Credential) -> None:
     secrets = credential.secrets.model_copy(update={"password": "nosuch"})
@@ -149,8 +150,8 @@ def test_a_newest_version_that_is_disabled_is_named(world: World, spares: Secret
 
 @pytest.mark.usefixtures("world")
 def test_a_server_that_does_not_exist_is_named() -> None:
-    endpoint = DEXTER_SERVER.endpoint.model_copy(update={"server": "nosuchserver"})
-    error = refused(changed(DEXTER_SERVER, endpoint=endpoint))
+    endpoint = SERVER.endpoint.model_copy(update={"server": "nosuchserver"})
+    error = refused(changed(SERVER, endpoint=endpoint))
     assert type(error) is Unverified, "whoever answers, it is another"
     assert "nosuchserver.postgres.database.azure.com" in str(error)
 
@@ -173,5 +174,5 @@ def test_a_credential_that_the_inventory_does_not_have_is_named() -> None:
 
 @pytest.mark.usefixtures("world")
 def test_a_flexible_server_is_verified_without_its_cluster() -> None:
-    cluster = DEXTER_SERVER.cluster.model_copy(update={"name": "nosuchcluster"})
-    assert proven(changed(DEXTER_SERVER, cluster=cluster)).server.tls is not None
+    cluster = SERVER.cluster.model_copy(update={"name": "nosuchcluster"})
+    assert proven(changed(SERVER, cluster=cluster)).server.tls is not None

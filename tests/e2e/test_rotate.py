@@ -2,18 +2,24 @@
 
 import threading
 
+import pytest
+
+from infra.errors import NotFound, Refused
 from infra.kubernetes.leases import Holder, Lock
-from tasks.locking import lease_name
-from testing.rotating import TARGET, World, fault, generations_and_syncs, options_with, rotate, rotate_by_prefect
+from infra.rotation.execution import Verdict
+from tasks.rotation.lock import lease_name
+from testing.inventory import listed
+from testing.rotating import NAMESPACE, World, ended, fault, generations_and_syncs, rotate, rotate_by_prefect
+from testing.walkthrough import DEXTER
 
 both_generations = generations_and_syncs(("reconciler", "express"), ("republish", "wait"))
 
 
 @both_generations
-def test_a_rotation_proves_the_new_login_and_retires_the_old(world: World, sync: str) -> None:
+def test_a_rotation_proves_the_new_login_and_retires_the_previous_one(world: World, sync: str) -> None:
     before, pods = world.values(), world.pods()
-    ended = rotate_by_prefect(sync=sync)
-    assert (ended.name, ended.error) == ("Rotated", None)
+    rotated = rotate_by_prefect(sync=sync)
+    assert (rotated.verdict, rotated.error) == (Verdict.ROTATED, None)
     world.assert_well()
     after = world.values()
     assert after[0] != before[0]
@@ -22,64 +28,76 @@ def test_a_rotation_proves_the_new_login_and_retires_the_old(world: World, sync:
     assert world.pods() != pods
 
 
-def test_the_plan_alone_changes_nothing_and_is_what_quick_run_does(world: World) -> None:
+def test_by_default_the_plan_is_shown_and_nothing_changes(world: World) -> None:
     from flows.rotate import rotate as flow
 
     before = world.snapshot()
-    state = flow(return_state=True)
-    assert state.name == "Planned"
-    assert "would be refused" in (state.message or ""), "the default has no consent to data loss"
-    state = flow(TARGET, options_with(dry_run=True), return_state=True)
-    assert state.name == "Planned"
-    assert "scale dexter/postgres-pod-kv to 0" in (state.message or "")
+    refused = ended(flow(listed(DEXTER), return_state=True))
+    assert (refused.verdict, refused.code) == (Verdict.REFUSED, "ConsentMissing")
+    assert type(refused.error) is Refused
+    assert "would be refused" in refused.message, "the default has no consent to data loss"
+    planned = rotate_by_prefect(dry_run=True)
+    assert (planned.verdict, planned.error) == (Verdict.PLANNED, None)
+    assert "scale deployment dexter/postgres-pod-kv to 0" in planned.message
     assert world.snapshot() == before
+
+
+@pytest.mark.usefixtures("prefect_api")
+def test_a_credential_that_the_inventory_does_not_have_is_named_with_those_that_it_has() -> None:
+    from flows.rotate import rotate as flow
+
+    state = flow("nosuch-db", return_state=True)
+    error = state.result(raise_on_failure=False)
+    assert state.name == "Failed"
+    assert type(error) is NotFound
+    assert error.name == "nosuch-db"
+    assert all(name in error.seen for name in ("dexter", "dexter-server"))
 
 
 def test_the_same_rotation_id_again_does_nothing(world: World) -> None:
-    assert rotate(sync="express", rotation_id="same-again").name == "Rotated"
+    assert rotate(sync="express", rotation_id="same-again").verdict is Verdict.ROTATED
     before = world.snapshot()
-    assert rotate(sync="express", rotation_id="same-again").name == "NothingToDo"
+    assert rotate(sync="express", rotation_id="same-again").verdict is Verdict.NOTHING_TO_DO
     assert world.snapshot() == before
 
 
-def test_a_given_username_is_respected(world: World) -> None:
-    assert rotate(sync="express", new_username="therema").name == "Rotated"
+def test_a_given_username_is_taken(world: World) -> None:
+    assert rotate(sync="express", new_username="therema").verdict is Verdict.ROTATED
     assert world.values()[0] == "therema"
     world.assert_well()
 
 
-def test_a_second_rotation_is_refused_while_one_is_under_way(world: World) -> None:
+def test_a_second_rotation_is_refused_while_one_is_running(world: World) -> None:
     before = world.snapshot()
-    name, elsewhere = lease_name(TARGET), Holder("r0", "another-machine", "1.1", "elsewhere")
-    lock = Lock(world.cluster, TARGET.namespace, name, elsewhere, duration_seconds=3)
+    name, elsewhere = lease_name(DEXTER), Holder("r0", "another-machine", "1.1", "elsewhere")
+    lock = Lock(world.cluster, NAMESPACE, name, elsewhere, duration_seconds=3)
     lock.acquire()
     stopped = threading.Event()
     keeper = threading.Thread(target=lock.keep, args=(stopped,))
     keeper.start()
     try:
-        ended = rotate(sync="express")
+        refused = rotate(sync="express")
     finally:
         stopped.set()
         keeper.join()
         lock.release()
-    assert ended.name == "Refused"
-    assert ended.error is not None
-    assert ended.error.code == "Locked"
-    assert "elsewhere" in ended.error.seen
+    assert refused.verdict is Verdict.REFUSED
+    assert refused.error is not None
+    assert refused.error.code == "Locked"
+    assert "elsewhere" in refused.error.seen
     assert world.snapshot() == before
 
 
-def test_pods_that_do_not_start_bring_the_old_login_back(world: World) -> None:
+def test_pods_that_do_not_start_bring_the_previous_login_back(world: World) -> None:
     before = world.values()
     with fault(world.lab, "pods-not-starting"):
         stuck = rotate(sync="express", ready_timeout_seconds=2)
-    assert stuck.name == "NeedsOperator", "the old pods do not start either"
+    assert stuck.verdict is Verdict.NEEDS_OPERATOR, "the pods with the previous values do not start either"
     assert stuck.error is not None
     assert "Nothing was deleted" in stuck.error.fix
-    assert "goes on from here" in stuck.error.fix
-    ended = rotate(sync="express")
-    assert ended.name == "RolledBack"
+    assert "resumes here" in stuck.error.fix
+    assert rotate(sync="express").verdict is Verdict.ROLLED_BACK
     assert world.values() == before
     assert world.logs_in(before)
-    assert rotate(sync="express").name == "Rotated"
+    assert rotate(sync="express").verdict is Verdict.ROTATED
     world.assert_well()

@@ -1,4 +1,4 @@
-"""Several workloads in several namespaces on one credential: each gets what it uses, and only as it must."""
+"""Several workloads in several namespaces share a credential: each gets what it uses, and restarts only if it must."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -9,118 +9,118 @@ from typing import Any
 import pytest
 from clients import CLIENT, SECONDS, manifest
 
-from infra.azure.client import Azure
 from infra.azure.identities import FederatedCredentials
-from infra.kubernetes.provider_classes import path_of
-from infra.kubernetes.secrets_store import synced_secret_holds
-from infra.kubernetes.workloads import get_workload, run_in_pod, wait_for_ready
+from infra.credentials import Consumer, CsiDelivery, Strategy
+from infra.kubernetes.deliveries.provider_classes import path_of
+from infra.kubernetes.deliveries.synced_secrets import SyncedSecret
+from infra.kubernetes.pods import run_in_pod
+from infra.kubernetes.workloads import open_workload
 from infra.provisioning.wanted import federation
-from infra.targets import Consumer, Strategy
-from testing.rotating import DATABASE, STACK, TARGET, World, rotate
+from infra.rotation.execution import Verdict
+from testing.rotating import NAMESPACE, STACK, World, rotate
+from testing.walkthrough import DATABASE, DEXTER, change, consumer_like
 
 OBJECT = "objectName: {}\nobjectType: secret\nobjectVersion: ''\n"
-
-
-def consumer(namespace: str, needs_restart: bool = True) -> Consumer:
-    """A client with a class and a Secret of its own."""
-    return CLIENT.model_copy(
-        update={
-            "namespace": namespace,
-            "secret_provider_class": "database",
-            "synced_secret": "login",
-            "needs_restart": needs_restart,
-        }
-    )
-
-
-WEB, JOBS, AUDIT = consumer("web"), consumer("jobs", needs_restart=False), consumer("audit")
-KEYS = {"web": {"USERNAME": "username", "PASSWORD": "password"}, "jobs": {"PASSWORD": "password"}}
-"""Namespace -> key of its Secret -> the vault's secret. What audit has is the name alone."""
-NAMES = {**KEYS, "audit": {"USERNAME": "username"}}
-TARGET_OF_ALL = TARGET.model_copy(update={"consumers": (DATABASE, WEB, JOBS, AUDIT), "strategy": Strategy.IN_PLACE})
+OWN = CsiDelivery(secret_provider_class="database", synced_secret="login")
+"""A SecretProviderClass and a Secret of its own."""
+WEB = consumer_like(CLIENT, namespace="web", delivery=OWN)
+JOBS = consumer_like(CLIENT, namespace="jobs", delivery=OWN, needs_restart=False)
+AUDIT = consumer_like(CLIENT, namespace="audit", delivery=OWN)
+CLIENTS = (WEB, JOBS, AUDIT)
+KEYS = {
+    "web": {"USERNAME": "username", "PASSWORD": "password"},
+    "jobs": {"PASSWORD": "password"},
+    "audit": {"USERNAME": "username"},
+}
+"""Namespace -> key of its Secret -> the vault's secret."""
+SHARED = change(DEXTER, strategy=Strategy.IN_PLACE, consumers=(DATABASE, *CLIENTS))
 
 
 @contextmanager
-def namespace(world: World, names: Consumer, keys: Mapping[str, str]) -> Iterator[None]:
+def running(world: World, consumer: Consumer, keys: Mapping[str, str]) -> Iterator[None]:
     """A namespace whose service account is federated with the stack's identity, and a client in it."""
-    cluster, base = world.cluster, f"/api/v1/namespaces/{names.namespace}"
-    with Azure(world.settings) as azure:
-        trusts = FederatedCredentials(azure, STACK.resource_group)
-        known = trusts.resolve(federation(STACK))
-        subject = f"system:serviceaccount:{names.namespace}:{STACK.service_account}"
-        trusts.put(replace(known, name=f"federated-{names.namespace}", subject=subject))
-    cluster.request("POST", "/api/v1/namespaces", {}, {"metadata": {"name": names.namespace}})
-    account = cluster.get(f"/api/v1/namespaces/{DATABASE.namespace}/serviceaccounts/dexter-sa")["metadata"]
+    cluster, namespace = world.cluster, consumer.workload.namespace
+    base, delivery = f"/api/v1/namespaces/{namespace}", consumer.delivery
+    trusts = FederatedCredentials(world.azure, STACK.resource_group)
+    subject = f"system:serviceaccount:{namespace}:{STACK.service_account}"
+    trusts.put(replace(trusts.resolve(federation(STACK)), name=f"federated-{namespace}", subject=subject))
+    cluster.request("POST", "/api/v1/namespaces", {}, {"metadata": {"name": namespace}})
+    account = cluster.get(f"/api/v1/namespaces/{NAMESPACE}/serviceaccounts/dexter-sa")["metadata"]
     body = {"metadata": {"name": "dexter-sa", "annotations": account["annotations"]}}
     cluster.request("POST", f"{base}/serviceaccounts", {}, body)
-    provider = cluster.get(path_of(DATABASE.namespace, DATABASE.secret_provider_class))
-    cluster.request("POST", path_of(names.namespace, "").rstrip("/"), {}, class_of(names, keys, provider))
-    deployments = f"/apis/apps/v1/namespaces/{names.namespace}/deployments"
-    cluster.request("POST", deployments, {}, deployment_of(names, keys))
+    database_class = cluster.get(path_of(NAMESPACE, DATABASE.delivery.secret_provider_class))
+    classes = path_of(namespace, delivery.secret_provider_class).rpartition("/")[0]
+    cluster.request("POST", classes, {}, class_of(consumer, keys, database_class))
+    deployments = f"/apis/apps/v1/namespaces/{namespace}/deployments"
+    cluster.request("POST", deployments, {}, deployment_of(consumer, keys))
     try:
-        wait_for_ready(cluster, names.namespace, names.workload, SECONDS)
+        open_workload(cluster, consumer.workload).wait_for_ready(SECONDS)
         yield
     finally:
-        world.cluster.delete(f"/api/v1/namespaces/{names.namespace}")
+        world.cluster.delete(f"/api/v1/namespaces/{namespace}")
 
 
-def class_of(names: Consumer, keys: Mapping[str, str], like: Mapping[str, Any]) -> dict[str, Any]:
+def class_of(consumer: Consumer, keys: Mapping[str, str], like: Mapping[str, Any]) -> dict[str, Any]:
     objects = "array:\n" + "".join(
         "  - |\n" + "".join(f"    {line}\n" for line in OBJECT.format(name).splitlines()) for name in keys.values()
     )
     data = [{"key": key, "objectName": name} for key, name in keys.items()]
+    delivery, namespace = consumer.delivery, consumer.workload.namespace
     return {
         "apiVersion": like["apiVersion"],
         "kind": like["kind"],
-        "metadata": {"name": names.secret_provider_class, "namespace": names.namespace},
+        "metadata": {"name": delivery.secret_provider_class, "namespace": namespace},
         "spec": {
             "provider": "azure",
             "parameters": {**like["spec"]["parameters"], "objects": objects},
-            "secretObjects": [{"secretName": names.synced_secret, "type": "Opaque", "data": data}],
+            "secretObjects": [{"secretName": delivery.synced_secret, "type": "Opaque", "data": data}],
         },
     }
 
 
-def deployment_of(names: Consumer, keys: Mapping[str, str]) -> dict[str, Any]:
-    made = deepcopy(manifest(["true"]))
-    made["metadata"]["namespace"] = names.namespace
+def deployment_of(consumer: Consumer, keys: Mapping[str, str]) -> dict[str, Any]:
+    made, delivery = deepcopy(manifest(["true"])), consumer.delivery
+    made["metadata"]["namespace"] = consumer.workload.namespace
     pod = made["spec"]["template"]["spec"]
-    reference = {key: {"secretKeyRef": {"name": names.synced_secret, "key": key}} for key in keys}
+    reference = {key: {"secretKeyRef": {"name": delivery.synced_secret, "key": key}} for key in keys}
     pod["containers"][0]["env"] = [{"name": key, "valueFrom": value} for key, value in reference.items()]
-    pod["volumes"][0]["csi"]["volumeAttributes"] = {"secretProviderClass": names.secret_provider_class}
+    pod["volumes"][0]["csi"]["volumeAttributes"] = {"secretProviderClass": delivery.secret_provider_class}
     return made
 
 
-def uids(world: World, names: Consumer) -> list[str]:
-    pods = get_workload(world.cluster, names.namespace, names.workload).pods
-    return [pod.uid for pod in pods if not pod.terminating]
+def uids(world: World) -> dict[str, set[str]]:
+    """Namespace -> the uids of its consumer's pods that are not terminating."""
+    return {
+        consumer.workload.namespace: set(open_workload(world.cluster, consumer.workload).get().staying_pods)
+        for consumer in SHARED.consumers
+    }
 
 
-def environment(world: World, names: Consumer) -> dict[str, str]:
-    (pod,) = (pod for pod in get_workload(world.cluster, names.namespace, names.workload).pods if not pod.terminating)
-    ask = {key: ["printenv", key] for key in NAMES[names.namespace]}
-    return {key: run_in_pod(world.cluster, names.namespace, pod.name, argv).stdout.strip() for key, argv in ask.items()}
+def environment(world: World, consumer: Consumer) -> dict[str, str]:
+    (pod,) = open_workload(world.cluster, consumer.workload).get().staying_pods.values()
+    where = (world.cluster, consumer.workload.namespace, pod)
+    return {key: run_in_pod(*where, ["printenv", key]).stdout.strip() for key in KEYS[consumer.workload.namespace]}
 
 
 @pytest.fixture
 def everybody(world: World) -> Iterator[World]:
     with ExitStack() as stack:
-        for names in (WEB, JOBS, AUDIT):
-            stack.enter_context(namespace(world, names, NAMES[names.namespace]))
+        for consumer in CLIENTS:
+            stack.enter_context(running(world, consumer, KEYS[consumer.workload.namespace]))
         yield world
 
 
-def test_each_namespace_gets_the_new_values_and_only_who_must_is_restarted(everybody: World) -> None:
-    world = everybody
-    before = {names.namespace: uids(world, names) for names in (DATABASE, WEB, JOBS, AUDIT)}
-    ended = rotate(TARGET_OF_ALL, sync="wait", data_loss="no")
-    assert (ended.name, ended.error) == ("Rotated", None)
+def test_each_namespace_gets_the_new_values_and_only_what_must_is_restarted(everybody: World) -> None:
+    world, before = everybody, uids(everybody)
+    ended = rotate(SHARED, sync="wait", data_loss="no")
+    assert (ended.verdict, ended.error) == (Verdict.ROTATED, None)
     username, password = world.values()
-    after = {names.namespace: uids(world, names) for names in (DATABASE, WEB, JOBS, AUDIT)}
-    changed = {name for name in before if before[name] != after[name]}
-    assert changed == {"web"}, "jobs reads its files again, audit uses the name alone, the database goes on"
+    after = uids(world)
+    changed = {namespace for namespace in before if before[namespace] != after[namespace]}
+    assert changed == {"web"}, "jobs re-reads its files, audit uses the username alone, the database keeps running"
     assert environment(world, WEB) == {"USERNAME": username, "PASSWORD": password}
-    for name in ("web", "jobs"):
-        expected = {key: {"username": username, "password": password}[secret] for key, secret in KEYS[name].items()}
-        assert synced_secret_holds(world.cluster, name, "login", expected)
+    values = {"username": username, "password": password}
+    for namespace in ("web", "jobs"):
+        expected = {key: values[secret] for key, secret in KEYS[namespace].items()}
+        assert SyncedSecret(world.cluster, namespace, "login").find_differing_keys(expected) == []
     world.assert_well()

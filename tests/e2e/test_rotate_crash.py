@@ -1,4 +1,4 @@
-"""Killed anywhere and run again, a rotation ends well: `kill -9` around every write, and by the shell's own command."""
+"""Killed anywhere and run again, a rotation ends well: `kill -9` around every write, and of the shell's own command."""
 
 import re
 import signal
@@ -9,27 +9,33 @@ import pytest
 from killing import kill
 
 from infra.errors import KeyturnError
+from infra.rotation.execution import Verdict
+from testing.inventory import listed
 from testing.labs import ROOT
-from testing.rotating import World, rotate
+from testing.rotating import CONSENT, World, rotate
+from testing.walkthrough import DEXTER
 
 
-def assert_somebody_knows_the_login(world: World) -> None:
-    """If a database runs, its login is among what the vault still tells; the newest versions are enabled."""
-    for name in ("username", "password"):
+def assert_a_known_login_works(world: World) -> None:
+    """If the database runs, its login is among those that the vault still has; the newest versions are enabled."""
+    for name in DEXTER.secrets.names:
         assert world.vault.get_latest(name).enabled
-    assert readable_logins(world)
+    assert has_readable_login(world)
 
 
-def readable_logins(world: World) -> bool:
+def has_readable_login(world: World) -> bool:
     if not world.pods():
         return True
-    names = ("username", "password")
-    enabled = [[one.version for one in world.vault.list_versions(name) if one.enabled] for name in names]
-    values = [[world.vault.read(name, one) for one in versions] for name, versions in zip(names, enabled, strict=True)]
+    usernames, passwords = (read_enabled(world, name) for name in DEXTER.secrets.names)
     try:
-        return any(world.logs_in((username, password)) for username in values[0] for password in values[1])
+        return any(world.logs_in((username, password)) for username in usernames for password in passwords)
     except KeyturnError:
         return True
+
+
+def read_enabled(world: World, name: str) -> list[str]:
+    """The values of a secret's enabled versions."""
+    return [world.vault.read(name, found.version) for found in world.vault.list_versions(name) if found.enabled]
 
 
 @pytest.mark.slow
@@ -38,9 +44,9 @@ def readable_logins(world: World) -> bool:
 def test_a_rotation_killed_around_a_write_is_finished_by_the_next_run(world: World, when: str, nth: int) -> None:
     before = world.values()
     kill(when, str(nth))
-    assert_somebody_knows_the_login(world)
+    assert_a_known_login_works(world)
     ended = rotate(sync="express")
-    assert ended.name == "Rotated", ended.message
+    assert ended.verdict is Verdict.ROTATED, ended.message
     assert world.values() != before
     world.assert_well()
 
@@ -50,25 +56,26 @@ def test_a_rotation_killed_around_a_write_is_finished_by_the_next_run(world: Wor
 @pytest.mark.parametrize("nth", [1, 3, 5, 7, 9, 11, 12, 13, 14])
 def test_a_rotation_killed_around_any_other_write_is_finished_too(world: World, when: str, nth: int) -> None:
     said = kill(when, str(nth), rotation_id=f"{when}-{nth}")
-    assert_somebody_knows_the_login(world)
+    assert_a_known_login_works(world)
     ended = rotate(sync="express", rotation_id=f"{when}-{nth}")
-    assert ended.name in ("Rotated", "NothingToDo"), said
+    assert ended.verdict in (Verdict.ROTATED, Verdict.NOTHING_TO_DO), said
     world.assert_well()
 
 
-def test_the_shells_command_is_killed_after_publishing_and_goes_on(world: World) -> None:
-    argv = [sys.executable, "-m", "flows.rotate", "--no-options.dry-run", "--options.data-loss", "I accept data loss"]
+def test_the_shells_command_is_killed_after_publishing_and_resumes(world: World) -> None:
+    argv = [sys.executable, "-m", "flows.rotate", listed(DEXTER), "--no-dry-run", "--data-loss", CONSENT]
     process = subprocess.Popen(argv, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     assert process.stdout is not None
-    published = ""
+    printed, published = [], ""
     for line in process.stdout:
+        printed.append(line)
         if found := re.search(r"dexterkeyvault/password has the new version (\w+)", line):
             published = found[1]
             process.kill()
             break
     process.communicate(timeout=60)
-    assert process.returncode == -signal.SIGKILL
+    assert process.returncode == -signal.SIGKILL, "".join(printed)
     assert world.vault.get_latest("password").version == published
-    assert rotate(sync="express").name == "Rotated"
-    assert world.vault.get_latest("password").version == published, "the same rotation was taken up"
+    assert rotate(sync="express").verdict is Verdict.ROTATED
+    assert world.vault.get_latest("password").version == published, "the same rotation was resumed"
     world.assert_well()

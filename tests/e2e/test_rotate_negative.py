@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from infra.credentials import Credential, CsiDelivery, SecretPair
 from infra.errors import (
     AuthenticationFailed,
     Conflict,
@@ -16,9 +17,9 @@ from infra.errors import (
     SecretUnusable,
     SyncPending,
 )
-from infra.kubernetes.client import MERGE_PATCH
-from infra.targets import Target
-from testing.rotating import CANDIDATE, DATABASE, DEPLOYMENT, TARGET, World, fault, rotate
+from infra.rotation.execution import Verdict
+from testing.rotating import CANDIDATE, DEPLOYMENT, World, fault, rotate
+from testing.walkthrough import DATABASE, DEXTER, change, consumer_like
 
 
 @pytest.fixture
@@ -29,9 +30,11 @@ def unchanged(world: World) -> Iterator[World]:
     assert world.snapshot() == before
 
 
-def assert_refused(kind: type[KeyturnError], code: str, words: str, target: Target = TARGET, **changes: object) -> None:
-    ended = rotate(target, **{"sync": "express", **changes})
-    assert ended.name == "Refused"
+def assert_refused(
+    kind: type[KeyturnError], code: str, words: str, credential: Credential = DEXTER, **changes: object
+) -> None:
+    ended = rotate(credential, **{"sync": "express", **changes})
+    assert ended.verdict is Verdict.REFUSED
     assert type(ended.error) is kind
     assert ended.error.code == code
     assert words in str(ended.error)
@@ -39,12 +42,12 @@ def assert_refused(kind: type[KeyturnError], code: str, words: str, target: Targ
 
 
 def test_a_vault_that_does_not_exist(unchanged: World) -> None:
-    assert_refused(NotFound, "HostNotFound", "nosuchvault", TARGET.model_copy(update={"vault": "nosuchvault"}))
+    assert_refused(NotFound, "HostNotFound", "nosuchvault", change(DEXTER, vault="nosuchvault"))
 
 
 def test_a_secret_that_does_not_exist(unchanged: World) -> None:
-    target = TARGET.model_copy(update={"password_secret": "nosuchsecret"})
-    assert_refused(NotFound, "SecretNotFound", "dexterkeyvault/nosuchsecret", target)
+    secrets = SecretPair(username="username", password="nosuchsecret")
+    assert_refused(NotFound, "SecretNotFound", "dexterkeyvault/nosuchsecret", change(DEXTER, secrets=secrets))
 
 
 def test_a_newest_version_that_is_disabled(world: World) -> None:
@@ -67,8 +70,8 @@ def test_a_volume_that_keeps_the_database(world: World) -> None:
 
     def put(volumes: object, mounts: object) -> None:
         container = {**template["containers"][0], "volumeMounts": mounts}
-        body = {"spec": {"paused": True, "template": {"spec": {"volumes": volumes, "containers": [container]}}}}
-        world.cluster.request("PATCH", DEPLOYMENT, {}, body, MERGE_PATCH)
+        spec = {"paused": True, "template": {"spec": {"volumes": volumes, "containers": [container]}}}
+        world.cluster.patch(DEPLOYMENT, {"spec": spec})
 
     put(volumes, mounts)
     try:
@@ -77,7 +80,7 @@ def test_a_volume_that_keeps_the_database(world: World) -> None:
         assert world.snapshot() == before
     finally:
         put(template["volumes"], template["containers"][0]["volumeMounts"])
-        world.cluster.request("PATCH", DEPLOYMENT, {}, {"spec": {"paused": None}}, MERGE_PATCH)
+        world.cluster.patch(DEPLOYMENT, {"spec": {"paused": None}})
 
 
 def test_a_username_that_postgresql_reserves(unchanged: World) -> None:
@@ -85,30 +88,33 @@ def test_a_username_that_postgresql_reserves(unchanged: World) -> None:
 
 
 def test_a_workload_that_does_not_exist(unchanged: World) -> None:
-    target = TARGET.model_copy(update={"consumers": (DATABASE.model_copy(update={"workload": "nosuchworkload"}),)})
-    assert_refused(NotFound, "NotFound", "nosuchworkload", target)
+    absent = consumer_like(DATABASE, name="nosuchworkload")
+    assert_refused(NotFound, "NotFound", "nosuchworkload", change(DEXTER, consumers=(absent,)))
 
 
-def test_a_class_that_reads_another_vault_or_fills_another_secret(unchanged: World) -> None:
-    target = TARGET.model_copy(update={"consumers": (DATABASE.model_copy(update={"synced_secret": "other"}),)})
-    assert_refused(Conflict, "ProviderClassMismatch", "the Secret other has no key for password, username", target)
+def test_a_class_that_fills_another_secret(unchanged: World) -> None:
+    delivery = CsiDelivery(secret_provider_class=DATABASE.delivery.secret_provider_class, synced_secret="other")
+    mismatched = change(DEXTER, consumers=(consumer_like(DATABASE, delivery=delivery),))
+    words = "the Secret other has no key for password, username"
+    assert_refused(Conflict, "ProviderClassMismatch", words, mismatched)
 
 
 def test_a_database_that_does_not_answer(world: World) -> None:
+    before = world.versions()
     with fault(world.lab, "database-down"):
         ended = rotate(sync="express")
-    assert ended.name == "Refused"
+    assert ended.verdict is Verdict.REFUSED
     assert type(ended.error) is DatabaseUnreachable
-    world_before = world.versions()
-    assert CANDIDATE not in [name for name, versions in world_before.items() if versions and name == CANDIDATE]
+    assert world.versions() == before
+    assert world.vault.find_latest(CANDIDATE) is None
 
 
-def test_versions_written_by_hand_that_the_database_never_got(world: World) -> None:
+def test_versions_written_by_hand_that_never_reached_the_database(world: World) -> None:
     values = world.values()
     world.vault.write("password", "written-by-hand", {})
     before = world.snapshot()["versions"]
     ended = rotate(sync="express")
-    assert ended.name == "Refused"
+    assert ended.verdict is Verdict.REFUSED
     assert type(ended.error) is LoginRefused
     assert ended.error.code == "28P01"
     assert "written by hand" in ended.error.fix
@@ -117,17 +123,18 @@ def test_versions_written_by_hand_that_the_database_never_got(world: World) -> N
     world.vault.write("password", values[1], {})
 
 
-def test_a_sync_that_never_comes_says_how_to_go_on_and_express_does(world: World) -> None:
+def test_a_sync_that_times_out_says_how_to_resume_and_express_does(world: World) -> None:
     before = world.values()
     with fault(world.lab, "sync-paused"):
         ended = rotate(sync="wait", sync_timeout_seconds=1)
-        assert ended.name == "SyncPending"
+        assert ended.verdict is Verdict.SYNC_PENDING
         assert type(ended.error) is SyncPending
         assert "0 of 2 new versions" in ended.error.seen
+        assert "resumes here" in ended.error.fix
         assert "'express'" in ended.error.fix
         assert world.logs_in(before), "nobody is locked out meanwhile"
-        assert all(world.versions()["password"][one.version] for one in world.vault.list_versions("password")[:2])
-        assert rotate(sync="express").name == "Rotated"
+        assert all(found.enabled for found in world.vault.list_versions("password")[:2])
+        assert rotate(sync="express").verdict is Verdict.ROTATED
     world.assert_well()
 
 
@@ -144,19 +151,19 @@ def test_a_kubeconfig_that_does_not_exist(unchanged: World, monkeypatch: pytest.
 
 
 @pytest.mark.parametrize("name", [pytest.param("username", marks=pytest.mark.slow), "password"])
-def test_a_version_that_somebody_writes_meanwhile_stays(world: World, name: str) -> None:
-    before = world.values()
+def test_a_foreign_version_stays(world: World, name: str) -> None:
+    before = dict(zip(DEXTER.secrets.names, world.values(), strict=True))
     with fault(world.lab, "sync-paused"):
-        assert rotate(sync="wait", sync_timeout_seconds=1).name == "SyncPending"
-    theirs = world.vault.write(name, dict(zip(("username", "password"), before, strict=True))[name], {})
+        assert rotate(sync="wait", sync_timeout_seconds=1).verdict is Verdict.SYNC_PENDING
+    theirs = world.vault.write(name, before.pop(name), {})
     ended = rotate(sync="express")
-    assert ended.name == "NeedsOperator"
+    assert ended.verdict is Verdict.NEEDS_OPERATOR
     assert type(ended.error) is Conflict
     assert ended.error.code == "NewerVersion"
     assert theirs.version in ended.error.seen
     assert world.vault.get_latest(name).version == theirs.version
-    other = "password" if name == "username" else "username"
-    world.vault.write(other, dict(zip(("username", "password"), before, strict=True))[other], {})
+    [(other, value)] = before.items()
+    world.vault.write(other, value, {})
     world.vault.delete(CANDIDATE)
-    assert rotate(sync="express").name == "Rotated"
+    assert rotate(sync="express").verdict is Verdict.ROTATED
     world.assert_well()

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from testing.inventory import DEXTER, listed
+from testing.inventory import listed
 from testing.labs import ROOT
 from testing.rotating import World
+from testing.walkthrough import DEXTER
 
 Runner = Callable[..., tuple[int, str, str]]
 MODULES = sorted(

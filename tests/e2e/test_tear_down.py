@@ -7,7 +7,6 @@ import pytest
 from changed_stacks import ChangeStack
 from emptied import entered, is_empty, make_empty_lab
 from prefect.client.schemas.objects import State
-from rotating import STACK
 
 from flows.provision import provision
 from flows.tear_down import tear_down
@@ -15,6 +14,7 @@ from infra.azure.client import Azure
 from infra.azure.groups import ResourceGroups
 from infra.errors import Refused
 from infra.settings import Settings
+from testing.rotating import STACK
 
 
 def run(confirm: str = "") -> State[Any]:

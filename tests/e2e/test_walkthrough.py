@@ -27,12 +27,11 @@ from walkthrough_screens import (
     shape,
 )
 
-from infra.azure.client import Azure
 from infra.azure.identities import Identities
 from infra.azure.machines import MachineOutput, Machines
 from infra.kubernetes.manifests import fill
-from infra.kubernetes.secrets_store import synced_secret_holds
-from testing.rotating import DATABASE, STACK, TARGET, World
+from testing.rotating import STACK, Pair, World
+from testing.walkthrough import DEXTER, SERVER
 
 OLD, NEW = ("dexter", "Admin123"), ("therema", "Mashroof123")
 POLLS, POLL_SECONDS = 300, 0.2
@@ -72,13 +71,13 @@ class Desk:
         answers = (("Password:", password), (f"\n{user}=# ", "\\l"), ("rows)", "\\q"))
         return self.type(f"psql -h {self.address()} -U {user} --password", *answers)
 
-    def publish(self, values: tuple[str, str]) -> None:
+    def publish(self, values: Pair) -> None:
         """Write newer versions of both secrets, as the portal does it, and disable the older ones."""
-        for name, value in zip((TARGET.username_secret, TARGET.password_secret), values, strict=True):
+        for name, value in zip(DEXTER.secrets.names, values, strict=True):
             newest = self.world.vault.write(name, value)
-            for one in self.world.vault.list_versions(name):
-                if one.enabled and one.version != newest.version:
-                    self.world.vault.set_enabled(name, one.version, False)
+            for found in self.world.vault.list_versions(name):
+                if found.enabled and found.version != newest.version:
+                    self.world.vault.set_enabled(name, found.version, False)
 
     def wait_until_ready(self, old_pod: str = "") -> None:
         """Until the old pod is gone and the new ones run."""
@@ -91,15 +90,14 @@ class Desk:
 
 @pytest.fixture(scope="module")
 def applied(stack: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
-    """A namespace made anew by kubectl from both manifests; afterwards the deploy flow makes it again."""
+    """A namespace that kubectl creates from both manifests; afterwards the flow deploy creates it again."""
     from flows.deploy import deploy
 
     desk = Desk(stack, tmp_path_factory.mktemp("home"))
-    with Azure(stack.settings) as azure:
-        identity = Identities(azure, STACK.resource_group).get(STACK.identity)
+    identity = Identities(stack.azure, STACK.resource_group).get(STACK.identity)
     values = {
         **{"CLIENT_ID": identity.client_id, "TENANT_ID": identity.tenant_id, "VAULT": STACK.vault},
-        **{"USERNAME_SECRET": TARGET.username_secret, "PASSWORD_SECRET": TARGET.password_secret},
+        **{"USERNAME_SECRET": DEXTER.secrets.username, "PASSWORD_SECRET": DEXTER.secrets.password},
         **{"NAMESPACE": STACK.namespace, "SERVICE_ACCOUNT": STACK.service_account},
         "GET_STORAGE_IMAGE": "chester2004/get-storage",
     }
@@ -123,8 +121,7 @@ def desk(applied: Desk, world: World) -> Desk:
 
 
 def run_on_machine(world: World, script: str) -> MachineOutput:
-    with Azure(world.settings) as azure:
-        return Machines(azure, STACK.resource_group).run_command(STACK.virtual_machine, script)
+    return Machines(world.azure, STACK.resource_group).run_command(STACK.virtual_machine, script)
 
 
 def test_the_machine_reads_the_secret(world: World) -> None:
@@ -198,7 +195,7 @@ def test_psql_logs_in_through_the_load_balancer_and_lists_the_databases(desk: De
 def test_psql_logs_in_to_the_flexible_server_over_tls_and_lists_the_databases(desk: Desk) -> None:
     if "namespaces are forbidden" in desk.type("true"):
         pytest.skip("psql finds the server by /etc/hosts: this needs user namespaces, or root with CAP_SYS_ADMIN")
-    password = desk.world.vault.read(STACK.server_password_secret)
+    _, password = desk.world.values(SERVER)
     command = "psql -h sonarqube-postgresql3.postgres.database.azure.com -d postgres -U dexter --password"
 
     screen = desk.type(command, ("Password:", password), ("postgres=> ", "\\l"), ("rows)", "\\q"))
@@ -223,9 +220,8 @@ def test_new_versions_reach_the_secret_and_after_scaling_the_database(desk: Desk
     world, pause = desk.world, threading.Event()
     before, old_pod = world.values(), desk.pod("postgres-pod-kv")
     desk.publish(NEW)
-    wanted = dict(zip(("USERNAME", "PASSWORD"), NEW, strict=True))
     for _ in range(POLLS):
-        if synced_secret_holds(world.cluster, TARGET.namespace, DATABASE.synced_secret, wanted):
+        if world.secret_holds(NEW):
             break
         pause.wait(POLL_SECONDS)
     read = "kubectl get secrets/userpass -n dexter --template={{{{.data.{}}}}} | base64 -d"

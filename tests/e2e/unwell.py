@@ -1,44 +1,44 @@
-"""Workloads that do not get well: a pod with one thing wrong, and a wait that ends as soon as the cause is told."""
+"""Workloads that do not get ready: a pod with one thing wrong, and a wait that ends as soon as the cause is known."""
 
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import pytest
 
 from infra.azure.client import Azure
 from infra.azure.identities import FederatedCredentials, Identities
+from infra.credentials import WorkloadRef
 from infra.errors import WorkloadUnhealthy
-from infra.kubernetes.apply import apply, delete
-from infra.kubernetes.client import Cluster
+from infra.kubernetes.client import Cluster, Object
+from infra.kubernetes.manifests import apply
 from infra.kubernetes.waiting import Progress
-from infra.kubernetes.workloads import wait_for_ready
+from infra.kubernetes.workloads import open_workload
 from infra.provisioning.options import Stack
 from infra.provisioning.resources import AUDIENCE, Identity
 from infra.provisioning.wanted import federation
 from infra.settings import Settings
+from tests.kubernetes_objects import delete
 
-Object = dict[str, Any]
 NAME = "unwell"
 
 
 class Impatient:
-    """A clock that jumps to the end as soon as a wait has told of a cause: no test waits longer than it must.
+    """A clock that jumps to the end as soon as a wait has reported a cause: no test waits longer than it must.
 
     Args:
-        passing: what is told before the cause, on a busy machine.
+        transient: what is reported before the cause, on a busy machine.
     """
 
-    def __init__(self, passing: str) -> None:
-        self._ahead, self._passing = 0.0, ("being started", passing)
+    def __init__(self, transient: str) -> None:
+        self._ahead, self._transient = 0.0, ("being started", transient)
 
     def clock(self) -> float:
         return time.monotonic() + self._ahead
 
     def hear(self, progress: Progress) -> None:
-        if ";" in progress.seen and not any(text in progress.seen for text in self._passing):
+        if ";" in progress.seen and not any(text in progress.seen for text in self._transient):
             self._ahead = 1e6
 
 
@@ -105,13 +105,14 @@ class Unwell:
 
 
 def told(cluster: Cluster, stack: Stack, unwell: Unwell, identity: Identity) -> WorkloadUnhealthy:
-    """Apply an unwell Deployment, wait until its cause is told, remove it, and return the error."""
-    passing = "does not exist yet" if unwell.reference[0] == NAME else "being started"
-    documents, impatient = unwell.documents(stack, identity), Impatient(passing)
+    """Apply an unwell Deployment, wait until its cause is reported, remove it, and return the error."""
+    transient = "does not exist yet" if unwell.reference[0] == NAME else "being started"
+    documents, impatient = unwell.documents(stack, identity), Impatient(transient)
+    workload = open_workload(cluster, WorkloadRef(namespace=stack.namespace, name=NAME))
     apply(cluster, documents)
     try:
         with pytest.raises(WorkloadUnhealthy) as caught:
-            wait_for_ready(cluster, stack.namespace, NAME, 40, impatient.hear, impatient.clock)
+            workload.wait_for_ready(40, impatient.hear, impatient.clock)
     finally:
         delete(cluster, documents)
         cluster.delete(f"/api/v1/namespaces/{stack.namespace}/secrets/{NAME}")
@@ -121,7 +122,7 @@ def told(cluster: Cluster, stack: Stack, unwell: Unwell, identity: Identity) -> 
 def identity_that_trusts(
     stack: Stack, name: str, *, issuer: str = "", subject: str = "", audience: str = AUDIENCE
 ) -> Identity:
-    """Make an identity with a federated credential and no role; what is empty is as it must be."""
+    """Make an identity with a federated credential and no role; what is not given is as it must be."""
     with Azure(Settings()) as azure:
         identities, trusts = Identities(azure, stack.resource_group), FederatedCredentials(azure, stack.resource_group)
         identities.put(Identity(name=name, location=stack.location))

@@ -1,10 +1,12 @@
-"""One run of a rotation in the simulated world: performs the steps call by call, as the tasks do."""
+"""One run of a rotation in the simulated world: executes the steps call by call, as the tasks do."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
-from rotation_world import DATABASE, OPTIONS, USES, Held, Pair, World
+from rotation_facts import OPTIONS, USES
+from rotation_world import Pair, Pin, World
 
+from infra.credentials import Consumer, Login, Strategy
 from infra.errors import (
     Conflict,
     DatabaseUnreachable,
@@ -24,16 +26,17 @@ from infra.rotation.observation import (
     Pod,
     Synced,
 )
+from infra.rotation.options import RotationOptions, Sync
 from infra.rotation.plan import Plan
-from infra.rotation.steps import Step, Username
+from infra.rotation.state import Subject
+from infra.rotation.steps import Step, UsernamePolicy
 from infra.rotation.strategies import STRATEGIES
-from infra.rotation.verdict import Failure
-from infra.targets import Consumer, RotationOptions, Strategy, Sync
+from testing.walkthrough import DATABASE
 
 
 @dataclass
 class Simulation:
-    """One run in the world: performs the steps call by call, as the tasks do."""
+    """The executor of one run in the world."""
 
     world: World
     options: RotationOptions = OPTIONS
@@ -43,16 +46,15 @@ class Simulation:
     def observe(self) -> Observation:
         world = self.world
         world.call()
-        candidate = world.candidate if world.candidate and world.candidate[0].phase.is_live else None
+        live = world.live_candidate
         return Observation(
-            world.facts("username"),
-            world.facts("password"),
-            world.candidate[0] if world.candidate else None,
-            Logins(
-                world.login(world.newest), world.login(candidate[1] if candidate else None), world.login(world.base())
+            secrets=(world.facts("username"), world.facts("password")),
+            candidate=world.candidate[0] if world.candidate else None,
+            logins=Logins(
+                world.log_in(world.newest), world.log_in(live[1] if live else None), world.log_in(world.base())
             ),
-            tuple(self._consumers()),
-            other_logins=1 if world.strategy is Strategy.ALTERNATING else None,
+            consumers=tuple(self._consumers()),
+            alternates=1 if world.strategy is Strategy.ALTERNATING else None,
         )
 
     def _consumers(self) -> Iterator[ConsumerFacts]:
@@ -67,87 +69,87 @@ class Simulation:
                 pods,
                 world.stopped_replicas,
                 world.mark,
-                world.keeps_data,
-                held_for=self._held_for(DATABASE),
+                keeps_data=world.keeps_data,
+                pinned_for=self._pinned_for(DATABASE),
             )
         if client:
             pods = (client.pod,) if client.pod else ()
-            synced, settled = self._synced(client.names), not client.is_rolling
             yield ConsumerFacts(
-                client.names,
+                client.consumer,
                 USES,
-                synced,
+                self._synced(client.consumer),
                 client.replicas,
                 pods,
                 restarted_for=client.mark,
                 start_checked=client.is_checked,
-                settled=settled,
-                held_for=self._held_for(client.names),
+                settled=not client.is_rolling,
+                pinned_for=self._pinned_for(client.consumer),
             )
 
-    def _held_for(self, names: Consumer) -> str:
-        held = self.world.held.get(names.class_key)
-        return held.rotation_id if held else ""
+    def _pinned_for(self, consumer: Consumer) -> str:
+        pin = self.world.pins.get(consumer.source_key)
+        return pin.rotation_id if pin else ""
 
-    def _synced(self, names: Consumer) -> Synced:
-        held = self.world.secrets_in_cluster.get(names.secret_key)
+    def _synced(self, consumer: Consumer) -> Synced:
+        held = self.world.secrets_in_cluster.get(consumer.secret_key)
         return {None: Synced.ABSENT, self.world.newest: Synced.NEWEST}.get(held, Synced.OTHER)
 
     def show(self, plan: Plan) -> None:
         self.shown.append(plan)
 
-    def perform(self, plan: Plan, step: Step) -> None:
+    def execute(self, plan: Plan, step: Step) -> None:
         for _ in getattr(self, f"_{step.action.name.lower()}")(plan, step.subject):
             self.world.call()
             self.check(self.world)
         self.check(self.world)
 
-    def begin_rollback(self, plan: Plan, failure: Failure) -> None:
+    def begin_rollback(self, plan: Plan, step: Step) -> None:
         self.world.call()
         self._set_phase(Phase.ROLLING_BACK)
 
     def _set_phase(self, phase: Phase) -> None:
-        assert self.world.candidate is not None
-        facts, pair = self.world.candidate
+        facts, pair = self.world.staged
         self.world.candidate = replace(facts, phase=phase), pair
 
-    def _prove_current(self, plan: Plan, subject: str) -> Iterator[None]:
+    def _prove_current(self, plan: Plan, subject: Subject) -> Iterator[None]:
         yield
-        if self.world.login(self.world.newest) is not LoginState.WORKS:
-            raise LoginRefused("refused", name=subject)
+        if self.world.log_in(self.world.newest) is not LoginState.WORKS:
+            raise LoginRefused("refused", name=str(subject))
 
-    def _stage(self, plan: Plan, subject: str) -> Iterator[None]:
+    def _stage(self, plan: Plan, subject: Subject) -> Iterator[None]:
         world = self.world
         yield
-        if world.candidate and world.candidate[0].phase.is_live:
+        if world.live_candidate:
             return
         world.count += 1
-        versions = world.newest_versions
-        now = world.now.replace(microsecond=0)
-        base, name = (versions["username"], versions["password"]), f"c{world.count}"
-        facts = CandidateFacts(name, plan.rotation_id, Phase.STAGED, now, *base, world.strategy)
-        stays = STRATEGIES[world.strategy].username is Username.STAYS
-        username = world.newest[0] if stays else f"login{world.count}"
+        facts = CandidateFacts(
+            version=f"c{world.count}",
+            rotation_id=plan.rotation_id,
+            phase=Phase.STAGED,
+            created_at=world.now.replace(microsecond=0),
+            base=world.newest_versions,
+            strategy=world.strategy,
+        )
+        keeps = STRATEGIES[world.strategy].username is UsernamePolicy.KEEP
+        username = world.newest[0] if keeps else f"login{world.count}"
         world.candidate = facts, (username, f"secret{world.count}")
 
-    def _rehearse(self, plan: Plan, subject: str) -> Iterator[None]:
+    def _rehearse(self, plan: Plan, subject: Subject) -> Iterator[None]:
         yield from self._prove_current(plan, subject)
 
-    def _set_login(self, plan: Plan, subject: str) -> Iterator[None]:
-        assert self.world.candidate is not None
-        yield from self._change(self.world.base(), self.world.candidate[1])
+    def _set_password(self, plan: Plan, subject: Subject) -> Iterator[None]:
+        yield from self._alter(self.world.base(), self.world.staged[1])
 
-    def _restore_login(self, plan: Plan, subject: str) -> Iterator[None]:
-        assert self.world.candidate is not None
-        yield from self._change(self.world.candidate[1], self.world.base())
+    def _restore_password(self, plan: Plan, subject: Subject) -> Iterator[None]:
+        yield from self._alter(self.world.staged[1], self.world.base())
 
-    def _change(self, present: Pair | None, wanted: Pair | None) -> Iterator[None]:
-        """ALTER ROLE, logged in with what the database takes."""
+    def _alter(self, current: Pair | None, wanted: Pair | None) -> Iterator[None]:
+        """ALTER ROLE, logged in with what the database accepts."""
         yield
         if wanted is None:
-            raise Unverified("the old version is disabled", name="db")
-        state = self.world.login(present)
-        if self.world.login(wanted) is LoginState.WORKS:
+            raise Unverified("the previous version is disabled", name="db")
+        state = self.world.log_in(current)
+        if self.world.log_in(wanted) is LoginState.WORKS:
             return
         if state is LoginState.UNREACHABLE:
             raise DatabaseUnreachable("no answer", name="db")
@@ -156,101 +158,97 @@ class Simulation:
         self.world.database = wanted
         yield
 
-    _set_administrator, _restore_administrator = _set_login, _restore_login
+    _set_administrator, _restore_administrator = _set_password, _restore_password
 
-    def _rehearse_opening(self, plan: Plan, subject: str) -> Iterator[None]:
+    def _rehearse_alternate(self, plan: Plan, subject: Subject) -> Iterator[None]:
         yield from self._prove_current(plan, subject)
 
-    def _open_login(self, plan: Plan, subject: str) -> Iterator[None]:
+    def _enable_alternate(self, plan: Plan, subject: Subject) -> Iterator[None]:
         world = self.world
-        assert world.candidate is not None
+        candidate = world.staged[1]
         yield
-        self._need(world.base(), world.candidate[1], subject)
-        world.second = world.candidate[1]
+        self._require_login(subject, world.base(), candidate)
+        world.alternate = candidate
         yield
 
-    def _close_login(self, plan: Plan, subject: str) -> Iterator[None]:
+    def _disable_previous(self, plan: Plan, subject: Subject) -> Iterator[None]:
         world = self.world
-        assert world.candidate is not None
+        candidate = world.staged[1]
         yield
-        self._need(world.candidate[1], None, subject)
-        world.database, world.second = world.candidate[1], None
+        self._require_login(subject, candidate)
+        world.database, world.alternate = candidate, None
         yield
 
-    def _reopen_login(self, plan: Plan, subject: str) -> Iterator[None]:
+    def _reenable_previous(self, plan: Plan, subject: Subject) -> Iterator[None]:
         world, base = self.world, self.world.base()
-        assert world.candidate is not None
+        candidate = world.staged[1]
         yield
-        if world.login(base) is LoginState.WORKS:
+        if world.log_in(base) is LoginState.WORKS:
             return
-        self._need(world.candidate[1], None, subject)
-        world.database, world.second = base, world.candidate[1]
+        self._require_login(subject, candidate)
+        world.database, world.alternate = base, candidate
         yield
 
-    def _close_candidate(self, plan: Plan, subject: str) -> Iterator[None]:
+    def _disable_candidate(self, plan: Plan, subject: Subject) -> Iterator[None]:
         yield
-        self._need(self.world.base(), None, subject)
-        self.world.database, self.world.second = self.world.base(), None
+        self._require_login(subject, self.world.base())
+        self.world.database, self.world.alternate = self.world.base(), None
         yield
 
-    def _need(self, pair: Pair | None, other: Pair | None, subject: str) -> None:
-        """A session that changes roles."""
-        states = [self.world.login(one) for one in (pair, other)]
+    def _require_login(self, subject: Subject, *pairs: Pair | None) -> None:
+        """Need a session that can change roles: one of these pairs must log in."""
+        states = [self.world.log_in(pair) for pair in pairs]
         if LoginState.UNREACHABLE in states:
-            raise DatabaseUnreachable("no answer", name=subject)
+            raise DatabaseUnreachable("no answer", name=str(subject))
         if LoginState.WORKS not in states:
-            raise LoginRefused("refused", name=subject)
+            raise LoginRefused("refused", name=str(subject))
 
-    def _hold(self, plan: Plan, subject: str) -> Iterator[None]:
+    def _pin(self, plan: Plan, subject: Subject) -> Iterator[None]:
         world, base = self.world, self.world.base()
-        assert world.candidate is not None
+        versions = dict(world.staged[0].base)
         yield
         if base is None:
-            raise Unverified("the old version is disabled", name=subject)
-        facts = world.candidate[0]
-        versions = {"username": facts.base_username, "password": facts.base_password}
-        world.held[subject] = Held(plan.rotation_id, base, versions)
+            raise Unverified("the previous version is disabled", name=str(subject))
+        world.pins[str(subject)] = Pin(plan.rotation_id, base, versions)
         yield
 
-    def _release(self, plan: Plan, subject: str) -> Iterator[None]:
+    def _unpin(self, plan: Plan, subject: Subject) -> Iterator[None]:
         yield
-        self.world.held.pop(subject, None)
+        self.world.pins.pop(str(subject), None)
         yield
 
-    def _prove_candidate(self, plan: Plan, subject: str) -> Iterator[None]:
-        assert self.world.candidate is not None
+    def _prove_candidate(self, plan: Plan, subject: Subject) -> Iterator[None]:
+        candidate = self.world.staged[1]
         yield
-        if self.world.login(self.world.candidate[1]) is not LoginState.WORKS:
-            raise LoginRefused("refused", name=subject)
+        if self.world.log_in(candidate) is not LoginState.WORKS:
+            raise LoginRefused("refused", name=str(subject))
 
-    def _publish(self, plan: Plan, subject: str) -> Iterator[None]:
-        world = self.world
-        assert world.candidate is not None
-        facts, pair = world.candidate
-        newest = world.facts(subject).newest
+    def _publish(self, plan: Plan, subject: Subject) -> Iterator[None]:
+        secret = str(subject)
+        facts, pair = self.world.staged
+        newest = self.world.facts(secret).newest
         yield
         if newest.rotation_id == plan.rotation_id:
             return
-        if newest.version not in (facts.base_username, facts.base_password):
-            raise Conflict("newer", name=subject)
-        self._write(subject, pair, plan.rotation_id)
+        if newest.version != facts.base[secret]:
+            raise Conflict("newer", name=secret)
+        self._write(secret, pair, plan.rotation_id)
         yield
 
-    def _write(self, subject: str, pair: Pair, rotation_id: str, restores: str = "") -> None:
+    def _write(self, secret: str, pair: Pair, rotation_id: str, restores: str = "") -> None:
         if self.world.vault_refuses:
-            raise KeyturnError("the vault refuses", name=subject)
-        self.world.write(
-            subject, dict(zip(("username", "password"), pair, strict=True))[subject], rotation_id, restores
-        )
+            raise KeyturnError("the vault refuses", name=secret)
+        values = self.world.credential.secrets.render(Login(*pair))
+        self.world.write(secret, values[secret], rotation_id, restores)
 
-    def _await_sync(self, plan: Plan, subject: str) -> Iterator[None]:
+    def _await_sync(self, plan: Plan, subject: Subject) -> Iterator[None]:
         yield
         if self.world.sync_paused:
-            raise SyncPending("still the old", name=subject)
+            raise SyncPending("still the previous versions", name=str(subject))
         self.world.poll()
         yield
 
-    def _stop(self, plan: Plan, subject: str) -> Iterator[None]:
+    def _stop(self, plan: Plan, subject: Subject) -> Iterator[None]:
         world = self.world
         if world.replicas:
             world.stopped_replicas, world.replicas = world.replicas, 0
@@ -258,13 +256,13 @@ class Simulation:
         world.stop_pods()
         yield
 
-    def _refresh_secret(self, plan: Plan, subject: str) -> Iterator[None]:
+    def _refresh_secret(self, plan: Plan, subject: Subject) -> Iterator[None]:
         yield
-        if self.world.secrets_in_cluster.get(subject) is not None:
-            self.world.secrets_in_cluster[subject] = self.world.newest
+        if self.world.secrets_in_cluster.get(str(subject)) is not None:
+            self.world.secrets_in_cluster[str(subject)] = self.world.newest
         yield
 
-    def _start(self, plan: Plan, subject: str) -> Iterator[None]:
+    def _start(self, plan: Plan, subject: Subject) -> Iterator[None]:
         world = self.world
         world.replicas, world.stopped_replicas, world.mark = world.stopped_replicas or 1, None, plan.mark
         yield
@@ -272,7 +270,7 @@ class Simulation:
             world.run_pod()
         yield
 
-    def _restart(self, plan: Plan, subject: str) -> Iterator[None]:
+    def _restart(self, plan: Plan, subject: Subject) -> Iterator[None]:
         client = self.world.client
         assert client is not None
         yield
@@ -286,12 +284,12 @@ class Simulation:
         if client and client.replicas and (client.is_rolling or client.pod is None or not client.pod.ready):
             self.world.run_client()
 
-    def _await_ready(self, plan: Plan, subject: str) -> Iterator[None]:
+    def _await_ready(self, plan: Plan, subject: Subject) -> Iterator[None]:
         yield
-        if subject != DATABASE.key:
+        if subject != DATABASE.workload:
             self._roll()
             if self.world.pods_broken:
-                raise WorkloadUnhealthy("not ready", name=subject)
+                raise WorkloadUnhealthy("not ready", name=str(subject))
             yield
             assert self.world.client is not None
             self.world.client.is_checked = True
@@ -299,65 +297,64 @@ class Simulation:
         if self.world.pod is None:
             self.world.run_pod()
         if self.world.pods_broken:
-            raise WorkloadUnhealthy("not ready", name=subject)
+            raise WorkloadUnhealthy("not ready", name=str(subject))
         if self.world.pod and not self.world.pod.ready:
             self.world.run_pod()
 
-    def _verify(self, plan: Plan, subject: str) -> Iterator[None]:
+    def _verify(self, plan: Plan, subject: Subject) -> Iterator[None]:
         world = self.world
         yield
-        assert world.candidate is not None
-        strategy, client = STRATEGIES[world.candidate[0].strategy], world.client
+        strategy, client = STRATEGIES[world.staged[0].strategy], world.client
         waits = self.options.sync is Sync.WAIT
         if not world.is_external and (waits or strategy.restarts(DATABASE)):
             self._verify_consumer(DATABASE, world.pod)
         if client:
-            self._verify_consumer(client.names, client.pod)
-        works = world.login(world.newest) is LoginState.WORKS
-        if not works or world.login(world.base()) is not LoginState.REFUSED:
-            raise Unverified("no proof", name=subject)
+            self._verify_consumer(client.consumer, client.pod)
+        works = world.log_in(world.newest) is LoginState.WORKS
+        if not works or world.log_in(world.base()) is not LoginState.REFUSED:
+            raise Unverified("no proof", name=str(subject))
         yield
         self._set_phase(Phase.PROVEN)
 
-    def _verify_consumer(self, names: Consumer, pod: Pod | None) -> None:
-        if pod is None and not names.is_database:
+    def _verify_consumer(self, consumer: Consumer, pod: Pod | None) -> None:
+        if pod is None and not consumer.is_database:
             return
         if pod is None or pod.versions != self.world.newest_versions:
-            raise SyncPending("not mounted", name=names.key)
-        if self.world.secrets_in_cluster.get(names.secret_key) != self.world.newest:
-            raise SyncPending("stale", name=names.key)
+            raise SyncPending("not mounted", name=consumer.key)
+        if self.world.secrets_in_cluster.get(consumer.secret_key) != self.world.newest:
+            raise SyncPending("stale", name=consumer.key)
 
-    def _retire(self, plan: Plan, subject: str) -> Iterator[None]:
-        for version in self.world.facts(subject).older_enabled[self.options.keep_versions :]:
-            self.world.disable(subject, version.version)
+    def _retire(self, plan: Plan, subject: Subject) -> Iterator[None]:
+        secret = str(subject)
+        for version in self.world.facts(secret).older_enabled[self.options.keep_versions :]:
+            self.world.disable(secret, version.version)
             yield
 
-    def _finish(self, plan: Plan, subject: str) -> Iterator[None]:
-        yield from self._drop(Phase.DONE)
+    def _finish(self, plan: Plan, subject: Subject) -> Iterator[None]:
+        yield from self._delete_candidate(Phase.DONE)
 
-    def _drop(self, phase: Phase) -> Iterator[None]:
+    def _delete_candidate(self, phase: Phase) -> Iterator[None]:
         self._set_phase(phase)
         yield
         self.world.candidate = None
         yield
 
-    def _restore(self, plan: Plan, subject: str) -> Iterator[None]:
-        world, base = self.world, self.world.base()
-        assert world.candidate is not None
+    def _restore(self, plan: Plan, subject: Subject) -> Iterator[None]:
+        secret, world, base = str(subject), self.world, self.world.base()
+        base_version = world.staged[0].base[secret]
         yield
-        newest, facts = world.facts(subject).newest, world.candidate[0]
-        base_version = facts.base_username if subject == "username" else facts.base_password
+        newest = world.facts(secret).newest
         if newest.version == base_version or (newest.rotation_id == plan.rotation_id and newest.restores):
             return
         if base is None:
-            raise Unverified("the old version is disabled", name=subject)
-        self._write(subject, base, plan.rotation_id, base_version)
+            raise Unverified("the previous version is disabled", name=secret)
+        self._write(secret, base, plan.rotation_id, base_version)
         yield
 
-    def _verify_restored(self, plan: Plan, subject: str) -> Iterator[None]:
+    def _verify_restored(self, plan: Plan, subject: Subject) -> Iterator[None]:
         yield
-        if self.world.login(self.world.newest) is not LoginState.WORKS:
-            raise Unverified("the old login does not work", name=subject)
+        if self.world.log_in(self.world.newest) is not LoginState.WORKS:
+            raise Unverified("the previous login does not work", name=str(subject))
 
-    def _finish_rollback(self, plan: Plan, subject: str) -> Iterator[None]:
-        yield from self._drop(Phase.ROLLED_BACK)
+    def _finish_rollback(self, plan: Plan, subject: Subject) -> Iterator[None]:
+        yield from self._delete_candidate(Phase.ROLLED_BACK)

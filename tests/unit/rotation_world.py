@@ -3,29 +3,23 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
+from infra.credentials import Consumer, Credential, CsiDelivery, Strategy
 from infra.errors import Unverified
 from infra.rotation.observation import CandidateFacts, LoginState, Pod, SecretFacts, Version
-from infra.targets import WALKTHROUGH_CONSUMER, Consumer, RotationOptions, Strategy, Target, Through
+from testing.walkthrough import DATABASE, DEXTER, SERVER, change, consumer_like
 
-OPTIONS = RotationOptions(dry_run=False, data_loss="I accept data loss")
-DATABASE = WALKTHROUGH_CONSUMER
-CLIENTS = {
+_OWN_SECRET = CsiDelivery(secret_provider_class="db", synced_secret="db")
+_CLIENT = consumer_like(DATABASE, name="client", is_database=False)
+CLIENTS: dict[str, tuple[Consumer, ...]] = {
     "none": (),
-    "same Secret": (DATABASE.model_copy(update={"workload": "client", "is_database": False}),),
-    "own Secret": (Consumer(namespace="web", workload="client", secret_provider_class="db", synced_secret="db"),),
-    "reads anew": (
-        Consumer(
-            namespace="web",
-            workload="client",
-            secret_provider_class="db",
-            synced_secret="db",
-            needs_restart=False,
-        ),
-    ),
+    "same Secret": (_CLIENT,),
+    "own Secret": (consumer_like(_CLIENT, namespace="web", delivery=_OWN_SECRET),),
+    "re-reads its files": (consumer_like(_CLIENT, namespace="web", delivery=_OWN_SECRET, needs_restart=False),),
 }
-USES = frozenset({"username", "password"})
 Pair = tuple[str, str]
+"""A username and a password. Unlike a Login it shows both, which a failed test needs."""
 
 
 class Killed(BaseException):
@@ -33,7 +27,7 @@ class Killed(BaseException):
 
 
 @dataclass
-class Written:
+class WrittenVersion:
     """A version with its value."""
 
     facts: Version
@@ -44,7 +38,7 @@ class Written:
 class Client:
     """A client's Deployment with one pod."""
 
-    names: Consumer
+    consumer: Consumer
     replicas: int = 1
     mark: str = ""
     pod: Pod | None = None
@@ -54,14 +48,14 @@ class Client:
     is_checked: bool = True
 
     @property
-    def uses(self) -> Pair:
+    def login(self) -> Pair:
         """What it logs in with."""
-        return self.env if self.names.needs_restart else self.files
+        return self.env if self.consumer.needs_restart else self.files
 
 
 @dataclass
-class Held:
-    """A class that is held at versions."""
+class Pin:
+    """What a source is pinned to."""
 
     rotation_id: str
     pair: Pair
@@ -77,7 +71,7 @@ class World:
     refreshes_at_mount: bool = False
     seconds_per_call: float = 0.4
     now: datetime = datetime(2026, 1, 1, tzinfo=UTC)
-    secrets: dict[str, list[Written]] = field(default_factory=lambda: {"username": [], "password": []})
+    secrets: dict[str, list[WrittenVersion]] = field(default_factory=lambda: {"username": [], "password": []})
     candidate: tuple[CandidateFacts, Pair] | None = None
     replicas: int = 1
     stopped_replicas: int | None = None
@@ -87,8 +81,8 @@ class World:
     pod: Pod | None = None
     files: Pair = ("", "")
     database: Pair | None = None
-    second: Pair | None = None
-    held: dict[str, Held] = field(default_factory=dict)
+    alternate: Pair | None = None
+    pins: dict[str, Pin] = field(default_factory=dict)
     secrets_in_cluster: dict[str, Pair | None] = field(default_factory=dict)
     client: Client | None = None
     database_down: bool = False
@@ -96,45 +90,58 @@ class World:
     sync_paused: bool = False
     pods_broken: bool = False
     vault_refuses: bool = False
-    forged_logins: bool = False
-    is_touched: bool = False
+    logins_refused: bool = False
+    is_edited_by_hand: bool = False
     on_call: Callable[["World"], None] = lambda world: None
 
     @classmethod
-    def begin(cls, **options: object) -> "World":
+    def healthy(cls, **options: Any) -> "World":
         """A world in which everything is well."""
-        world = cls(**options)  # type: ignore[arg-type]
+        world = cls(**options)
         world.write("username", "dexter")
         world.write("password", "first")
         world.keeps_logins = world.strategy in (Strategy.ALTERNATING, Strategy.MANAGED)
         if not world.is_external:
             world.run_pod()
         world.database = world.newest
-        for names in CLIENTS[world.clients]:
-            world.client = Client(names)
+        for consumer in CLIENTS[world.clients]:
+            world.client = Client(consumer)
             world.run_client()
         return world
 
     @property
-    def target(self) -> Target:
+    def credential(self) -> Credential:
+        """The credential whose world this is."""
+        clients = CLIENTS[self.clients]
         if self.is_external:
-            return Target(strategy=self.strategy, through=Through.SERVER, consumers=CLIENTS[self.clients])
-        return Target(strategy=self.strategy, consumers=(DATABASE, *CLIENTS[self.clients]))
+            return change(SERVER, strategy=self.strategy, secrets=DEXTER.secrets, consumers=clients)
+        return change(DEXTER, strategy=self.strategy, consumers=(DATABASE, *clients))
 
     @property
     def is_external(self) -> bool:
-        """Whether the database is a server of its own, no workload."""
+        """Whether the database is a server of its own and no workload of the cluster."""
         return self.strategy is Strategy.MANAGED
 
     @property
     def open_logins(self) -> set[Pair]:
-        """What the database takes."""
-        return {pair for pair in (self.database, self.second) if pair is not None}
+        """What the database accepts."""
+        return {pair for pair in (self.database, self.alternate) if pair is not None}
 
     @property
     def synced(self) -> Pair | None:
         """What the database's Secret holds."""
         return self.secrets_in_cluster.get(DATABASE.secret_key)
+
+    @property
+    def staged(self) -> tuple[CandidateFacts, Pair]:
+        """The candidate, where there must be one."""
+        assert self.candidate is not None
+        return self.candidate
+
+    @property
+    def live_candidate(self) -> tuple[CandidateFacts, Pair] | None:
+        """The candidate of an unfinished rotation."""
+        return self.candidate if self.candidate and self.candidate[0].phase.is_live else None
 
     def call(self) -> None:
         """One request goes out: time passes, and the process may die here."""
@@ -145,7 +152,7 @@ class World:
         """Write a version; Key Vault counts whole seconds."""
         self.count += 1
         version = Version(f"v{self.count}", True, self.now.replace(microsecond=0), rotation_id, restores)
-        self.secrets[name].append(Written(version, value))
+        self.secrets[name].append(WrittenVersion(version, value))
 
     def disable(self, name: str, version: str) -> None:
         for written in self.secrets[name]:
@@ -160,8 +167,8 @@ class World:
     def newest_versions(self) -> dict[str, str]:
         return {name: versions[-1].facts.version for name, versions in self.secrets.items()}
 
-    def value(self, name: str, version: str) -> str:
-        written = next(one for one in self.secrets[name] if one.facts.version == version)
+    def read(self, name: str, version: str) -> str:
+        written = next(written for written in self.secrets[name] if written.facts.version == version)
         if not written.facts.enabled:
             raise Unverified("disabled", name=name)
         return written.value
@@ -169,7 +176,9 @@ class World:
     @property
     def readable_pairs(self) -> set[Pair]:
         """Every login that somebody with access to the vault can find."""
-        usernames, passwords = ([one.value for one in self.secrets[n] if one.facts.enabled] for n in self.secrets)
+        usernames, passwords = (
+            [written.value for written in versions if written.facts.enabled] for versions in self.secrets.values()
+        )
         pairs = {(username, password) for username in usernames for password in passwords}
         return pairs | ({self.candidate[1]} if self.candidate else set())
 
@@ -186,24 +195,24 @@ class World:
         """A client's pod is replaced."""
         assert self.client is not None
         self.count += 1
-        names = self.client.names
-        self.client.env, self.client.files = self._mount(names), self.mounted(names)[0]
-        self.client.pod, self.client.is_rolling = self._pod(names), False
+        consumer = self.client.consumer
+        self.client.env, self.client.files = self._mount(consumer), self.mounted(consumer)[0]
+        self.client.pod, self.client.is_rolling = self._pod(consumer), False
 
-    def mounted(self, names: Consumer) -> tuple[Pair, dict[str, str]]:
-        """What a mount of the consumer's class gets now: values and versions."""
-        held = self.held.get(names.class_key)
-        return (held.pair, held.versions) if held else (self.newest, self.newest_versions)
+    def mounted(self, consumer: Consumer) -> tuple[Pair, dict[str, str]]:
+        """What a mount of the consumer's source gets now: values and versions."""
+        pin = self.pins.get(consumer.source_key)
+        return (pin.pair, pin.versions) if pin else (self.newest, self.newest_versions)
 
-    def _mount(self, names: Consumer) -> Pair:
-        held = self.secrets_in_cluster.get(names.secret_key)
-        env = self.mounted(names)[0] if held is None or self.refreshes_at_mount else held
-        self.secrets_in_cluster[names.secret_key] = env
+    def _mount(self, consumer: Consumer) -> Pair:
+        held = self.secrets_in_cluster.get(consumer.secret_key)
+        env = self.mounted(consumer)[0] if held is None or self.refreshes_at_mount else held
+        self.secrets_in_cluster[consumer.secret_key] = env
         return env
 
-    def _pod(self, names: Consumer) -> Pod:
+    def _pod(self, consumer: Consumer) -> Pod:
         ready = not self.pods_broken
-        return Pod(f"pod-{self.count}", f"uid-{self.count}", ready, self.mounted(names)[1], self.now)
+        return Pod(f"pod-{self.count}", f"uid-{self.count}", ready, self.mounted(consumer)[1], self.now)
 
     def stop_pods(self) -> None:
         self.pod = None
@@ -219,16 +228,16 @@ class World:
             self.secrets_in_cluster[DATABASE.secret_key] = self.files
             self.pod = replace(self.pod, versions=versions)
         if self.client and self.client.pod:
-            self.client.files, versions = self.mounted(self.client.names)
-            self.secrets_in_cluster[self.client.names.secret_key] = self.client.files
+            self.client.files, versions = self.mounted(self.client.consumer)
+            self.secrets_in_cluster[self.client.consumer.secret_key] = self.client.files
             self.client.pod = replace(self.client.pod, versions=versions)
 
-    def login(self, pair: Pair | None) -> LoginState:
+    def log_in(self, pair: Pair | None) -> LoginState:
         if pair is None:
-            return LoginState.UNTRIED
+            return LoginState.NOT_TRIED
         if not self.is_up:
             return LoginState.UNREACHABLE
-        return LoginState.WORKS if pair in self.open_logins and not self.forged_logins else LoginState.REFUSED
+        return LoginState.WORKS if pair in self.open_logins and not self.logins_refused else LoginState.REFUSED
 
     @property
     def is_up(self) -> bool:
@@ -242,10 +251,11 @@ class World:
         return SecretFacts(name, newest, tuple(older))
 
     def base(self) -> Pair | None:
-        if self.candidate is None or not self.candidate[0].phase.is_live:
+        """The login that was current when the unfinished rotation was staged, if it can still be read."""
+        if self.live_candidate is None:
             return None
+        base = self.live_candidate[0].base
         try:
-            facts = self.candidate[0]
-            return self.value("username", facts.base_username), self.value("password", facts.base_password)
+            return self.read("username", base["username"]), self.read("password", base["password"])
         except Unverified:
             return None

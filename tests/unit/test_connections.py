@@ -4,11 +4,12 @@ from typing import Any
 
 import pytest
 
+from infra.credentials import ClusterRef
 from infra.settings import Settings
-from tasks import connections
-from tasks.connections import cluster_of, connections_kept
+from tasks import context
+from tasks.context import connections_shared, open_cluster
 
-SETTINGS = Settings()
+BLUE, GREEN = (ClusterRef(name=name, resource_group="group") for name in ("blue", "green"))
 
 
 class Connection:
@@ -20,32 +21,32 @@ class Connection:
 
 
 @pytest.fixture(autouse=True)
-def opened(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
-    """What was connected to, by resource group and cluster."""
-    found: list[tuple[str, str]] = []
+def opened(monkeypatch: pytest.MonkeyPatch) -> list[ClusterRef]:
+    """The clusters that were connected to."""
+    found: list[ClusterRef] = []
 
-    def connect(group: str, cluster: str, _: Settings) -> Any:
-        found.append((group, cluster))
+    def connect(reference: ClusterRef, _: Settings) -> Any:
+        found.append(reference)
         return Connection()
 
-    monkeypatch.setattr(connections, "_connect", connect)
+    monkeypatch.setattr(context, "_connect", connect)
     return found
 
 
-def test_each_cluster_is_connected_to_once_in_a_block_and_closed_at_its_end(opened: list[tuple[str, str]]) -> None:
-    with connections_kept(SETTINGS):
-        first = cluster_of("group", "one", SETTINGS)
-        assert cluster_of("group", "one", SETTINGS) is first
-        other = cluster_of("group", "two", SETTINGS)
+def test_a_block_connects_to_each_cluster_once_and_closes_it_at_its_end(opened: list[ClusterRef]) -> None:
+    with connections_shared():
+        first = open_cluster(BLUE)
+        assert open_cluster(BLUE) is first
+        other = open_cluster(GREEN)
         assert not first.is_closed  # type: ignore[attr-defined]
-    assert opened == [("group", "one"), ("group", "two")]
-    assert all(one.is_closed for one in (first, other))  # type: ignore[attr-defined]
+    assert opened == [BLUE, GREEN]
+    assert all(cluster.is_closed for cluster in (first, other))  # type: ignore[attr-defined]
 
 
-def test_nothing_is_kept_after_a_block_that_failed_nor_without_one(opened: list[tuple[str, str]]) -> None:
-    with pytest.raises(ZeroDivisionError), connections_kept(SETTINGS):
-        kept = cluster_of("group", "one", SETTINGS)
+def test_nothing_is_kept_after_a_block_that_failed_nor_without_a_block(opened: list[ClusterRef]) -> None:
+    with pytest.raises(ZeroDivisionError), connections_shared():
+        kept = open_cluster(BLUE)
         raise ZeroDivisionError
     assert kept.is_closed  # type: ignore[attr-defined]
-    assert cluster_of("group", "one", SETTINGS) is not cluster_of("group", "one", SETTINGS)
-    assert len(opened) == 3
+    assert open_cluster(BLUE) is not open_cluster(BLUE)
+    assert opened == [BLUE] * 3

@@ -1,62 +1,186 @@
-"""What a consumer's class must bring it: both secrets to the database, what it uses to a client."""
+"""The inventory and the stack as files give them: what cannot be used is named with its file, line or field."""
 
-from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
-from infra.errors import Conflict
-from infra.kubernetes.provider_classes import ProviderClass
-from infra.rotation.candidate import Credential
-from infra.targets import WALKTHROUGH_CONSUMER, Consumer, Target
-from tasks.credentials import find_mismatch, synced_values, used_secrets
+from infra.credentials import Credential, load_inventory
+from infra.errors import InvalidInput, KeyturnError, NotFound
+from infra.provisioning.options import StackNames, load_stack
+from testing.walkthrough import DEXTER, INVENTORY, ROOT, SERVER, change
 
-TARGET, DATABASE = Target(), WALKTHROUGH_CONSUMER
-CLIENT = DATABASE.model_copy(update={"workload": "client", "is_database": False})
-FILES = {"username": "username", "password": "password"}
-KEYS = {"userpass": {"USERNAME": "username", "PASSWORD": "password"}}
+STACK = load_stack("walkthrough", ROOT / "manifests", INVENTORY)
+NAMES = STACK.model_dump(include=set(StackNames.model_fields))
 
 
-BOTH = ProviderClass("postgresql-kvname", "dexterkeyvault", "client", "tenant", FILES, KEYS)
+def stack_with(**fields: object) -> dict[str, Any]:
+    """Return the shipped stack's names with changes."""
+    return {**NAMES, **fields}
 
 
-def provider(**changes: object) -> ProviderClass:
-    return replace(BOTH, **changes)  # type: ignore[arg-type]
+def entry(credential: Credential = DEXTER, **fields: Any) -> dict[str, Any]:
+    """Return a credential as an inventory has it, with changes."""
+    return {**credential.model_dump(mode="json", exclude={"name"}), **fields}
 
 
-def test_a_class_that_brings_both_fits_everybody() -> None:
-    assert find_mismatch(TARGET, DATABASE, BOTH) is None
-    assert find_mismatch(TARGET, CLIENT, BOTH) is None
+def write_inventory(folder: Path, content: object) -> Path:
+    """Write an inventory of these credentials, or of this text."""
+    path = folder / "credentials.yaml"
+    path.write_text(content if isinstance(content, str) else yaml.safe_dump({"credentials": content}))
+    return path
 
 
-def test_a_client_may_use_the_password_alone_and_the_database_may_not() -> None:
-    one = provider(files={"pw": "password", "other": "other"}, synced={"userpass": {"PW": "password"}})
-    assert used_secrets(TARGET, one) == {"password"}
-    assert find_mismatch(TARGET, CLIENT, one) is None
-    refusal = find_mismatch(TARGET, DATABASE, one)
-    assert type(refusal) is Conflict
-    assert refusal.seen == "it does not mount username"
-    assert synced_values(TARGET, CLIENT, one, Credential("dexter", "secret")) == {"PW": "secret"}
+def inventory_error(path: Path) -> KeyturnError:
+    with pytest.raises(KeyturnError) as caught:
+        load_inventory(path)
+    return caught.value
 
 
-@pytest.mark.parametrize("consumer", [DATABASE, CLIENT])
+def test_an_inventory_gives_its_credentials_by_name(tmp_path: Path) -> None:
+    written = {"orders-db": entry(), "orders-server": entry(SERVER)}
+    inventory = load_inventory(write_inventory(tmp_path, written))
+    assert set(inventory.credentials) == set(written)
+    assert inventory.get("orders-db") == change(DEXTER, name="orders-db")
+    assert inventory.get("orders-server") == change(SERVER, name="orders-server")
+
+
+def test_an_inventory_that_does_not_exist_is_named_with_its_setting(tmp_path: Path) -> None:
+    error = inventory_error(tmp_path / "nosuch.yaml")
+    assert type(error) is NotFound
+    assert error.name == str(tmp_path / "nosuch.yaml")
+    assert error.seen == "No such file or directory"
+    assert "KEYTURN_CREDENTIALS" in error.fix
+
+
+def test_an_inventory_that_is_not_yaml_is_named_with_the_line(tmp_path: Path) -> None:
+    path = write_inventory(tmp_path, "credentials:\n  orders-db:\n    vault: [unclosed\n    lock_namespace: x\n")
+    error = inventory_error(path)
+    assert type(error) is InvalidInput
+    assert error.name == f"{path}, line 4"
+    assert error.seen
+
+
+@pytest.mark.parametrize("text", ["", "credentials:", "credentials: []", "other: {}", "- a", "text"])
+def test_an_inventory_without_the_mapping_of_credentials_is_refused(tmp_path: Path, text: str) -> None:
+    error = inventory_error(write_inventory(tmp_path, text))
+    assert type(error) is InvalidInput
+    assert error.seen == "it has no mapping `credentials`"
+
+
 @pytest.mark.parametrize(
-    ("changes", "seen"),
+    ("content", "field"),
     [
-        ({"vault": "elsewhere"}, "it reads the vault 'elsewhere'"),
-        ({"files": {"other": "other"}}, "it does not mount password, username"),
-        ({"synced": {}}, "the Secret userpass has no key for password, username"),
+        (entry(vaults="x"), "vaults: Extra inputs are not permitted"),
+        (entry(secrets={"username": "user_name!", "password": "password"}), "secrets.username: String should match"),
+        (entry(consumers=[entry()["consumers"][0] | {"workload": {"name": "x"}}]), "consumers.0.workload.namespace: "),
+        (entry(endpoint={"kind": "load-balancer", "namespace": "x"}), "endpoint.load-balancer.service: Field required"),
+        (entry(strategy="managed"), "the whole: Value error, the strategy managed is for a Flexible Server"),
+        ({}, "vault: Field required; secrets: Field required; cluster: "),
+        ("text", "vault: Field required; "),
+        (None, "vault: Field required; "),
+    ],
+    ids=["unknown field", "secret name", "nested", "endpoint", "strategy", "empty", "text", "nothing"],
+)
+def test_a_credential_that_cannot_be_used_is_named_with_its_field(tmp_path: Path, content: object, field: str) -> None:
+    path = write_inventory(tmp_path, {"orders-db": content, "orders-server": entry(SERVER)})
+    error = inventory_error(path)
+    assert type(error) is InvalidInput
+    assert error.name == f"orders-db in {path}"
+    assert field in error.seen
+    assert "user_name!" not in str(error), "a value at the wrong place may be a secret"
+
+
+def test_a_credential_whose_own_name_cannot_be_used_is_refused(tmp_path: Path) -> None:
+    error = inventory_error(write_inventory(tmp_path, {"Orders DB": entry()}))
+    assert type(error) is InvalidInput
+    assert error.seen.startswith("name: ")
+
+
+@pytest.mark.parametrize(("written", "known"), [({"b": entry(), "a": entry()}, "a, b"), ({}, "none")])
+def test_an_unknown_credential_is_answered_with_the_known_ones(
+    tmp_path: Path, written: dict[str, object], known: str
+) -> None:
+    path = write_inventory(tmp_path, written)
+    with pytest.raises(NotFound) as caught:
+        load_inventory(path).get("nosuch")
+    assert (caught.value.name, caught.value.seen) == ("nosuch", f"{path} has {known}")
+
+
+def stack_error(folder: Path, content: object, credentials: dict[str, object] | None = None) -> KeyturnError:
+    """Write a stack, or a text in its place, and an inventory; return why the stack cannot be loaded."""
+    path = folder / "walkthrough" / "stack.yaml"
+    path.parent.mkdir()
+    path.write_text(content if isinstance(content, str) else yaml.safe_dump(content))
+    shipped = {"dexter": entry(), "dexter-server": entry(SERVER)}
+    inventory = load_inventory(write_inventory(folder, shipped | (credentials or {})))
+    with pytest.raises(KeyturnError) as caught:
+        load_stack("walkthrough", folder, inventory)
+    return caught.value
+
+
+def test_the_shipped_stack_takes_its_names_from_its_two_credentials() -> None:
+    assert STACK.folder == ROOT / "manifests/walkthrough"
+    assert (STACK.vault, STACK.namespace, STACK.server) == ("dexterkeyvault", "dexter", "sonarqube-postgresql3")
+    assert (STACK.cluster, STACK.resource_group) == ("integrateakskv-cluster", "integrateakskv-rg")
+    assert (STACK.database, STACK.administrator) == (DEXTER, SERVER)
+
+
+def test_a_stack_that_does_not_exist_is_named_with_its_setting(tmp_path: Path) -> None:
+    with pytest.raises(NotFound) as caught:
+        load_stack("nosuch", tmp_path, INVENTORY)
+    assert caught.value.name == str(tmp_path / "nosuch/stack.yaml")
+    assert "KEYTURN_STACKS" in caught.value.fix
+
+
+@pytest.mark.parametrize(
+    ("content", "seen"),
+    [
+        (stack_with(blob=""), "blob: "),
+        (stack_with(nosuch="x"), "nosuch: Extra inputs are not permitted"),
+        ("credential: dexter", "server_credential: Field required"),
+        ("", "the whole: "),
+        ("- a", "the whole: "),
+    ],
+    ids=["a field", "unknown field", "missing", "empty", "a list"],
+)
+def test_a_stack_that_cannot_be_used_is_named_with_its_field(tmp_path: Path, content: object, seen: str) -> None:
+    error = stack_error(tmp_path, content)
+    assert type(error) is InvalidInput
+    assert error.name == str(tmp_path / "walkthrough/stack.yaml")
+    assert seen in error.seen
+
+
+def test_a_stack_that_is_not_yaml_is_named_with_the_line(tmp_path: Path) -> None:
+    error = stack_error(tmp_path, "credential: dexter\nserver_credential: [\n")
+    assert type(error) is InvalidInput
+    assert error.name == f"{tmp_path / 'walkthrough/stack.yaml'}, line 3"
+
+
+def test_a_credential_of_a_stack_that_the_inventory_does_not_have_is_named(tmp_path: Path) -> None:
+    error = stack_error(tmp_path, stack_with(server_credential="nosuch"))
+    assert type(error) is NotFound
+    assert error.name == "nosuch"
+    assert "dexter, dexter-server" in error.seen
+
+
+@pytest.mark.parametrize(
+    ("credentials", "seen"),
+    [
+        ({"dexter": entry(SERVER)}, "dexter is not a database in the cluster behind a load balancer"),
+        ({"dexter": entry(consumers=[])}, "dexter is not a database in the cluster behind a load balancer"),
+        ({"dexter-server": entry()}, "dexter-server is not the administrator of a Flexible Server"),
+        ({"dexter-server": entry(SERVER, vault="another")}, "are in different vaults"),
+        ({"dexter-server": entry(SERVER, secrets={"username": "username", "password": "p"})}, "share a secret"),
+        ({"dexter-server": entry(SERVER, secrets={"username": "u", "password": "PASSWORD"})}, "share a secret"),
+        ({"dexter": entry(secrets={"username": "Server-Username", "password": "p"})}, "share a secret"),
+        ({"dexter": entry(secrets={"username": "server-password", "password": "p"})}, "share a secret"),
     ],
 )
-def test_a_class_that_does_not_fit_is_refused_by_name(
-    consumer: Consumer, changes: dict[str, object], seen: str
+def test_credentials_that_do_not_belong_to_one_stack_are_refused(
+    tmp_path: Path, credentials: dict[str, object], seen: str
 ) -> None:
-    refusal = find_mismatch(TARGET, consumer, provider(**changes))
-    assert type(refusal) is Conflict
-    assert refusal.code == "ProviderClassMismatch"
-    assert refusal.name == "postgresql-kvname in dexter"
-    assert refusal.seen == seen
-
-
-def test_a_workload_is_listed_once() -> None:
-    with pytest.raises(ValueError, match="a workload is listed once: dexter/postgres-pod-kv"):
-        Target(consumers=(DATABASE, DATABASE))
+    error = stack_error(tmp_path, NAMES, credentials)
+    assert type(error) is InvalidInput
+    assert seen in error.seen

@@ -10,7 +10,7 @@ from infra.provisioning.kinds import Found
 from infra.provisioning.options import ProvisionOptions, load_stack
 from infra.provisioning.resources import DatabaseServer
 from infra.provisioning.wanted import list_wanted
-from tests.conftest import ROOT
+from testing.labs import ROOT
 
 STACK = load_stack("walkthrough", ROOT / "manifests", load_inventory(ROOT / "credentials.yaml"))
 TENANT = "72f988bf-0000-4000-8000-2d7cd011db47"

@@ -1,31 +1,34 @@
 """Anything that may happen to a rotation, in any order: runs, kills, faults, polls, restarts, people.
 
-A state machine over the pure core and a simulated world. `KEYTURN_EXAMPLES` says how many of its lives are tried.
+A state machine over the pure core and a simulated world. `KEYTURN_EXAMPLES` says how many sequences are tried.
 """
 
 import os
+from typing import Any
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from rotation_world import CLIENTS, OPTIONS, World
+from rotation_facts import OPTIONS
+from rotation_world import CLIENTS, World
 from test_rotation_properties import FAULTS, GOOD_ENDS, check_invariants, check_rotated, run
 
-from infra.rotation.verdict import Verdict
-from infra.targets import Strategy, Sync
+from infra.credentials import Strategy
+from infra.rotation.execution import Verdict
+from infra.rotation.options import Sync
 
 EXAMPLES = int(os.environ.get("KEYTURN_EXAMPLES", "150"))
 STEPS = 10
 
 
-class Life(RuleBasedStateMachine):
+class RotationMachine(RuleBasedStateMachine):
     """One credential, and everybody who does something to it."""
 
     def __init__(self) -> None:
         super().__init__()
         self.world = World()
         self.runs = 0
-        self.theirs: dict[str, str] = {}
+        self.by_hand: dict[str, str] = {}
 
     @initialize(
         strategy=st.sampled_from(list(Strategy)),
@@ -33,39 +36,38 @@ class Life(RuleBasedStateMachine):
         refreshes_at_mount=st.booleans(),
         seconds_per_call=st.sampled_from([0.01, 0.4, 3.0]),
     )
-    def begin(self, **options: object) -> None:
-        self.world = World.begin(**options)
+    def begin(self, **options: Any) -> None:
+        self.world = World.healthy(**options)
 
     @rule(
         sync=st.sampled_from(list(Sync)),
         calls=st.one_of(st.none(), st.integers(1, 70)),
         keep=st.integers(0, 2),
-        id_again=st.booleans(),
+        same_id=st.booleans(),
     )
-    def rotate(self, sync: Sync, calls: int | None, keep: int, id_again: bool) -> None:
-        """A run, killed at a call or not, with an id of its own or the one before."""
-        self.take_theirs_over()
-        self.runs += not (id_again and self.runs)
+    def rotate(self, sync: Sync, calls: int | None, keep: int, same_id: bool) -> None:
+        """A run, killed at a call or not, with an id of its own or that of the run before."""
+        self.accept_versions_by_hand()
+        self.runs += not (same_id and self.runs)
         options = OPTIONS.model_copy(update={"sync": sync, "keep_versions": keep})
-        if id_again:
+        if same_id:
             options = options.model_copy(update={"rotation_id": f"run{self.runs}"})
         ending = run(self.world, options, f"run{self.runs}", calls)
         if ending is not None and ending.error is not None:
             assert ending.error.what
             assert ending.verdict not in (Verdict.ROTATED, Verdict.PLANNED)
 
-    def take_theirs_over(self) -> None:
-        """What a person wrote and the database takes is in force as any other, once no rotation is under way."""
-        candidate = self.world.candidate
-        if not (candidate and candidate[0].phase.is_live) and self.world.newest in self.world.open_logins:
-            self.theirs.clear()
+    def accept_versions_by_hand(self) -> None:
+        """Treat what a person wrote as any other version once the database accepts it and nothing is unfinished."""
+        if not self.world.live_candidate and self.world.newest in self.world.open_logins:
+            self.by_hand.clear()
 
     @rule(fault=st.sampled_from(FAULTS))
     def break_something(self, fault: str) -> None:
         setattr(self.world, fault, True)
 
     @rule()
-    def mend_everything(self) -> None:
+    def repair_everything(self) -> None:
         for fault in FAULTS:
             setattr(self.world, fault, False)
 
@@ -75,37 +77,37 @@ class Life(RuleBasedStateMachine):
 
     @precondition(lambda self: self.world.replicas and not self.world.is_external)
     @rule()
-    def the_database_begins_anew(self) -> None:
+    def the_database_restarts(self) -> None:
         self.world.run_pod()
 
     @precondition(lambda self: self.world.client)
     @rule()
-    def a_client_begins_anew(self) -> None:
+    def a_client_restarts(self) -> None:
         self.world.run_client()
 
     @rule(name=st.sampled_from(["username", "password"]))
     def a_person_writes_a_version(self, name: str) -> None:
         self.world.write(name, "by hand")
-        self.world.is_touched = True
-        self.theirs[name] = self.world.newest_versions[name]
+        self.world.is_edited_by_hand = True
+        self.by_hand[name] = self.world.newest_versions[name]
 
     @invariant()
-    def everything_that_must_hold(self) -> None:
+    def the_worlds_invariants_hold(self) -> None:
         if self.world.secrets["username"]:
             check_invariants(self.world)
 
     @invariant()
-    def what_a_person_wrote_stays_the_newest_and_enabled(self) -> None:
-        for name, version in self.theirs.items():
+    def a_version_by_hand_stays_the_newest_and_enabled(self) -> None:
+        for name, version in self.by_hand.items():
             assert self.world.newest_versions[name] == version
             assert self.world.facts(name).newest.enabled
 
     def teardown(self) -> None:
-        """Once nothing is broken any more, it ends well, unless a person's versions are in the way."""
-        self.take_theirs_over()
-        if self.theirs or not self.world.secrets["username"]:
+        """Once everything is repaired, runs end well, unless a person's versions are in the way."""
+        self.accept_versions_by_hand()
+        if self.by_hand or not self.world.secrets["username"]:
             return
-        self.mend_everything()
+        self.repair_everything()
         if self.world.replicas and not self.world.is_external and self.world.database is None:
             self.world.run_pod()
         verdicts = []
@@ -118,10 +120,10 @@ class Life(RuleBasedStateMachine):
         check_rotated(self.world)
 
 
-Life.TestCase.settings = settings(
+RotationMachine.TestCase.settings = settings(
     max_examples=EXAMPLES,
     stateful_step_count=STEPS,
     deadline=None,
     suppress_health_check=list(HealthCheck),
 )
-TestLife = Life.TestCase
+TestRotationMachine = RotationMachine.TestCase

@@ -1,4 +1,4 @@
-"""Passwords, usernames and the candidate's text."""
+"""New passwords and usernames, and the candidate that stages them."""
 
 import random
 import re
@@ -10,10 +10,10 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from infra.credentials import Login
 from infra.errors import InvalidInput, SecretUnusable
-from infra.rotation.candidate import Credential, dump_candidate, name_candidate, parse_candidate
-from infra.rotation.passwords import generate_password
-from infra.rotation.usernames import check_username, derive_username
+from infra.rotation.candidate import dump_candidate, name_candidate, parse_candidate
+from infra.rotation.new_logins import check_username, derive_username, generate_password
 
 
 @given(seed=st.integers(), length=st.integers(16, 64))
@@ -39,12 +39,12 @@ def test_two_passwords_differ() -> None:
     assert generate_password() != generate_password()
 
 
-def test_a_short_password_is_not_made() -> None:
+def test_a_short_password_is_not_generated() -> None:
     with pytest.raises(ValueError, match="16"):
         generate_password(15)
 
 
-def test_usernames_take_turns() -> None:
+def test_two_usernames_take_turns() -> None:
     names = ["dexter"]
     for _ in range(3):
         names.append(derive_username(names[-1]))
@@ -52,7 +52,7 @@ def test_usernames_take_turns() -> None:
 
 
 @given(st.from_regex(r"[a-z_][a-z0-9_]{0,62}", fullmatch=True))
-def test_a_derived_username_is_another_one_that_postgresql_does_not_cut(current: str) -> None:
+def test_a_derived_username_differs_and_is_not_cut_by_postgresql(current: str) -> None:
     derived = derive_username(current)
     assert derived != current
     assert len(derived) <= 63
@@ -67,31 +67,33 @@ def test_a_username_that_postgresql_reserves_is_refused() -> None:
 
 
 def test_the_candidate_is_named_after_both_secrets() -> None:
-    assert name_candidate("username", "password") == "username-password-candidate"
+    assert name_candidate(("username", "password")) == "username-password-candidate"
 
 
-def test_long_names_give_candidates_that_key_vault_takes_and_that_differ() -> None:
-    one, two = name_candidate("u" * 127, "p" * 127), name_candidate("u" * 127, "q" * 127)
-    assert one != two
-    assert all(re.fullmatch(r"[0-9a-zA-Z-]{1,127}", name) for name in (one, two))
+def test_long_names_give_different_candidates_that_key_vault_accepts() -> None:
+    names = [name_candidate(("u" * 127, last * 127)) for last in "pq"]
+    assert names[0] != names[1]
+    assert all(re.fullmatch(r"[0-9a-zA-Z-]{1,127}", name) for name in names)
 
 
 @given(st.text(min_size=1), st.text(min_size=1))
 def test_a_candidate_is_read_as_it_was_written(username: str, password: str) -> None:
-    read = parse_candidate(dump_candidate(Credential(username, password)), "c")
-    assert (read.username, read.password) == (username, password)
+    login = Login(username, password)
+    assert parse_candidate(dump_candidate(login), "c") == login
 
 
 UNREADABLE = ["", "Admin123", "[]", "null", '{"username": "a"}', '{"username": 1, "password": "x"}']
 
 
 @pytest.mark.parametrize("text", UNREADABLE)
-def test_a_candidate_that_somebody_else_wrote_is_refused_without_its_text(text: str) -> None:
+def test_a_candidate_that_no_rotation_wrote_is_refused_without_showing_its_value(text: str) -> None:
     with pytest.raises(SecretUnusable) as caught:
         parse_candidate(text, "username-password-candidate")
     assert caught.value.code == "CandidateUnreadable"
     assert "Admin123" not in str(caught.value)
 
 
-def test_a_credential_does_not_show_itself() -> None:
-    assert "Mashroof123" not in repr(Credential("therema", "Mashroof123"))
+def test_a_login_does_not_show_its_values() -> None:
+    shown = f"{Login('therema', 'Mashroof123')!r} {Login('therema', 'Mashroof123')}"
+    assert "Mashroof123" not in shown
+    assert "therema" not in shown

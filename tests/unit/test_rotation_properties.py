@@ -1,25 +1,29 @@
 """Whatever happens to a rotation, it ends well: a simulated world, killed between any two calls."""
 
-from collections.abc import Iterator
+import copy
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rotation_facts import OPTIONS
 from rotation_simulation import Simulation
-from rotation_world import CLIENTS, OPTIONS, Killed, World
+from rotation_world import CLIENTS, Killed, World
 
+from infra.credentials import Strategy
 from infra.errors import LoginRefused
-from infra.rotation.execution import Ending, carry_out
+from infra.rotation.execution import Ending, Verdict, execute
 from infra.rotation.observation import Phase
+from infra.rotation.options import RotationOptions, Sync
 from infra.rotation.plan import Plan
-from infra.rotation.steps import Username
+from infra.rotation.state import Subject
+from infra.rotation.steps import Action, UsernamePolicy
 from infra.rotation.strategies import STRATEGIES
-from infra.rotation.verdict import Verdict
-from infra.targets import RotationOptions, Strategy, Sync
 
-FAULTS = ["pods_broken", "forged_logins", "vault_refuses", "sync_paused", "database_down"]
-MEANWHILE = ["nothing", "poll", "database begins anew", "client begins anew"]
+FAULTS = ["pods_broken", "logins_refused", "vault_refuses", "sync_paused", "database_down"]
+MEANWHILE = ["nothing", "poll", "database restarts", "client restarts"]
 GOOD_ENDS = {Verdict.ROTATED, Verdict.ROLLED_BACK}
 
 
@@ -41,51 +45,68 @@ def check_invariants(world: World) -> None:
         assert versions[-1].facts.enabled, "the newest version is disabled"
     if world.database is not None:
         assert world.open_logins & world.readable_pairs, "nobody knows a login of the running database"
-    if world.strategy is Strategy.ALTERNATING and world.client and not world.is_touched:
-        assert world.client.uses in world.open_logins, "the database refuses the client's login"
+    if world.strategy is Strategy.ALTERNATING and world.client and not world.is_edited_by_hand:
+        assert world.client.login in world.open_logins, "the database refuses the client's login"
 
 
 def run(
     world: World, options: RotationOptions = OPTIONS, fresh_id: str = "r1", calls: int | None = None
 ) -> Ending | None:
-    """Run once; None when the process was killed."""
-    world.on_call = Bomb(calls) if calls else lambda _: None
+    """Run once; None if the process was killed, which happens at the given call."""
     try:
-        return carry_out(Simulation(world, options, check=check_invariants), world.target, options, fresh_id)
+        return run_until_killed(world, options, fresh_id, Bomb(calls) if calls else lambda _: None)
     except Killed:
         check_invariants(world)
         return None
+
+
+def run_until_killed(world: World, options: RotationOptions, fresh_id: str, on_call: Callable[[World], None]) -> Ending:
+    """Run once, and do something at each call."""
+    world.on_call = on_call
+    try:
+        return execute(Simulation(world, options, check=check_invariants), world.credential, options, fresh_id)
     finally:
         world.on_call = lambda _: None
 
 
+def count_calls(world: World, options: RotationOptions) -> int:
+    """Count the calls that an undisturbed run would make; the world stays as it is."""
+    calls = []
+    run_until_killed(copy.deepcopy(world), options, "r1", calls.append)
+    return len(calls)
+
+
 def check_rotated(world: World) -> None:
     check_settled(world)
-    stays = STRATEGIES[world.strategy].username is Username.STAYS
-    for name in ("password",) if stays else ("username", "password"):
+    keeps = STRATEGIES[world.strategy].username is UsernamePolicy.KEEP
+    for name in ("password",) if keeps else ("username", "password"):
         assert not world.facts(name).older_enabled
 
 
 def check_settled(world: World) -> None:
-    """Vault, database and consumers agree, and go on doing so when a pod begins anew."""
+    """Vault, database and consumers agree, and still do when a pod restarts."""
     assert world.candidate is None
     assert world.replicas == 1
     assert world.open_logins == {world.newest}
-    assert not world.held
+    assert not world.pins
     if client := world.client:
-        assert client.uses == world.newest or not client.replicas
+        assert client.login == world.newest or not client.replicas
     if world.strategy is Strategy.RECREATE:
         assert world.files == world.synced == world.newest
     if not world.is_external:
         world.run_pod()
-    assert world.database == world.newest, "a database that begins anew takes the newest login"
-    if world.client and world.client.names.needs_restart:
+    assert world.database == world.newest, "a database that restarts accepts the newest login"
+    if world.client and world.client.consumer.needs_restart:
         world.run_client()
         assert world.client.env == world.newest
 
 
+def options_with(**changes: Any) -> RotationOptions:
+    return OPTIONS.model_copy(update=changes)
+
+
 worlds = st.builds(
-    World.begin,
+    World.healthy,
     strategy=st.sampled_from(list(Strategy)),
     clients=st.sampled_from(list(CLIENTS)),
     refreshes_at_mount=st.booleans(),
@@ -95,7 +116,7 @@ syncs = st.sampled_from(list(Sync))
 
 
 @given(world=worlds, sync=syncs)
-def test_a_rotation_without_trouble_ends_rotated_and_proves_it(world: World, sync: Sync) -> None:
+def test_an_undisturbed_rotation_ends_rotated_and_proves_it(world: World, sync: Sync) -> None:
     before = world.newest
     ending = run(world, options_with(sync=sync))
     assert ending is not None
@@ -106,7 +127,7 @@ def test_a_rotation_without_trouble_ends_rotated_and_proves_it(world: World, syn
 
 @given(world=worlds, kills=st.lists(st.tuples(st.integers(1, 45), syncs), max_size=6), data=st.data())
 @settings(max_examples=500, deadline=None)
-def test_a_rotation_killed_anywhere_ends_rotated_when_run_again(
+def test_a_rotation_killed_anywhere_is_resumed_and_ends_rotated(
     world: World, kills: list[tuple[int, Sync]], data: st.DataObject
 ) -> None:
     for number, (calls, sync) in enumerate(kills):
@@ -114,9 +135,9 @@ def test_a_rotation_killed_anywhere_ends_rotated_when_run_again(
         run(world, options_with(sync=sync), f"r{number}", calls)
         if meanwhile == "poll":
             world.poll()
-        elif meanwhile == "database begins anew" and world.replicas:
+        elif meanwhile == "database restarts" and world.replicas:
             world.run_pod()
-        elif meanwhile == "client begins anew" and world.client:
+        elif meanwhile == "client restarts" and world.client:
             world.run_client()
         check_invariants(world)
     ending = run(world, fresh_id="last")
@@ -135,14 +156,14 @@ def test_a_rotation_killed_anywhere_ends_rotated_when_run_again(
     ),
 )
 @settings(max_examples=500, deadline=None)
-def test_failures_and_kills_in_any_mixture_end_rotated_or_rolled_back_once_the_cause_is_gone(
+def test_any_mixture_of_failures_and_kills_ends_rotated_or_rolled_back_once_the_cause_is_gone(
     world: World, sync: Sync, rounds: list[tuple[int, str, bool]]
 ) -> None:
-    for number, (calls, fault, client_begins_anew) in enumerate(rounds):
+    for number, (calls, fault, client_restarts) in enumerate(rounds):
         setattr(world, fault, True)
         run(world, options_with(sync=sync), f"r{number}", calls)
         setattr(world, fault, False)
-        if client_begins_anew and world.client:
+        if client_restarts and world.client:
             world.run_client()
         check_invariants(world)
     verdicts = []
@@ -152,24 +173,24 @@ def test_failures_and_kills_in_any_mixture_end_rotated_or_rolled_back_once_the_c
         check_settled(world)
         verdicts.append(ending.verdict)
     assert set(verdicts) <= GOOD_ENDS
-    assert verdicts[-1] is Verdict.ROTATED, "a rotation after a rollback begins anew and succeeds"
+    assert verdicts[-1] is Verdict.ROTATED, "after a rollback the next run starts a new rotation and succeeds"
     check_rotated(world)
 
 
 @given(world=worlds, calls=st.integers(1, 45), name=st.sampled_from(["username", "password"]), sync=syncs)
 @settings(max_examples=500, deadline=None)
-def test_a_version_that_a_person_writes_meanwhile_is_never_overwritten_nor_disabled(
+def test_a_version_that_a_person_writes_meanwhile_is_neither_overwritten_nor_disabled(
     world: World, calls: int, name: str, sync: Sync
 ) -> None:
     if run(world, options_with(sync=sync), calls=calls) is not None:
         return
-    was_under_way = world.candidate is not None and world.candidate[0].phase.is_live
+    was_unfinished = world.live_candidate is not None
     world.write(name, "by hand")
     theirs = world.facts(name).newest
     ending = run(world, options_with(sync=sync), "again")
     assert ending is not None
     assert world.facts(name).newest == theirs
-    assert ending.verdict is (Verdict.NEEDS_OPERATOR if was_under_way else Verdict.REFUSED)
+    assert ending.verdict is (Verdict.NEEDS_OPERATOR if was_unfinished else Verdict.REFUSED)
     assert ending.error is not None
     assert ending.error.fix
 
@@ -181,7 +202,7 @@ def test_a_version_that_a_person_writes_meanwhile_is_never_overwritten_nor_disab
     sync=syncs,
 )
 @settings(max_examples=500, deadline=None)
-def test_a_person_who_scales_meanwhile_does_not_stop_the_rotation_from_ending(
+def test_a_person_who_scales_meanwhile_does_not_keep_the_rotation_from_ending(
     world: World, calls: int, replicas: int, sync: Sync
 ) -> None:
     killed = run(world, options_with(sync=sync), calls=calls) is None
@@ -190,7 +211,7 @@ def test_a_person_who_scales_meanwhile_does_not_stop_the_rotation_from_ending(
         world.run_pod()
     elif not replicas:
         world.stop_pods()
-    under_way = world.candidate is not None and world.candidate[0].phase is not Phase.DONE
+    is_unfinished = world.candidate is not None and world.candidate[0].phase is not Phase.DONE
     ending = run(world, options_with(sync=sync), "again")
     assert ending is not None
     if world.strategy is not Strategy.RECREATE and not replicas:
@@ -200,28 +221,33 @@ def test_a_person_who_scales_meanwhile_does_not_stop_the_rotation_from_ending(
         assert (ending := run(world, options_with(sync=sync), "back")) is not None
         assert ending.verdict in GOOD_ENDS
         check_settled(world)
-    elif killed and under_way:
+    elif killed and is_unfinished:
         assert ending.verdict is Verdict.ROTATED
         check_rotated(world)
 
 
 @given(calls=st.integers(1, 45), sync=syncs, world=worlds)
-def test_another_id_than_the_unfinished_one_finishes_that_first_and_then_rotates(
-    calls: int, sync: Sync, world: World
-) -> None:
-    killed = run(world, options_with(sync=sync, rotation_id="one"), calls=calls) is None
-    ending = run(world, options_with(sync=sync, rotation_id="two"))
-    assert killed or calls > 15
+def test_an_unfinished_rotation_is_resumed_before_one_with_another_id(calls: int, sync: Sync, world: World) -> None:
+    first = options_with(sync=sync, rotation_id="first")
+    needed = count_calls(world, first)
+    killed = run(world, first, calls=calls) is None
+    assert killed is (calls <= needed)
+    was_unfinished = world.live_candidate is not None
+    ending = run(world, options_with(sync=sync, rotation_id="second"))
     assert ending is not None
-    assert (ending.verdict, ending.rotation_id) == (Verdict.ROTATED, "two")
+    assert (ending.verdict, ending.rotation_id) == (Verdict.ROTATED, "second")
     check_rotated(world)
+    written = [version.rotation_id for version in reversed(world.facts("password").versions)]
+    assert written in (["", "first", "second"], ["", "second"])
+    if was_unfinished or not killed:
+        assert written == ["", "first", "second"]
 
 
 @pytest.mark.parametrize("strategy", list(Strategy))
 @pytest.mark.parametrize("sync", list(Sync))
-def test_the_same_id_again_does_nothing(strategy: Strategy, sync: Sync) -> None:
-    world = World.begin(strategy=strategy)
-    options = options_with(sync=sync, rotation_id="one")
+def test_a_run_with_the_id_of_a_finished_rotation_does_nothing(strategy: Strategy, sync: Sync) -> None:
+    world = World.healthy(strategy=strategy)
+    options = options_with(sync=sync, rotation_id="first")
     run(world, options)
     after = world.newest_versions
     ending = run(world, options)
@@ -236,7 +262,7 @@ OTHERS = {
     Strategy.ALTERNATING: Strategy.IN_PLACE,
     Strategy.MANAGED: Strategy.MANAGED,
 }
-"""What somebody may come to choose for the same database."""
+"""Another strategy that somebody may choose for the same database."""
 
 
 @given(world=worlds, calls=st.integers(1, 60), sync=syncs)
@@ -244,32 +270,31 @@ OTHERS = {
 def test_an_unfinished_rotation_ends_with_the_strategy_that_it_began_with(world: World, calls: int, sync: Sync) -> None:
     began, other = world.strategy, OTHERS[world.strategy]
     killed = run(world, options_with(sync=sync), calls=calls) is None
-    under_way = world.candidate is not None and world.candidate[0].phase.is_live
+    was_unfinished = world.live_candidate is not None
     world.strategy = other
     ending = run(world, options_with(sync=sync), "again")
     assert ending is not None
     assert ending.verdict is Verdict.ROTATED
-    assert ending.rotation_id == ("r1" if killed and under_way else "again") or not under_way
-    world.strategy = began if under_way else other
+    assert ending.rotation_id == ("r1" if killed and was_unfinished else "again") or not was_unfinished
+    world.strategy = began if was_unfinished else other
     check_rotated(world)
 
 
-def options_with(**changes: object) -> RotationOptions:
-    return OPTIONS.model_copy(update=changes)
-
-
 @pytest.mark.parametrize("strategy", [Strategy.ALTERNATING, Strategy.MANAGED])
-def test_a_candidate_that_fails_before_it_is_published_ends_the_run_rolled_back(strategy: Strategy) -> None:
+def test_a_candidate_that_fails_before_it_is_published_is_rolled_back(strategy: Strategy) -> None:
     class Failing(Simulation):
-        def _prove_candidate(self, plan: Plan, subject: str) -> Iterator[None]:
+        def _prove_candidate(self, plan: Plan, subject: Subject) -> Iterator[None]:
             yield
-            raise LoginRefused("refused", name=subject)
+            raise LoginRefused("refused", name=str(subject))
 
-    world = World.begin(strategy=strategy)
+    world = World.healthy(strategy=strategy)
     before, versions = world.newest, world.newest_versions
-    ending = carry_out(Failing(world, OPTIONS), world.target, OPTIONS, "r1")
+    ending = execute(Failing(world, OPTIONS), world.credential, OPTIONS, "r1")
     assert ending.verdict is Verdict.ROLLED_BACK
     assert ending.error is not None
-    assert "refused" in ending.error.seen
+    assert type(ending.error.cause) is LoginRefused
+    assert "Cause: refused" in str(ending.error)
+    assert ending.failed is not None
+    assert ending.failed.action is Action.PROVE_CANDIDATE
     assert (world.open_logins, world.newest_versions) == ({before}, versions), "nothing was published"
     assert world.candidate is None

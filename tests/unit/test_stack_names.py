@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 import yaml
 from pydantic import ValidationError
-from tests.inventory import DEXTER, DEXTER_SERVER
 
 from infra.credentials import Credential, Inventory
 from infra.errors import InvalidInput, NotFound
 from infra.provisioning.options import STACK_FILE, ProvisionOptions, Stack, StackNames, load_stack
-from tests.conftest import ROOT
+from testing.labs import ROOT
+from testing.walkthrough import DEXTER, SERVER
 
 FOLDER = ROOT / "manifests"
 SHIPPED = yaml.safe_load((FOLDER / "walkthrough" / STACK_FILE).read_text())
@@ -58,7 +58,7 @@ def changed(credential: Credential, path: str, value: object) -> Credential:
 
 
 def load(folder: Path = FOLDER, *credentials: Credential) -> Stack:
-    known = {credential.name: credential for credential in (DEXTER, DEXTER_SERVER, *credentials)}
+    known = {credential.name: credential for credential in (DEXTER, SERVER, *credentials)}
     return load_stack("walkthrough", folder, Inventory(Path("credentials.yaml"), known))
 
 
@@ -88,7 +88,7 @@ def test_a_name_that_would_be_refused_is_refused_by_its_field(field: str, value:
 @pytest.mark.parametrize(("path", "value"), cases(CREDENTIAL_REFUSED))
 def test_a_name_of_a_credential_that_would_be_refused_is_refused_by_its_field(path: str, value: object) -> None:
     with pytest.raises(ValidationError) as caught:
-        changed(DEXTER_SERVER, path, value)
+        changed(SERVER, path, value)
     (error,) = caught.value.errors()
     assert (error["loc"][0], error["loc"][-1]) == (path.split(".")[0], path.split(".")[-1])
 
@@ -104,7 +104,7 @@ def test_a_size_or_version_that_would_be_refused_is_refused_by_its_field(field: 
 def test_two_logins_never_share_a_secret(secrets: dict[str, str]) -> None:
     (part, name) = next(iter(secrets.items()))
     with pytest.raises(InvalidInput, match="share a secret"):
-        load(FOLDER, changed(DEXTER_SERVER, f"secrets.{part}", name))
+        load(FOLDER, changed(SERVER, f"secrets.{part}", name))
 
 
 @pytest.mark.parametrize("names", [("same", "same"), ("same", "Same")])
@@ -123,17 +123,17 @@ def test_the_longest_and_the_shortest_names_are_accepted(tmp_path: Path) -> None
         ("cluster.name", "a"),
         ("cluster.resource_group", "(a)._-b"),
     ):
-        changed(DEXTER_SERVER, path, value)
+        changed(SERVER, path, value)
 
 
 def test_each_credential_has_secrets_of_its_own() -> None:
     assert DEXTER.secrets.names == ("username", "password")
-    assert DEXTER_SERVER.secrets.names == ("server-username", "server-password")
+    assert SERVER.secrets.names == ("server-username", "server-password")
 
 
 def test_credentials_that_make_no_stack_are_refused_with_the_reason(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match="are in different vaults"):
-        load(FOLDER, changed(DEXTER_SERVER, "vault", "othervault"))
+        load(FOLDER, changed(SERVER, "vault", "othervault"))
     with pytest.raises(InvalidInput, match="dexter-server is not a database in the cluster"):
         load_changed(tmp_path, credential="dexter-server", server_credential="dexter")
 

@@ -1,11 +1,11 @@
-"""The strategies by name. A new one is one module with its tables, and one line here."""
+"""The strategies by name. Adding one means one module with its tables, and one line here."""
 
+from infra.credentials import Strategy as StrategyName
 from infra.rotation.steps import Strategy
 from infra.rotation.strategies.alternating import Alternating
 from infra.rotation.strategies.in_place import InPlace
 from infra.rotation.strategies.managed import Managed
 from infra.rotation.strategies.recreate import Recreate
-from infra.targets import Strategy as StrategyName
 
 STRATEGIES: dict[StrategyName, Strategy] = {
     StrategyName.RECREATE: Recreate(),

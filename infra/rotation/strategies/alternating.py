@@ -1,81 +1,91 @@
-"""alternating: two logins of one owner role take turns, so that the present one works until nobody uses it any more.
+"""alternating: two logins of one owner role take turns, so the current one works until nobody uses it any more.
 
-The other login is opened with a new password beside the present one, published, and brought to every consumer; only
-then the former login is closed. At no moment does a consumer have a login that the database refuses.
+The alternate login is enabled with a new password beside the current one, published, and brought to every consumer;
+only then is the previous login disabled. At no moment does a consumer have a login that the database refuses.
 
-Username and password are two secrets, written one after the other, and a poll of the CSI driver may fall between the
-two: a client that follows its files would get the new username with the old password until the next poll. So the
-consumers' classes are held at the present versions (`objectVersion`) while the two are written, and released after it.
-They are held some steps earlier, so that a poll which read a class before that has ended by then:
+Username and password may be two secrets, written one after the other, and a poll of the CSI driver may fall between
+the two: a client that re-reads its files would get the new username with the previous password until the next poll.
+So the consumers' deliveries are pinned to the current versions while the two are written, and unpinned afterwards.
+They are pinned some steps earlier, so that a poll which read the unpinned source has ended by then:
 https://azure.github.io/secrets-store-csi-driver-provider-azure/docs/getting-started/usage/
 """
 
-from infra.errors import KeyturnError, Refused
+from infra.credentials import Consumer
+from infra.errors import Code, KeyturnError, Refused
 from infra.rotation.observation import LoginState
-from infra.rotation.situation import Situation
-from infra.rotation.steps import Action, Rule, Username
-from infra.rotation.strategies import phases, rules
+from infra.rotation.state import RotationState
+from infra.rotation.steps import Action, OnFailure, Rule, UsernamePolicy
+from infra.rotation.strategies import conditions, phases
 from infra.rotation.strategies.phases import Rules
-from infra.rotation.strategies.subjects import both_secrets, databases, every_class, the_credential
-from infra.targets import Consumer
+from infra.rotation.strategies.subjects import clients_of, databases, every_source, the_credential, the_login
+
+_CLIENTS = clients_of(the_login)
+_NO_MIX = "No mount may mix one login with the other."
 
 
 class Alternating:
-    """Open the other login, publish it, let the consumers have it, close the former one."""
+    """Enable the alternate login, publish it, bring it to the consumers, disable the previous one."""
 
-    username = Username.OTHER
+    username = UsernamePolicy.ALTERNATE
+    needs_alternates = True
     forward: Rules = (
-        *phases.begin(Action.REHEARSE_OPENING),
-        Rule(Action.HOLD, every_class, rules.is_held_until_published, "No mount may mix one login with the other."),
-        Rule(Action.OPEN_LOGIN, the_credential, rules.is_taken, "From here on the database takes both logins."),
-        Rule(Action.PROVE_CANDIDATE, the_credential, rules.is_taken, "Nothing is published for a login that fails."),
-        *phases.publish(both_secrets),
-        Rule(Action.RELEASE, every_class, rules.is_released_to_new, "Both are new: a mount gets them together."),
-        *phases.sync(both_secrets),
-        *phases.refresh(both_secrets, databases),
-        *phases.restart_clients(both_secrets),
-        Rule(Action.CLOSE_LOGIN, the_credential, rules.is_closed, "Nobody uses it any more."),
-        *phases.prove_and_retire(both_secrets),
+        *phases.begin(Action.REHEARSE_ALTERNATE),
+        Rule(Action.PIN, every_source, conditions.is_pinned_or_published, _NO_MIX),
+        *phases.change(Action.ENABLE_ALTERNATE, "From here on the database accepts both logins."),
+        *phases.publish(the_login),
+        Rule(Action.UNPIN, every_source, conditions.is_unpinned_to_new, "A mount gets both new values together."),
+        *phases.sync(conditions.needs_no_sync(the_login)),
+        *phases.refresh(conditions.is_fresh(the_login), databases, _CLIENTS),
+        *phases.restart_clients(the_login),
+        Rule(
+            Action.DISABLE_PREVIOUS,
+            the_credential,
+            conditions.is_disabled,
+            "Nobody uses it any more.",
+            OnFailure.ROLL_BACK,
+        ),
+        *phases.prove_and_retire(the_login),
     )
     back: Rules = (
-        Rule(Action.REOPEN_LOGIN, the_credential, rules.takes_old_login, "It must work before anybody gets it back."),
-        Rule(Action.HOLD, every_class, rules.is_held_until_restored, "No mount may mix one login with the other."),
-        *phases.restore(both_secrets),
-        Rule(Action.RELEASE, every_class, rules.is_released_to_old, "Both are old again."),
-        *phases.refresh_back(both_secrets, databases),
-        *phases.return_clients(both_secrets),
-        Rule(Action.CLOSE_CANDIDATE, the_credential, rules.never, "Nobody needs the failed login."),
-        *phases.drop_failed(),
+        Rule(
+            Action.REENABLE_PREVIOUS,
+            the_credential,
+            conditions.accepts_previous,
+            "It must work before anybody gets it back.",
+        ),
+        Rule(Action.PIN, every_source, conditions.is_pinned_or_restored, _NO_MIX),
+        *phases.restore(the_login),
+        Rule(Action.UNPIN, every_source, conditions.is_unpinned_to_previous, "A mount gets both previous values."),
+        *phases.refresh_back(conditions.is_restored_too(the_login), databases, _CLIENTS),
+        *phases.return_clients(the_login),
+        Rule(Action.DISABLE_CANDIDATE, the_credential, conditions.never, "Nobody needs the failed login."),
+        *phases.delete_failed(),
     )
 
     def restarts(self, consumer: Consumer) -> bool:
-        """Clients alone, unless they read new values by themselves; the database goes on."""
+        """Clients that need it; the database keeps running."""
         return consumer.needs_restart and not consumer.is_database
 
-    def find_objection(self, situation: Situation) -> KeyturnError | None:
-        """Refuse where the login is not one of an owner's."""
-        seen = situation.observation
-        if situation.candidate is not None or seen.logins.current is not LoginState.WORKS:
-            return None
-        if seen.other_logins is not None:
+    def find_objection(self, state: RotationState) -> KeyturnError | None:
+        """Refuse a login that has no owner role."""
+        seen = state.observation
+        if state.candidate is not None or seen.logins.current is not LoginState.WORKS or seen.alternates is not None:
             return None
         return Refused(
-            "The strategy alternating needs two logins that become one owner role",
-            name=situation.target.place,
-            seen="the present login becomes no role that cannot log in",
-            fix="run the flow migrate for this target: it makes the owner role of the present login",
-            code="NotMigrated",
+            Code.NOT_MIGRATED,
+            name=state.credential.name,
+            seen="the current login's sessions do not switch to a role that cannot log in",
         )
 
-    def notes(self, situation: Situation) -> tuple[str, ...]:
+    def notes(self, state: RotationState) -> tuple[str, ...]:
         """Say what stays, and what is waited for."""
         notes = [
             "Both logins work until every consumer has the new one; all data stays, open sessions go on.",
-            "The consumers' classes are held at the present versions while username and password are written.",
+            "The consumers' mounts are pinned to the current versions while username and password are written.",
         ]
-        if situation.is_express:
+        if state.is_express:
             notes.append(
                 "Express: the driver's poll is not waited for where a restart fetches the new login. "
-                "Clients that read their files again are waited for."
+                "Clients that re-read their files are waited for."
             )
         return tuple(notes)

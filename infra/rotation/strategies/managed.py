@@ -1,67 +1,67 @@
 """managed: the administrator of a Flexible Server gets a new password through Azure's own API.
 
-Azure takes minutes for it, cannot rehearse it, and does not say when the new password began to hold. So it is proven
-before anything is published: in the other order, whoever reads the vault would have a password that the server
-refuses for as long. The name of the administrator cannot be changed.
+Azure takes minutes for it, cannot rehearse it, and does not say when the new password takes effect. So it is proven
+before anything is published: otherwise whoever reads the vault would have a password that the server refuses for that
+long. The name of the administrator cannot be changed.
 https://learn.microsoft.com/rest/api/postgresql/servers/update
 """
 
-from infra.errors import KeyturnError, Refused
-from infra.rotation.situation import Situation
-from infra.rotation.steps import Action, Rule, Username
-from infra.rotation.strategies import phases, rules
+from infra.credentials import Consumer, FlexibleServerEndpoint
+from infra.errors import Code, KeyturnError, Refused
+from infra.rotation.state import RotationState
+from infra.rotation.steps import Action, OnFailure, Rule, UsernamePolicy
+from infra.rotation.strategies import conditions, phases
 from infra.rotation.strategies.phases import Rules
-from infra.rotation.strategies.subjects import the_credential, the_password, the_server
-from infra.targets import Consumer
+from infra.rotation.strategies.subjects import clients_of, the_credential, the_password
+
+_CLIENTS = clients_of(the_password)
 
 
 class Managed:
     """Change it through Azure, prove it, publish it, restart the clients."""
 
-    username = Username.STAYS
+    username = UsernamePolicy.KEEP
+    needs_alternates = False
     forward: Rules = (
         *phases.begin(),
-        Rule(Action.SET_ADMINISTRATOR, the_server, rules.is_taken, "From here on the server takes the new password."),
-        Rule(Action.PROVE_CANDIDATE, the_credential, rules.is_taken, "Nothing is published for a login that fails."),
-        *phases.publish(the_password),
-        *phases.sync(the_password),
-        *phases.refresh(the_password),
+        *phases.change(Action.SET_ADMINISTRATOR, "From here on the server accepts only the new password."),
+        *phases.publish(the_password, on_failure=OnFailure.ALWAYS_ROLL_BACK),
+        *phases.sync(conditions.needs_no_sync(the_password)),
+        *phases.refresh(conditions.is_fresh(the_password), _CLIENTS),
         *phases.restart_clients(the_password),
         *phases.prove_and_retire(the_password),
     )
     back: Rules = (
-        Rule(Action.RESTORE_ADMINISTRATOR, the_server, rules.takes_old_login, "The vault's readers have the old one."),
+        Rule(
+            Action.RESTORE_ADMINISTRATOR,
+            the_credential,
+            conditions.accepts_previous,
+            "The vault's readers have the previous password.",
+        ),
         *phases.restore(the_password),
-        *phases.refresh_back(the_password),
+        *phases.refresh_back(conditions.is_restored_too(the_password), _CLIENTS),
         *phases.return_clients(the_password),
-        *phases.drop_failed(),
+        *phases.delete_failed(),
     )
 
     def restarts(self, consumer: Consumer) -> bool:
-        """Clients, unless they read new values by themselves."""
+        """Clients that need it."""
         return consumer.needs_restart and not consumer.is_database
 
-    def find_objection(self, situation: Situation) -> KeyturnError | None:
-        """Refuse to give the administrator another name, and consumers that are the database."""
-        if situation.candidate is not None:
+    def find_objection(self, state: RotationState) -> KeyturnError | None:
+        """Refuse a new username, and consumers that are the database."""
+        if state.candidate is not None:
             return None
-        own = next((one for one in situation.observation.consumers if one.names.is_database), None)
+        assert isinstance(state.credential.endpoint, FlexibleServerEndpoint)
+        own = next((facts for facts in state.observation.consumers if facts.consumer.is_database), None)
         if own:
-            return Refused(
-                "A Flexible Server is no workload of the cluster",
-                name=own.key,
-                seen="it is marked as the database itself",
-                fix="take it out of the target's consumers, or mark it as a client",
-                code="NoDatabaseHere",
-            )
-        if situation.options.new_username:
-            return rules.refuse_username("managed")
-        return None
+            return Refused(Code.NO_DATABASE_HERE, name=own.consumer.key, seen="it is marked as the database itself")
+        return conditions.refuse_username("managed") if state.options.new_username else None
 
-    def notes(self, situation: Situation) -> tuple[str, ...]:
+    def notes(self, state: RotationState) -> tuple[str, ...]:
         """Say how long it takes, and when clients fail."""
         return (
-            "Azure changes the password of a Flexible Server's administrator in minutes; open sessions go on.",
+            "Azure takes minutes to change the password of a Flexible Server's administrator; open sessions go on.",
             "New connections of a client fail from that change until the client has the new password"
-            + (": express restarts it at once." if situation.is_express else ", up to a poll of the driver."),
+            + (": express restarts it at once." if state.is_express else ", up to a poll of the driver."),
         )

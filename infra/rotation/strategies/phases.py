@@ -1,7 +1,7 @@
-"""The phases that strategies share, as rows of their tables: how one begins, ends, and brings its clients along."""
+"""The rules that strategies share: how a rotation starts, reaches its clients, ends, and is rolled back."""
 
-from infra.rotation.steps import Action, Rule, Subjects
-from infra.rotation.strategies import rules
+from infra.rotation.steps import Action, FailurePolicy, OnFailure, Predicate, Rule, Subjects
+from infra.rotation.strategies import conditions
 from infra.rotation.strategies.subjects import (
     clients_of,
     every_consumer,
@@ -14,74 +14,101 @@ Rules = tuple[Rule, ...]
 
 
 def begin(*rehearsals: Action) -> Rules:
-    """Prove the present login, rehearse, stage the candidate."""
-    return (
-        Rule(Action.PROVE_CURRENT, the_credential, rules.is_staged, "A rotation that begins broken can't be undone."),
-        *(
-            Rule(action, the_credential, rules.is_staged, "Nothing is staged that the database refuses.")
-            for action in rehearsals
-        ),
-        Rule(Action.STAGE, the_credential, rules.is_staged, "From here on a crash loses no password."),
+    """Prove the current login, rehearse, stage the candidate."""
+    rows = (
+        (Action.PROVE_CURRENT, "A rotation that starts broken can't be rolled back."),
+        *((rehearsal, "Nothing is staged that the database refuses.") for rehearsal in rehearsals),
+        (Action.STAGE, "From here on a crash loses no password."),
+    )
+    return tuple(
+        Rule(action, the_credential, conditions.is_staged, reason, OnFailure.REFUSE) for action, reason in rows
     )
 
 
-def publish(changed: Subjects, reason: str = "The newest version is what is read and mounted.") -> Rules:
-    """Make the candidate's values the newest versions."""
-    return (Rule(Action.PUBLISH, changed, rules.is_published, reason),)
+def change(action: Action, reason: str) -> Rules:
+    """Let the database accept the candidate by `action`, and prove that it does."""
+    return (
+        Rule(action, the_credential, conditions.is_accepted, reason, OnFailure.ROLL_BACK),
+        Rule(
+            Action.PROVE_CANDIDATE,
+            the_credential,
+            conditions.is_accepted,
+            "Nobody gets a login that fails.",
+            OnFailure.ROLL_BACK,
+        ),
+    )
 
 
-def sync(changed: Subjects) -> Rules:
-    """Let every consumer have the new versions."""
-    reason = "The driver looks for new versions by its poll; who restarts must find them."
-    return (Rule(Action.AWAIT_SYNC, every_consumer, rules.needs_no_sync(changed), reason),)
+def publish(
+    changed: Subjects,
+    reason: str = "The newest version is what is read and mounted.",
+    on_failure: OnFailure = OnFailure.STOP,
+) -> Rules:
+    """Make the candidate's values the newest versions. What is published half is rolled back."""
+    rule = Rule(Action.PUBLISH, changed, conditions.is_published, reason, on_failure, OnFailure.ALWAYS_ROLL_BACK)
+    return (rule,)
 
 
-def refresh(changed: Subjects, *more: Subjects) -> Rules:
-    """Write a stale synced Secret anew, before anybody begins with it."""
-    secrets, reason = synced_secrets_of(*more, clients_of(changed)), "Nobody may begin with old values."
-    return (Rule(Action.REFRESH_SECRET, secrets, rules.is_fresh(changed), reason),)
+def sync(is_done: Predicate, on_failure: FailurePolicy = OnFailure.PENDING) -> Rules:
+    """Bring the new versions to every consumer."""
+    reason = "The driver polls for new versions; whoever restarts must find them."
+    return (Rule(Action.AWAIT_SYNC, every_consumer, is_done, reason, on_failure),)
+
+
+def refresh(is_done: Predicate, *workloads: Subjects) -> Rules:
+    """Refresh stale synced Secrets before anybody starts with them."""
+    reason = "An existing Secret may keep its previous values."
+    return (Rule(Action.REFRESH_SECRET, synced_secrets_of(*workloads), is_done, reason, OnFailure.ROLL_BACK),)
 
 
 def restart_clients(changed: Subjects) -> Rules:
-    """Restart the clients whose values changed, pod by pod."""
-    clients = clients_of(changed)
+    """Restart the clients whose values changed."""
+    clients, wait = clients_of(changed), conditions.has_rolled_and_is_ready
+    started = "A client reads its environment only when it starts."
     return (
-        Rule(Action.RESTART, clients, rules.has_rolled, "A client reads its environment only when it begins."),
-        Rule(Action.AWAIT_READY, clients, rules.has_rolled_and_is_ready, "A client is well with the new values."),
+        Rule(Action.RESTART, clients, conditions.has_rolled, started, OnFailure.ROLL_BACK),
+        Rule(Action.AWAIT_READY, clients, wait, "The client must run well with the new values.", OnFailure.ROLL_BACK),
     )
 
 
 def prove_and_retire(changed: Subjects) -> Rules:
-    """Prove the new login and the refused old one, disable what was replaced, drop the candidate."""
+    """Prove the new login and that the previous one is refused, disable what was replaced, delete the candidate."""
+    proof = "Only fresh connections prove a login."
     return (
-        Rule(Action.VERIFY, the_credential, rules.is_proven, "Fresh connections alone prove a login."),
-        Rule(Action.RETIRE, changed, rules.is_retired, "What was replaced must not be readable any more."),
-        Rule(Action.FINISH, the_credential, rules.never, "The candidate has served."),
+        Rule(Action.VERIFY, the_credential, conditions.is_proven, proof, OnFailure.ROLL_BACK),
+        Rule(Action.RETIRE, changed, conditions.is_retired, "What was replaced must not be readable any more."),
+        Rule(Action.FINISH, the_credential, conditions.never, "The rotation no longer needs it."),
     )
 
 
 def restore(changed: Subjects) -> Rules:
-    """Make the old values the newest versions again."""
-    return (Rule(Action.RESTORE, changed, rules.is_restored, "Old versions cannot become the newest again."),)
+    """Make the previous values the newest versions again."""
+    return (Rule(Action.RESTORE, changed, conditions.is_restored, "A vault can't make an old version the newest."),)
 
 
-def refresh_back(changed: Subjects, *more: Subjects) -> Rules:
-    """Write a synced Secret anew that may hold the failed values."""
-    secrets, reason = synced_secrets_of(*more, clients_of(changed)), "It may hold the failed values."
-    return (Rule(Action.REFRESH_SECRET, secrets, rules.is_old_again(changed), reason),)
+def refresh_back(is_done: Predicate, *workloads: Subjects) -> Rules:
+    """Refresh synced Secrets that may hold the failed values."""
+    return (Rule(Action.REFRESH_SECRET, synced_secrets_of(*workloads), is_done, "It may hold the failed values."),)
 
 
 def return_clients(changed: Subjects) -> Rules:
-    """Restart the clients that may have begun with the failed values; wait for those that follow their files."""
-    clients, followers = clients_of(changed), followers_of(changed)
+    """Restart the clients that may have started with the failed values; wait for those that re-read their files."""
+    clients, wait = clients_of(changed), conditions.has_previous_values_and_is_ready
+    versions = conditions.has_previous_versions(changed)
     return (
-        Rule(Action.RESTART, clients, rules.has_old_values, "It began with the failed values."),
-        Rule(Action.AWAIT_READY, clients, rules.has_old_values_and_is_ready, "A client is well with the old values."),
-        Rule(Action.AWAIT_SYNC, followers, rules.has_old_versions(changed), "Nobody may be left with failed values."),
-        Rule(Action.VERIFY_RESTORED, the_credential, rules.never, "A rollback is done when a login proves it."),
+        Rule(Action.RESTART, clients, conditions.has_previous_values, "It may have started with the failed values."),
+        Rule(Action.AWAIT_READY, clients, wait, "The client must run well with the previous values."),
+        Rule(
+            Action.AWAIT_SYNC,
+            followers_of(changed),
+            versions,
+            "Nobody may be left with the failed values.",
+            OnFailure.PENDING,
+        ),
+        Rule(Action.VERIFY_RESTORED, the_credential, conditions.never, "A rollback ends with a proven login."),
     )
 
 
-def drop_failed() -> Rules:
-    """Drop the failed candidate; its values stay in the older versions."""
-    return (Rule(Action.FINISH_ROLLBACK, the_credential, rules.never, "The failed candidate is of no use."),)
+def delete_failed() -> Rules:
+    """Delete the failed candidate; its values stay in the older versions."""
+    return (Rule(Action.FINISH_ROLLBACK, the_credential, conditions.never, "Nobody needs the failed candidate."),)

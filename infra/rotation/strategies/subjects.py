@@ -1,77 +1,72 @@
-"""To whom the rows of the strategies' tables are done: names of secrets, workloads, classes, Secrets, in order."""
+"""What the rules act on, in order. Functions of a state; those that take arguments make such functions."""
 
-from infra.rotation.situation import Situation
+from infra.credentials import Part
+from infra.rotation.state import RotationState, Subject
 from infra.rotation.steps import Subjects
 
 
-def the_credential(situation: Situation) -> tuple[str, ...]:
-    """The credential as a whole, called by its vault."""
-    return (situation.target.vault,)
+def the_credential(state: RotationState) -> tuple[Subject, ...]:
+    """The credential as a whole."""
+    return (state.credential.name,)
 
 
-def the_server(situation: Situation) -> tuple[str, ...]:
-    """The Flexible Server."""
-    return (situation.target.server,)
+def secrets_of(*parts: Part) -> Subjects:
+    """Make the subjects: the secrets that change when these parts of the login do, the password's last."""
+
+    def secrets(state: RotationState) -> tuple[Subject, ...]:
+        return state.credential.secrets.secrets_of(parts)
+
+    return secrets
 
 
-def both_secrets(situation: Situation) -> tuple[str, ...]:
-    """Username, then password."""
-    return tuple(secret.name for secret in situation.observation.secrets)
+the_login = secrets_of(Part.USERNAME, Part.PASSWORD)
+"""The secrets of username and password."""
+the_password = secrets_of(Part.PASSWORD)
+"""The secret of the password alone."""
 
 
-def the_password(situation: Situation) -> tuple[str, ...]:
-    """The password's secret alone."""
-    return (situation.observation.password.name,)
+def every_consumer(state: RotationState) -> tuple[Subject, ...]:
+    """Each consumer's workload."""
+    return tuple(consumer.workload for consumer in state.observation.consumers)
 
 
-def every_consumer(situation: Situation) -> tuple[str, ...]:
-    """Each consumer, as namespace/workload."""
-    return tuple(consumer.key for consumer in situation.observation.consumers)
-
-
-def databases(situation: Situation) -> tuple[str, ...]:
-    """The consumers that are the database itself."""
-    return tuple(consumer.key for consumer in situation.observation.consumers if consumer.names.is_database)
+def databases(state: RotationState) -> tuple[Subject, ...]:
+    """The workloads that are the database itself."""
+    return tuple(facts.workload for facts in state.observation.consumers if facts.consumer.is_database)
 
 
 def clients_of(changed: Subjects) -> Subjects:
-    """Make the subjects: the clients that take new values by a restart, and use a secret that changes."""
+    """Make the subjects: the clients that need a restart for new values, and use a secret that changes."""
+    return _clients_of(changed, needs_restart=True)
 
-    def clients(situation: Situation) -> tuple[str, ...]:
-        names = set(changed(situation))
+
+def followers_of(changed: Subjects) -> Subjects:
+    """Make the subjects: the clients that re-read their files, and use a secret that changes."""
+    return _clients_of(changed, needs_restart=False)
+
+
+def _clients_of(changed: Subjects, needs_restart: bool) -> Subjects:
+    def clients(state: RotationState) -> tuple[Subject, ...]:
+        secrets = set(changed(state))
         return tuple(
-            consumer.key
-            for consumer in situation.observation.consumers
-            if consumer.names.needs_restart and not consumer.names.is_database and consumer.uses & names
+            facts.workload
+            for facts in state.observation.consumers
+            if not facts.consumer.is_database and facts.consumer.needs_restart is needs_restart and facts.uses & secrets
         )
 
     return clients
 
 
-def followers_of(changed: Subjects) -> Subjects:
-    """Make the subjects: the clients that read a secret which changes from their files, again and again."""
-
-    def followers(situation: Situation) -> tuple[str, ...]:
-        names = set(changed(situation))
-        return tuple(
-            consumer.key
-            for consumer in situation.observation.consumers
-            if not consumer.names.needs_restart and not consumer.names.is_database and consumer.uses & names
-        )
-
-    return followers
+def every_source(state: RotationState) -> tuple[Subject, ...]:
+    """Each source that the consumers' deliveries read from, once: where versions are pinned."""
+    return tuple(dict.fromkeys(facts.consumer.source_key for facts in state.observation.consumers))
 
 
-def every_class(situation: Situation) -> tuple[str, ...]:
-    """Each consumer's SecretProviderClass, as namespace/name, once."""
-    return tuple(dict.fromkeys(consumer.names.class_key for consumer in situation.observation.consumers))
+def synced_secrets_of(*workloads: Subjects) -> Subjects:
+    """Make the subjects: the synced Secrets that the pods of these workloads start with, each once."""
 
-
-def synced_secrets_of(*consumers: Subjects) -> Subjects:
-    """Make the subjects: the synced Secrets that these consumers begin with, each once."""
-
-    def secrets(situation: Situation) -> tuple[str, ...]:
-        keys = [key for one in consumers for key in one(situation)]
-        return tuple(dict.fromkeys(situation.target.consumer(key).secret_key for key in keys))
+    def secrets(state: RotationState) -> tuple[Subject, ...]:
+        found = [workload for subjects in workloads for workload in subjects(state)]
+        return tuple(dict.fromkeys(state.consumer(workload).consumer.secret_key for workload in found))
 
     return secrets

@@ -1,8 +1,9 @@
-"""What an observation means for one rotation: the questions that the strategies' rules ask."""
+"""What an observation means for one rotation: the questions that the strategies' rules ask. Pure."""
 
 from dataclasses import dataclass
 from datetime import timedelta
 
+from infra.credentials import Credential, WorkloadRef
 from infra.rotation.observation import (
     CandidateFacts,
     ConsumerFacts,
@@ -13,17 +14,21 @@ from infra.rotation.observation import (
     Synced,
     Version,
 )
-from infra.targets import RotationOptions, Sync, Target
+from infra.rotation.options import RotationOptions, Sync
 
-CLOCKS_DIFFER = timedelta(minutes=5)
-"""By at most so much, as Kerberos and Entra ID assume it, too."""
+CLOCK_SKEW = timedelta(minutes=5)
+"""The most that two clocks may differ; Kerberos and Entra ID assume the same."""
+
+
+Subject = str | WorkloadRef
+"""What a step acts on: a workload, or the name of a secret, a delivery's source, a synced Secret or the credential."""
 
 
 @dataclass(frozen=True)
-class Situation:
-    """One rotation of one target, as it stands."""
+class RotationState:
+    """One rotation of one credential, as observed."""
 
-    target: Target
+    credential: Credential
     options: RotationOptions
     observation: Observation
     rotation_id: str
@@ -46,32 +51,28 @@ class Situation:
         """Whether a fresh mount fetches the new versions instead of the driver's poll."""
         return self.options.sync is Sync.EXPRESS
 
-    @property
-    def consumer_keys(self) -> tuple[str, ...]:
-        """The consumers, as namespace/name."""
-        return tuple(consumer.key for consumer in self.observation.consumers)
-
     def secret(self, name: str) -> SecretFacts:
         """The secret called `name`."""
-        return next(secret for secret in self.observation.secrets if secret.name == name)
+        return self.observation.secret(name)
+
+    def consumer(self, workload: Subject) -> ConsumerFacts:
+        """The consumer whose workload this is."""
+        return next(consumer for consumer in self.observation.consumers if consumer.workload == workload)
 
     def base(self, name: str) -> str:
-        """The version of secret `name` that was in force when this rotation was staged."""
-        if self.candidate is None:
-            return self.secret(name).newest.version
-        is_username = name == self.observation.username.name
-        return self.candidate.base_username if is_username else self.candidate.base_password
+        """The version of secret `name` that was current when this rotation was staged."""
+        return self.secret(name).newest.version if self.candidate is None else self.candidate.base[name]
 
     def is_published(self, name: str) -> bool:
         """Whether the newest version of secret `name` is this rotation's new value."""
         return self.secret(name).newest.rotation_id == self.rotation_id
 
     def is_restored(self, name: str) -> bool:
-        """Whether the newest version of secret `name` has the value that was in force before."""
+        """Whether the newest version of secret `name` has the previous value."""
         newest = self.secret(name).newest
         return newest.version == self.base(name) or (newest.rotation_id == self.rotation_id and bool(newest.restores))
 
-    def strangers(self, name: str) -> tuple[Version, ...]:
+    def foreign_versions(self, name: str) -> tuple[Version, ...]:
         """Versions of secret `name` that somebody else wrote since this rotation was staged."""
         candidate, secret = self.candidate, self.secret(name)
         if candidate is None:
@@ -84,8 +85,8 @@ class Situation:
             and (version == secret.newest or (version.enabled and version.created_at > candidate.created_at))
         )
 
-    def excess(self, name: str) -> tuple[Version, ...]:
-        """The older versions of secret `name` that are to be disabled, newest first."""
+    def versions_to_retire(self, name: str) -> tuple[Version, ...]:
+        """The older versions of secret `name` that must be disabled, newest first."""
         return self.secret(name).older_enabled[self.options.keep_versions :]
 
     def has_synced(self, consumer: ConsumerFacts) -> bool:
@@ -95,8 +96,8 @@ class Situation:
         return mounted and consumer.synced is Synced.NEWEST
 
     @property
-    def is_taken(self) -> bool:
-        """Whether the database takes the candidate."""
+    def is_accepted(self) -> bool:
+        """Whether the database accepts the candidate."""
         return self.observation.logins.candidate is LoginState.WORKS
 
     def is_marked(self, consumer: ConsumerFacts) -> bool:
@@ -104,25 +105,25 @@ class Situation:
         return consumer.restarted_for == self.forward_mark
 
     def may_have_new_values(self, consumer: ConsumerFacts) -> bool:
-        """Whether a pod of `consumer` may have begun with the new values: restarted, or begun since the staging.
+        """Whether a pod of `consumer` may have started with the new values: restarted, or started since the staging.
 
-        The vault's clock and the cluster's may differ: a restart too many harms less than a client that is left alone.
+        The clocks of vault and cluster may differ: one restart too many does less harm than one too few.
         """
         if self.candidate is None or self.is_marked(consumer):
             return self.is_marked(consumer)
-        since = self.candidate.created_at - CLOCKS_DIFFER
-        begun = any(pod.started_at is not None and pod.started_at >= since for pod in consumer.pods)
-        return begun and consumer.restarted_for != self.rollback_mark
+        since = self.candidate.created_at - CLOCK_SKEW
+        started = any(pod.started_at is not None and pod.started_at >= since for pod in consumer.pods)
+        return started and consumer.restarted_for != self.rollback_mark
 
     def has_restarted(self, consumer: ConsumerFacts) -> bool:
         """Whether the database `consumer` runs with the new values: restarted for it, or the logins prove it."""
         if consumer.replicas == 0:
             return False
-        proven = self.is_taken and self.observation.logins.previous is LoginState.REFUSED
+        proven = self.is_accepted and self.observation.logins.previous is LoginState.REFUSED
         return self.is_marked(consumer) or (proven and consumer.is_ready)
 
     def has_returned(self, consumer: ConsumerFacts) -> bool:
-        """Whether the database `consumer` runs with the old values after a rollback, or never stopped doing so."""
+        """Whether the database `consumer` runs with the previous values after a rollback, or never had others."""
         if consumer.replicas == 0:
             return False
         return self.observation.logins.previous is LoginState.WORKS or consumer.restarted_for == self.rollback_mark

@@ -1,0 +1,80 @@
+"""The steps of a rotation that bring new versions to the consumers: pin, unpin, wait for the sync, refresh."""
+
+import time
+
+from prefect.logging import get_run_logger
+
+from infra.credentials import Consumer
+from infra.kubernetes.deliveries import SecretState, open_delivery
+from infra.kubernetes.workloads import open_workload
+from infra.rotation.steps import Action
+from tasks.progress import show_sync
+from tasks.rotation.candidate import get_candidate
+from tasks.rotation.steps import StepContext, opened_for, performs
+
+OUTCOMES = {
+    SecretState.ABSENT: "is absent; the next mount makes it",
+    SecretState.CURRENT: "is fresh, and stays as it is",
+    SecretState.OTHER: "was stale, and has the newest values now",
+}
+"""What became of a synced Secret, by what it held before."""
+
+
+@performs(Action.PIN)
+def pin(context: StepContext) -> None:
+    """Let mounts keep the versions that were current when the rotation was staged.
+
+    Raises:
+        AccessDenied: the caller may not change the delivery.
+    """
+    with opened_for(context) as access:
+        _, facts = get_candidate(access.vault, context.credential, context.rotation_id)
+        consumer = context.consumer_by(lambda consumer: consumer.source_key)
+        open_delivery(access.cluster, consumer).pin(facts.base, context.rotation_id)
+    get_run_logger().info("%s is pinned until every secret is written", context.subject)
+
+
+@performs(Action.UNPIN)
+def unpin(context: StepContext) -> None:
+    """Let mounts follow the newest versions again."""
+    with opened_for(context) as access:
+        open_delivery(access.cluster, context.consumer_by(lambda consumer: consumer.source_key)).unpin()
+    get_run_logger().info("%s follows the newest versions again", context.subject)
+
+
+@performs(Action.AWAIT_SYNC, retries=0)
+def await_sync(context: StepContext) -> None:
+    """Wait until every pod reports the newest versions of what it uses, then until the synced Secret's data is equal.
+
+    Events, resourceVersions and the clock prove nothing: the driver rewrites unchanged Secrets.
+
+    Raises:
+        SyncPending: it timed out; says what was seen last.
+    """
+    deadline = time.monotonic() + context.options.sync_timeout_seconds
+    consumer, layout = context.consumer, context.credential.secrets
+    with opened_for(context) as access:
+        delivery = open_delivery(access.cluster, consumer)
+        versions = {name: access.vault.get_latest(name).version for name in delivery.uses(layout.names)}
+        values = layout.render(access.read_newest())
+        pods = open_workload(access.cluster, consumer.workload).get().live_pods
+        left = deadline - time.monotonic()
+        delivery.wait_until_current(
+            pods, versions, values, left, show_sync(context.subject, consumer.delivery.synced_secret, pods)
+        )
+    get_run_logger().info("%s has the new versions, in its mounts and its Secret", context.subject)
+
+
+@performs(Action.REFRESH_SECRET)
+def refresh_secret(context: StepContext) -> bool:
+    """Write the vault's newest values into a synced Secret that holds others, ahead of the driver's poll.
+
+    Drivers up to 1.5 never refresh an existing Secret at a mount, so a new pod's environment would be stale; later
+    ones may refresh it too late. Returns whether it was written.
+    """
+    with opened_for(context) as access:
+        consumer: Consumer = context.consumer_by(lambda consumer: consumer.secret_key)
+        values = context.credential.secrets.render(access.read_newest())
+        before = open_delivery(access.cluster, consumer).refresh(values)
+    get_run_logger().info("the Secret %s %s", context.subject, OUTCOMES[before])
+    return before is SecretState.OTHER

@@ -1,0 +1,60 @@
+"""One rotation of a credential at a time, across flows, machines and tools: a Lease in the cluster."""
+
+import hashlib
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from prefect.logging import get_run_logger
+
+from infra.credentials import Credential
+from infra.kubernetes.client import Cluster
+from infra.kubernetes.leases import Holder, Lock, locked
+from tasks.context import connections_shared, opened
+from tasks.retries import task_with_retries
+
+
+def lease_name(credential: Credential) -> str:
+    """Name the credential's Lease after its vault and secrets: two names for one credential still share a lock."""
+    parts = "-".join((credential.vault, *credential.secrets.names)).lower()
+    readable = re.sub("[^-a-z0-9]", "-", parts).strip("-")[:200]
+    return f"keyturn-{readable}-{hashlib.sha256(parts.encode()).hexdigest()[:8]}"
+
+
+@contextmanager
+def rotation_locked(credential: Credential, rotation_id: str) -> Iterator[None]:
+    """Hold the credential's lock for a block, whose steps share their connections.
+
+    Raises:
+        Conflict: another rotation of it is running (code Locked).
+    """
+    with connections_shared(), opened(credential) as access:
+        lock_credential(credential, rotation_id)
+        with locked(access.cluster, *_place(credential), Holder.of_this_process(rotation_id)):
+            yield
+
+
+@task_with_retries(name="Lock", run_name="{credential.name}: lock for rotation {rotation_id}")
+def lock_credential(credential: Credential, rotation_id: str) -> None:
+    """Take the lock; one whose holder died is waited out.
+
+    Raises:
+        Conflict: another rotation is running; says whose, since when, and how to break the lock.
+    """
+    namespace, name = _place(credential)
+    with opened(credential) as access:
+        Lock(access.cluster, namespace, name, Holder.of_this_process(rotation_id)).acquire()
+    get_run_logger().info("holding the lease %s in %s", name, namespace)
+
+
+def confirm_lock(cluster: Cluster, credential: Credential, rotation_id: str) -> None:
+    """Renew the lock before something is written.
+
+    Raises:
+        Conflict: somebody else took it (code LockLost); nothing may be written any more.
+    """
+    Lock(cluster, *_place(credential), Holder.of_this_process(rotation_id)).confirm()
+
+
+def _place(credential: Credential) -> tuple[str, str]:
+    return credential.lock_namespace, lease_name(credential)

@@ -1,0 +1,158 @@
+"""Observing everything that a rotation is planned from. Values are compared and tried here, and stay here."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+from prefect.logging import get_run_logger
+
+from infra.azure.secrets import KeyVault, SecretVersion
+from infra.credentials import Consumer, Credential, Login
+from infra.errors import DatabaseStarting, KeyturnError, LoginRefused, SecretUnusable
+from infra.kubernetes.deliveries import SecretState, open_delivery
+from infra.kubernetes.workloads import open_workload
+from infra.postgres.database import Database
+from infra.postgres.owner_role import find_owner_role
+from infra.rotation.observation import (
+    ConsumerFacts,
+    Logins,
+    LoginState,
+    Observation,
+    Pod,
+    SecretFacts,
+    Synced,
+    Version,
+)
+from infra.rotation.strategies import STRATEGIES
+from tasks.context import Access, opened
+from tasks.retries import task_with_retries
+from tasks.rotation.candidate import Candidate, find_candidate, read_base, read_candidate
+
+SYNCED = {
+    SecretState.ABSENT: Synced.ABSENT,
+    SecretState.CURRENT: Synced.NEWEST,
+    SecretState.OTHER: Synced.OTHER,
+}
+
+
+@task_with_retries(name="Observe", run_name="{credential.name}: observe vault, consumers and database")
+def observe(credential: Credential) -> Observation:
+    """Look at vault, consumers and database.
+
+    Returns:
+        Names, version ids and states; no value.
+
+    Raises:
+        NotFound: the vault, a secret, a workload or its delivery does not exist.
+        SecretUnusable: the candidate secret was not written by a rotation.
+        Conflict: a delivery does not bring the credential's secrets to its consumer.
+        AccessDenied, AuthenticationFailed, ServiceFailed: something may not, or cannot, be looked at.
+    """
+    with opened(credential) as access:
+        seen = _observe(access)
+    phase = seen.candidate.phase if seen.candidate else "absent"
+    get_run_logger().info("current login %s, candidate %s", seen.logins.current, phase)
+    for facts in seen.consumers:
+        get_run_logger().info("%s: %d replicas, its Secret holds %s", facts.workload, facts.replicas, facts.synced)
+    return seen
+
+
+def _observe(access: Access) -> Observation:
+    vault, credential = access.vault, access.credential
+    secrets = tuple(_secret(vault, name) for name in credential.secrets.names)
+    candidate = find_candidate(vault, credential)
+    newest = access.read_newest() if all(secret.newest.enabled for secret in secrets) else None
+    consumers = tuple(_consumer(access, consumer, newest) for consumer in credential.consumers)
+    logins = _try_logins(access, newest, candidate, secrets)
+    alternates = _count_alternates(access, newest) if newest and logins.current is LoginState.WORKS else None
+    return Observation(secrets, candidate[1] if candidate else None, logins, consumers, alternates)
+
+
+def _secret(vault: KeyVault, name: str) -> SecretFacts:
+    versions = vault.list_versions(name)
+    newest = vault.pick_latest(name, versions) or vault.get_latest(name)
+    older = tuple(_version(found) for found in versions if found.version != newest.version)
+    return SecretFacts(name, _version(newest), older)
+
+
+def _version(found: SecretVersion) -> Version:
+    return Version.of(found.version, found.enabled, found.created_at, found.tags)
+
+
+def _consumer(access: Access, consumer: Consumer, newest: Login | None) -> ConsumerFacts:
+    credential, names = access.credential, access.credential.secrets.names
+    delivery = open_delivery(access.cluster, consumer)
+    if mismatch := delivery.find_mismatch(credential.vault, names):
+        raise mismatch
+    workload = open_workload(access.cluster, consumer.workload).get()
+    delivered = delivery.observe(names, credential.secrets.render(newest) if newest else None)
+    return ConsumerFacts(
+        consumer=consumer,
+        uses=delivered.uses,
+        synced=SYNCED[delivered.secret],
+        replicas=workload.replicas,
+        pods=tuple(
+            Pod(pod.name, pod.uid, pod.ready, delivered.versions.get(pod.uid, {}), pod.started_at)
+            for pod in workload.pods
+        ),
+        stopped_replicas=workload.restart.stopped_replicas,
+        restarted_for=workload.restart.restarted_for,
+        start_checked=not workload.restart.secret_version,
+        keeps_data=workload.keeps_pgdata,
+        settled=workload.settled,
+        pinned_for=delivered.pinned_for,
+    )
+
+
+def _count_alternates(access: Access, current: Login) -> int | None:
+    """Count the logins that take turns with the current one, for the strategy that needs it."""
+    if not STRATEGIES[access.credential.strategy].needs_alternates:
+        return None
+    with access.database.connected(current) as connection:
+        owner = find_owner_role(connection, current.username)
+    return None if owner is None else len(owner.logins) - 1
+
+
+def _try_logins(
+    access: Access, newest: Login | None, candidate: Candidate | None, secrets: tuple[SecretFacts, ...]
+) -> Logins:
+    """Try every login that the vault knows, side by side."""
+    try:
+        database = access.database
+    except KeyturnError as error:
+        return Logins(LoginState.UNREACHABLE, detail=str(error))
+    logins: list[Login | None] = [newest, None, None]
+    if candidate and candidate[1].phase.is_live:
+        logins[1] = read_candidate(access.vault, candidate[0])
+        logins[2] = _read_or_none(lambda: read_base(access.vault, access.credential, candidate[1]))
+    with ThreadPoolExecutor(len(logins)) as pool:
+        (current, detail), (staged, _), (base, _) = pool.map(lambda login: _try(database, login), logins)
+    if current is LoginState.REFUSED and candidate is None:
+        base, _ = _try(database, _read_or_none(lambda: _read_before(access, secrets)))
+    return Logins(current, staged, base, detail)
+
+
+def _read_or_none(read: Callable[[], Login]) -> Login | None:
+    try:
+        return read()
+    except SecretUnusable:
+        return None
+
+
+def _read_before(access: Access, secrets: tuple[SecretFacts, ...]) -> Login:
+    """Read the enabled versions before the newest."""
+    before = {secret.name: (secret.older_enabled[:1] or (secret.newest,))[0].version for secret in secrets}
+    return access.credential.secrets.parse({name: access.vault.read(name, version) for name, version in before.items()})
+
+
+def _try(database: Database, login: Login | None) -> tuple[LoginState, str]:
+    if login is None:
+        return LoginState.NOT_TRIED, ""
+    try:
+        database.prove(login)
+    except LoginRefused as error:
+        return LoginState.REFUSED, str(error)
+    except DatabaseStarting as error:
+        return LoginState.STARTING, str(error)
+    except KeyturnError as error:
+        return LoginState.UNREACHABLE, str(error)
+    return LoginState.WORKS, ""

@@ -1,0 +1,102 @@
+"""The proof of a rotation: mounts, files, Secret and logins, all looked at afresh. Values are compared in here."""
+
+from collections.abc import Mapping
+
+from prefect.logging import get_run_logger
+
+from infra.credentials import Consumer, Login
+from infra.errors import Code, LoginRefused, Unverified
+from infra.kubernetes.deliveries import open_delivery
+from infra.kubernetes.workloads import open_workload
+from infra.postgres.database import Database
+from infra.rotation.observation import Phase
+from infra.rotation.options import Sync
+from infra.rotation.steps import Action
+from infra.rotation.strategies import STRATEGIES
+from tasks.context import Access
+from tasks.progress import log_errors, log_progress
+from tasks.rotation.candidate import get_candidate, read_base, set_phase
+from tasks.rotation.steps import StepContext, opened_for, performs
+
+
+@performs(Action.VERIFY, retries=0)
+def verify(context: StepContext) -> None:
+    """Prove that the consumers have the new values, that the database accepts them, and refuses the previous ones.
+
+    Raises:
+        SyncPending: a mount or a Secret does not have the new versions.
+        WorkloadUnhealthy: a client that was restarted did not stay ready.
+        Unverified: a file differs, or the previous login still works.
+        LoginRefused: the new login does not work.
+        DatabaseStarting, DatabaseUnreachable: the database did not answer in time.
+    """
+    logger, credential = get_run_logger(), context.credential
+    with opened_for(context) as access:
+        candidate, facts = get_candidate(access.vault, credential, context.rotation_id)
+        new, previous = access.read_newest(), read_base(access.vault, credential, facts)
+        versions = {name: access.vault.get_latest(name).version for name in credential.secrets.names}
+        strategy = STRATEGIES[facts.strategy]
+        for consumer in credential.consumers:
+            if context.options.sync is Sync.WAIT or strategy.restarts(consumer) or not consumer.is_database:
+                _verify_consumer(context, access, consumer, versions, new)
+                logger.info("%s: mounts, files and Secret have the new values", consumer.key)
+            else:
+                logger.info("%s is not restarted: it gets the new values with the next poll", consumer.key)
+        _wait_for_login(context, access.database, new)
+        logger.info("the new login works at %s", access.database)
+        verify_refused(access.database, previous)
+        logger.info("the previous login is refused")
+        set_phase(access.vault, candidate, Phase.PROVEN)
+
+
+@performs(Action.VERIFY_RESTORED, retries=0)
+def verify_restored(context: StepContext) -> None:
+    """Log in with the restored versions; the database may need a while to start.
+
+    Raises:
+        LoginRefused: the database refuses them.
+        DatabaseStarting, DatabaseUnreachable: it did not answer in time.
+    """
+    with opened_for(context) as access:
+        _wait_for_login(context, access.database, access.read_newest())
+        get_run_logger().info("the previous login works again at %s", access.database)
+
+
+def verify_refused(database: Database, login: Login) -> None:
+    """Verify that a login is refused, and for no other reason fails.
+
+    Raises:
+        Unverified: it works.
+        DatabaseUnreachable, ServiceFailed: it failed for another reason, which proves nothing.
+    """
+    try:
+        database.prove(login)
+    except LoginRefused:
+        return
+    seen = "a new connection with the previous versions was accepted"
+    raise Unverified(Code.OLD_LOGIN_WORKS, name=str(database), seen=seen)
+
+
+def _wait_for_login(context: StepContext, database: Database, login: Login) -> None:
+    database.wait_for(login, context.options.ready_timeout_seconds, log_errors(database))
+
+
+def _verify_consumer(
+    context: StepContext, access: Access, consumer: Consumer, versions: Mapping[str, str], new: Login
+) -> None:
+    """See what a consumer has. A client's image need not have a tool that reads its files: the driver's word counts."""
+    timeout, layout = context.options.ready_timeout_seconds, context.credential.secrets
+    delivery, handle = open_delivery(access.cluster, consumer), open_workload(access.cluster, consumer.workload)
+    workload = handle.get()
+    if not consumer.is_database and workload.restart.restarted_for == context.mark:
+        workload = handle.wait_for_ready(timeout, log_progress(consumer.key))
+    pods, values = workload.live_pods, layout.render(new)
+    if not pods and not consumer.is_database:
+        return
+    used = {name: versions[name] for name in delivery.uses(layout.names)}
+    delivery.wait_until_current(pods, used, values, timeout, log_progress(consumer.key))
+    files = delivery.files(workload, values) if consumer.is_database else {}
+    for pod in pods.values():
+        if differing := delivery.find_differing_files(pod, files):
+            seen = f"{', '.join(differing)} have other content than the vault"
+            raise Unverified(Code.FILES_DIFFER, name=f"{consumer.workload.namespace}/{pod}", seen=seen)

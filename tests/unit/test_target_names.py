@@ -1,0 +1,161 @@
+"""The names that the models accept: what Azure, Kubernetes or PostgreSQL would refuse never gets that far."""
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from infra.credentials import (
+    ClusterRef,
+    Credential,
+    CsiDelivery,
+    FlexibleServerEndpoint,
+    LoadBalancerEndpoint,
+    SecretPair,
+    Strategy,
+    WorkloadRef,
+)
+from infra.credentials.fields import Model
+from infra.provisioning.options import DeployOptions, ProvisionOptions, StackNames, load_stack
+from testing.walkthrough import DATABASE, DEXTER, INVENTORY, ROOT, SERVER, change
+
+SECRET_NAMES = ["", "under_score", "with.dot", "with space", "with/slash", "a" * 128]
+NAMESPACES = ["", "Upper", "under_score", "with.dot", "-begins", "ends-", "a" * 64]
+OBJECT_NAMES = ["", "Upper", "under_score", "-begins", "ends-", "a" * 254]
+RESOURCE_GROUPS = ["", "ends-with.", "with space", "a" * 91]
+ADDRESSES = ["", "1.2.3", "host.example", "1.2.3.4/32"]
+REFUSED: dict[type[Model], dict[str, list[Any]]] = {
+    Credential: {
+        "name": ["", "Upper", "under_score", "with.dot", "with space", "-begins", "ends-", "ends\n", "a" * 64],
+        "vault": ["kv", "1vault", "double--hyphen", "ends-", "under_score", "a" * 25],
+        "lock_namespace": NAMESPACES,
+        "database": ["", "a" * 64],
+        "strategy": ["", "In-Place", "in_place", "replace"],
+    },
+    SecretPair: {"kind": ["", "json"], "username": SECRET_NAMES, "password": SECRET_NAMES},
+    ClusterRef: {
+        "name": ["", "-begins", "ends-", "with.dot", "a" * 64],
+        "resource_group": RESOURCE_GROUPS,
+    },
+    LoadBalancerEndpoint: {"kind": ["", "LoadBalancer"], "namespace": NAMESPACES, "service": NAMESPACES},
+    FlexibleServerEndpoint: {
+        "kind": ["", "FlexibleServer"],
+        "server": ["ab", "Upper", "-begins", "ends-", "with.dot", "a" * 64],
+        "resource_group": RESOURCE_GROUPS,
+    },
+    WorkloadRef: {"kind": ["", "deployment", "ReplicaSet"], "namespace": NAMESPACES, "name": OBJECT_NAMES},
+    CsiDelivery: {"kind": ["", "CSI"], "secret_provider_class": OBJECT_NAMES, "synced_secret": OBJECT_NAMES},
+    StackNames: {
+        "credential": [None, 1],
+        "server_credential": [None, 1],
+        "location": ["", "East US 2", "eastus-2"],
+        "first_username": ["", "Dexter", "1dexter", "with-hyphen", "a" * 64],
+        "first_password_variable": ["1ST", "WITH-HYPHEN", "A=B"],
+        "storage_account": ["ab", "Upper", "with-hyphen", "a" * 25],
+        "container": ["ab", "Upper", "double--hyphen", "-begins", "ends-", "a" * 64],
+        "blob": ["", "a" * 1025],
+        "identity": ["ab", "-begins", "with.dot", "a" * 129],
+        "federated_credential": ["ab", "-begins", "a" * 121],
+        "virtual_machine": ["", "-begins", "ends-", "under_score", "a" * 65],
+        "service_account": NAMESPACES,
+        "storage_workload": OBJECT_NAMES,
+    },
+    ProvisionOptions: {
+        "poll_interval_seconds": [0, -1, 86401],
+        "machine_size": ["B2s", "Standard B2s"],
+        "node_size": ["Basic_A1", ""],
+        "node_count": [0, 101],
+        "server_size": ["B1ms"],
+        "server_version": ["9", "10", "14.1"],
+        "first_address": ADDRESSES,
+        "last_address": ADDRESSES,
+    },
+    DeployOptions: {
+        "get_storage_image": ["", "Upper", "with space", "-begins", "a" * 256],
+        "ready_timeout_seconds": [0, 3601],
+        "address_timeout_seconds": [0, 3601],
+    },
+}
+STACK = load_stack("walkthrough", ROOT / "manifests", INVENTORY)
+VALID: dict[type[Model], Model] = {
+    Credential: DEXTER,
+    SecretPair: DEXTER.secrets,
+    ClusterRef: DEXTER.cluster,
+    LoadBalancerEndpoint: DEXTER.endpoint,
+    FlexibleServerEndpoint: SERVER.endpoint,
+    WorkloadRef: DATABASE.workload,
+    CsiDelivery: DATABASE.delivery,
+    StackNames: StackNames.model_validate(STACK.model_dump(include=set(StackNames.model_fields))),
+    ProvisionOptions: ProvisionOptions(),
+    DeployOptions: DeployOptions(),
+}
+CASES = [
+    pytest.param(kind, field, value, id=f"{kind.__name__}.{field}={str(value)[:20]!r}")
+    for kind, fields in REFUSED.items()
+    for field, values in fields.items()
+    for value in values
+]
+
+
+def with_fields(kind: type[Model], /, **fields: Any) -> dict[str, Any]:
+    """Return a valid model's fields with changes."""
+    return {**VALID[kind].model_dump(), **fields}
+
+
+@pytest.mark.parametrize("kind", VALID, ids=lambda kind: kind.__name__)
+def test_every_field_that_a_person_writes_has_bounds(kind: type[Model]) -> None:
+    written = {field for field, value in VALID[kind] if not isinstance(value, Model | tuple | bool | None)}
+    assert set(REFUSED[kind]) == written
+
+
+@pytest.mark.parametrize(("kind", "field", "value"), CASES)
+def test_what_would_be_refused_later_is_refused_by_its_field(kind: type[Model], field: str, value: object) -> None:
+    with pytest.raises(ValidationError) as caught:
+        kind.model_validate(with_fields(kind, **{field: value}))
+    assert [error["loc"] for error in caught.value.errors()] == [(field,)]
+
+
+@pytest.mark.parametrize("kind", VALID, ids=lambda kind: kind.__name__)
+def test_an_unknown_field_is_refused(kind: type[Model]) -> None:
+    with pytest.raises(ValidationError) as caught:
+        kind.model_validate(with_fields(kind, nosuch="x"))
+    assert [(error["loc"], error["type"]) for error in caught.value.errors()] == [(("nosuch",), "extra_forbidden")]
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"secrets": {"username": "same", "password": "Same"}}, "two secrets of different names"),
+        ({"administrator": {"username": "USERNAME", "password": "other"}}, "a name of its own"),
+        ({"strategy": "managed"}, "managed is for a Flexible Server"),
+        ({"endpoint": SERVER.endpoint}, "recreate is for a database in the cluster"),
+        ({"endpoint": {"kind": "dns", "host": "x"}}, "does not match any of the expected tags"),
+        ({"endpoint": {"namespace": "dexter", "service": "x"}}, "Unable to extract tag"),
+        ({"consumers": (DATABASE, DATABASE)}, "a workload is listed once: deployment dexter/postgres-pod-kv"),
+    ],
+    ids=["one secret", "shared secret", "managed", "recreate", "unknown endpoint", "no kind", "listed twice"],
+)
+def test_a_credential_whose_parts_do_not_fit_together_is_refused(fields: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValidationError, match=words):
+        Credential.model_validate(with_fields(Credential, **fields))
+
+
+@pytest.mark.parametrize("strategy", [Strategy.IN_PLACE, Strategy.ALTERNATING])
+@pytest.mark.parametrize("credential", [DEXTER, SERVER], ids=["load-balancer", "flexible-server"])
+def test_a_strategy_that_changes_a_running_database_fits_every_endpoint(
+    credential: Credential, strategy: Strategy
+) -> None:
+    assert change(credential, strategy=strategy).strategy is strategy
+
+
+def test_the_longest_and_the_shortest_names_are_accepted() -> None:
+    for vault, server, cluster, group in (("a" * 24, "a" * 63, "a" * 63, "a" * 90), ("abc", "abc", "a", "(a)._-b")):
+        change(DEXTER, vault=vault, name="a" * 63, cluster={"name": cluster, "resource_group": group})
+        FlexibleServerEndpoint(server=server, resource_group=group)
+    StackNames.model_validate(with_fields(StackNames, storage_account="a" * 24))
+    StackNames.model_validate(with_fields(StackNames, storage_account="abc", first_password_variable="FIRST"))
+
+
+def test_the_shipped_credentials_have_secrets_of_their_own() -> None:
+    assert DEXTER.secrets.names == ("username", "password")
+    assert SERVER.secrets.names == ("server-username", "server-password")
