@@ -9,8 +9,6 @@ from collections import Counter
 from dataclasses import dataclass, field
 from time import monotonic
 
-from tests.e2e.rotating import NAMESPACE, STACK, World, rotate
-
 from benchmarks.common import Result, Row, kept_timelines, run_alone, running_stack, say
 from benchmarks.login_pods import WORKLOAD, Client, Kind, Outage, Reads, find_outages, running_client
 from infra.azure.servers import get_host
@@ -21,6 +19,7 @@ from infra.rotation.execution import Verdict
 from infra.rotation.options import Sync
 from tasks.timeline import Timeline
 from testing import bare
+from testing.rotating import NAMESPACE, STACK, World, rotate
 from testing.walkthrough import DATABASE, DEXTER, SERVER, change
 
 POLL_SECONDS, QUICK_ROTATIONS, RESTART_EVERY = 1, 2, 4

@@ -24,12 +24,12 @@ import httpx
 from prefect.events.worker import EventsWorker
 from prefect.logging.handlers import APILogWorker, PrefectConsoleHandler
 from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
-from tests.e2e.rotating import World
 
 from lab.commands.run import command_environment
 from lab.control import lifecycle
 from tasks.timeline import Timeline
 from testing.labs import RunningLab, make_state_folder
+from testing.rotating import World
 
 ROOT = Path(__file__).resolve().parents[1]
 SERVER_SECONDS = 120
@@ -167,7 +167,7 @@ def prefect_server() -> Iterator[None]:
 
 
 def _free_port() -> int:
-    from tests.integration.postgres_process import free_port
+    from testing.postgres_process import free_port
 
     return free_port()
 

@@ -8,11 +8,10 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from tests.e2e.rotating import KEYS, NAMESPACE, World
-
 from benchmarks.common import pause
 from infra.credentials import Consumer, CsiDelivery, WorkloadRef
 from infra.kubernetes.workloads import open_workload
+from testing.rotating import KEYS, NAMESPACE, World
 from testing.walkthrough import DATABASE
 
 WORKLOAD = WorkloadRef(namespace=NAMESPACE, name="login-client")

@@ -9,15 +9,14 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 
-from tests.contract.clusters import small_cluster
-from tests.integration.cluster_world import DEFINITIONS, World
-
 from benchmarks.common import Result, Row, quantile, run_alone
 from infra.kubernetes.client import connect
 from infra.kubernetes.deliveries.csi import CsiSecretsStore
 from infra.kubernetes.deliveries.synced_secrets import SyncedSecret
 from infra.kubernetes.manifests import apply
 from infra.settings import Settings
+from testing.cluster_world import DEFINITIONS, World
+from testing.clusters import small_cluster
 
 ROUNDS, QUICK_ROUNDS = 200, 20
 GOAL_MILLISECONDS = 100.0

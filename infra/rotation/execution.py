@@ -216,8 +216,10 @@ def explain_stop(
         return error
     resume = f"run again: rotation {plan.rotation_id} resumes here"
     if verdict is Verdict.SYNC_PENDING:
-        fix = f"{error.fix.rstrip('.')}. Then {resume}; with sync 'express' it does not wait for the driver"
-        return SyncPending(error.what, name=error.name, seen=error.seen, fix=fix, code=error.code)
+        fix = f"{error.fix.rstrip('.')}. Then {resume}" if error.fix else resume.capitalize()
+        fix += "; with sync 'express' it does not wait for the driver"
+        told = SyncPending(error.what, name=error.name, seen=error.seen, fix=fix, code=error.code, cause=error.cause)
+        return with_cause(told, cause)
     return NeedsOperator(
         f"Rotation {plan.rotation_id} stopped at '{step}'",
         name=str(step.subject),
@@ -225,15 +227,16 @@ def explain_stop(
         fix="Nothing was deleted: the candidate and every older version are still in the vault. "
         f"Remove the cause below, then {resume}",
         code=error.code,
-        cause=with_cause(error, cause) if cause else error,
+        cause=with_cause(error, cause),
     )
 
 
-def with_cause(error: KeyturnError, cause: KeyturnError) -> KeyturnError:
-    """Return the error with another one as its cause."""
-    return type(error)(
-        error.what, name=error.name, seen=error.seen, fix=error.fix, code=error.code, cause=error.cause or cause
-    )
+def with_cause(error: KeyturnError, cause: KeyturnError | None) -> KeyturnError:
+    """Return the error with another one at the end of its causes."""
+    if cause is None:
+        return error
+    end = with_cause(error.cause, cause) if error.cause else cause
+    return type(error)(error.what, name=error.name, seen=error.seen, fix=error.fix, code=error.code, cause=end)
 
 
 def _rolled_back(run: _Run) -> RolledBack:

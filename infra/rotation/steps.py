@@ -96,7 +96,7 @@ class Rule:
         is_done: asks a state about one subject.
         reason: why the step is there.
         on_failure: what a failure means; a function where that depends on the state.
-        on_later_failure: what it means once the first subject is done; the same by default.
+        on_later_failure: what it means once a subject is done; the same by default.
     """
 
     action: Action
@@ -110,9 +110,11 @@ class Rule:
         """Return the rule's steps, each with whether it is done."""
         first = self.on_failure if isinstance(self.on_failure, OnFailure) else self.on_failure(state)
         later = self.on_later_failure or first
+        done = [(subject, self.is_done(state, subject)) for subject in self.subjects(state)]
+        is_begun = any(is_done for _, is_done in done)
         return [
-            (Step(self.action, subject, self.reason, later if number else first), self.is_done(state, subject))
-            for number, subject in enumerate(self.subjects(state))
+            (Step(self.action, subject, self.reason, later if number or is_begun else first), is_done)
+            for number, (subject, is_done) in enumerate(done)
         ]
 
 

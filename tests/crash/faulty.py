@@ -8,7 +8,7 @@ from typing import Any
 from unittest.mock import patch
 
 from flows.rotate import TaskExecutor
-from infra.azure.secrets import Secrets
+from infra.azure.secrets import KeyVault
 from infra.credentials import Credential, Login, Strategy
 from infra.rotation.candidate import name_candidate
 from infra.rotation.execution import Verdict
@@ -90,7 +90,7 @@ def nothing_lost(scene: Scene, credential: Credential) -> Iterator[Login]:
     assert any(scene.logs_in(credential, login, SECONDS) for login in known), "no known login works"
 
 
-def _list_ids(vault: Secrets, name: str) -> set[str]:
+def _list_ids(vault: KeyVault, name: str) -> set[str]:
     return {version.version for version in vault.list_versions(name)}
 
 

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from infra.azure.secrets import Secrets
+from infra.azure.secrets import KeyVault
 from infra.credentials import Consumer, Credential, Login
 from infra.errors import KeyturnError, LoginRefused
 from infra.kubernetes.client import Cluster, connect
@@ -63,7 +63,7 @@ class Scene:
         with opened(credential) as access:
             return access
 
-    def vault(self, credential: Credential) -> Secrets:
+    def vault(self, credential: Credential) -> KeyVault:
         return self.access(credential).vault
 
     def database(self, credential: Credential) -> Database:

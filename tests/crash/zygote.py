@@ -93,11 +93,10 @@ class Zygote:
 
 def _serve() -> None:
     """Fork a child for each request. The tokens are requested once, before; the inventory is written here."""
-    from infra.azure.credentials import signed_in
-    from infra.settings import Settings
+    from tasks.context import connections_shared, opened_azure
     from testing.inventory import listed
 
-    with signed_in(Settings()) as azure:
+    with connections_shared(), opened_azure() as azure:
         for scope in SCOPES:
             azure.credential.get_token(scope)
         for line in sys.stdin:

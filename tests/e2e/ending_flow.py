@@ -3,17 +3,17 @@
 from typing import Any
 
 from prefect import flow
-from tasks.policy import step
 
 import flows  # noqa: F401  # installs what keeps tracebacks of our own errors out of the logs
 from infra.errors import LoginRefused, NotYetPropagated, Refused
 from infra.rotation.options import Guards
 from tasks.reports.endings import end, ends_with_own_errors
+from tasks.retries import task_with_retries
 
 REFUSAL = Refused("The plan must not be executed", name="orders-db", fix="change it", code="Locked")
 
 
-@step(name="Try", run_name="{credential}: try", retries=1, backoff_seconds=0)
+@task_with_retries(name="Try", run_name="{credential}: try", retries=1, backoff_seconds=0)
 def attempt(credential: str, how: str) -> None:
     """Raise what the test asks for."""
     if how == "login-refused":

@@ -16,7 +16,7 @@ from infra.azure.identities import FederatedCredentials, Identities
 from infra.azure.machines import Machines
 from infra.azure.roles import RoleAssignments
 from infra.errors import AccessDenied, AuthenticationFailed, KeyturnError, NotFound
-from infra.kubernetes.workloads import get_workload
+from infra.kubernetes.workloads import open_workload
 from infra.provisioning.options import AccessRows
 from infra.provisioning.resources import FederatedCredential, Identity, Machine, RoleAssignment
 from infra.provisioning.wanted import federation, read_rights
@@ -91,12 +91,12 @@ def trusted(azure: Azure) -> Iterator[FederatedCredential]:
 
 def forget_tokens(world: World) -> None:
     """Replace get-storage's pod, which keeps its token for an hour, and wait for the new one."""
-    pods = get_workload(world.cluster, STACK.namespace, STORAGE).pods
+    pods = open_workload(world.cluster, STACK.storage).get().pods
     for pod in pods:
         world.cluster.delete(f"/api/v1/namespaces/{STACK.namespace}/pods/{pod.name}")
     pause, old = threading.Event(), {pod.uid for pod in pods}
     for _ in range(600):
-        if any(pod.ready and pod.uid not in old for pod in get_workload(world.cluster, STACK.namespace, STORAGE).pods):
+        if any(pod.ready and pod.uid not in old for pod in open_workload(world.cluster, STACK.storage).get().pods):
             return
         pause.wait(0.05)
     pytest.fail("no new pod of get-storage within 30 s")

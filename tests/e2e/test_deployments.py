@@ -17,7 +17,7 @@ from prefect.client.schemas.objects import FlowRun, State
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.deployments import run_deployment
 
-from infra.targets import RotationOptions
+from infra.rotation.options import RotationOptions
 from testing.labs import ROOT
 from testing.rotating import OPTIONS, World
 

@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 
 from infra.azure.client import Azure
-from infra.azure.credentials import signed_in
 from infra.azure.kinds import KINDS
 from infra.errors import InvalidInput
 from infra.provisioning.comparing import Resource
 from infra.settings import Settings
+from tasks.context import connections_shared, opened_azure
 
 SETTINGS = Settings()
 
@@ -48,13 +48,13 @@ def test_every_client_is_bound_in_time_and_another_sign_in_has_connections_of_it
         assert session_of_client(azure) is not first
 
 
-def test_blocks_within_a_block_share_its_sign_in_and_leave_it_open() -> None:
-    with signed_in(SETTINGS) as azure:
+def test_tasks_of_a_block_share_its_sign_in_and_leave_it_open() -> None:
+    with connections_shared(), opened_azure() as azure:
         first = session_of_client(azure)
-        with signed_in(SETTINGS) as same:
+        with opened_azure() as same:
             assert same is azure
-        assert session_of_client(azure) is first, "an inner block must not close what the outer one shares"
-    with signed_in(SETTINGS) as another:
+        assert session_of_client(azure) is first, "a task must not close what the block shares"
+    with opened_azure() as another:
         assert another is not azure
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from infra.errors import Conflict, KeyturnError, Refused
 from infra.rotation.migration import LoginFacts, plan_migration
-from testing.inventory import DEXTER
+from testing.walkthrough import DEXTER
 
 READY = LoginFacts(
     alternate_logins=None, is_owner_name_taken=False, relations=3, sessions=2, settings=4, may_rename=True
