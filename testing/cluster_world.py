@@ -10,7 +10,7 @@ from infra.kubernetes.deliveries import DeliveryHandle, open_delivery
 from infra.kubernetes.manifests import apply, load
 from infra.kubernetes.waiting import Progress
 from infra.kubernetes.workloads import WorkloadHandle, open_workload
-from testing.manifest_values import VALUES
+from testing.manifest_values import FOLDER, VALUES
 
 GROUP = "secrets-store.csi.x-k8s.io"
 CLASS = "postgresql-kvname"
@@ -70,7 +70,7 @@ class World:
 
     def manifest(self, name: str) -> list[Object]:
         """The documents of one of the product's manifests, filled in for this namespace."""
-        return load(name, VALUES | {"NAMESPACE": self.namespace})
+        return load(name, VALUES | {"NAMESPACE": self.namespace}, FOLDER)
 
     def path(self, plural: str, name: str = "", group: str = "api/v1") -> str:
         return f"/{group}/namespaces/{self.namespace}/{plural}" + (f"/{name}" if name else "")

@@ -1,5 +1,8 @@
-"""What fills in the manifests in tests, as the walkthrough names it."""
+"""The walkthrough's manifests in tests, and what fills them in, as the walkthrough names it."""
 
+from testing.labs import ROOT
+
+FOLDER = ROOT / "manifests" / "walkthrough"
 VALUES = {
     "NAMESPACE": "dexter",
     "SERVICE_ACCOUNT": "dexter-sa",

@@ -21,7 +21,6 @@ import yaml
 from infra.errors import Code, InvalidInput, NotFound
 from infra.kubernetes.client import APPLY_PATCH, FIELD_MANAGER, Cluster, Object
 
-FOLDER = Path(__file__).resolve().parents[2] / "manifests" / "walkthrough"
 Action = Literal["created", "configured", "unchanged"]
 
 _PLACEHOLDER = re.compile(r"\$\{([A-Z][A-Z0-9_]*)\}")
@@ -48,7 +47,7 @@ class Applied:
     changes: tuple[str, ...] = ()
 
 
-def load(name: str, values: Mapping[str, str], folder: Path = FOLDER) -> list[Object]:
+def load(name: str, values: Mapping[str, str], folder: Path) -> list[Object]:
     """Return the documents of a manifest with its placeholders filled in.
 
     Args:

@@ -63,7 +63,7 @@ class StackNames(Model):
 
 
 class Stack(StackNames):
-    """Everything that the walkthrough creates, by name.
+    """Everything that is provisioned and deployed together, by name.
 
     Args:
         name: the stack's name, which is that of its folder.

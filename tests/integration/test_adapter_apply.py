@@ -15,7 +15,7 @@ from infra.kubernetes.workloads import RestartFacts, WorkloadHandle, open_worklo
 from infra.settings import Settings
 from testing.cluster_world import CLASS, World
 from testing.clusters import SmallCluster
-from testing.manifest_values import VALUES
+from testing.manifest_values import FOLDER, VALUES
 from tests.kubernetes_objects import delete
 
 
@@ -53,7 +53,7 @@ def test_a_dry_run_says_what_would_change_and_changes_nothing(world: World) -> N
 
 
 def test_a_dry_run_reaches_into_a_namespace_that_does_not_exist_yet(cluster: Cluster) -> None:
-    documents = load("dexter.yaml", VALUES | {"NAMESPACE": "nowhere"})
+    documents = load("dexter.yaml", VALUES | {"NAMESPACE": "nowhere"}, FOLDER)
     assert {applied.action for applied in apply(cluster, documents, dry_run=True)} == {"created"}
     assert cluster.find("/api/v1/namespaces/nowhere") is None
 

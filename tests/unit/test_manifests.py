@@ -7,11 +7,11 @@ import pytest
 from infra.errors import InvalidInput, NotFound
 from infra.kubernetes.manifests import fill, load, parse
 from infra.kubernetes.pods import keeps_pgdata, read_volumes
-from testing.manifest_values import VALUES
+from testing.manifest_values import FOLDER, VALUES
 
 
 def test_the_dexter_manifest_has_the_walkthroughs_objects_in_order() -> None:
-    documents = load("dexter.yaml", VALUES)
+    documents = load("dexter.yaml", VALUES, FOLDER)
     assert [(item["kind"], item["metadata"]["name"]) for item in documents] == [
         ("Namespace", "dexter"),
         ("SecretProviderClass", "postgresql-kvname"),
@@ -22,7 +22,7 @@ def test_the_dexter_manifest_has_the_walkthroughs_objects_in_order() -> None:
 
 
 def test_looked_up_ids_reach_the_provider_class_and_the_service_account() -> None:
-    _, provider_class, account, _, _ = load("dexter.yaml", VALUES)
+    _, provider_class, account, _, _ = load("dexter.yaml", VALUES, FOLDER)
     parameters = provider_class["spec"]["parameters"]
     assert parameters["clientID"] == VALUES["CLIENT_ID"]
     assert parameters["tenantID"] == VALUES["TENANT_ID"]
@@ -31,7 +31,7 @@ def test_looked_up_ids_reach_the_provider_class_and_the_service_account() -> Non
 
 
 def test_the_database_takes_its_login_from_the_synced_secret_and_keeps_no_data() -> None:
-    template = load("dexter.yaml", VALUES)[3]["spec"]["template"]
+    template = load("dexter.yaml", VALUES, FOLDER)[3]["spec"]["template"]
     [container] = template["spec"]["containers"]
     references = {variable["name"]: variable.get("valueFrom", {}).get("secretKeyRef") for variable in container["env"]}
     assert references == {
@@ -43,8 +43,8 @@ def test_the_database_takes_its_login_from_the_synced_secret_and_keeps_no_data()
 
 
 def test_the_service_selects_the_database_alone() -> None:
-    service = load("dexter.yaml", VALUES)[4]
-    [storage] = load("medoko.yaml", VALUES)
+    service = load("dexter.yaml", VALUES, FOLDER)[4]
+    [storage] = load("medoko.yaml", VALUES, FOLDER)
     labels = storage["spec"]["template"]["metadata"]["labels"]
     assert not service["spec"]["selector"].items() <= labels.items()
     assert labels["azure.workload.identity/use"] == "true"
@@ -55,7 +55,7 @@ def test_an_unfilled_placeholder_is_refused_by_name(missing: str) -> None:
     values = VALUES | {missing: ""}
     with pytest.raises(InvalidInput) as caught:
         for name in ("dexter.yaml", "medoko.yaml"):
-            load(name, values)
+            load(name, values, FOLDER)
     assert caught.value.what == "The manifest has unfilled placeholders"
     assert caught.value.seen == f"no value for {missing}"
 
@@ -63,7 +63,7 @@ def test_an_unfilled_placeholder_is_refused_by_name(missing: str) -> None:
 @pytest.mark.parametrize("value", ["a\nkind: Secret", 'x"', "a b", "{}", "- x", "${VAULT}", "#", "'"])
 def test_a_value_cannot_break_out_of_its_place(value: str) -> None:
     with pytest.raises(InvalidInput) as caught:
-        load("medoko.yaml", VALUES | {"NAMESPACE": value})
+        load("medoko.yaml", VALUES | {"NAMESPACE": value}, FOLDER)
     assert caught.value.name == "NAMESPACE of medoko.yaml"
     assert value not in str(caught.value)
 
