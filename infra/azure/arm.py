@@ -5,10 +5,9 @@ https://learn.microsoft.com/azure/azure-resource-manager/management/async-operat
 
 import re
 import time
-from abc import abstractmethod
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Generic, Protocol, TypeVar
 
 from azure.core.polling import LROPoller
 
@@ -21,12 +20,22 @@ from infra.provisioning.reconciling import OPERATION_TIMEOUT_SECONDS
 if TYPE_CHECKING:
     from infra.azure.client import Azure
 
-C = TypeVar("C")
 T = TypeVar("T")
 
 _REPORT_SECONDS = 15.0
 _READY = ("succeeded", "ready", "")
 _FAILED = ("failed", "canceled", "cancelled", "disabled", "inaccessible", "stopped")
+
+
+class Closing(Protocol):
+    """What every client of the SDKs can do."""
+
+    def close(self) -> None:
+        """Release sockets."""
+
+
+C = TypeVar("C", bound=Closing)
+"""A management client."""
 
 
 class AzureKind(Kind[R], Generic[R]):
@@ -46,10 +55,8 @@ class AzureKind(Kind[R], Generic[R]):
 class ArmKind(AzureKind[R], Generic[R, C]):
     """A kind of resource that is found and made by a management client."""
 
-    @staticmethod
-    @abstractmethod
-    def client_type() -> type[C]:
-        """Return the class of the client."""
+    open_client: Callable[..., C]
+    """Makes the client: its class, or a function that imports it first."""
 
     @property
     def scope(self) -> str:
@@ -88,10 +95,9 @@ class ArmKind(AzureKind[R], Generic[R, C]):
 
     @contextmanager
     def _client(self, what: str, name: str, role: str, propagating: Collection[str] = ()) -> Iterator[C]:
-        make: Callable[..., Any] = self.client_type()
         with (
             translated(what, name=name, role=role, scope=self.scope, propagating=propagating),
-            self.azure.management(make) as client,
+            self.azure.management(self.open_client) as client,
         ):
             yield client
 

@@ -3,7 +3,7 @@
 with Azure(Settings()) as azure:
     azure.vault("orders-vault").read("password")
     azure.get_kubeconfig(ClusterRef(name="orders", resource_group="orders-rg"))
-    VirtualMachines(azure, "orders-rg").get("reader")
+    Machines(azure, "orders-rg").get("reader")
 """
 
 import base64
@@ -12,12 +12,13 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol, Self, TypeVar
+from typing import Any, Self
 
 from azure.core.credentials import TokenCredential
 from azure.core.pipeline.transport import RequestsTransport
 from azure.identity import DefaultAzureCredential
 
+from infra.azure.arm import C
 from infra.azure.clusters import ManagedClusters
 from infra.azure.errors import translated
 from infra.azure.secrets import KeyVault
@@ -28,16 +29,6 @@ from infra.settings import Settings
 ARM_SCOPE = "https://management.azure.com/.default"
 POLL_SECONDS = 5
 """Between two looks at a long-running operation, where Azure does not say how long."""
-
-
-class Closing(Protocol):
-    """What every client of the SDKs can do."""
-
-    def close(self) -> None:
-        """Release sockets."""
-
-
-C = TypeVar("C", bound=Closing)
 
 
 @dataclass(frozen=True)
@@ -103,8 +94,8 @@ class Azure:
         return self._timeouts | {"transport": transport}
 
     @contextmanager
-    def management(self, client_type: Callable[..., C]) -> Iterator[C]:
-        """Open a management client for a block.
+    def management(self, open_client: Callable[..., C]) -> Iterator[C]:
+        """Open a management client for a block, by its class or a function that makes one.
 
         Raises:
             InvalidInput: no subscription is set.
@@ -115,7 +106,7 @@ class Azure:
                 name="AZURE_SUBSCRIPTION_ID",
                 fix="set AZURE_SUBSCRIPTION_ID or KEYTURN_SUBSCRIPTION_ID where the flow runs",
             )
-        client = client_type(
+        client = open_client(
             self._credential, self.settings.subscription_id, polling_interval=POLL_SECONDS, **self.client_options()
         )
         try:

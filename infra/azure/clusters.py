@@ -29,11 +29,7 @@ class ManagedClusters(ArmKind[ManagedCluster, ContainerServiceClient]):
 
     resource = ManagedCluster
     role = "Azure Kubernetes Service Contributor Role"
-
-    @staticmethod
-    def client_type() -> type[ContainerServiceClient]:
-        """Return the class of the client."""
-        return ContainerServiceClient
+    open_client = ContainerServiceClient
 
     def find(self, wanted: ManagedCluster) -> Found | None:
         """Return a cluster, or None."""

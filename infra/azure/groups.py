@@ -15,11 +15,7 @@ class ResourceGroups(ArmKind[ResourceGroup, ResourceManagementClient]):
 
     resource = ResourceGroup
     unique_in_azure = True
-
-    @staticmethod
-    def client_type() -> type[ResourceManagementClient]:
-        """Return the class of the client."""
-        return ResourceManagementClient
+    open_client = ResourceManagementClient
 
     @property
     def scope(self) -> str:

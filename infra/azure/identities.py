@@ -26,11 +26,7 @@ class Identities(ArmKind[Identity, ManagedServiceIdentityClient]):
 
     resource = Identity
     role = ROLE
-
-    @staticmethod
-    def client_type() -> type[ManagedServiceIdentityClient]:
-        """Return the class of the client."""
-        return ManagedServiceIdentityClient
+    open_client = ManagedServiceIdentityClient
 
     def find(self, wanted: Identity) -> Found | None:
         """Return an identity with its client id, principal id and tenant id, or None."""
@@ -67,11 +63,7 @@ class FederatedCredentials(ArmKind[FederatedCredential, ManagedServiceIdentityCl
 
     resource = FederatedCredential
     role = ROLE
-
-    @staticmethod
-    def client_type() -> type[ManagedServiceIdentityClient]:
-        """Return the class of the client."""
-        return ManagedServiceIdentityClient
+    open_client = ManagedServiceIdentityClient
 
     def resolve(self, wanted: FederatedCredential) -> FederatedCredential:
         """Look up the issuer: the cluster's.

@@ -33,18 +33,20 @@ class MachineOutput:
     stderr: str
 
 
+def _open_client(*arguments: Any, **options: Any) -> "ComputeManagementClient":
+    """Import it here: that takes a second."""
+    from azure.mgmt.compute import ComputeManagementClient
+
+    return ComputeManagementClient(*arguments, **options)
+
+
 class Machines(ArmKind[Machine, "ComputeManagementClient"]):
     """Virtual machines."""
 
     resource = Machine
     role = "Virtual Machine Contributor"
 
-    @staticmethod
-    def client_type() -> "type[ComputeManagementClient]":
-        """Return the class of the client, which takes seconds to import."""
-        from azure.mgmt.compute import ComputeManagementClient
-
-        return ComputeManagementClient
+    open_client = staticmethod(_open_client)
 
     def find(self, wanted: Machine) -> Found | None:
         """Return a virtual machine, or None."""

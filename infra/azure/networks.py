@@ -13,17 +13,18 @@ if TYPE_CHECKING:
     from azure.mgmt.network import NetworkManagementClient, models
 
 
+def _open_client(*arguments: Any, **options: Any) -> "NetworkManagementClient":
+    from azure.mgmt.network import NetworkManagementClient
+
+    return NetworkManagementClient(*arguments, **options)
+
+
 class NetworkKind(ArmKind[R, "NetworkManagementClient"]):
     """Base of the kinds of Microsoft.Network."""
 
     role = "Network Contributor"
 
-    @staticmethod
-    def client_type() -> "type[NetworkManagementClient]":
-        """Return the class of the client."""
-        from azure.mgmt.network import NetworkManagementClient
-
-        return NetworkManagementClient
+    open_client = staticmethod(_open_client)
 
     def id_of(self, collection: str, name: str) -> str:
         """Return the id of a resource in a collection like "virtualNetworks"."""

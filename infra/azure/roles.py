@@ -32,11 +32,7 @@ class RoleAssignments(ArmKind[RoleAssignment, AuthorizationManagementClient]):
 
     resource = RoleAssignment
     role = "Role Based Access Control Administrator"
-
-    @staticmethod
-    def client_type() -> type[AuthorizationManagementClient]:
-        """Return the class of the client."""
-        return AuthorizationManagementClient
+    open_client = AuthorizationManagementClient
 
     def find(self, wanted: RoleAssignment) -> Found | None:
         """Return the assignment if the principal has the role on the scope or above it, by whatever assignment."""

@@ -26,11 +26,7 @@ class DatabaseServers(ArmKind[DatabaseServer, PostgreSQLManagementClient]):
 
     resource = DatabaseServer
     unique_in_azure = True
-
-    @staticmethod
-    def client_type() -> type[PostgreSQLManagementClient]:
-        """Return the class of the client."""
-        return PostgreSQLManagementClient
+    open_client = PostgreSQLManagementClient
 
     def find(self, wanted: DatabaseServer) -> Found | None:
         """Return a Flexible Server, or what speaks against its name, or None."""
@@ -94,11 +90,7 @@ class FirewallRules(ArmKind[FirewallRule, PostgreSQLManagementClient]):
     """Firewall rules of Flexible Servers."""
 
     resource = FirewallRule
-
-    @staticmethod
-    def client_type() -> type[PostgreSQLManagementClient]:
-        """Return the class of the client."""
-        return PostgreSQLManagementClient
+    open_client = PostgreSQLManagementClient
 
     def find(self, wanted: FirewallRule) -> Found | None:
         """Return a firewall rule of a server, or None."""

@@ -24,11 +24,7 @@ class StorageAccounts(ArmKind[StorageAccount, StorageManagementClient]):
 
     resource = StorageAccount
     unique_in_azure = True
-
-    @staticmethod
-    def client_type() -> type[StorageManagementClient]:
-        """Return the class of the client."""
-        return StorageManagementClient
+    open_client = StorageManagementClient
 
     def find(self, wanted: StorageAccount) -> Found | None:
         """Return a storage account, or what speaks against its name, or None."""

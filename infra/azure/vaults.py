@@ -18,11 +18,7 @@ class Vaults(ArmKind[Vault, KeyVaultManagementClient]):
 
     resource = Vault
     unique_in_azure = True
-
-    @staticmethod
-    def client_type() -> type[KeyVaultManagementClient]:
-        """Return the class of the client."""
-        return KeyVaultManagementClient
+    open_client = KeyVaultManagementClient
 
     def find(self, wanted: Vault) -> Found | None:
         """Return the vault, or a softly deleted one that holds its name, or what speaks against the name, or None."""

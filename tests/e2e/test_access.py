@@ -68,7 +68,7 @@ def without_role(azure: Azure, needed: RoleAssignment, principal_id: str) -> Ite
     """Take a role away for a block."""
     kind = RoleAssignments(azure, STACK.resource_group)
     scope = azure.resource_id(STACK.resource_group, needed.scope.TYPE, needed.scope.name)
-    with azure.management(kind.client_type()) as client:
+    with azure.management(kind.open_client) as client:
         for found in client.role_assignments.list_for_scope(scope, filter=f"principalId eq '{principal_id}'"):
             client.role_assignments.delete_by_id(found.id)
     assert kind.find(needed) is None
