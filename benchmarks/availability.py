@@ -17,7 +17,7 @@ from infra.kubernetes.deliveries.provider_classes import path_of
 from infra.kubernetes.workloads import open_workload
 from infra.rotation.execution import Verdict
 from infra.rotation.options import Sync
-from tasks.timeline import Timeline
+from tasks.reports.timeline import Timeline
 from testing import bare
 from testing.rotating import NAMESPACE, STACK, World, rotate
 from testing.walkthrough import DATABASE, DEXTER, SERVER, change
@@ -86,7 +86,7 @@ class Seen:
 
 def describe(outage: Outage, timeline: Timeline) -> str:
     """Name the steps during which an outage lasted, the first and the last of them."""
-    begun, ended = outage.begun - timeline.began, outage.ended - timeline.began
+    begun, ended = outage.begun - timeline.started, outage.ended - timeline.started
     labels = [span.label for span in timeline.spans if span.start_seconds < ended and span.end_seconds > begun]
     return " … ".join(f'"{label}"' for label in dict.fromkeys([*labels[:1], *labels[-1:]]))
 

@@ -27,7 +27,7 @@ from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
 
 from lab.commands.run import command_environment
 from lab.control import lifecycle
-from tasks.timeline import Timeline
+from tasks.reports.timeline import Timeline
 from testing.labs import RunningLab, make_state_folder
 from testing.rotating import World
 

@@ -14,7 +14,7 @@ from infra.kubernetes.workloads import Workload
 from infra.provisioning.options import DeployOptions, Stack, get_stack
 from infra.settings import Settings
 from tasks.provisioning import deployment
-from tasks.timeline import Timeline
+from tasks.reports.timeline import Timeline
 
 
 @dataclass(frozen=True)

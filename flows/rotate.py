@@ -19,9 +19,9 @@ from infra.rotation.plan import Plan, make_plan
 from infra.rotation.steps import Action, Step
 from tasks import rotation_report
 from tasks.context import get_credential
+from tasks.reports.timeline import Span, Timeline
 from tasks.rotation import STEPS, StepContext, begin_rollback, observe, rotation_locked
 from tasks.rotation.guards import Answer, ask_for_approval, delay
-from tasks.timeline import Span, Timeline
 
 
 @dataclass(frozen=True)

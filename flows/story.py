@@ -25,7 +25,7 @@ from infra.rotation.steps import Action
 from infra.settings import Settings
 from tasks.provisioning.access import Proof
 from tasks.provisioning.story import Row, report_story, see_infrastructure, see_versions
-from tasks.timeline import Timeline
+from tasks.reports.timeline import Timeline
 
 Told = Mapping[str, tuple[str, float]]
 """Row -> what was seen, and how long that took in seconds."""

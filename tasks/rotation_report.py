@@ -10,8 +10,8 @@ from infra.credentials import Credential
 from infra.rotation.execution import Ending
 from infra.rotation.plan import Plan, new_rotation_id
 from tasks.reporting import report_markdown, report_table
+from tasks.reports.timeline import Timeline, picture
 from tasks.retries import task_with_retries
-from tasks.timeline import Timeline, picture
 
 _TOKEN_CHARACTERS = string.ascii_lowercase + string.digits
 

@@ -14,8 +14,8 @@ from infra.provisioning.resources import FederatedCredential, ManagedCluster
 from infra.provisioning.wanted import federation
 from infra.settings import Settings
 from tasks.reporting import report_markdown, report_table
+from tasks.reports.timeline import Span, picture
 from tasks.retries import task_with_retries
-from tasks.timeline import Span, picture
 
 TITLES: Mapping[str, str] = {
     "S1": "the machine reads the secret",

@@ -5,7 +5,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from tasks.timeline import LONGEST_LABEL, Span, Timeline, draw, picture
+from tasks.reports.timeline import LONGEST_LABEL, Span, Timeline, draw, picture
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -15,14 +15,14 @@ def drawn(*spans: Span) -> ElementTree.Element:
 
 
 def texts(*spans: Span) -> list[str]:
-    return [one.text or "" for one in drawn(*spans).iter(f"{SVG}text")]
+    return [element.text or "" for element in drawn(*spans).iter(f"{SVG}text")]
 
 
 def bars(*spans: Span) -> list[dict[str, str]]:
-    return [one.attrib for one in drawn(*spans).iter(f"{SVG}rect")][1:]
+    return [element.attrib for element in drawn(*spans).iter(f"{SVG}rect")][1:]
 
 
-def test_spans_are_measured_from_the_beginning_of_the_run() -> None:
+def test_spans_are_measured_from_the_start_of_the_run() -> None:
     times = iter([100.0, 101.0, 103.5, 104.0, 104.25])
     timeline = Timeline(clock=lambda: next(times))
     with timeline.span("observe"):
@@ -33,7 +33,7 @@ def test_spans_are_measured_from_the_beginning_of_the_run() -> None:
     assert [span.seconds for span in timeline.spans] == [2.5, 0.25]
 
 
-def test_what_raised_is_kept_as_failed_and_goes_on_raising() -> None:
+def test_a_block_that_raises_is_kept_as_failed_and_still_raises() -> None:
     timeline = Timeline()
     with pytest.raises(ValueError, match="broken"), timeline.span("verify"):
         raise ValueError("broken")
@@ -51,7 +51,7 @@ def test_a_failed_span_has_another_colour() -> None:
     assert good["fill"] != bad["fill"]
 
 
-def test_the_ground_is_white_so_that_it_reads_on_dark_pages() -> None:
+def test_the_background_is_white_so_that_it_is_readable_on_dark_pages() -> None:
     ground = next(drawn(Span("a", 0, 1)).iter(f"{SVG}rect"))
     assert ground.attrib["fill"] == "white"
 
@@ -66,7 +66,7 @@ def test_a_long_label_is_cut() -> None:
     assert label.endswith("…")
 
 
-def test_a_run_without_parts_is_a_picture_too() -> None:
+def test_a_run_without_parts_has_a_picture_too() -> None:
     assert bars() == []
 
 

@@ -1,4 +1,4 @@
-"""The time that the parts of a run took, and its picture: an SVG that both of Prefect's UIs show."""
+"""How long each part of a run took, and a picture of it: an SVG that both of Prefect's UIs show."""
 
 import base64
 import time
@@ -14,12 +14,12 @@ LONGEST_LABEL = 46
 
 @dataclass(frozen=True)
 class Span:
-    """How long something took.
+    """How long one part of a run took.
 
     Args:
-        label: what.
-        start_seconds: since the run began.
-        end_seconds: since the run began.
+        label: which part.
+        start_seconds: since the start of the run.
+        end_seconds: since the start of the run.
         failed: whether it ended with an error.
     """
 
@@ -30,34 +30,34 @@ class Span:
 
     @property
     def seconds(self) -> float:
-        """Its length."""
+        """Its duration."""
         return self.end_seconds - self.start_seconds
 
 
 @dataclass
 class Timeline:
-    """Keeps the time of what is done in a run."""
+    """Measures the parts of a run."""
 
     clock: Callable[[], float] = time.monotonic
     spans: list[Span] = field(default_factory=list)
-    began: float = field(init=False)
+    started: float = field(init=False)
 
     def __post_init__(self) -> None:
-        self.began = self.clock()
+        self.started = self.clock()
 
     @contextmanager
     def span(self, label: str) -> Iterator[None]:
-        """Take the time of a block."""
+        """Measure a block; if it raises, its span is marked as failed."""
         start, failed = self.clock(), True
         try:
             yield
             failed = False
         finally:
-            self.spans.append(Span(label, start - self.began, self.clock() - self.began, failed))
+            self.spans.append(Span(label, start - self.started, self.clock() - self.started, failed))
 
 
 def draw(spans: Sequence[Span]) -> str:
-    """Return an SVG with one bar a span, on white so that it reads on light and dark pages."""
+    """Return an SVG with a bar for each span, on white so that it is readable on light and dark pages."""
     total = max((span.end_seconds for span in spans), default=0.0) or 1.0
     height = MARGIN * 2 + ROW_HEIGHT * (len(spans) + 1)
     room = WIDTH - LABEL_WIDTH - MARGIN - 60
@@ -88,5 +88,5 @@ def _bar(span: Span, top: float, scale: float) -> list[str]:
 
 
 def picture(spans: Sequence[Span]) -> str:
-    """Return the drawing as a line of markdown: both UIs show a data URL and strip inline SVG."""
+    """Return the drawing as a line of markdown: both UIs show a data URL, and strip inline SVG."""
     return f"![timeline](data:image/svg+xml;base64,{base64.b64encode(draw(spans).encode()).decode()})"
