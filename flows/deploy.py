@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from prefect import flow, get_run_logger
-from prefect.states import Completed
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.cli import run_from_shell
@@ -14,6 +13,7 @@ from infra.kubernetes.workloads import Workload
 from infra.provisioning.options import DeployOptions, Stack, get_stack
 from infra.settings import Settings
 from tasks.provisioning import deployment
+from tasks.reports.endings import end, ends_with_own_errors
 from tasks.reports.timeline import Timeline
 
 
@@ -22,7 +22,7 @@ class Deployed:
     """What a deployment came to, for the flow that called it.
 
     Args:
-        verdict: "Planned", "Unchanged" or "Deployed".
+        verdict: "planned", "unchanged" or "deployed".
         changed: how many objects were created or configured, or would be.
         address: where the database is reached; None after a dry run.
         took: seconds for apply (until everything is ready), verify and look.
@@ -36,10 +36,11 @@ class Deployed:
 
 @flow(
     name="deploy",
-    flow_run_name="Deploy {stack}",
+    flow_run_name="{stack}: deploy",
     task_runner=ThreadPoolTaskRunner[Any](max_workers=4),  # type: ignore[arg-type]
     persist_result=False,
 )
+@ends_with_own_errors
 def deploy(stack: str, dry_run: bool = True, advanced: DeployOptions = DeployOptions()) -> Any:  # noqa: B008
     """Apply a stack's manifests to its cluster and wait until the pods are ready and the database has an address.
 
@@ -56,7 +57,7 @@ def deploy(stack: str, dry_run: bool = True, advanced: DeployOptions = DeployOpt
         applied = _apply(chosen, dry_run, advanced)
         changed = sum(change.action != "unchanged" for change in applied)
         if dry_run:
-            return _end(Deployed("Planned", changed), f"{changed} of {len(applied)} objects would change")
+            return _end(chosen, Deployed("planned", changed), f"{changed} of {len(applied)} objects would change.")
         workload, address = _wait(chosen, advanced)
     with timeline.span("verify"):
         for compared in deployment.verify_values(chosen, workload, advanced.ready_timeout_seconds):
@@ -64,8 +65,9 @@ def deploy(stack: str, dry_run: bool = True, advanced: DeployOptions = DeployOpt
     with timeline.span("look"):
         deployment.report_inventory(chosen)
     took = {span.label: span.seconds for span in timeline.spans}
-    deployed = Deployed("Deployed" if changed else "Unchanged", changed, address, took)
-    return _end(deployed, f"{changed} of {len(applied)} objects; the database is at {address.host}:{address.port}")
+    deployed = Deployed("deployed" if changed else "unchanged", changed, address, took)
+    where = f"the database is at {address.host}:{address.port}"
+    return _end(chosen, deployed, f"{changed} of {len(applied)} objects changed; {where}.")
 
 
 def _apply(stack: Stack, dry_run: bool, options: DeployOptions) -> list[Applied]:
@@ -89,8 +91,8 @@ def _wait(stack: Stack, options: DeployOptions) -> tuple[Workload, deployment.Ad
     return workload, address
 
 
-def _end(deployed: Deployed, message: str) -> Any:
-    return Completed(message=f"{deployed.verdict}: {message}", data=deployed)
+def _end(stack: Stack, deployed: Deployed, message: str) -> Any:
+    return end(deployed.verdict, stack.name, message, kind="stack", data=deployed)
 
 
 if __name__ == "__main__":

@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from prefect import flow
-from prefect.states import Completed
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.cli import run_from_shell
 from infra.provisioning.changes import ProvisioningPlan
-from infra.provisioning.options import ProvisionOptions, get_stack
+from infra.provisioning.options import ProvisionOptions, Stack, get_stack
 from infra.settings import Settings
 from tasks.provisioning import resources
+from tasks.reports.endings import end, ends_with_own_errors
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Provisioned:
     """What a provisioning came to, for the flow that called it.
 
     Args:
-        verdict: "Unchanged", "Planned" or "Provisioned".
+        verdict: "unchanged", "planned" or "provisioned".
         counts: how many resources were, or would be, created, changed, left and so on.
     """
 
@@ -30,10 +30,11 @@ class Provisioned:
 
 @flow(
     name="provision",
-    flow_run_name="Provision {stack}",
+    flow_run_name="{stack}: provision",
     task_runner=ThreadPoolTaskRunner[Any](max_workers=8),  # type: ignore[arg-type]
     persist_result=False,
 )
+@ends_with_own_errors
 def provision(stack: str, dry_run: bool = True, advanced: ProvisionOptions = ProvisionOptions()) -> Any:  # noqa: B008
     """Make a stack as it is wanted: what is missing is created, what differs is changed, the rest is left.
 
@@ -50,17 +51,17 @@ def provision(stack: str, dry_run: bool = True, advanced: ProvisionOptions = Pro
     resources.show_plan(plan, chosen.resource_group, dry_run)
     plan.raise_if_refused()
     if not plan.left:
-        return _end("Unchanged", plan)
+        return _end("unchanged", chosen, plan)
     if dry_run:
-        return _end("Planned", plan)
+        return _end("planned", chosen, plan)
     results, errors = resources.collect_results(plan.left, resources.submit_changes(plan, chosen))
     resources.report_results(plan, results, chosen.resource_group)
     resources.raise_first(errors)
-    return _end("Provisioned", plan)
+    return _end("provisioned", chosen, plan)
 
 
-def _end(verdict: str, plan: ProvisioningPlan) -> Any:
-    return Completed(message=f"{verdict}: {plan}", data=Provisioned(verdict, plan.count()))
+def _end(verdict: str, stack: Stack, plan: ProvisioningPlan) -> Any:
+    return end(verdict, stack.name, f"{plan}.", kind="stack", data=Provisioned(verdict, plan.count()))
 
 
 if __name__ == "__main__":

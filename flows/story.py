@@ -7,7 +7,6 @@ from typing import Annotated, Any
 
 from prefect import flow, get_run_logger
 from prefect.flows import Flow
-from prefect.states import Completed, Failed
 from pydantic import Field
 
 from flows.cli import run_from_shell
@@ -25,6 +24,7 @@ from infra.rotation.steps import Action
 from infra.settings import Settings
 from tasks.provisioning.access import Proof
 from tasks.provisioning.story import Row, report_story, see_infrastructure, see_versions
+from tasks.reports.endings import end, ends_with_own_errors
 from tasks.reports.timeline import Timeline
 
 Told = Mapping[str, tuple[str, float]]
@@ -71,7 +71,8 @@ class Story:
         self.rows += [Row(row, *told[row]) for row in rows]
 
 
-@flow(name="story", flow_run_name="The walkthrough in {stack}", persist_result=False)
+@flow(name="story", flow_run_name="{stack}: story", persist_result=False)
+@ends_with_own_errors
 def story(
     stack: str,
     dry_run: bool = True,
@@ -94,7 +95,7 @@ def story(
     told = Story(get_stack(stack, Settings()), sync, data_loss, poll_interval_seconds)
     if dry_run:
         provision(stack, advanced=told.options)
-        return Completed(message="Planned: the plan of the provisioning is shown; nothing was changed")
+        return end("planned", stack, "The plan of the provisioning is shown; nothing was changed.", kind="stack")
     error = None
     try:
         for rows, name, chapter in CHAPTERS:
@@ -104,8 +105,8 @@ def story(
         error = failure
     report_story(told.rows, told.timeline.spans)
     if error:
-        return Failed(message=f"NotProven: {error}", data=error)
-    return Completed(message=f"Proven: all {len(told.rows)} rows", data=tuple(told.rows))
+        return end("not-proven", stack, kind="stack", error=error)
+    return end("proven", stack, f"All {len(told.rows)} rows.", kind="stack", data=tuple(told.rows))
 
 
 def _tell(subflow: Flow[Any, Any], *parameters: Any, **named: Any) -> Any:

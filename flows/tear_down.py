@@ -3,7 +3,6 @@
 from typing import Annotated, Any
 
 from prefect import flow
-from prefect.states import Completed
 from pydantic import Field
 
 from flows.cli import run_from_shell
@@ -11,9 +10,11 @@ from infra.errors import Code, Refused
 from infra.provisioning.options import get_stack
 from infra.settings import Settings
 from tasks.provisioning import resources
+from tasks.reports.endings import end, ends_with_own_errors
 
 
-@flow(name="tear down", flow_run_name="Tear down {stack}", persist_result=False)
+@flow(name="tear down", flow_run_name="{stack}: tear down", persist_result=False)
+@ends_with_own_errors
 def tear_down(stack: str, confirm: Annotated[str, Field(max_length=90)] = "") -> Any:
     """Remove everything: deletes the resource group and purges the vault, so that all names are free again.
 
@@ -27,15 +28,15 @@ def tear_down(stack: str, confirm: Annotated[str, Field(max_length=90)] = "") ->
     chosen = get_stack(stack, Settings())
     rows = resources.list_removable(chosen)
     if not rows:
-        return Completed(message=f"Unchanged: {chosen.resource_group} does not exist")
+        return end("unchanged", stack, f"{chosen.resource_group} does not exist.", kind="stack")
     if not confirm:
-        fix = "to remove them, repeat the resource group's name in confirm"
-        return Completed(message=f"NotConfirmed: {len(rows)} things would be removed; {fix}")
+        fix = "To remove them, repeat the resource group's name in confirm."
+        return end("not-confirmed", stack, f"{len(rows)} things would be removed. {fix}", kind="stack")
     if confirm != chosen.resource_group:
         raise Refused(Code.NOT_CONFIRMED, name=chosen.resource_group, seen=confirm)
     resources.delete_group(chosen)
     resources.purge_vault(chosen)
-    return Completed(message=f"Removed: {len(rows)} things")
+    return end("removed", stack, f"{len(rows)} things were removed.", kind="stack")
 
 
 if __name__ == "__main__":

@@ -3,17 +3,18 @@
 from typing import Any
 
 from prefect import flow
-from prefect.states import Completed
 
 from flows.cli import run_from_shell
 from infra.provisioning.options import AccessRows, Stack, get_stack
 from infra.settings import Settings
 from tasks.provisioning import access
 from tasks.provisioning.access import Proof
+from tasks.reports.endings import end, ends_with_own_errors
 from tasks.retries import with_budget
 
 
-@flow(name="verify access", flow_run_name="Verify the access in {stack}", persist_result=False)
+@flow(name="verify access", flow_run_name="{stack}: verify the access", persist_result=False)
+@ends_with_own_errors
 def verify_access(stack: str, rows: AccessRows = AccessRows.ALL) -> Any:
     """Prove that the machine reads secret and blob (S1, S2) and that the pod serves the blob (S15). Changes nothing.
 
@@ -27,7 +28,7 @@ def verify_access(stack: str, rows: AccessRows = AccessRows.ALL) -> Any:
     proofs = _prove(chosen, rows)
     access.report_access(chosen, proofs)
     proven = ", ".join(proof.row for proof in proofs)
-    return Completed(message=f"Verified: {proven} by identities alone", data=proofs)
+    return end("verified", stack, f"{proven} by identities alone.", kind="stack", data=proofs)
 
 
 def _prove(stack: Stack, rows: AccessRows) -> list[Proof]:

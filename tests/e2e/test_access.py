@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from changed_stacks import ChangeStack
 from prefect.client.schemas.objects import State
+from reports import verdict
 
 from flows.verify_access import verify_access
 from infra.azure.client import Azure
@@ -47,7 +48,7 @@ def run(rows: AccessRows) -> State[Any]:
 
 
 def is_verified(state: State[Any]) -> bool:
-    return (state.name, (state.message or "").split(":")[0]) == ("Completed", "Verified")
+    return (state.name, verdict(state)) == ("Completed", "verified")
 
 
 def refused(rows: AccessRows) -> KeyturnError:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from changed_stacks import ChangeStack
 from prefect.client.schemas.objects import State
-from reports import rows
+from reports import rows, verdict
 
 from flows.deploy import Deployed, deploy
 from infra.azure.client import Azure
@@ -24,11 +24,6 @@ OPTIONS = DeployOptions(ready_timeout_seconds=60, address_timeout_seconds=20)
 
 def run(dry_run: bool = False) -> State[Any]:
     return deploy(STACK.name, dry_run, OPTIONS, return_state=True)
-
-
-def verdict(state: State[Any]) -> str:
-    assert state.name == "Completed"
-    return (state.message or "").split(":")[0]
 
 
 def refusal() -> KeyturnError:
@@ -56,7 +51,7 @@ def test_a_dry_run_says_what_would_be_made_and_makes_nothing(world: World, chang
     before = namespaces(world.cluster)
     changed(database={"endpoint": {"namespace": "elsewhere"}})
     state = run(dry_run=True)
-    assert (verdict(state), state.result()) == ("Planned", Deployed("Planned", 6))
+    assert (verdict(state), state.result()) == ("planned", Deployed("planned", 6))
     assert [row["action"] for row in rows("deploy-plan", state)] == ["created"] * 6
     assert namespaces(world.cluster) == before
 
@@ -64,9 +59,9 @@ def test_a_dry_run_says_what_would_be_made_and_makes_nothing(world: World, chang
 def test_a_second_deployment_changes_nothing_and_says_so(world: World) -> None:
     before = world.snapshot()
     state = run()
-    assert verdict(state) == "Unchanged"
+    assert verdict(state) == "unchanged"
     deployed = state.result()
-    assert deployed == Deployed("Unchanged", 0, Address(world.endpoint.host, 5432))
+    assert deployed == Deployed("unchanged", 0, Address(world.endpoint.host, 5432))
     assert world.snapshot() == before
     assert {row["action"] for row in rows("deploy-applied", state)} == {"unchanged"}
 

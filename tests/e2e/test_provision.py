@@ -9,7 +9,7 @@ import pytest
 from changed_stacks import ChangeStack
 from emptied import entered, is_empty, make_empty_lab
 from prefect.client.schemas.objects import State
-from reports import rows
+from reports import rows, verdict
 
 from flows.provision import Provisioned, provision
 from infra.azure.client import Azure
@@ -32,7 +32,7 @@ def ended(dry_run: bool = False, **options: Any) -> Provisioned:
     state = run(dry_run, **options)
     provisioned = state.result()
     assert isinstance(provisioned, Provisioned)
-    assert (state.name, (state.message or "").split(":")[0]) == ("Completed", provisioned.verdict)
+    assert (state.name, verdict(state)) == ("Completed", provisioned.verdict)
     return provisioned
 
 
@@ -41,7 +41,7 @@ def planned(**options: Any) -> tuple[Provisioned, list[dict[str, str]]]:
     state = run(dry_run=True, **options)
     provisioned = state.result()
     assert isinstance(provisioned, Provisioned)
-    assert (state.name, provisioned.verdict) == ("Completed", "Planned")
+    assert (state.name, provisioned.verdict) == ("Completed", "planned")
     return provisioned, rows("provision-plan", state)
 
 
@@ -101,7 +101,7 @@ def test_everything_is_made_from_nothing_and_a_second_run_changes_nothing(
     monkeypatch.setenv(VARIABLE, STRONG)
     stack = changed(first_password_variable=VARIABLE)
     first = ended()
-    assert (first.verdict, list(first.counts)) == ("Provisioned", ["create"])
+    assert (first.verdict, list(first.counts)) == ("provisioned", ["create"])
     with Azure(Settings()) as azure:
         vault = azure.vault(stack.vault)
         assert (vault.read("username"), vault.read("password")) == ("dexter", STRONG)
@@ -109,7 +109,7 @@ def test_everything_is_made_from_nothing_and_a_second_run_changes_nothing(
         values = (STRONG, vault.read("server-password"))
     assert values[1] not in ("", STRONG)
     second = ended()
-    assert second.verdict == "Unchanged"
+    assert second.verdict == "unchanged"
     assert second.counts == {"leave": first.counts["create"]}
     assert not any(value in text for value in values for text in capfd.readouterr())
     written = [path for path in prefect_home.rglob("*") if path.is_file()]
@@ -125,10 +125,10 @@ def test_a_provisioning_that_is_killed_midway_is_finished_by_the_next(empty: Non
     printed, _ = process.communicate(timeout=120)
     assert process.returncode == -signal.SIGKILL, printed[-3000:]
     next_run = ended()
-    assert next_run.verdict == "Provisioned"
+    assert next_run.verdict == "provisioned"
     assert next_run.counts["leave"] > 0, "what the killed one made is left"
     again = ended(dry_run=True)
-    assert again.verdict == "Unchanged"
+    assert again.verdict == "unchanged"
 
 
 def test_what_differs_is_changed_in_place_after_a_dry_run_has_shown_it(world: World, addresses_as_before: None) -> None:
@@ -140,7 +140,7 @@ def test_what_differs_is_changed_in_place_after_a_dry_run_has_shown_it(world: Wo
     assert "first address: 0.0.0.0 -> 203.0.113.1" in row["why"]
     assert addresses() == before
     made = ended(**ADDRESSES)
-    assert made.verdict == "Provisioned"
+    assert made.verdict == "provisioned"
     assert made.counts == plan.counts
     assert addresses() == ADDRESSES
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from reports import rows
+from reports import rows, verdict
 
 from flows.story import story
 from infra.errors import Refused
@@ -21,7 +21,7 @@ def tell(data_loss: str = "I accept data loss") -> Any:
 def test_the_story_proves_every_row_and_reports_what_was_seen(world: World) -> None:
     before = world.values()
     state = tell()
-    assert (state.name, state.message) == ("Completed", "Proven: all 16 rows")
+    assert (state.name, state.message) == ("Completed", "walkthrough: proven. All 16 rows.")
     table = {row["row"]: row for row in rows("story", state)}
     assert list(table) == list(TITLES)
     assert {row["proven"] for row in table.values()} == {"yes"}
@@ -35,14 +35,14 @@ def test_the_story_proves_every_row_and_reports_what_was_seen(world: World) -> N
 def test_quick_run_shows_the_plan_and_changes_nothing(world: World) -> None:
     before = world.snapshot()
     state = story(STACK.name, poll_interval_seconds=2, return_state=True)
-    assert (state.name, state.message.split(":")[0]) == ("Completed", "Planned")
+    assert (state.name, verdict(state)) == ("Completed", "planned")
     assert world.snapshot() == before
 
 
 def test_a_row_that_cannot_be_proven_is_named_and_ends_the_story(world: World) -> None:
     before = world.values()
     state = tell("no")
-    assert (state.name, state.message.split(":")[0]) == ("Failed", "NotProven")
+    assert (state.name, verdict(state)) == ("Failed", "not proven")
     error = state.result(raise_on_failure=False)
     assert type(error) is Refused
     assert error.code == "ConsentMissing"

@@ -7,6 +7,7 @@ import pytest
 from changed_stacks import ChangeStack
 from emptied import entered, is_empty, make_empty_lab
 from prefect.client.schemas.objects import State
+from reports import verdict
 
 from flows.provision import provision
 from flows.tear_down import tear_down
@@ -19,11 +20,6 @@ from testing.rotating import STACK
 
 def run(confirm: str = "") -> State[Any]:
     return tear_down(STACK.name, confirm, return_state=True)
-
-
-def verdict(state: State[Any]) -> str:
-    assert state.name == "Completed"
-    return (state.message or "").split(":")[0]
 
 
 def everything() -> list[tuple[str, str]]:
@@ -43,7 +39,7 @@ def test_only_the_exact_confirmation_removes_everything_and_a_second_run_finds_n
     before = everything()
     assert before
     shown = run()
-    assert verdict(shown) == "NotConfirmed"
+    assert verdict(shown) == "not confirmed"
     assert "would be removed" in (shown.message or "")
     for wrong in ("yes", STACK.resource_group.upper(), f"{STACK.resource_group} "):
         error = run(wrong).result(raise_on_failure=False)
@@ -51,15 +47,15 @@ def test_only_the_exact_confirmation_removes_everything_and_a_second_run_finds_n
         assert (error.code, error.seen) == ("NotConfirmed", wrong)
     assert everything() == before
     removed = run(STACK.resource_group)
-    assert verdict(removed) == "Removed"
+    assert verdict(removed) == "removed"
     assert everything() == []
     assert is_empty()
-    assert verdict(run()) == "Unchanged"
-    assert verdict(run(STACK.resource_group)) == "Unchanged"
+    assert verdict(run()) == "unchanged"
+    assert verdict(run(STACK.resource_group)) == "unchanged"
 
 
 def test_a_group_that_never_was_is_nothing_to_remove(provisioned: None, changed: ChangeStack) -> None:
     changed(both={"cluster": {"resource_group": "nosuch-rg"}})
     state = run("nosuch-rg")
-    assert verdict(state) == "Unchanged"
+    assert verdict(state) == "unchanged"
     assert "nosuch-rg does not exist" in (state.message or "")
