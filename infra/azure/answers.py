@@ -1,7 +1,7 @@
-"""Answers of Azure's services that came by another way than an SDK: what `curl` printed on a machine or in a pod.
+"""Answers of Azure's services as `curl` printed them on a machine or in a pod. Pure.
 
-Pure readings of bodies. An error body becomes the product's error, as infra.azure.errors does for the SDKs; a
-body that is no error is the caller's, and is never repeated in an error.
+An error body becomes the product's error, as infra.azure.errors does for the SDKs. A body that is not an error is the
+caller's, and is never repeated in an error.
 """
 
 import json
@@ -12,6 +12,7 @@ from xml.etree import ElementTree
 from infra.errors import (
     AccessDenied,
     AuthenticationFailed,
+    Code,
     KeyturnError,
     NotFound,
     SecretUnusable,
@@ -19,14 +20,12 @@ from infra.errors import (
     Unverified,
 )
 
-SECRET_FIX = "enable the newest version, or write a new one"  # noqa: S105
-
 
 def read_secret_answer(body: str, name: str) -> str:
     """Return the value in Key Vault's answer to GET secret.
 
     Args:
-        body: what was printed; empty when nothing answered.
+        body: what was printed; empty if nothing answered.
         name: VAULT/SECRET, for the error.
 
     Raises:
@@ -34,7 +33,7 @@ def read_secret_answer(body: str, name: str) -> str:
     """
     answer = _read_json(body)
     if answer is None:
-        raise _nothing("The machine got no answer from the vault", name)
+        raise NotFound(Code.NO_ANSWER, name=name)
     if "value" in answer:
         return str(answer["value"])
     error = answer.get("error") or {}
@@ -46,14 +45,14 @@ def read_blob_answer(body: str, name: str) -> str:
     """Return a blob's text, or raise what the storage account's error body says.
 
     Args:
-        body: what was printed; empty when nothing answered.
+        body: what was printed; empty if nothing answered.
         name: ACCOUNT/CONTAINER/BLOB, for the error.
 
     Raises:
         KeyturnError: what the account refused.
     """
     if not body:
-        raise _nothing("The machine got no answer from the storage account", name)
+        raise NotFound(Code.NO_ANSWER, name=name)
     code, message = _read_xml_error(body)
     if code:
         raise make_error("The machine cannot read the blob", name, code, message)
@@ -61,25 +60,25 @@ def read_blob_answer(body: str, name: str) -> str:
 
 
 def read_pod_answer(body: str, status: int, name: str) -> str:
-    """Return a blob's text as get-storage answered it, or raise what it says.
+    """Return a blob's text as the pod that serves it answered, or raise what it says.
 
     Args:
         body: the answer's body.
-        status: its HTTP status; 0 when nothing answered.
+        status: its HTTP status; 0 if nothing answered.
         name: ACCOUNT/CONTAINER/BLOB, for the error.
 
     Raises:
-        KeyturnError: what get-storage, Entra ID or the account refused.
+        KeyturnError: what the pod, Entra ID or the account refused.
     """
     if status == 200:
         return body
     answer = _read_json(body)
     if answer is None:
         raise ServiceFailed(
-            "get-storage does not answer as it should",
+            "The pod does not answer as it should",
             name=name,
             seen=f"HTTP {status}" if status else "no answer",
-            fix="look at the pod's log",
+            fix="Look at the pod's log",
         )
     error = answer.get("error") or {}
     raise make_error("The pod cannot read the blob", name, str(error.get("code")), str(error.get("message")))
@@ -89,15 +88,15 @@ def make_error(what: str, name: str, code: str, message: str) -> KeyturnError:
     """Return the product's error for a code of Key Vault, Blob Storage or Entra ID."""
     kind: type[KeyturnError]
     fix = ""
-    if code == "SecretDisabled":
-        kind, fix = SecretUnusable, SECRET_FIX
+    if code == Code.SECRET_DISABLED:
+        kind, fix = SecretUnusable, Code.SECRET_DISABLED.fix
     elif code.startswith("AADSTS"):
         kind = AuthenticationFailed
-        fix = "compare issuer, subject and audience of the federated credential with the service account's token"
+        fix = "Compare issuer, subject and audience of the federated credential with the service account's token"
     elif code.startswith(("Forbidden", "Authorization")):
         kind = AccessDenied
     elif code in ("SecretNotFound", "BlobNotFound", "ContainerNotFound", "ResourceNotFound"):
-        kind, fix = NotFound, "provision it"
+        kind, fix = NotFound, "Provision it"
     else:
         kind = {"Unauthorized": AuthenticationFailed, "InvalidAuthenticationInfo": AuthenticationFailed}.get(
             code, ServiceFailed
@@ -106,7 +105,7 @@ def make_error(what: str, name: str, code: str, message: str) -> KeyturnError:
 
 
 def verify_same(what: str, name: str, seen: str, expected: str) -> None:
-    """Raise unless two texts are the same; tells their lengths alone.
+    """Raise unless two texts are the same; says only their lengths.
 
     Raises:
         Unverified: they differ.
@@ -115,15 +114,9 @@ def verify_same(what: str, name: str, seen: str, expected: str) -> None:
         raise Unverified(
             what,
             name=name,
-            seen=f"{len(seen)} characters, not the {len(expected)} that are there",
-            fix="run this again; somebody may have changed it meanwhile",
+            seen=f"{len(seen)} characters instead of {len(expected)}, or others",
+            fix="Run this again; somebody may have changed it in the meantime",
         )
-
-
-def _nothing(what: str, name: str) -> NotFound:
-    return NotFound(
-        what, name=name, seen="nothing", fix="check that it exists and that the machine reaches it", code="NoAnswer"
-    )
 
 
 def _read_json(body: str) -> dict[str, Any] | None:
@@ -139,7 +132,7 @@ def _read_xml_error(body: str) -> tuple[str, str]:
     if not re.match(r"\ufeff?\s*<\?xml", body):
         return "", ""
     try:
-        root = ElementTree.fromstring(body.lstrip("\ufeff"))  # noqa: S314 - Azure's own answer, no entities
+        root = ElementTree.fromstring(body.lstrip("\ufeff"))  # noqa: S314 - Azure's own answer, without entities
     except ElementTree.ParseError:
         return "", ""
     if root.tag != "Error":

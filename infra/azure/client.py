@@ -104,7 +104,7 @@ class Azure:
             raise InvalidInput(
                 "No subscription is given",
                 name="AZURE_SUBSCRIPTION_ID",
-                fix="set AZURE_SUBSCRIPTION_ID or KEYTURN_SUBSCRIPTION_ID where the flow runs",
+                fix="Set AZURE_SUBSCRIPTION_ID or KEYTURN_SUBSCRIPTION_ID where the flow runs",
             )
         client = open_client(
             self._credential, self.settings.subscription_id, polling_interval=POLL_SECONDS, **self.client_options()

@@ -48,7 +48,7 @@ class ManagedClusters(ArmKind[ManagedCluster, ContainerServiceClient]):
             found = client.managed_clusters.get(self.group, name)
         if issuer := _seen(found, name).issuer:
             return issuer
-        raise NotFound("The cluster has no OIDC issuer", name=f"{self.group}/{name}", fix="provision it")
+        raise NotFound("The cluster has no OIDC issuer", name=f"{self.group}/{name}", fix="Provision it")
 
     def put(self, wanted: ManagedCluster, on_progress: OnProgress = ignore) -> None:
         """Make a cluster, or change the features of the existing one; whatever else that has is kept."""
@@ -68,7 +68,7 @@ class ManagedClusters(ArmKind[ManagedCluster, ContainerServiceClient]):
         ):
             found = client.managed_clusters.list_cluster_user_credentials(self.group, name).kubeconfigs or []
         if not found or not found[0].value:
-            raise NotFound("The cluster gives out no user credential", name=where, fix="enable its local accounts")
+            raise NotFound("The cluster gives out no user credential", name=where, fix="Enable its local accounts")
         config: Mapping[str, Any] = yaml.safe_load(bytes(found[0].value))
         return config
 

@@ -1,7 +1,7 @@
-"""Where errors of the Azure SDKs become the product's own. Nothing else in infra.azure catches them for good.
+"""Translates the errors of the Azure SDKs into the product's own, at the border of infra.azure.
 
-A message takes over Azure's code and the first line of its text, never a request's or an answer's body: a body
-may hold a secret's value.
+A message has Azure's code and the first line of its text, never the body of a request or an answer: a body may hold
+a secret's value.
 """
 
 import re
@@ -18,6 +18,7 @@ from azure.core.exceptions import (
 from infra.errors import (
     AccessDenied,
     AuthenticationFailed,
+    Code,
     Conflict,
     InvalidInput,
     KeyturnError,
@@ -31,14 +32,14 @@ SEEN_LIMIT = 300
 UNRESOLVED = re.compile(
     r"failed to resolve|name resolution|getaddrinfo|name or service not known|tunnel connection", re.I
 )
-REMEDIES = {
-    "HostNotFound": "check the name; provision it, or wait until a new one is known everywhere",
-    "ObjectIsDeletedButRecoverable": "recover the deleted one or purge it",
-    "ConflictError": "recover the deleted one, purge it, or choose another name",
-    "SecretDisabled": "enable the newest version, or write a new one",
-    "VaultAlreadyExists": "choose another name: a vault's name is unique in all of Azure",
-    "StorageAccountAlreadyTaken": "choose another name: a storage account's name is unique in all of Azure",
-    "ServerNameAlreadyExists": "choose another name: a server's name is unique in all of Azure",
+FIXES = {
+    "HostNotFound": "Check the name; provision it, or wait until a new name is known everywhere",
+    "ObjectIsDeletedButRecoverable": "Recover the deleted one or purge it",
+    "ConflictError": "Recover the deleted one, purge it, or choose another name",
+    Code.SECRET_DISABLED.value: Code.SECRET_DISABLED.fix,
+    "VaultAlreadyExists": "Choose another name: a vault's name is unique in all of Azure",
+    "StorageAccountAlreadyTaken": "Choose another name: a storage account's name is unique in all of Azure",
+    "ServerNameAlreadyExists": "Choose another name: a server's name is unique in all of Azure",
 }
 
 
@@ -46,7 +47,7 @@ REMEDIES = {
 def translated(
     what: str, *, name: str, role: str = "", scope: str = "", propagating: Collection[str] = ()
 ) -> Iterator[None]:
-    """Let no SDK error out: each becomes one of infra.errors, without its cause.
+    """Translate SDK errors in a block: each becomes one of infra.errors, without its cause.
 
     Args:
         what: what is being done, as the error will say that it failed: "Cannot read the secret".
@@ -72,15 +73,15 @@ def translate(
     code, seen = get_code(error), get_text(error)
     status = getattr(error, "status_code", None)
     if code in propagating:
-        kind, fix = NotYetPropagated, "wait: it takes effect within minutes"
+        kind, fix = NotYetPropagated, "Wait: it takes effect within minutes"
     elif code.startswith("AADSTS") or isinstance(error, ClientAuthenticationError):
         kind, fix = AuthenticationFailed, _authentication_fix(code)
-    elif code == "SecretDisabled":
-        kind, fix = SecretUnusable, REMEDIES[code]
+    elif code == Code.SECRET_DISABLED:
+        kind, fix = SecretUnusable, FIXES[code]
     elif status == 403:
         kind, fix = AccessDenied, _access_fix(role, scope)
     else:
-        kind, fix = _by_status(error, status), REMEDIES.get(code, "")
+        kind, fix = _by_status(error, status), FIXES.get(code, "")
     return kind(what, name=name, seen=seen, fix=fix, code=code)
 
 
@@ -94,7 +95,7 @@ def get_code(error: AzureError) -> str:
         return type(error).__name__
     inner = getattr(error.error, "innererror", None) or {}
     candidates = (inner.get("code"), getattr(error, "error_code", None), getattr(error.error, "code", None))
-    return next((str(getattr(one, "value", one)) for one in candidates if one), str(error.status_code or ""))
+    return next((str(getattr(code, "value", code)) for code in candidates if code), str(error.status_code or ""))
 
 
 def get_text(error: AzureError) -> str:
@@ -111,15 +112,15 @@ def _by_status(error: AzureError, status: int | None) -> type[KeyturnError]:
 
 def _access_fix(role: str, scope: str) -> str:
     if not role:
-        return "give the caller a role that allows it (Contributor on the resource group, as a rule)"
-    return f"assign the role {role}" + (f" on {scope}" if scope else "") + "; a new assignment needs some minutes"
+        return "Give the caller a role that allows it, usually Contributor on the resource group"
+    return f"Assign the role {role}" + (f" on {scope}" if scope else "") + "; a new assignment takes some minutes"
 
 
 def _authentication_fix(code: str) -> str:
     if code in ("AADSTS7000215", "AADSTS7000222"):
-        return "check AZURE_CLIENT_SECRET: it is wrong or expired"
+        return "Check AZURE_CLIENT_SECRET: it is wrong or expired"
     if code == "AADSTS700016":
-        return "check AZURE_CLIENT_ID and AZURE_TENANT_ID: the tenant does not know this client"
+        return "Check AZURE_CLIENT_ID and AZURE_TENANT_ID: the tenant does not know this client"
     if code.startswith("AADSTS7002"):
-        return "compare issuer, subject and audience of the federated credential with the token's"
-    return "give a credential that DefaultAzureCredential finds: AZURE_* variables, a managed identity or `az login`"
+        return "Compare issuer, subject and audience of the federated credential with the token's"
+    return "Provide a credential that DefaultAzureCredential finds: AZURE_* variables, a managed identity or `az login`"

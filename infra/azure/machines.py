@@ -63,7 +63,7 @@ class Machines(ArmKind[Machine, "ComputeManagementClient"]):
         """
         found = self._find(name)
         if found is None:
-            raise NotFound("The virtual machine does not exist", name=f"{self.group}/{name}", fix="provision it")
+            raise NotFound("The virtual machine does not exist", name=f"{self.group}/{name}", fix="Provision it")
         return _seen(found, name)
 
     def put(self, wanted: Machine, on_progress: OnProgress = ignore) -> None:

@@ -97,7 +97,7 @@ class RoleAssignments(ArmKind[RoleAssignment, AuthorizationManagementClient]):
 
 def _get_role_id(role: str) -> str:
     if role not in ROLES:
-        raise InvalidInput("The role is not known here", name=role, fix=f"use one of {', '.join(ROLES)}")
+        raise InvalidInput("The role is not known here", name=role, fix=f"Use one of {', '.join(ROLES)}")
     return ROLES[role]
 
 

@@ -110,7 +110,7 @@ class KeyVault:
         raise NotFound(
             "The secret does not exist",
             name=self._where(name),
-            fix="provision the vault, or write the secret",
+            fix="Provision the vault, or write the secret",
             code="SecretNotFound",
         )
 

@@ -150,10 +150,10 @@ def refuse(changes: Sequence[ResourceChange]) -> KeyturnError:
     seen = "; ".join(f"{change.resource.key}: {_reason(change)}" for change in changes)
     codes = ", ".join(dict.fromkeys(change.code for change in changes if change.code))
     if any(change.differences for change in changes):
-        fix = "use the values found, choose another name, or remove the resource first; nothing was changed"
+        fix = "Use the values found, choose another name, or remove the resource first; nothing was changed"
         return CannotChange("It cannot be changed in place", name=names, seen=seen, fix=fix, code=codes)
     kind = InvalidInput if any(change.code in NAMES_REFUSED for change in changes) else Conflict
-    fix = "choose another name; nothing was changed"
+    fix = "Choose another name; nothing was changed"
     return kind("Azure refuses the name", name=names, seen=seen, fix=fix, code=codes)
 
 

@@ -22,9 +22,9 @@ def explain_denial(error: AccessDenied, needed: RoleAssignment, kinds: Kinds) ->
     principal_id = _get_principal_id(needed, kinds)
     role = f"the role {needed.name} on the {needed.scope.key}"
     if kinds[RoleAssignment].find(needed):
-        fix = f"wait: {principal_id} has {role}, it is not effective yet"
+        fix = f"Wait: {principal_id} has {role}, but it is not effective yet"
         return NotYetPropagated(error.what, name=error.name, seen=error.seen, fix=fix, code=error.code)
-    fix = f"assign {role} to {principal_id}, or run the flow provision"
+    fix = f"Assign {role} to {principal_id}, or run the flow provision"
     return AccessDenied(error.what, name=error.name, seen=error.seen, fix=fix, code=error.code)
 
 
@@ -40,9 +40,9 @@ def explain_federation(error: AuthenticationFailed, needed: FederatedCredential,
     elif differences := needed.differences(found.resource):
         seen = "; ".join(f"its {each.field} is {each.found}, not {each.wanted}" for each in differences)
     else:
-        fix = f"wait: the federated credential {needed.label} is right, it is not effective yet"
+        fix = f"Wait: the federated credential {needed.label} is right, but it is not effective yet"
         return NotYetPropagated(error.what, name=error.name, seen=error.seen, fix=fix, code=error.code)
-    fix = f"correct the federated credential {needed.label}, or run the flow provision"
+    fix = f"Correct the federated credential {needed.label}, or run the flow provision"
     return AuthenticationFailed(error.what, name=error.name, seen=seen, fix=fix, code=error.code)
 
 

@@ -22,7 +22,7 @@ def check_first_username(login: str) -> None:
             "The first username cannot be a server's administrator",
             name="first_username",
             seen=login,
-            fix=f"use a name other than {', '.join(RESERVED_LOGINS)} and pg_*",
+            fix=f"Use a name other than {', '.join(RESERVED_LOGINS)} and pg_*",
         )
 
 

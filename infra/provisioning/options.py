@@ -147,7 +147,7 @@ def load_stack(name: str, folder: Path, inventory: Inventory) -> Stack:
         )
     except ValidationError as error:
         raise InvalidInput(
-            "The stack cannot be used", name=str(path), seen=describe_errors(error), fix="correct these fields"
+            "The stack cannot be used", name=str(path), seen=describe_errors(error), fix="Correct these fields"
         ) from None
     _check(stack, path)
     return stack
@@ -168,7 +168,7 @@ def _check(stack: Stack, path: Path) -> None:
         seen = f"{database.name} and {administrator.name} share a secret; case does not count"
     if seen:
         raise InvalidInput(
-            "The stack cannot be used", name=str(path), seen=seen, fix="correct the stack or the credentials"
+            "The stack cannot be used", name=str(path), seen=seen, fix="Correct the stack or the credentials"
         )
 
 

@@ -155,7 +155,7 @@ def raise_first(errors: Sequence[Exception]) -> None:
     known = [error for error in errors if isinstance(error, KeyturnError)]
     if known:
         raise known[0]
-    raise ServiceFailed("A task failed", name=type(errors[0]).__name__, fix="look at the failed task's log")
+    raise ServiceFailed("A task failed", name=type(errors[0]).__name__, fix="Look at the failed task's log")
 
 
 @task_with_retries(name="Look at what would be removed", run_name="look at what is in {stack.resource_group}")

@@ -70,10 +70,10 @@ def see_infrastructure(stack: Stack) -> dict[str, str]:
         identity = Identities(azure, group).get(stack.identity)
         trust = FederatedCredentials(azure, group).find(federation(stack))
     if cluster is None or not isinstance(cluster.resource, ManagedCluster):
-        raise NotFound("The cluster does not exist", name=stack.cluster, fix="run the flow provision")
+        raise NotFound("The cluster does not exist", name=stack.cluster, fix="Run the flow provision")
     if trust is None or not isinstance(trust.resource, FederatedCredential):
         what = "The identity has no such federated credential"
-        raise NotFound(what, name=stack.federated_credential, fix="run the flow provision")
+        raise NotFound(what, name=stack.federated_credential, fix="Run the flow provision")
     seen, trusted = cluster.resource, trust.resource
     return {
         "S4": f"workload identity {_on(seen.workload_identity)}, add-on {_on(seen.secrets_provider)}, "

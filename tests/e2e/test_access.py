@@ -131,7 +131,7 @@ def test_a_missing_role_is_named_with_scope_and_principal(
     with without_role(azure, needed, principal_id):
         error = refused(rows)
     assert type(error) is AccessDenied
-    assert f"assign the role {needed.name} on the {needed.scope.key} to {principal_id}" in error.fix
+    assert f"Assign the role {needed.name} on the {needed.scope.key} to {principal_id}" in error.fix
     assert error.code in ("ForbiddenByRbac", "Forbidden", "AuthorizationPermissionMismatch")
     assert is_verified(run(rows))
 
