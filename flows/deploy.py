@@ -12,6 +12,7 @@ from infra.kubernetes.manifests import Applied
 from infra.kubernetes.workloads import Workload
 from infra.provisioning.options import DeployOptions, Stack, get_stack
 from infra.settings import Settings
+from tasks.context import connections_shared
 from tasks.provisioning import deployment
 from tasks.reports.endings import end, ends_with_own_errors
 from tasks.reports.timeline import Timeline
@@ -52,22 +53,27 @@ def deploy(stack: str, dry_run: bool = True, advanced: DeployOptions = DeployOpt
         dry_run: Show what would change and change nothing.
         advanced: The image and the timeouts.
     """
-    chosen, timeline = get_stack(stack, Settings()), Timeline()
+    with connections_shared():
+        return _deploy(get_stack(stack, Settings()), dry_run, advanced)
+
+
+def _deploy(stack: Stack, dry_run: bool, options: DeployOptions) -> Any:
+    timeline = Timeline()
     with timeline.span("apply"):
-        applied = _apply(chosen, dry_run, advanced)
+        applied = _apply(stack, dry_run, options)
         changed = sum(change.action != "unchanged" for change in applied)
         if dry_run:
-            return _end(chosen, Deployed("planned", changed), f"{changed} of {len(applied)} objects would change.")
-        workload, address = _wait(chosen, advanced)
+            return _end(stack, Deployed("planned", changed), f"{changed} of {len(applied)} objects would change.")
+        workload, address = _wait(stack, options)
     with timeline.span("verify"):
-        for compared in deployment.verify_values(chosen, workload, advanced.ready_timeout_seconds):
+        for compared in deployment.verify_values(stack, workload, options.ready_timeout_seconds):
             get_run_logger().info("Equal to the vault: %s", compared)
     with timeline.span("look"):
-        deployment.report_inventory(chosen)
+        deployment.report_inventory(stack)
     took = {span.label: span.seconds for span in timeline.spans}
     deployed = Deployed("deployed" if changed else "unchanged", changed, address, took)
     where = f"the database is at {address.host}:{address.port}"
-    return _end(chosen, deployed, f"{changed} of {len(applied)} objects changed; {where}.")
+    return _end(stack, deployed, f"{changed} of {len(applied)} objects changed; {where}.")
 
 
 def _apply(stack: Stack, dry_run: bool, options: DeployOptions) -> list[Applied]:
@@ -87,6 +93,10 @@ def _wait(stack: Stack, options: DeployOptions) -> tuple[Workload, deployment.Ad
     database = deployment.wait_for_workload.submit(stack, stack.database_consumer.workload, seconds)
     storage = deployment.wait_for_workload.submit(stack, stack.storage, seconds)
     balancer = deployment.wait_for_address.submit(stack, options.address_timeout_seconds)
+    # All use the connection that the flow shares: none may outlive the failure of another.
+    database.wait()
+    storage.wait()
+    balancer.wait()
     workload, _, address = database.result(), storage.result(), balancer.result()
     return workload, address
 

@@ -11,6 +11,7 @@ from flows.cli import run_from_shell
 from infra.provisioning.changes import ProvisioningPlan
 from infra.provisioning.options import ProvisionOptions, Stack, get_stack
 from infra.settings import Settings
+from tasks.context import connections_shared
 from tasks.provisioning import resources
 from tasks.reports.endings import end, ends_with_own_errors
 
@@ -46,18 +47,22 @@ def provision(stack: str, dry_run: bool = True, advanced: ProvisionOptions = Pro
         dry_run: Show the plan and change nothing.
         advanced: Sizes, versions and addresses.
     """
-    chosen = get_stack(stack, Settings())
-    plan = resources.plan_stack(chosen, advanced)
-    resources.show_plan(plan, chosen.resource_group, dry_run)
+    with connections_shared():
+        return _provision(get_stack(stack, Settings()), dry_run, advanced)
+
+
+def _provision(stack: Stack, dry_run: bool, options: ProvisionOptions) -> Any:
+    plan = resources.plan_stack(stack, options)
+    resources.show_plan(plan, stack.resource_group, dry_run)
     plan.raise_if_refused()
     if not plan.left:
-        return _end("unchanged", chosen, plan)
+        return _end("unchanged", stack, plan)
     if dry_run:
-        return _end("planned", chosen, plan)
-    results, errors = resources.collect_results(plan.left, resources.submit_changes(plan, chosen))
-    resources.report_results(plan, results, chosen.resource_group)
+        return _end("planned", stack, plan)
+    results, errors = resources.collect_results(plan.left, resources.submit_changes(plan, stack))
+    resources.report_results(plan, results, stack.resource_group)
     resources.raise_first(errors)
-    return _end("provisioned", chosen, plan)
+    return _end("provisioned", stack, plan)
 
 
 def _end(verdict: str, stack: Stack, plan: ProvisioningPlan) -> Any:

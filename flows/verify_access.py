@@ -7,6 +7,7 @@ from prefect import flow
 from flows.cli import run_from_shell
 from infra.provisioning.options import AccessRows, Stack, get_stack
 from infra.settings import Settings
+from tasks.context import connections_shared
 from tasks.provisioning import access
 from tasks.provisioning.access import Proof
 from tasks.reports.endings import end, ends_with_own_errors
@@ -25,7 +26,8 @@ def verify_access(stack: str, rows: AccessRows = AccessRows.ALL) -> Any:
         rows: Whose access is proven. machine: secret and blob by the VM's identity. pod: blob by workload identity.
     """
     chosen = get_stack(stack, Settings())
-    proofs = _prove(chosen, rows)
+    with connections_shared():
+        proofs = _prove(chosen, rows)
     access.report_access(chosen, proofs)
     proven = ", ".join(proof.row for proof in proofs)
     return end("verified", stack, f"{proven} by identities alone.", kind="stack", data=proofs)
@@ -35,9 +37,13 @@ def _prove(stack: Stack, rows: AccessRows) -> list[Proof]:
     """Ask the pod while the machine is busy."""
     in_pod = with_budget(access.read_blob_in_pod).submit(stack) if rows is not AccessRows.MACHINE else None
     proofs: list[Proof] = []
-    if rows is not AccessRows.POD:
-        proofs.append(with_budget(access.read_secret_on_machine)(stack))
-        proofs.append(with_budget(access.read_blob_on_machine)(stack))
+    try:
+        if rows is not AccessRows.POD:
+            proofs.append(with_budget(access.read_secret_on_machine)(stack))
+            proofs.append(with_budget(access.read_blob_on_machine)(stack))
+    finally:
+        if in_pod:
+            in_pod.wait()
     return [*proofs, in_pod.result()] if in_pod else proofs
 
 

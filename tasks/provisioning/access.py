@@ -18,8 +18,7 @@ from infra.provisioning.denials import explain_denial, explain_federation
 from infra.provisioning.options import Stack
 from infra.provisioning.resources import Blob, Identity, Machine
 from infra.provisioning.wanted import federation, read_rights
-from infra.settings import Settings
-from tasks.context import open_cluster
+from tasks.context import open_cluster, opened_azure
 from tasks.reporting import report_table
 from tasks.retries import task_with_retries
 
@@ -68,7 +67,7 @@ def read_secret_on_machine(stack: Stack) -> Proof:
     """
     started, secret = time.monotonic(), stack.database.secrets.username
     name = f"{stack.vault}/{secret}"
-    with Azure(Settings()) as azure:
+    with opened_azure() as azure:
         expected = azure.vault(stack.vault).read(secret)
         printed = _run(azure, stack, SECRET_COMMAND.format(vault=stack.vault, secret=secret))
         try:
@@ -94,7 +93,7 @@ def read_blob_on_machine(stack: Stack) -> Proof:
     """
     started, blob = time.monotonic(), _blob(stack)
     command = BLOB_COMMAND.format(account=stack.storage_account, container=stack.container, blob=stack.blob)
-    with Azure(Settings()) as azure:
+    with opened_azure() as azure:
         expected = Blobs(azure, stack.resource_group).read(blob).decode()
         printed = _run(azure, stack, command)
         try:
@@ -122,10 +121,10 @@ def read_blob_in_pod(stack: Stack) -> Proof:
     """
     started, blob = time.monotonic(), _blob(stack)
     url = f"http://localhost:8080/api/{blob.label}"
-    with Azure(Settings()) as azure:
+    with opened_azure() as azure:
         kinds = kinds_of(azure, stack.resource_group)
         expected = Blobs(azure, stack.resource_group).read(blob).decode()
-        body, status, pod = _ask_pod(stack, url)
+        body, status, pod = _ask_pod(azure, stack, url)
         try:
             content = read_pod_answer(body, status, blob.label)
         except AccessDenied as error:
@@ -158,9 +157,9 @@ def _run(azure: Azure, stack: Stack, command: str) -> str:
     return machines.run_command(stack.virtual_machine, f"{READY}\n{command}", logger.info).stdout
 
 
-def _ask_pod(stack: Stack, url: str) -> tuple[str, int, str]:
+def _ask_pod(azure: Azure, stack: Stack, url: str) -> tuple[str, int, str]:
     """Return body and status of the answer, and the pod that gave it."""
-    cluster = open_cluster(stack.database.cluster)
+    cluster = open_cluster(stack.database.cluster, azure)
     workload = open_workload(cluster, stack.storage).get()
     pods = [pod for pod in workload.pods if pod.ready and not pod.terminating]
     if not pods:

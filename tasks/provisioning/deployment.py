@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from prefect.logging import get_run_logger
 
-from infra.azure.client import Azure
 from infra.azure.identities import Identities
 from infra.credentials import WorkloadRef
 from infra.errors import Code, SecretUnusable, Unverified
@@ -19,8 +18,7 @@ from infra.kubernetes.pods import list_pods
 from infra.kubernetes.services import list_service_accounts, list_services, wait_for_load_balancer
 from infra.kubernetes.workloads import Workload, open_workload
 from infra.provisioning.options import STACK_FILE, DeployOptions, Stack
-from infra.settings import Settings
-from tasks.context import open_cluster
+from tasks.context import open_cluster, opened_azure
 from tasks.progress import log_progress
 from tasks.reporting import report_table
 from tasks.retries import task_with_retries
@@ -53,7 +51,7 @@ def look_up_values(stack: Stack, options: DeployOptions) -> Mapping[str, str]:
     Raises:
         NotFound: there is no such identity.
     """
-    with Azure(Settings()) as azure:
+    with opened_azure() as azure:
         identity = Identities(azure, stack.resource_group).get(stack.identity)
     return {
         "CLIENT_ID": identity.client_id,
@@ -75,7 +73,7 @@ def check_secrets(stack: Stack) -> None:
         NotFound: the vault or a secret does not exist.
         SecretUnusable: the newest version of one is disabled: a mount never uses an older one instead.
     """
-    with Azure(Settings()) as azure:
+    with opened_azure() as azure:
         vault = azure.vault(stack.vault)
         for name in stack.database.secrets.names:
             latest = vault.get_latest(name)
@@ -160,7 +158,7 @@ def verify_values(stack: Stack, workload: Workload, timeout_seconds: float) -> l
         Unverified: a file in a pod differs.
     """
     consumer = stack.database_consumer
-    with Azure(Settings()) as azure:
+    with opened_azure() as azure:
         vault = azure.vault(stack.vault)
         versions = {name: vault.get_latest(name).version for name in stack.database.secrets.names}
         values = {name: vault.read(name, version) for name, version in versions.items()}

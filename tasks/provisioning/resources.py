@@ -19,7 +19,7 @@ from infra.provisioning.options import ProvisionOptions, Stack
 from infra.provisioning.reconciling import find_all, make
 from infra.provisioning.resources import FederatedCredential, RoleAssignment, Vault, VaultSecret
 from infra.provisioning.wanted import list_wanted
-from infra.settings import Settings
+from tasks.context import opened_azure
 from tasks.reporting import report_table
 from tasks.retries import task_with_retries, with_budget
 
@@ -59,7 +59,7 @@ def plan_stack(stack: Stack, options: ProvisionOptions) -> ProvisioningPlan:
         InvalidInput: Azure does not accept the first username, or the first password that a variable gives.
     """
     check_first_username(stack.first_username)
-    with Azure(Settings()) as azure:
+    with opened_azure() as azure:
         tenant = azure.get_caller().tenant_id
         wanted = [each.resource for each in list_wanted(stack, options, tenant, {})]
         found = find_all(kinds_of(azure, stack.resource_group), wanted)
@@ -161,7 +161,7 @@ def raise_first(errors: Sequence[Exception]) -> None:
 @task_with_retries(name="Look at what would be removed", run_name="look at what is in {stack.resource_group}")
 def list_removable(stack: Stack) -> list[dict[str, str]]:
     """Return everything that a tear-down would remove, as rows; they are shown as a table as well."""
-    with Azure(Settings()) as azure:
+    with opened_azure() as azure:
         group = ResourceGroups(azure, stack.resource_group)
         rows = [{"kind": kind, "name": name, "then": "deleted"} for kind, name in group.list_resources()]
         if group.exists():
@@ -175,14 +175,14 @@ def list_removable(stack: Stack) -> list[dict[str, str]]:
 @task_with_retries(name="Delete the resource group", run_name="delete the resource group {stack.resource_group}")
 def delete_group(stack: Stack) -> bool:
     """Delete the resource group with everything in it; tells whether there was one."""
-    with Azure(Settings()) as azure:
+    with opened_azure() as azure:
         return ResourceGroups(azure, stack.resource_group).delete(get_run_logger().info)
 
 
 @task_with_retries(name="Purge the vault", run_name="purge the vault {stack.vault}")
 def purge_vault(stack: Stack) -> bool:
     """Remove the softly deleted vault for good, if it was this group's; tells whether there was one."""
-    with Azure(Settings()) as azure:
+    with opened_azure() as azure:
         if not _has_deleted_vault(azure, stack):
             return False
         return Vaults(azure, stack.resource_group).purge(stack.vault, get_run_logger().info)
@@ -190,7 +190,7 @@ def purge_vault(stack: Stack) -> bool:
 
 def _make(change: ResourceChange, stack: Stack) -> ResourceResult:
     logger, started = get_run_logger(), time.monotonic()
-    with Azure(Settings()) as azure:
+    with opened_azure() as azure:
         verb = make(kinds_of(azure, stack.resource_group), change.resource, logger.info)
     took = time.monotonic() - started
     logger.info("%s: %s after %.1f s", change.resource.key, DONE.get(verb, str(verb)), took)

@@ -5,14 +5,13 @@ from dataclasses import dataclass
 
 from prefect.logging import get_run_logger
 
-from infra.azure.client import Azure
 from infra.azure.clusters import ManagedClusters
 from infra.azure.identities import FederatedCredentials, Identities
 from infra.errors import NotFound
 from infra.provisioning.options import Stack
 from infra.provisioning.resources import FederatedCredential, ManagedCluster
 from infra.provisioning.wanted import federation
-from infra.settings import Settings
+from tasks.context import opened_azure
 from tasks.reporting import report_markdown, report_table
 from tasks.reports.timeline import Span, picture
 from tasks.retries import task_with_retries
@@ -65,7 +64,7 @@ def see_infrastructure(stack: Stack) -> dict[str, str]:
         NotFound: one of them does not exist.
     """
     group = stack.resource_group
-    with Azure(Settings()) as azure:
+    with opened_azure() as azure:
         cluster = ManagedClusters(azure, group).find(ManagedCluster(name=stack.cluster))
         identity = Identities(azure, group).get(stack.identity)
         trust = FederatedCredentials(azure, group).find(federation(stack))
@@ -91,7 +90,7 @@ def _on(value: bool) -> str:
 def see_versions(stack: Stack) -> str:
     """Return how many versions each of both secrets has, and how many can be read."""
     parts = []
-    with Azure(Settings()) as azure:
+    with opened_azure() as azure:
         vault = azure.vault(stack.vault)
         for name in stack.database.secrets.names:
             versions = vault.list_versions(name)

@@ -61,7 +61,7 @@ def test_a_second_deployment_changes_nothing_and_says_so(world: World) -> None:
     state = run()
     assert verdict(state) == "unchanged"
     deployed = state.result()
-    assert deployed == Deployed("unchanged", 0, Address(world.endpoint.host, 5432))
+    assert deployed == Deployed("unchanged", 0, Address(world.database.address.host, 5432))
     assert world.snapshot() == before
     assert {row["action"] for row in rows("deploy-applied", state)} == {"unchanged"}
 
@@ -75,7 +75,7 @@ def test_the_reports_show_what_runs_and_no_value(world: World) -> None:
     pods = {row["pod"].rsplit("-", 2)[0]: row["ready"] for row in rows("pods", state)}
     assert pods == {"postgres-pod-kv": "yes", "get-storage": "yes"}
     [service] = [row for row in rows("services", state) if row["service"] == "dexter-service"]
-    assert (service["type"], service["address"]) == ("LoadBalancer", world.endpoint.host)
+    assert (service["type"], service["address"]) == ("LoadBalancer", world.database.address.host)
     username, password = world.values()
     keys = {row["key"]: row["bytes"] for row in rows("synced-secret", state)}
     assert keys == {"USERNAME": str(len(username)), "PASSWORD": str(len(password))}
