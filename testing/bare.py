@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from unittest.mock import patch
 from uuid import uuid4
 
+from prefect.client.schemas.objects import State
 from prefect.logging import disable_run_logger
 from prefect.states import Completed
 from prefect.tasks import Task
@@ -60,7 +61,8 @@ class Done:
     """The future of a task that ran when it was submitted."""
 
     def __init__(self, result: Any) -> None:
-        self._result, self.state = result, Completed()
+        self._result = result
+        self.state: State[Any] = Completed()
 
     def wait(self) -> None:
         """Return at once: the task has ended."""
@@ -88,7 +90,7 @@ def submit(task: Task[..., Any], *args: Any, wait_for: object = (), **kwargs: An
 @contextmanager
 def without_prefect() -> Iterator[None]:
     """Make tasks plain functions for a block."""
-    discarded = {name: lambda **_: uuid4() for name in ARTIFACTS}
+    discarded: dict[str, Any] = {name: lambda **_: uuid4() for name in ARTIFACTS}
     with (
         patch.object(Task, "__call__", call),
         patch.object(Task, "submit", submit),

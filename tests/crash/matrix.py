@@ -57,7 +57,7 @@ class Share:
     def kills(self, case: Case, found: Sequence[Kill]) -> list[Kill]:
         """Return what is left to this lab: the steps take turns, so that a short run has been everywhere.
 
-        A kill that was begun is not left any more, whatever comes of it.
+        A kill that was started is not left any more, whatever comes of it.
         """
         by_step = defaultdict[str, list[Kill]](list)
         for kill in sorted(found, key=lambda kill: kill.is_in_read):

@@ -1,6 +1,6 @@
 """The crash matrix as a page: step by step, how often a rotation was killed there and how often all was well again."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tests.crash.cases import CASES
@@ -98,17 +98,17 @@ class Result:
 
 def write_table(results: Sequence[Result]) -> str:
     """Return the page."""
-    begun = {result.case for result in results}
-    cases = [str(case) for case in CASES if str(case) in begun]
+    started = {result.case for result in results}
+    cases = [str(case) for case in CASES if str(case) in started]
     steps = list(dict.fromkeys(result.step for case in cases for result in results if result.case == case))
     possible = {case: min(result.of for result in results if result.case == case) for case in cases}
-    missing = [str(case) for case in CASES if str(case) not in begun]
+    missing = [str(case) for case in CASES if str(case) not in started]
     whole = not missing and len(results) >= sum(possible.values())
     part = "the whole matrix" if whole else f"{len(results)} of some {sum(possible.values())} kills"
-    part += f" (not begun: {'; '.join(missing)})" if missing else ""
+    part += f" (not started: {'; '.join(missing)})" if missing else ""
     lines = [
         HEAD,
-        f"This page shows {part}: {_count(results, lambda _: True)} recovered. Together they took "
+        f"This page shows {part}: {_count(results)} recovered. Together they took "
         f"{sum(result.seconds for result in results) / 3600:.1f} hours of a lab's time. To make it again: "
         "`make crash-test`. A run that is bounded (`MINUTES=30`) takes the steps in turn, and in each step the writes "
         "and its end before the reads; the next run resumes there, as long as the product's code stays the same.\n",
@@ -124,17 +124,16 @@ def write_table(results: Sequence[Result]) -> str:
     )
     lines += ["\n| next run | recovered / killed |", "|---|---:|"]
     for next_id in dict.fromkeys(result.next_id for result in results):
-        lines.append(f"| {next_id} | {_count(results, lambda result, wanted=next_id: result.next_id == wanted)} |")
+        lines.append(f"| {next_id} | {_count([result for result in results if result.next_id == next_id])} |")
     if lost := [result for result in results if not result.recovered]:
         lines += ["\nNot recovered:\n", *(f"- {result.case}: {result.kill}: {result.detail}" for result in lost)]
     return "\n".join((*lines, FOOT))
 
 
 def _row(name: str, cases: Sequence[str], results: Sequence[Result]) -> str:
-    cells = [_count(results, lambda result, wanted=case: result.case == wanted) for case in cases]
-    return f"| {name} | {' | '.join(cells)} | {_count(results, lambda _: True)} |"
+    cells = [_count([result for result in results if result.case == case]) for case in cases]
+    return f"| {name} | {' | '.join(cells)} | {_count(results)} |"
 
 
-def _count(results: Sequence[Result], is_counted: Callable[[Result], bool]) -> str:
-    counted = [result for result in results if is_counted(result)]
-    return f"{sum(result.recovered for result in counted)} / {len(counted)}" if counted else ""
+def _count(results: Sequence[Result]) -> str:
+    return f"{sum(result.recovered for result in results)} / {len(results)}" if results else ""

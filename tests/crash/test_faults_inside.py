@@ -1,15 +1,16 @@
 """Cluster, database and host fail in the middle of a rotation: restarts, lost watches, conflicts, cut connections."""
 
 import json
-import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from unittest.mock import patch
 
 import pytest
 
 from infra.errors import NeedsOperator, RolledBack, SyncPending
 from infra.kubernetes.workloads import open_workload
+from infra.postgres import handshake
 from infra.rotation.execution import Verdict
 from infra.rotation.options import Sync
 from infra.rotation.steps import Action
@@ -130,16 +131,12 @@ def test_a_database_that_goes_down_before_or_after_it_is_changed_gets_its_previo
 
 
 @contextmanager
-def cut_at(scene: Scene, statement: str, late: bool, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def cut_at(scene: Scene, statement: str, late: bool) -> Iterator[None]:
     """Let the connection that changes the login be cut at a statement, for a block."""
-    address, resolve = scene.database(IN_PLACE).address, os.environ["KEYTURN_RESOLVE"]
+    address = scene.database(IN_PLACE).address
     with CuttingProxy((address.host, address.port), statement, late).running() as proxy:
-        route = f"{address.host}:{address.port}:127.0.0.1:{proxy.port}"
-        with between(
-            lambda: monkeypatch.setenv("KEYTURN_RESOLVE", route),
-            Action.SET_PASSWORD,
-            lambda: monkeypatch.setenv("KEYTURN_RESOLVE", resolve),
-        ):
+        detour = patch.object(handshake, "find_route", lambda *_: ("127.0.0.1", proxy.port))
+        with between(detour.start, Action.SET_PASSWORD, detour.stop):
             yield
         assert proxy.cuts == 1
 
@@ -153,10 +150,10 @@ def cut_at(scene: Scene, statement: str, late: bool, monkeypatch: pytest.MonkeyP
     ],
 )
 def test_a_connection_that_is_cut_while_the_login_is_changed_brings_the_previous_password_back(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch, statement: str, late: bool
+    scene: Scene, statement: str, late: bool
 ) -> None:
     with nothing_lost(scene, IN_PLACE) as before:
-        with cut_at(scene, statement, late, monkeypatch):
+        with cut_at(scene, statement, late):
             ended = rotate(IN_PLACE)
         assert ended.verdict is Verdict.ROLLED_BACK, ended.message
         assert type(ended.error) is RolledBack
@@ -182,9 +179,7 @@ def test_a_rotation_no_longer_needs_the_disk_once_it_has_started(scene: Scene) -
     scene.assert_well(IN_PLACE, before)
 
 
-def test_a_clock_of_azure_that_is_ahead_hides_no_pod_that_started_with_the_failed_password(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_clock_of_azure_that_is_ahead_hides_no_pod_that_started_with_the_failed_password(scene: Scene) -> None:
     """A client's pod that starts after the publishing starts before the candidate, by the cluster's clock."""
     credential = change(IN_PLACE, consumers=(DATABASE, CLIENT))
 
@@ -197,7 +192,7 @@ def test_a_clock_of_azure_that_is_ahead_hides_no_pod_that_started_with_the_faile
 
     with nothing_lost(scene, credential) as before, scene.client():
         scene.lab.faults.switch("azure-clock-ahead")
-        with cut_at(scene, "ALTER ROLE", False, monkeypatch), between(replace_the_client, Action.SET_PASSWORD):
+        with cut_at(scene, "ALTER ROLE", late=False), between(replace_the_client, Action.SET_PASSWORD):
             ended = rotate(credential, sync=Sync.WAIT)
         assert ended.verdict is Verdict.ROLLED_BACK, ended.message
         assert scene.environments() == [before], "it started with the password that was rolled back"

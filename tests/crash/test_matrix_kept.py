@@ -53,7 +53,7 @@ def test_labs_that_found_different_kills_neither_make_one_twice_nor_leave_one_ou
 def test_the_page_is_whole_when_every_kill_of_every_case_was_made() -> None:
     assert "the whole matrix: 21 / 21 recovered" in write_table(RESULTS)
     assert "20 of some 21 kills: " in write_table(RESULTS[:-1])
-    assert f"3 of some 3 kills (not begun: {CASES[1]}; " in write_table(RESULTS[: len(KILLS)])
+    assert f"3 of some 3 kills (not started: {CASES[1]}; " in write_table(RESULTS[: len(KILLS)])
 
 
 def test_the_page_names_what_was_not_recovered() -> None:

@@ -79,7 +79,7 @@ def test_a_role_that_a_person_drops_after_it_was_enabled_is_enabled_by_the_next_
         staged = scene.staged(ALTERNATING)
         assert staged is not None
         with scene.database(ALTERNATING).connected(scene.newest(ALTERNATING)) as connection:
-            connection.execute(f'DROP ROLE "{staged.username}"')  # type: ignore[call-overload]
+            connection.execute(f'DROP ROLE "{staged.username}"')
 
     with nothing_lost(scene, ALTERNATING) as before:
         with between(drop, Action.PROVE_CANDIDATE):

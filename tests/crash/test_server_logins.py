@@ -33,13 +33,13 @@ def shop(scene: Scene) -> Iterator[Scene]:
     vault = scene.vault(SHOP)
     with scene.database(SERVER).connected(scene.newest(SERVER)) as administrator:
         verifier = make_verifier(administrator, FIRST)
-        administrator.execute(f"CREATE ROLE shop LOGIN PASSWORD '{verifier}'")  # type: ignore[call-overload]
+        administrator.execute(f"CREATE ROLE shop LOGIN PASSWORD '{verifier}'")
         for name, value in SHOP.secrets.render(FIRST).items():
             vault.write(name, value)
         yield scene
         roles = administrator.execute("SELECT rolname::text FROM pg_roles WHERE rolname LIKE 'shop%'").fetchall()
         for (role,) in roles:
-            administrator.execute(f'DROP ROLE "{role}"')  # type: ignore[call-overload]
+            administrator.execute(f'DROP ROLE "{role}"')
     for name in SHOP.secrets.names:
         vault.delete(name)
         vault.purge(name)

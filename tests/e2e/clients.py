@@ -81,11 +81,11 @@ class Client:
 
     def uids(self) -> list[str]:
         """The uids of its pods that are not terminating."""
-        return list(self.workload.get().staying_pods)
+        return list(self.workload.get().live_pods)
 
     def environment(self) -> Pair:
         """The username and the password that its process has."""
-        (pod,) = self.workload.get().staying_pods.values()
+        (pod,) = self.workload.get().live_pods.values()
         where = (self.world.cluster, CLIENT.workload.namespace, pod)
         username, password = (run_in_pod(*where, ["printenv", key]).stdout.strip() for key in KEYS)
         return username, password
@@ -107,6 +107,6 @@ def running_client(world: World, probe: Sequence[str] = ("true",), **how: Any) -
 
 def wait_for_sync(world: World, consumer: Consumer) -> None:
     """Wait until a consumer that is not restarted has the newest versions by the driver's poll."""
-    pods = open_workload(world.cluster, consumer.workload).get().staying_pods
+    pods = open_workload(world.cluster, consumer.workload).get().live_pods
     values = dict(zip(DEXTER.secrets.names, world.values(), strict=True))
     open_delivery(world.cluster, consumer).wait_until_current(pods, world.newest_versions(), values, SECONDS)

@@ -91,13 +91,13 @@ def deployment_of(consumer: Consumer, keys: Mapping[str, str]) -> dict[str, Any]
 def uids(world: World) -> dict[str, set[str]]:
     """Namespace -> the uids of its consumer's pods that are not terminating."""
     return {
-        consumer.workload.namespace: set(open_workload(world.cluster, consumer.workload).get().staying_pods)
+        consumer.workload.namespace: set(open_workload(world.cluster, consumer.workload).get().live_pods)
         for consumer in SHARED.consumers
     }
 
 
 def environment(world: World, consumer: Consumer) -> dict[str, str]:
-    (pod,) = open_workload(world.cluster, consumer.workload).get().staying_pods.values()
+    (pod,) = open_workload(world.cluster, consumer.workload).get().live_pods.values()
     where = (world.cluster, consumer.workload.namespace, pod)
     return {key: run_in_pod(*where, ["printenv", key]).stdout.strip() for key in KEYS[consumer.workload.namespace]}
 
