@@ -6,7 +6,8 @@ HERE := .keyturn
 POLL ?= 5s
 MINUTES ?= 600
 LOCK := $(BIN)/uv pip compile --quiet --generate-hashes --no-header --no-annotate --no-emit-index-url --universal --python-version 3.11
-WALKTHROUGH := flows.story --no-options.dry-run --options.data-loss "I accept data loss"
+SECONDS = $(shell echo $$(( $(patsubst %m,% * 60,$(patsubst %s,%,$(POLL))) )))
+WALKTHROUGH = flows.story walkthrough --no-dry-run --data-loss "I accept data loss" --poll-interval-seconds $(SECONDS)
 export PREFECT_HOME ?= $(abspath $(HERE)/prefect)
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 # Many processes start here: none of them is to compile the libraries anew, which takes half of its start.
