@@ -71,10 +71,10 @@ class Option:
     @property
     def help_text(self) -> str:
         """What the help says: of a rarely given option the first sentence, and the default if it says something."""
-        text = self.help.partition(". ")[0] if self.path[0] in PREFIXED else self.help
+        text = (self.help.partition(". ")[0] if self.path[0] in PREFIXED else self.help).rstrip(".")
         default = self.default.value if isinstance(self.default, Enum) else self.default
         says_nothing = self.is_first or not default or default in (True, "no")
-        return (text if says_nothing else f"{text.rstrip('.')} (default: {default})").replace("%", "%%")
+        return (text[:1].upper() + text[1:] + ("" if says_nothing else f" (default: {default})")).replace("%", "%%")
 
 
 def run_from_shell(flow: Flow[Any, Any], arguments: Sequence[str] | None = None) -> NoReturn:

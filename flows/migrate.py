@@ -8,8 +8,7 @@ from flows.cli import run_from_shell
 from tasks import two_logins
 from tasks.context import connections_shared, get_credential
 from tasks.reports.endings import end, ends_with_own_errors
-from tasks.rotation.lock import rotation_locked
-from tasks.rotation_report import name_rotation
+from tasks.rotation.lock import name_rotation, rotation_locked
 
 
 @flow(name="migrate", flow_run_name="{credential}: prepare for two logins", persist_result=False)

@@ -1,12 +1,12 @@
 """Rotate: observe, plan, execute what is left. Killed anywhere and run again, it ends well."""
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from prefect import flow
 from prefect.runtime import flow_run
-from prefect.states import Completed, Failed
 
 from flows.cli import run_from_shell
 from infra.credentials import Credential
@@ -17,10 +17,12 @@ from infra.rotation.observation import Observation
 from infra.rotation.options import AdvancedOptions, DataLoss, Guards, RotationOptions, Sync
 from infra.rotation.plan import Plan, make_plan
 from infra.rotation.steps import Action, Step
-from tasks import rotation_report
 from tasks.context import get_credential
+from tasks.reports.endings import end, ends_with_own_errors
+from tasks.reports.logs import best_effort
+from tasks.reports.rotation import describe_ending, describe_plan, report_rotation, show_plan
 from tasks.reports.timeline import Span, Timeline
-from tasks.rotation import STEPS, StepContext, begin_rollback, observe, rotation_locked
+from tasks.rotation import STEPS, StepContext, begin_rollback, name_rotation, observe, rotation_locked
 from tasks.rotation.guards import Answer, ask_for_approval, delay
 
 
@@ -47,19 +49,24 @@ class TaskExecutor:
 
     def __init__(self, credential: Credential, options: RotationOptions) -> None:
         self.credential, self.options = credential, options
-        self.timeline = Timeline()
+        self.timeline, self.plans = Timeline(), list[Plan]()
+        self._observation: Observation | None = None
 
     def observe(self) -> Observation:
         """Look at everything afresh."""
         with self.timeline.span("observe"):
-            return observe(self.credential)
+            self._observation = observe(self.credential)
+        return self._observation
 
     def show(self, plan: Plan) -> None:
         """Make the plan's table."""
-        rotation_report.show_plan(plan, self.credential)
+        self.plans.append(plan)
+        with best_effort("show the plan"):
+            show_plan(plan, self.credential)
 
     def execute(self, plan: Plan, step: Step) -> None:
         """Run the step's task."""
+        self._observation = None
         with self.timeline.span(str(step)):
             STEPS[step.action](self._context(plan, step))
 
@@ -67,6 +74,18 @@ class TaskExecutor:
         """Note in the vault that the rotation is rolled back."""
         with self.timeline.span("roll back"):
             begin_rollback(self._context(plan, step))
+
+    def report(self, ending: Ending) -> None:
+        """Report how the run ended, with the state that things are in now."""
+        with best_effort("report the rotation"):
+            report_rotation(self.credential, ending, self.plans, self._find_state(), self.timeline.spans)
+
+    def _find_state(self) -> Observation | None:
+        """Return what was observed last; if steps have changed it since, look again."""
+        if self._observation is None and self.plans:
+            with suppress(KeyturnError):
+                return observe(self.credential)
+        return self._observation
 
     def plan(self, observation: Observation, fresh_id: str) -> Plan:
         """Work out what is left to do."""
@@ -76,7 +95,8 @@ class TaskExecutor:
         return StepContext(self.credential, self.options, plan.rotation_id, step.subject, plan.mark)
 
 
-@flow(name="rotate", flow_run_name="{credential}", persist_result=False)
+@flow(name="rotate", flow_run_name="{credential}: rotate", persist_result=False)
+@ends_with_own_errors
 def rotate(
     credential: str,
     dry_run: bool = True,
@@ -90,15 +110,14 @@ def rotate(
     An unfinished rotation is resumed where it stopped.
 
     Args:
-        credential: its name in the inventory.
-        dry_run: show the plan and change nothing.
-        sync: wait: for the driver's poll, at most the sync timeout. express: refresh the stale Secret and restart what
-            needs it; the new mount itself fetches the newest versions.
-        data_loss: consent for the strategy recreate, which starts with an empty database.
-        advanced: rarely needed.
-        guards: when the rotation may start, and who approves it.
+        credential: The credential's name in the inventory.
+        dry_run: Show the plan and change nothing.
+        sync: How the consumers get the new versions. wait: by the driver's poll. express: by fresh mounts.
+        data_loss: Consent for the strategy recreate, which starts with an empty database.
+        advanced: Rarely needed.
+        guards: When the rotation may start, and who approves it.
     """
-    fresh_id = rotation_report.name_rotation()
+    fresh_id = name_rotation()
     options = RotationOptions(**advanced.model_dump(), sync=sync, data_loss=data_loss)
     executor = TaskExecutor(get_credential(credential), options)
     try:
@@ -110,8 +129,8 @@ def rotate(
             ending = execute(executor, executor.credential, options, fresh_id)
     except KeyturnError as error:
         ending = Ending(Verdict.REFUSED, options.rotation_id or fresh_id, error=error)
-    rotation_report.tell_ending(ending, executor.credential, executor.timeline)
-    return _end(ending, executor.timeline)
+    executor.report(ending)
+    return _end(executor, ending)
 
 
 def _plan(executor: TaskExecutor, guards: Guards, fresh_id: str) -> Any:
@@ -124,10 +143,9 @@ def _plan(executor: TaskExecutor, guards: Guards, fresh_id: str) -> Any:
     if guards.approval and plan.steps:
         notes = (*notes, "A person is asked for approval before it starts.")
     executor.show(replace(plan, notes=notes))
-    message = rotation_report.describe_plan(plan)
-    if plan.refusal:
-        return Failed(message=f"{judge_refusal(plan.refusal)}: {message}", data=plan.refusal)
-    return Completed(message=f"{Verdict.PLANNED}: {message}", data=Ending(Verdict.PLANNED, plan.rotation_id))
+    verdict = judge_refusal(plan.refusal) if plan.refusal else Verdict.PLANNED
+    ending = Ending(verdict, plan.rotation_id, error=plan.refusal)
+    return end(verdict, executor.credential.name, describe_plan(plan), error=plan.refusal, data=ending)
 
 
 def _check_guards(executor: TaskExecutor, guards: Guards, fresh_id: str) -> Any:
@@ -137,7 +155,7 @@ def _check_guards(executor: TaskExecutor, guards: Guards, fresh_id: str) -> Any:
         return None
     is_resumed = (flow_run.run_count or 1) > 1
     if not is_resumed and (blocker := check_guards(guards, observation, datetime.now(UTC))):
-        return Completed(message=f"{blocker.verdict}: {blocker.reason}")
+        return end(blocker.verdict, executor.credential.name, blocker.reason)
     delay(guards)
     if not guards.approval:
         return None
@@ -148,14 +166,18 @@ def _check_guards(executor: TaskExecutor, guards: Guards, fresh_id: str) -> Any:
     answer = ask_for_approval(plan, guards)
     if answer.answer is Answer.APPROVE:
         return None
-    return Completed(message=f"{Verdict.DECLINED}: the plan was declined. {answer.reason}".strip())
+    return end(Verdict.DECLINED, executor.credential.name, f"The plan was declined. {answer.reason}".strip())
 
 
-def _end(ending: Ending, timeline: Timeline) -> Any:
-    message = f"{ending.verdict}: {rotation_report.describe_ending(ending)}"
-    if ending.verdict.is_good:
-        return Completed(message=message, data=Rotation(ending, tuple(timeline.spans)))
-    return Failed(message=message, data=ending.error)
+def _end(executor: TaskExecutor, ending: Ending) -> Any:
+    return end(
+        ending.verdict,
+        executor.credential.name,
+        "" if ending.error else describe_ending(ending),
+        error=ending.error,
+        payload={"rotation_id": ending.rotation_id, "strategy": executor.credential.strategy.value},
+        data=Rotation(ending, tuple(executor.timeline.spans)),
+    )
 
 
 if __name__ == "__main__":

@@ -42,6 +42,9 @@ class Settings(BaseSettings):
     )
     connect_timeout_seconds: int = Field(5, ge=1, le=60, description="Bound on one connection attempt.")
     request_timeout_seconds: int = Field(30, ge=1, le=600, description="Bound on one request to a service.")
+    runbook_url: str = Field(
+        "docs/runbook.md", description="Where people read the runbook; reports of rotations link to its sections."
+    )
     propagation_timeout_seconds: int = Field(
         600, ge=1, le=3600, description="How long to wait for new role assignments and federated credentials."
     )

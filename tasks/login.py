@@ -10,8 +10,8 @@ from infra.credentials import Credential, Login
 from infra.errors import Code, LoginRefused, Unverified
 from infra.postgres.database import ServerReport
 from tasks.context import Access, opened
-from tasks.progress import log_errors
-from tasks.reporting import report_table
+from tasks.reports.artifacts import report_table
+from tasks.reports.progress import log_errors
 from tasks.retries import task_with_retries
 
 

@@ -8,7 +8,7 @@ from infra.postgres.database import RoleChange
 from infra.postgres.owner_role import find_owner_role, get_login_facts, make_owner_role
 from infra.rotation.migration import LoginFacts, Migration, plan_migration
 from tasks.context import Access, opened
-from tasks.reporting import report_table
+from tasks.reports.artifacts import report_table
 from tasks.retries import task_with_retries
 from tasks.rotation.candidate import find_candidate
 from tasks.rotation.lock import confirm_lock

@@ -27,7 +27,7 @@ from infra.errors import KeyturnError
 from infra.provisioning.options import ProvisionOptions
 from infra.rotation.execution import Verdict
 from infra.rotation.options import AdvancedOptions, Guards, RotationOptions
-from tasks import reporting
+from tasks.reports import artifacts
 from testing.inventory import listed
 from testing.walkthrough import DEXTER
 
@@ -38,11 +38,17 @@ ARTIFACTS = tuple(
 )
 
 
+def verdict_of(message: str) -> Verdict:
+    """Return the verdict of a run by its state's message, as in "dexter: rolled back. The pods do not get ready"."""
+    words = message.partition(": ")[2].partition(". ")[0]
+    return Verdict(words.replace(" ", "-"))
+
+
 class Ended(NamedTuple):
     """How a rotation's flow ended.
 
     Args:
-        verdict: the first word of the state's message.
+        verdict: what the state's message begins with, after the credential's name.
         message: the whole message.
         error: what a person must read; None if all is well.
     """
@@ -94,7 +100,7 @@ def without_prefect() -> Iterator[None]:
     with (
         patch.object(Task, "__call__", call),
         patch.object(Task, "submit", submit),
-        patch.multiple(reporting, **discarded),
+        patch.multiple(artifacts, **discarded),
         disable_run_logger(),
     ):
         yield
@@ -137,6 +143,6 @@ def run_rotation(name: str, options: RotationOptions, guards: Guards = NO_GUARDS
     with without_prefect():
         state = rotate.fn(name, dry_run, options.sync, options.data_loss, advanced, guards)
     message = state.message or ""
-    verdict = Verdict(message.partition(":")[0])
+    verdict = verdict_of(message)
     assert state.is_completed() is verdict.is_good, f"{verdict} is {state.name}"
     return Ended(verdict, message, state.data if isinstance(state.data, KeyturnError) else None)

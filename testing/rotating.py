@@ -25,7 +25,6 @@ from infra.postgres.addresses import Address, Tls
 from infra.postgres.database import Database
 from infra.postgres.handshake import Connection
 from infra.provisioning.options import ProvisionOptions, load_stack
-from infra.rotation.execution import Verdict
 from infra.rotation.options import AdvancedOptions, RotationOptions
 from infra.settings import Settings
 from testing import bare
@@ -83,7 +82,7 @@ def rotate_by_prefect(credential: Credential = DEXTER, **changes: Any) -> Ended:
 def ended(state: State[Any]) -> Ended:
     """Return how a run of the flow ended, by its state, which is one of Prefect's own."""
     message, data = state.message or "", state.result(raise_on_failure=False)
-    verdict = Verdict(message.partition(":")[0])
+    verdict = bare.verdict_of(message)
     assert state.name == ("Completed" if verdict.is_good else "Failed")
     return Ended(verdict, message, data if isinstance(data, KeyturnError) else None)
 

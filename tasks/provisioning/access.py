@@ -19,7 +19,7 @@ from infra.provisioning.options import Stack
 from infra.provisioning.resources import Blob, Identity, Machine
 from infra.provisioning.wanted import federation, read_rights
 from tasks.context import open_cluster, opened_azure
-from tasks.reporting import report_table
+from tasks.reports.artifacts import report_table
 from tasks.retries import task_with_retries
 
 SHOWN_LIMIT = 40

@@ -19,8 +19,8 @@ from infra.kubernetes.services import list_service_accounts, list_services, wait
 from infra.kubernetes.workloads import Workload, open_workload
 from infra.provisioning.options import STACK_FILE, DeployOptions, Stack
 from tasks.context import open_cluster, opened_azure
-from tasks.progress import log_progress
-from tasks.reporting import report_table
+from tasks.reports.artifacts import report_table
+from tasks.reports.progress import log_progress
 from tasks.retries import task_with_retries
 
 Row = dict[str, str]

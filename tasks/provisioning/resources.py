@@ -20,7 +20,7 @@ from infra.provisioning.reconciling import find_all, make
 from infra.provisioning.resources import FederatedCredential, RoleAssignment, Vault, VaultSecret
 from infra.provisioning.wanted import list_wanted
 from tasks.context import opened_azure
-from tasks.reporting import report_table
+from tasks.reports.artifacts import report_table
 from tasks.retries import task_with_retries, with_budget
 
 DONE = {

@@ -12,7 +12,7 @@ from infra.provisioning.options import Stack
 from infra.provisioning.resources import FederatedCredential, ManagedCluster
 from infra.provisioning.wanted import federation
 from tasks.context import opened_azure
-from tasks.reporting import report_markdown, report_table
+from tasks.reports.artifacts import report_markdown, report_table
 from tasks.reports.timeline import Span, picture
 from tasks.retries import task_with_retries
 

@@ -1,14 +1,22 @@
-"""The report of a rotation: a page that answers what whoever is on call asks, in that order.
+"""What people see of a rotation: the plan before, and the report after, for whoever is on call.
 
-What happened, which state things are in now, how to fix it, where the runbook explains it; then the time it took. It is
-made of names and version ids alone.
+The report answers what they ask, in that order: what happened, which state things are in now, how to fix it, where the
+runbook explains it; then the time it took. It is made of names and version ids alone.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from infra.credentials import Credential
 from infra.errors import KeyturnError
+from infra.rotation.execution import Ending
+from infra.rotation.observation import ConsumerFacts, Observation
+from infra.rotation.plan import Plan
+from infra.settings import Settings
+from tasks.reports.artifacts import report_markdown, report_table
+from tasks.reports.logs import run_logger
 from tasks.reports.timeline import Span, picture
+from tasks.retries import task_with_retries
 
 RUNBOOK_SECTIONS = ("refused", "sync-pending", "rolled-back", "needs-operator")
 """The verdicts that have a section of their own."""
@@ -55,6 +63,123 @@ class RotationReport:
     state: Mapping[str, str] = field(default_factory=dict)
     spans: Sequence[Span] = ()
     runbook: str = "docs/runbook.md"
+
+
+@task_with_retries(name="Show the plan", run_name="{credential.name}: show what is left of rotation {plan.rotation_id}")
+def show_plan(plan: Plan, credential: Credential) -> None:
+    """Log the plan and make its table."""
+    logger = run_logger()
+    for note in plan.notes:
+        logger.info("note: %s", note)
+    for number, step in enumerate(plan.steps, 1):
+        logger.info("to do %d/%d: %s", number, len(plan.steps), step)
+    if plan.refusal:
+        logger.warning("blocked: %s", plan.refusal)
+    elif not plan.steps:
+        logger.info("nothing is left to do")
+    results = [StepResult(str(step), step.reason, "done before") for step in plan.done]
+    results += [StepResult(str(step), step.reason, "to do") for step in plan.steps]
+    if results or plan.refusal:
+        _report_plan(plan, credential, results)
+
+
+@task_with_retries(name="Report", run_name="{credential.name}: report how rotation {ending.rotation_id} ended")
+def report_rotation(
+    credential: Credential,
+    ending: Ending,
+    plans: Sequence[Plan],
+    observation: Observation | None,
+    spans: Sequence[Span],
+) -> None:
+    """Make the report of a run that ended, and say in the plan's table what came of each step.
+
+    Args:
+        credential: what was rotated.
+        ending: how the run ended.
+        plans: the plans that it showed, in order.
+        observation: the state after the run; None if it is unknown.
+        spans: how long each part took.
+    """
+    results = list_results(_steps_of(plans), spans)
+    if results:
+        _report_plan(plans[-1], credential, results)
+    report = RotationReport(
+        credential.name,
+        ending.verdict,
+        ending.rotation_id,
+        describe_ending(ending),
+        ending.error,
+        results,
+        describe_state(observation) if observation else {},
+        spans,
+        Settings().runbook_url,
+    )
+    report_markdown(
+        f"{credential.name}-rotation-report",
+        render(report),
+        f"How rotation {ending.rotation_id} of `{credential.name}` ended.",
+    )
+
+
+def describe_plan(plan: Plan) -> str:
+    """Say in one paragraph what would be done."""
+    if plan.refusal:
+        return f"Rotation {plan.rotation_id} would be refused. {plan.refusal}"
+    if not plan.steps:
+        return f"Rotation {plan.rotation_id} is {plan.progress}: nothing is left to do."
+    steps = "; ".join(str(step) for step in plan.steps)
+    return f"Rotation {plan.rotation_id}, {len(plan.steps)} steps: {steps}."
+
+
+def describe_ending(ending: Ending) -> str:
+    """Say in one sentence what a run achieved that did what it was asked for."""
+    if not ending.executed:
+        return f"Rotation {ending.rotation_id} was done before: nothing was left to do."
+    steps = len(ending.executed)
+    return f"Rotation {ending.rotation_id}: {steps} steps; the new login works, the previous one is refused."
+
+
+def describe_state(observation: Observation) -> dict[str, str]:
+    """Say in which state the database's login, the vault's secrets and the consumers are."""
+    logins = observation.logins
+    state = {"login": describe_login(logins.current, logins.previous)}
+    for secret in observation.secrets:
+        older = len(secret.older_enabled)
+        state[f"secret {secret.name}"] = f"newest version {secret.newest.version[:8]}, {older} older enabled"
+    if observation.candidate:
+        state["candidate"] = f"{observation.candidate.phase} by rotation {observation.candidate.rotation_id}"
+    wanted = observation.newest_versions
+    return state | {str(facts.workload): _describe_consumer(facts, wanted) for facts in observation.consumers}
+
+
+def _describe_consumer(facts: ConsumerFacts, newest: Mapping[str, str]) -> str:
+    wanted = {name: newest[name] for name in facts.uses}
+    current = sum({name: pod.versions.get(name) for name in wanted} == wanted for pod in facts.pods)
+    ready = "ready" if facts.is_ready else "not ready"
+    pinned = f", pinned for rotation {facts.pinned_for}" if facts.pinned_for else ""
+    return f"{ready}, {current} of {len(facts.pods)} pods with the newest versions, Secret: {facts.synced}{pinned}"
+
+
+def _steps_of(plans: Sequence[Plan]) -> list[tuple[str, str, bool]]:
+    """List the steps that a run planned: those of each rotation, forward and back, as it saw them first."""
+    first = {(plan.rotation_id, plan.is_rolling_back): plan for plan in reversed(plans)}
+    return [
+        (str(step), step.reason, step in plan.done)
+        for plan in reversed(first.values())
+        for step in (*plan.done, *plan.steps)
+    ]
+
+
+def _report_plan(plan: Plan, credential: Credential, results: Sequence[StepResult]) -> None:
+    rows = [
+        {"nr": str(number), "result": result.result, "step": result.step, "why": result.reason}
+        for number, result in enumerate(results, 1)
+    ]
+    strategy = (plan.strategy or credential.strategy).value
+    notes = [f"Rotation `{plan.rotation_id}` of `{credential.name}`, strategy {strategy}.", *plan.notes]
+    if plan.refusal:
+        notes.append(f"**Blocked.** {plan.refusal}")
+    report_table(f"{credential.name}-rotation-plan", rows, " ".join(notes))
 
 
 def render(report: RotationReport) -> str:

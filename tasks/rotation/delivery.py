@@ -8,7 +8,7 @@ from infra.credentials import Consumer
 from infra.kubernetes.deliveries import SecretState, open_delivery
 from infra.kubernetes.workloads import open_workload
 from infra.rotation.steps import Action
-from tasks.progress import show_sync
+from tasks.reports.progress import show_sync
 from tasks.rotation.candidate import get_candidate
 from tasks.rotation.steps import StepContext, opened_for, performs
 
@@ -59,9 +59,8 @@ def await_sync(context: StepContext) -> None:
         values = layout.render(access.read_newest())
         pods = open_workload(access.cluster, consumer.workload).get().live_pods
         left = deadline - time.monotonic()
-        delivery.wait_until_current(
-            pods, versions, values, left, show_sync(context.subject, consumer.delivery.synced_secret, pods)
-        )
+        show = show_sync(context.credential.name, context.subject, consumer.delivery.synced_secret, pods)
+        delivery.wait_until_current(pods, versions, values, left, show)
     get_run_logger().info("%s has the new versions, in its mounts and its Secret", context.subject)
 
 

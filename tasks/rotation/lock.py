@@ -2,16 +2,28 @@
 
 import hashlib
 import re
+import secrets
+import string
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 
 from prefect.logging import get_run_logger
 
 from infra.credentials import Credential
 from infra.kubernetes.client import Cluster
 from infra.kubernetes.leases import Holder, Lock, locked
+from infra.rotation.plan import new_rotation_id
 from tasks.context import connections_shared, opened
 from tasks.retries import task_with_retries
+
+TOKEN_CHARACTERS = string.ascii_lowercase + string.digits
+
+
+def name_rotation() -> str:
+    """Name a new rotation by the time and four random characters."""
+    token = "".join(secrets.choice(TOKEN_CHARACTERS) for _ in range(4))
+    return new_rotation_id(datetime.now(UTC), token)
 
 
 def lease_name(credential: Credential) -> str:

@@ -14,7 +14,7 @@ from infra.rotation.options import Sync
 from infra.rotation.steps import Action
 from infra.rotation.strategies import STRATEGIES
 from tasks.context import Access
-from tasks.progress import log_errors, log_progress
+from tasks.reports.progress import log_errors, log_progress
 from tasks.rotation.candidate import get_candidate, read_base, set_phase
 from tasks.rotation.steps import StepContext, opened_for, performs
 

@@ -10,7 +10,7 @@ from infra.kubernetes.deliveries import DeliveryHandle, SecretState, open_delive
 from infra.kubernetes.workloads import open_workload
 from infra.rotation.steps import Action
 from tasks.context import opened
-from tasks.progress import log_progress
+from tasks.reports.progress import log_progress
 from tasks.rotation.steps import StepContext, opened_for, performs
 
 MOST_RESTARTS = 2

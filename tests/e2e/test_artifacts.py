@@ -12,6 +12,7 @@ from reports import artifacts, versions_of
 from infra.errors import Conflict, KeyturnError, NotYetPropagated
 from infra.rotation.execution import Verdict
 from tasks.retries import task_with_retries
+from testing.bare import verdict_of
 from testing.rotating import World, fault, parameters, rotate
 
 
@@ -20,7 +21,7 @@ def artifacts_of(verdict: Verdict, **changes: Any) -> list[Artifact]:
     from flows.rotate import rotate as flow
 
     state = flow(**parameters(sync="wait", **changes), return_state=True)
-    assert (state.message or "").partition(":")[0] == verdict, state.message
+    assert verdict_of(state.message or "") is verdict, state.message
     return artifacts(state)
 
 
@@ -36,19 +37,19 @@ def newest(world: World) -> dict[str, str]:
 
 def test_the_sync_is_shown_from_the_older_versions_to_the_new_ones(world: World) -> None:
     found = artifacts_of(Verdict.ROTATED)
-    last = versions_of("sync-progress", found)[-1]
+    last = versions_of("dexter-sync", found)[-1]
     assert held(last) == newest(world)
     assert {row["new"] for row in last} == {"yes"}
     assert last[-1]["where"] == "Secret userpass"
     assert all(row["time left"].endswith(" s") for row in last)
-    assert versions_of("sync-percent", found) == [100.0]
+    assert versions_of("dexter-sync-percent", found) == [100.0]
     old = newest(world)
     with fault(world.lab, "sync-paused"):
         late = artifacts_of(Verdict.SYNC_PENDING, sync_timeout_seconds=1)
-    waiting = versions_of("sync-progress", late)[-1]
+    waiting = versions_of("dexter-sync", late)[-1]
     assert held(waiting) == old
     assert {row["new"] for row in waiting} == {"not yet"}
-    assert versions_of("sync-percent", late) == [0.0]
+    assert versions_of("dexter-sync-percent", late) == [0.0]
     assert rotate(sync="express").verdict is Verdict.ROTATED
     for value in world.values():
         assert value not in str([late, found])
@@ -62,6 +63,34 @@ def test_the_picture_of_a_rotation_is_an_svg_that_both_uis_show(world: World) ->
     texts = [element.text or "" for element in picture.iter("{http://www.w3.org/2000/svg}text")]
     assert any(text.startswith("publish the new version of password") for text in texts)
     assert len(page) < 200_000
+
+
+def test_the_report_says_first_how_it_ended_then_what_is_where_and_how_to_fix_it(world: World) -> None:
+    with fault(world.lab, "sync-paused"):
+        late = artifacts_of(Verdict.SYNC_PENDING, sync_timeout_seconds=1)
+    [page] = [str(artifact.data) for artifact in late if artifact.key == "dexter-rotation-report"]
+    assert page.startswith("**dexter: sync pending.** ")
+    titles = ["What happened", "State now", "Fix", "Runbook", "Time"]
+    assert [line[3:] for line in page.splitlines() if line.startswith("## ")] == titles
+    assert "| login | the database takes the previous login |" in page
+    assert f"| secret password | newest version {newest(world)['password']}, 1 older enabled |" in page
+    assert "| deployment dexter/postgres-pod-kv | ready, 0 of 1 pods with the newest versions" in page
+    assert "`docs/runbook.md#sync-pending`" in page
+    resumed = artifacts_of(Verdict.ROTATED)
+    [page] = [str(artifact.data) for artifact in resumed if artifact.key == "dexter-rotation-report"]
+    assert "| login | the database takes the current login |" in page
+
+
+def test_the_plan_of_a_run_that_ended_says_what_came_of_each_step(world: World) -> None:
+    with fault(world.lab, "sync-paused"):
+        late = versions_of("dexter-rotation-plan", artifacts_of(Verdict.SYNC_PENDING, sync_timeout_seconds=1))
+    assert {row["result"] for row in late[0]} == {"to do"}
+    results = [row["result"] for row in late[-1]]
+    failed = results.index("failed")
+    assert set(results[:failed]) == {"done"}
+    assert set(results[failed + 1 :]) == {"not done"}
+    resumed = versions_of("dexter-rotation-plan", artifacts_of(Verdict.ROTATED))[-1]
+    assert [row["result"] for row in resumed] == ["done before"] * failed + ["done"] * len(results[failed:])
 
 
 @pytest.mark.usefixtures("prefect_api")

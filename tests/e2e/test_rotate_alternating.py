@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 import pytest
 from clients import CLIENT, LINGERING, READER, ready_only_with, running_client, wait_for_sync
+from reports import verdict
 
 from flows.migrate import migrate
 from infra.credentials import Strategy
@@ -28,9 +29,9 @@ WITH_READER = change(ALTERNATING, consumers=(DATABASE, READER))
 
 
 def prepare(dry_run: bool = False) -> str:
-    """Run the flow `migrate`; return its verdict: the message is "dexter: migrated. ..."."""
+    """Run the flow `migrate` and return its verdict."""
     state = migrate(listed(ALTERNATING), dry_run=dry_run, return_state=True)
-    return (state.message or "").partition(": ")[2].partition(".")[0]
+    return verdict(state)
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from testing.labs import ROOT
 from testing.rotating import World
 from testing.walkthrough import DEXTER
 
+HELP_LINES = 40
 Runner = Callable[..., tuple[int, str, str]]
 MODULES = sorted(
     path.stem for path in (ROOT / "flows").glob("*.py") if f"\n    run_from_shell({path.stem})\n" in path.read_text()
@@ -53,27 +54,39 @@ def test_the_help_is_shown_without_trouble(run_here: Runner, module: str) -> Non
     code, out, err = run_here(module, "--help")
     assert (code, err) == (0, "")
     assert out.startswith(f"usage: python -m flows.{module} ")
+    assert out.count("\n") <= HELP_LINES, "it fits one screen"
 
 
 def test_a_dry_run_prints_the_plan_and_its_verdict(world: World) -> None:
     before = world.snapshot()
-    code, out, err = run("rotate", "--options.data-loss", "I accept data loss")
+    code, out, err = run("rotate", "dexter", "--data-loss", "I accept data loss")
     assert code == 0, err
-    assert "scale dexter/postgres-pod-kv" in out
-    assert out.splitlines()[-1].startswith("Planned: Rotation ")
+    assert "scale deployment" in out
+    assert out.splitlines()[-1].startswith("dexter: planned. Rotation ")
     assert world.snapshot() == before
 
 
-def test_a_refusal_says_what_to_do_and_ends_with_one(world: World, run_here: Runner) -> None:
+@pytest.mark.parametrize("options", [["--no-dry-run"], []])
+def test_a_refusal_says_what_to_do_and_ends_with_one(world: World, run_here: Runner, options: list[str]) -> None:
     before = world.snapshot()
-    code, out, err = run_here("rotate", "--no-options.dry-run")
+    code, out, err = run_here("rotate", "dexter", *options)
     assert code == 1
     last = out.splitlines()[-1]
-    assert last.startswith("Refused: ")
+    assert last.startswith("dexter: refused. ")
     assert "Fix: " in last
     assert "I accept data loss" in last
     assert "Traceback" not in out + err
     assert world.snapshot() == before
+
+
+@pytest.mark.usefixtures("world")
+def test_an_unknown_credential_is_answered_with_the_names_that_there_are(run_here: Runner) -> None:
+    code, out, err = run_here("rotate", "dextre")
+    assert code == 1
+    last = out.splitlines()[-1]
+    assert last.startswith("dextre: failed. The inventory has no such credential: dextre. Seen: ")
+    assert "dexter, dexter-server" in last
+    assert "Traceback" not in out + err
 
 
 @pytest.mark.usefixtures("world")
@@ -91,9 +104,10 @@ def test_an_error_is_told_in_its_own_words_without_a_traceback(run_here: Runner)
 @pytest.mark.slow
 @pytest.mark.usefixtures("world")
 def test_without_a_server_prefect_starts_one_that_is_quiet(tmp_path: Path) -> None:
-    code, out, err = run("rotate", PREFECT_API_URL="", PREFECT_HOME=str(tmp_path))
+    elsewhere = {"PREFECT_API_URL": "", "PREFECT_HOME": str(tmp_path)}
+    code, out, err = run("rotate", "dexter", "--data-loss", "I accept data loss", **elsewhere)
     assert code == 0, err
     assert "Starting temporary server" in err
-    assert out.splitlines()[-1].startswith("Planned: ")
+    assert out.splitlines()[-1].startswith("dexter: planned. ")
     for noise in ("Traceback", "database is locked", "elemetry"):
         assert noise not in out + err

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from tasks import reporting
-from tasks.reporting import Bar, report_markdown, report_table
+from tasks.reports import artifacts
+from tasks.reports.artifacts import Bar, report_markdown, report_table
 
 
 def fail(**_: Any) -> None:
@@ -24,7 +24,7 @@ def fail(**_: Any) -> None:
 def test_an_artifact_that_cannot_be_made_is_logged_and_stops_nothing(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, maker: str, report: Callable[[], None]
 ) -> None:
-    monkeypatch.setattr(reporting, maker, fail)
+    monkeypatch.setattr(artifacts, maker, fail)
     report()
     [record] = caplog.records
     assert record.levelname == "WARNING"

@@ -7,9 +7,7 @@ from prefect.logging import get_run_logger
 from infra.errors import KeyturnError
 from infra.kubernetes.deliveries import OnSync, SyncProgress
 from infra.kubernetes.waiting import OnProgress, Progress
-from tasks.reporting import Bar, report_table
-
-KEY, BAR_KEY = "sync-progress", "sync-percent"
+from tasks.reports.artifacts import Bar, report_table
 
 Row = dict[str, str]
 
@@ -34,20 +32,23 @@ def log_errors(subject: object) -> Callable[[KeyturnError, float], None]:
     return log
 
 
-def show_sync(subject: object, synced_secret: str, pods: Mapping[str, str]) -> OnSync:
+def show_sync(credential: str, subject: object, synced_secret: str, pods: Mapping[str, str]) -> OnSync:
     """Return what a wait for the sync reports its progress to, in the current run.
 
     Args:
+        credential: its name, which the artifacts' keys begin with.
         subject: the consumer that is waited for.
         synced_secret: the Secret that becomes current after the mounts.
         pods: uid -> name of its pods.
     """
-    log, bar = log_progress(subject), Bar(BAR_KEY, f"How far the sync of `{subject}` is.")
+    log, bar = log_progress(subject), Bar(f"{credential}-sync-percent", f"How far the sync of `{subject}` is.")
 
     def show(progress: SyncProgress) -> None:
         log(progress)
         rows = list_rows(progress, synced_secret, pods)
-        report_table(KEY, rows, f"What each pod of `{subject}` has mounted, and what the Secret holds.")
+        report_table(
+            f"{credential}-sync", rows, f"What each pod of `{subject}` has mounted, and what the Secret holds."
+        )
         bar.move(percentage(rows))
 
     return show
@@ -72,5 +73,5 @@ def _row(where: str, secret: str, has: str, is_new: bool, left_seconds: float) -
 
 
 def percentage(rows: Sequence[Mapping[str, str]]) -> float:
-    """Return how much of what is waited for is there."""
+    """Return how much of what is waited for has arrived."""
     return 100.0 * sum(row["new"] == "yes" for row in rows) / len(rows)
