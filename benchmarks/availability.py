@@ -52,8 +52,8 @@ class Case:
         if self.strategy is not Strategy.MANAGED:
             address = world.database.address
             return Kind(self.reads, f"host={address.host} port={address.port}")
-        host, address = get_host(STACK.server), world.settings.resolve.split(":")[2]
-        return Kind(self.reads, f"host={host} hostaddr={address} sslmode=require", SERVER_DELIVERY)
+        host, host_address = get_host(STACK.server), world.settings.resolve.split(":")[2]
+        return Kind(self.reads, f"host={host} hostaddr={host_address} sslmode=require", SERVER_DELIVERY)
 
     def credential(self, world: World) -> Credential:
         """What is rotated."""

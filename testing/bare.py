@@ -111,11 +111,15 @@ def install(poll_interval_seconds: int = 1) -> None:
 
     Args:
         poll_interval_seconds: of the CSI driver.
+
+    Raises:
+        KeyturnError: a flow failed.
     """
     listed(DEXTER)
+    advanced = ProvisionOptions(poll_interval_seconds=poll_interval_seconds)
     with without_prefect():
-        provision.fn(STACK, dry_run=False, advanced=ProvisionOptions(poll_interval_seconds=poll_interval_seconds))
-        deploy.fn(STACK, dry_run=False)
+        _raise_failure(provision.fn(STACK, dry_run=False, advanced=advanced))
+        _raise_failure(deploy.fn(STACK, dry_run=False))
 
 
 def make_owner_role(credential: Credential) -> None:
@@ -125,7 +129,10 @@ def make_owner_role(credential: Credential) -> None:
         KeyturnError: the migration was refused, or failed.
     """
     with without_prefect():
-        state = migrate.fn(listed(credential), dry_run=False)
+        _raise_failure(migrate.fn(listed(credential), dry_run=False))
+
+
+def _raise_failure(state: State[Any]) -> None:
     if isinstance(state.data, KeyturnError):
         raise state.data
 
