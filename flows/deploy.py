@@ -31,7 +31,7 @@ class Deployed:
 
     verdict: str
     changed: int
-    address: deployment.Address | None = None
+    address: deployment.DatabaseAddress | None = None
     took: Mapping[str, float] = field(default_factory=dict, compare=False)
 
 
@@ -87,7 +87,7 @@ def _apply(stack: Stack, dry_run: bool, options: DeployOptions) -> list[Applied]
     return applied
 
 
-def _wait(stack: Stack, options: DeployOptions) -> tuple[Workload, deployment.Address]:
+def _wait(stack: Stack, options: DeployOptions) -> tuple[Workload, deployment.DatabaseAddress]:
     """Wait for both workloads and the load balancer side by side; return the database's workload and its address."""
     seconds = options.ready_timeout_seconds
     database = deployment.wait_for_workload.submit(stack, stack.database_consumer.workload, seconds)

@@ -12,7 +12,7 @@ from infra.provisioning.changes import ProvisioningPlan
 from infra.provisioning.options import ProvisionOptions, Stack, get_stack
 from infra.settings import Settings
 from tasks.context import connections_shared
-from tasks.provisioning import resources
+from tasks.provisioning import reconcile
 from tasks.reports.endings import end, ends_with_own_errors
 
 
@@ -52,16 +52,16 @@ def provision(stack: str, dry_run: bool = True, advanced: ProvisionOptions = Pro
 
 
 def _provision(stack: Stack, dry_run: bool, options: ProvisionOptions) -> Any:
-    plan = resources.plan_stack(stack, options)
-    resources.show_plan(plan, stack.resource_group, dry_run)
+    plan = reconcile.plan_stack(stack, options)
+    reconcile.show_plan(plan, stack.resource_group, dry_run)
     plan.raise_if_refused()
     if not plan.left:
         return _end("unchanged", stack, plan)
     if dry_run:
         return _end("planned", stack, plan)
-    results, errors = resources.collect_results(plan.left, resources.submit_changes(plan, stack))
-    resources.report_results(plan, results, stack.resource_group)
-    resources.raise_first(errors)
+    results, errors = reconcile.collect_results(plan.left, reconcile.submit_changes(plan, stack))
+    reconcile.report_results(plan, results, stack.resource_group)
+    reconcile.raise_first(errors)
     return _end("provisioned", stack, plan)
 
 

@@ -23,7 +23,7 @@ from tasks.reports.logs import best_effort
 from tasks.reports.rotation import describe_ending, describe_plan, report_rotation, show_plan
 from tasks.reports.timeline import Span, Timeline
 from tasks.rotation import STEPS, StepContext, begin_rollback, name_rotation, observe, rotation_locked
-from tasks.rotation.guards import Answer, ask_for_approval, delay
+from tasks.rotation.approval import Answer, ask_for_approval, delay
 
 
 @dataclass(frozen=True)

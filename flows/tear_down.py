@@ -9,7 +9,7 @@ from flows.cli import run_from_shell
 from infra.errors import Code, Refused
 from infra.provisioning.options import get_stack
 from infra.settings import Settings
-from tasks.provisioning import resources
+from tasks.provisioning import reconcile
 from tasks.reports.endings import end, ends_with_own_errors
 
 
@@ -26,7 +26,7 @@ def tear_down(stack: str, confirm: Annotated[str, Field(max_length=90)] = "") ->
             purged.
     """
     chosen = get_stack(stack, Settings())
-    rows = resources.list_removable(chosen)
+    rows = reconcile.list_removable(chosen)
     if not rows:
         return end("unchanged", stack, f"{chosen.resource_group} does not exist.", kind="stack")
     if not confirm:
@@ -34,8 +34,8 @@ def tear_down(stack: str, confirm: Annotated[str, Field(max_length=90)] = "") ->
         return end("not-confirmed", stack, f"{len(rows)} things would be removed. {fix}", kind="stack")
     if confirm != chosen.resource_group:
         raise Refused(Code.NOT_CONFIRMED, name=chosen.resource_group, seen=confirm)
-    resources.delete_group(chosen)
-    resources.purge_vault(chosen)
+    reconcile.delete_group(chosen)
+    reconcile.purge_vault(chosen)
     return end("removed", stack, f"{len(rows)} things were removed.", kind="stack")
 
 

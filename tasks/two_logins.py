@@ -10,8 +10,8 @@ from infra.rotation.migration import LoginFacts, Migration, plan_migration
 from tasks.context import Access, opened
 from tasks.reports.artifacts import report_table
 from tasks.retries import task_with_retries
-from tasks.rotation.candidate import find_candidate
 from tasks.rotation.lock import confirm_lock
+from tasks.rotation.staged import find_candidate
 
 MAKE_OWNER_ROLE = RoleChange(
     "The database does not let the login's role become an owner role",

@@ -23,7 +23,7 @@ from infra.errors import (
 )
 from infra.rotation.observation import Observation
 from infra.rotation.options import RotationOptions
-from infra.rotation.plan import Plan, Progress, make_plan
+from infra.rotation.plan import Plan, PlanStatus, make_plan
 from infra.rotation.steps import Action, OnFailure, Step
 
 MOST_ROUNDS = 8
@@ -138,11 +138,11 @@ def execute(executor: Executor, credential: Credential, options: RotationOptions
 
 
 def _find_ending(run: _Run, plan: Plan, wanted: str) -> Ending | None:
-    if plan.progress is Progress.ROLLED_BACK and (run.executed or run.cause):
+    if plan.status is PlanStatus.ROLLED_BACK and (run.executed or run.cause):
         return run.end(Verdict.ROLLED_BACK, _rolled_back(run))
     if plan.refusal:
         return run.end(judge_refusal(plan.refusal), plan.refusal)
-    if plan.progress is Progress.DONE and not plan.steps and plan.rotation_id == wanted:
+    if plan.status is PlanStatus.DONE and not plan.steps and plan.rotation_id == wanted:
         return run.end(Verdict.ROTATED if run.executed else Verdict.NOTHING_TO_DO)
     return None
 

@@ -4,8 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from infra.credentials import Credential
-from infra.credentials import Strategy as StrategyName
+from infra.credentials import Credential, Strategy
 from infra.errors import (
     Code,
     Conflict,
@@ -20,11 +19,11 @@ from infra.rotation.candidate import name_candidate
 from infra.rotation.observation import LoginState, Observation, Phase
 from infra.rotation.options import RotationOptions
 from infra.rotation.state import RotationState
-from infra.rotation.steps import Action, Rule, Step, Strategy
+from infra.rotation.steps import Action, Rule, Step, StrategyRules
 from infra.rotation.strategies import STRATEGIES
 
 
-class Progress(StrEnum):
+class PlanStatus(StrEnum):
     """How far a rotation is."""
 
     OPEN = "open"
@@ -38,7 +37,7 @@ class Plan:
 
     Args:
         rotation_id: the rotation that the steps belong to; an unfinished one comes before the one asked for.
-        progress: how far it is.
+        status: how far it is.
         steps: what is left, in order.
         done: what is done already, in order.
         notes: what a person should know.
@@ -49,14 +48,14 @@ class Plan:
     """
 
     rotation_id: str
-    progress: Progress
+    status: PlanStatus
     steps: tuple[Step, ...] = ()
     done: tuple[Step, ...] = ()
     notes: tuple[str, ...] = ()
     refusal: KeyturnError | None = None
     mark: str = ""
     is_rolling_back: bool = False
-    strategy: StrategyName | None = None
+    strategy: Strategy | None = None
 
 
 def new_rotation_id(now: datetime, token: str) -> str:
@@ -90,7 +89,7 @@ def make_plan(credential: Credential, options: RotationOptions, observation: Obs
     left, done = _split(strategy.back if is_back else strategy.forward, state)
     return Plan(
         rotation_id,
-        Progress.OPEN,
+        PlanStatus.OPEN,
         left,
         done,
         (*notes, *strategy.notes(state)),
@@ -117,15 +116,15 @@ def _find_end(state: RotationState) -> Plan | None:
     if not any(written):
         return None
     if any(version.restores for versions in written for version in versions):
-        return Plan(name, Progress.ROLLED_BACK, refusal=Refused(Code.ROLLED_BACK, name=name))
+        return Plan(name, PlanStatus.ROLLED_BACK, refusal=Refused(Code.ROLLED_BACK, name=name))
     if not written[-1]:
-        return Plan(name, Progress.OPEN, refusal=_lost_candidate(state))
+        return Plan(name, PlanStatus.OPEN, refusal=_lost_candidate(state))
     leftover = state.observation.candidate
     finish = Step(Action.FINISH, state.credential.name, "The rotation ended, and its candidate is still there.")
-    return Plan(name, Progress.DONE, (finish,) if leftover and leftover.rotation_id == name else ())
+    return Plan(name, PlanStatus.DONE, (finish,) if leftover and leftover.rotation_id == name else ())
 
 
-def _find_refusal(state: RotationState, strategy: Strategy) -> KeyturnError | None:
+def _find_refusal(state: RotationState, strategy: StrategyRules) -> KeyturnError | None:
     for secret in state.observation.secrets:
         where = f"{state.credential.vault}/{secret.name}"
         if not secret.newest.enabled:

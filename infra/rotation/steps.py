@@ -118,7 +118,7 @@ class Rule:
         ]
 
 
-class Strategy(Protocol):
+class StrategyRules(Protocol):
     """How a login is changed: two tables of rules, and what speaks against it.
 
     Args:

@@ -32,7 +32,7 @@ GENERATIONS = {
 
 
 @dataclass(frozen=True)
-class Address:
+class DatabaseAddress:
     """Where the database is reached from outside the cluster."""
 
     host: str
@@ -136,7 +136,7 @@ def wait_for_workload(stack: Stack, workload: WorkloadRef, timeout_seconds: floa
 
 
 @task_with_retries(name="Wait for the load balancer", run_name="wait until {stack.load_balancer} has an address")
-def wait_for_address(stack: Stack, timeout_seconds: float) -> Address:
+def wait_for_address(stack: Stack, timeout_seconds: float) -> DatabaseAddress:
     """Wait until the database's load balancer has an address, and return it with its port.
 
     Raises:
@@ -144,7 +144,7 @@ def wait_for_address(stack: Stack, timeout_seconds: float) -> Address:
     """
     cluster, service = open_cluster(stack.database.cluster), stack.load_balancer.service
     found = wait_for_load_balancer(cluster, stack.namespace, service, timeout_seconds, log_progress(service))
-    return Address(*found)
+    return DatabaseAddress(*found)
 
 
 @task_with_retries(name="Verify the values", run_name="verify that files and Secret hold the vault's values")

@@ -126,7 +126,7 @@ def describe_plan(plan: Plan) -> str:
     if plan.refusal:
         return f"Rotation {plan.rotation_id} would be refused. {plan.refusal}"
     if not plan.steps:
-        return f"Rotation {plan.rotation_id} is {plan.progress}: nothing is left to do."
+        return f"Rotation {plan.rotation_id} is {plan.status}: nothing is left to do."
     steps = "; ".join(str(step) for step in plan.steps)
     return f"Rotation {plan.rotation_id}, {len(plan.steps)} steps: {steps}."
 

@@ -9,8 +9,8 @@ from infra.kubernetes.deliveries import SecretState, open_delivery
 from infra.kubernetes.workloads import open_workload
 from infra.rotation.steps import Action
 from tasks.reports.progress import show_sync
-from tasks.rotation.candidate import get_candidate
-from tasks.rotation.steps import StepContext, opened_for, performs
+from tasks.rotation.registry import StepContext, opened_for, performs
+from tasks.rotation.staged import get_candidate
 
 OUTCOMES = {
     SecretState.ABSENT: "is absent; the next mount makes it",

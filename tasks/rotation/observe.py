@@ -25,7 +25,7 @@ from infra.rotation.observation import (
 from infra.rotation.strategies import STRATEGIES
 from tasks.context import Access, opened
 from tasks.retries import task_with_retries
-from tasks.rotation.candidate import Candidate, find_candidate, read_base, read_candidate
+from tasks.rotation.staged import Candidate, find_candidate, read_base, read_candidate
 
 SYNCED = {
     SecretState.ABSENT: Synced.ABSENT,

@@ -19,10 +19,10 @@ from infra.rotation.observation import (
 from infra.rotation.steps import Action
 from tasks.context import Access
 from tasks.retries import task_with_retries
-from tasks.rotation.candidate import find_candidate, get_candidate, read_base, read_candidate, set_phase
-from tasks.rotation.database import choose_username
 from tasks.rotation.lock import confirm_lock
-from tasks.rotation.steps import StepContext, opened_for, performs
+from tasks.rotation.logins import choose_username
+from tasks.rotation.registry import StepContext, opened_for, performs
+from tasks.rotation.staged import find_candidate, get_candidate, read_base, read_candidate, set_phase
 
 
 @performs(Action.STAGE)

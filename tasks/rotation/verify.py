@@ -15,8 +15,8 @@ from infra.rotation.steps import Action
 from infra.rotation.strategies import STRATEGIES
 from tasks.context import Access
 from tasks.reports.progress import log_errors, log_progress
-from tasks.rotation.candidate import get_candidate, read_base, set_phase
-from tasks.rotation.steps import StepContext, opened_for, performs
+from tasks.rotation.registry import StepContext, opened_for, performs
+from tasks.rotation.staged import get_candidate, read_base, set_phase
 
 
 @performs(Action.VERIFY, retries=0)

@@ -11,7 +11,7 @@ from infra.kubernetes.workloads import open_workload
 from infra.rotation.execution import Verdict
 from infra.rotation.options import Sync
 from infra.rotation.steps import Action
-from tasks.rotation import workloads
+from tasks.rotation import restarts
 from testing.walkthrough import DATABASE
 from tests.crash.cases import Case
 from tests.crash.faulty import Interrupted, between, nothing_lost, rotate
@@ -69,7 +69,7 @@ def test_the_next_run_checks_the_secret_if_the_last_one_died_before_it_could(lat
         raise Interrupted
 
     with nothing_lost(late, CREDENTIAL) as before:
-        with patch.object(workloads, "_restart_again", write_late_and_die), pytest.raises(Interrupted):
+        with patch.object(restarts, "_restart_again", write_late_and_die), pytest.raises(Interrupted):
             rotate(CREDENTIAL)
         assert open_workload(late.cluster, CLIENT.workload).get().settled, "only the check is left to do"
         ended = rotate(CREDENTIAL)

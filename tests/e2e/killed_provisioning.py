@@ -10,12 +10,12 @@ import sys
 from typing import Any
 
 from flows.provision import provision
-from tasks.provisioning import resources
+from tasks.provisioning import reconcile
 
 
 def install(when: str, nth: int) -> None:
     """Put the guillotine around every resource that is made."""
-    make, numbers = resources.make, itertools.count(1)
+    make, numbers = reconcile.make, itertools.count(1)
 
     def guarded(*arguments: Any) -> Any:
         number = next(numbers)
@@ -26,7 +26,7 @@ def install(when: str, nth: int) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
         return made
 
-    resources.make = guarded
+    reconcile.make = guarded
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from infra.errors import AuthenticationFailed, KeyturnError, NotFound, SecretUnu
 from infra.kubernetes.client import Cluster
 from infra.provisioning.options import DeployOptions
 from infra.settings import Settings
-from tasks.provisioning.deployment import Address
+from tasks.provisioning.deployment import DatabaseAddress
 from testing.rotating import STACK, World
 
 OPTIONS = DeployOptions(ready_timeout_seconds=60, address_timeout_seconds=20)
@@ -61,7 +61,7 @@ def test_a_second_deployment_changes_nothing_and_says_so(world: World) -> None:
     state = run()
     assert verdict(state) == "unchanged"
     deployed = state.result()
-    assert deployed == Deployed("unchanged", 0, Address(world.database.address.host, 5432))
+    assert deployed == Deployed("unchanged", 0, DatabaseAddress(world.database.address.host, 5432))
     assert world.snapshot() == before
     assert {row["action"] for row in rows("deploy-applied", state)} == {"unchanged"}
 

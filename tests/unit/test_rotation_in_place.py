@@ -21,7 +21,7 @@ from infra.errors import DatabaseUnreachable, KeyturnError, LoginRefused, Refuse
 from infra.rotation.execution import Verdict
 from infra.rotation.observation import ConsumerFacts, Logins, LoginState, Observation, Phase, Synced
 from infra.rotation.options import Sync
-from infra.rotation.plan import Plan, Progress, make_plan
+from infra.rotation.plan import Plan, PlanStatus, make_plan
 from infra.rotation.state import CLOCK_SKEW
 from infra.rotation.steps import Action
 from testing.walkthrough import DATABASE, DEXTER, change, consumer_like
@@ -150,7 +150,7 @@ def test_a_client_that_is_scaled_to_0_is_left_alone() -> None:
 
 def test_a_finished_rotation_in_place_leaves_nothing_to_do() -> None:
     plan = plan_for(replace(PUBLISHED_IN_PLACE, candidate=None))
-    assert (plan.progress, plan.steps) == (Progress.DONE, ())
+    assert (plan.status, plan.steps) == (PlanStatus.DONE, ())
 
 
 def test_a_new_username_is_refused_until_the_rotation_is_staged() -> None:

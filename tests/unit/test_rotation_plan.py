@@ -52,7 +52,7 @@ from infra.rotation.observation import (
     Version,
 )
 from infra.rotation.options import Sync
-from infra.rotation.plan import Plan, Progress, make_plan, new_rotation_id
+from infra.rotation.plan import Plan, PlanStatus, make_plan, new_rotation_id
 from infra.rotation.state import RotationState
 from infra.rotation.steps import Action, OnFailure, Rule, Step
 from infra.rotation.strategies import STRATEGIES
@@ -74,7 +74,7 @@ PROVEN = with_candidate(PUBLISHED, phase=Phase.PROVEN)
 
 def test_a_new_rotation_has_every_step_in_the_order_of_the_design() -> None:
     plan = plan_for(HEALTHY)
-    assert plan.progress is Progress.OPEN
+    assert plan.status is PlanStatus.OPEN
     assert plan.refusal is None
     assert actions(plan.steps) == [
         Action.PROVE_CURRENT,
@@ -165,8 +165,8 @@ def test_an_unfinished_rotation_is_resumed_before_the_one_asked_for() -> None:
 def test_a_finished_rotation_leaves_nothing_to_do() -> None:
     ended = replace(PUBLISHED, candidate=None, logins=Logins(LoginState.WORKS))
     plan = plan_for(ended, "r1")
-    assert (plan.progress, plan.steps) == (Progress.DONE, ())
-    assert plan_for(ended, "r2").progress is Progress.OPEN
+    assert (plan.status, plan.steps) == (PlanStatus.DONE, ())
+    assert plan_for(ended, "r2").status is PlanStatus.OPEN
 
 
 def test_the_leftover_candidate_of_a_finished_rotation_is_deleted() -> None:
@@ -178,7 +178,7 @@ def test_a_rolled_back_rotation_is_not_repeated_under_its_id() -> None:
     newest = version("u3", 9, rotation_id="r1", restores="u1")
     restored = SecretFacts("username", newest, PUBLISHED.secret("username").versions)
     plan = plan_for(replace(with_secret(PUBLISHED, restored), candidate=None))
-    assert plan.progress is Progress.ROLLED_BACK
+    assert plan.status is PlanStatus.ROLLED_BACK
     assert_refused(plan, Refused, "RolledBack")
 
 
@@ -605,5 +605,5 @@ def test_from_any_observation_there_is_a_plan_that_disables_nothing_unproven(
     if plan.is_rolling_back:
         assert Action.RETIRE not in steps
         assert Action.PUBLISH not in steps
-    assert plan.steps or plan.refusal or plan.progress is Progress.DONE
+    assert plan.steps or plan.refusal or plan.status is PlanStatus.DONE
     assert plan == plan_for(observation, rotation_id, sync=sync) or plan.refusal

@@ -22,10 +22,10 @@ from infra.rotation.new_logins import check_username, choose_login, derive_usern
 from infra.rotation.steps import Action, UsernamePolicy
 from infra.rotation.strategies import STRATEGIES
 from tasks.context import Access
-from tasks.rotation.candidate import get_candidate, read_both, read_candidate
 from tasks.rotation.lock import confirm_lock
-from tasks.rotation.steps import StepContext, opened_for, performs
-from tasks.rotation.workloads import wait_for_terminating_pods
+from tasks.rotation.registry import StepContext, opened_for, performs
+from tasks.rotation.restarts import wait_for_terminating_pods
+from tasks.rotation.staged import get_candidate, read_both, read_candidate
 
 ADMINISTRATOR_FIX = (
     "give the credential an administrator that may create roles and grant the owner role; from PostgreSQL 16 on that "

@@ -11,7 +11,7 @@ from infra.kubernetes.workloads import open_workload
 from infra.rotation.steps import Action
 from tasks.context import opened
 from tasks.reports.progress import log_progress
-from tasks.rotation.steps import StepContext, opened_for, performs
+from tasks.rotation.registry import StepContext, opened_for, performs
 
 MOST_RESTARTS = 2
 """How often a client is restarted once more because its Secret was written while it started."""
