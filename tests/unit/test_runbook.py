@@ -31,6 +31,7 @@ VENDORS = {
 CLASSES = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, KeyturnError)]
 LINK = re.compile(r"(?<!!)\[[^\]]*\]\((?!https?:|#\))([^)#\s]*)(?:#([^)\s]+))?\)")
 CODE = re.compile(r"`([^`]+)`")
+PATH = re.compile(r"`((?:flows|tasks|infra|lab|testing|tests|docs)/[a-z0-9_/.-]+)`")
 
 
 def tables(page: Path) -> Iterator[list[dict[str, str]]]:
@@ -89,3 +90,8 @@ def test_relative_links_lead_to_files_and_headings(page: Path) -> None:
         linked = (page.parent / target).resolve() if target else page
         assert linked.exists(), f"{page.name} links to {target}"
         assert not heading or heading in anchors(linked), f"{page.name} links to {target}#{heading}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_files_that_a_page_names_exist(page: Path) -> None:
+    assert [path for path in PATH.findall(page.read_text()) if not (ROOT / path).exists()] == []
