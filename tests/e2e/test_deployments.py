@@ -16,23 +16,24 @@ from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterDeploymen
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.deployments import run_deployment
+from reports import verdict
 
-from infra.rotation.options import RotationOptions
+from infra.rotation.options import Guards
 from testing.labs import ROOT
-from testing.rotating import OPTIONS, World
+from testing.rotating import World, fault, parameters
 
 SCHEDULED_SECONDS, RUN_SECONDS, END_SECONDS = 60, 150, 30
 QUICK_RUNS = {
-    "rotate/rotate": {"Planned"},
-    "verify login/verify-login": {"Completed"},
-    "story/story": {"Planned"},
-    "provision/provision": {"Planned"},
-    "deploy/deploy": {"Planned"},
-    "tear down/tear-down": {"NotConfirmed"},
-    "migrate/migrate": {"Completed"},
-    "verify access/verify-access": {"Verified"},
+    "rotate/rotate": "refused",
+    "verify login/verify-login": "verified",
+    "story/story": "planned",
+    "provision/provision": "planned",
+    "deploy/deploy": "planned",
+    "tear down/tear-down": "not confirmed",
+    "migrate/migrate": "planned",
+    "verify access/verify-access": "verified",
 }
-"""Deployment -> how a run without parameters ends. The stack's poll interval differs from the default's."""
+"""Deployment -> how a quick run ends. The rotation has no consent; the stack's poll interval is not the default."""
 
 
 def prefect(*arguments: str) -> str:
@@ -56,28 +57,31 @@ def deployed(prefect_api: str) -> dict[str, DeploymentResponse]:
     with get_client(sync_client=True) as client:
         client.create_work_pool(WorkPoolCreate(name="keyturn", type="process"))
         prefect("deploy", "--all")
-        return {one.name: one for one in client.read_deployments()}
+        return {deployment.name: deployment for deployment in client.read_deployments()}
 
 
 @pytest.fixture(scope="module")
-def worker(
-    deployed: dict[str, DeploymentResponse], stack: World, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[None]:
+def worker_log(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the worker and its runs print."""
+    return tmp_path_factory.mktemp("worker") / "worker.log"
+
+
+@pytest.fixture(scope="module")
+def worker(deployed: dict[str, DeploymentResponse], stack: World, worker_log: Path) -> Iterator[None]:
     """A process worker that finds the lab by its environment, started in a folder that is not the checkout.
 
-    Schedules are paused: a scheduled run would take a deployment's one slot at any quarter of an hour.
+    Schedules are paused: a scheduled run would mix with the test's own at any quarter of an hour.
     """
     with get_client(sync_client=True) as client:
-        for one in deployed.values():
-            client.pause_deployment(one.id)
-    folder = tmp_path_factory.mktemp("worker")
+        for deployment in deployed.values():
+            client.pause_deployment(deployment.id)
     env = {**os.environ, "KEYTURN_HOME": str(ROOT), "PREFECT_WORKER_QUERY_SECONDS": "1"}
     argv = [sys.executable, "-m", "prefect", "worker", "start", "--pool", "keyturn", "--type", "process"]
-    with (folder / "worker.log").open("w") as log:
-        process = subprocess.Popen(argv, cwd=folder, env=env, stdout=log, stderr=log)
+    with worker_log.open("w") as log:
+        process = subprocess.Popen(argv, cwd=worker_log.parent, env=env, stdout=log, stderr=log)
         try:
             yield
-            assert process.poll() is None, (folder / "worker.log").read_text()[-3000:]
+            assert process.poll() is None, worker_log.read_text()[-3000:]
         finally:
             process.kill()  # it has ended its runs and keeps nothing; where SIGINT is ignored, it hears no SIGTERM
             process.wait(END_SECONDS)
@@ -101,27 +105,27 @@ def ended(run: FlowRun) -> State[Any]:
 def test_every_flow_that_a_person_starts_is_deployed(deployed: dict[str, DeploymentResponse]) -> None:
     names = {"rotate", "migrate", "verify-login", "verify-access", "story", "provision", "deploy", "tear-down"}
     assert set(deployed) == names
-    for one in deployed.values():
-        assert one.work_pool_name == "keyturn"
-        assert "keyturn" in one.tags
-        assert one.description
-        assert set(one.parameters) <= {"credential", "stack"}, "a quick run takes the defaults"
-        required = (one.parameter_openapi_schema or {}).get("required", ())
-        assert set(required) <= set(one.parameters), "a quick run asks for nothing"
+    for deployment in deployed.values():
+        assert deployment.work_pool_name == "keyturn"
+        assert "keyturn" in deployment.tags
+        assert deployment.description
+        assert set(deployment.parameters) <= {"credential", "stack"}, "a quick run takes the defaults"
+        required = (deployment.parameter_openapi_schema or {}).get("required", ())
+        assert set(required) <= set(deployment.parameters), "a quick run asks for nothing"
 
 
 def test_no_path_of_this_machine_is_kept_with_a_deployment(deployed: dict[str, DeploymentResponse]) -> None:
-    for one in deployed.values():
-        assert str(ROOT) not in one.model_dump_json()
-        assert not Path(one.entrypoint or "/").is_absolute()
+    for deployment in deployed.values():
+        assert str(ROOT) not in deployment.model_dump_json()
+        assert not Path(deployment.entrypoint or "/").is_absolute()
 
 
-def test_the_weekly_rotation_is_a_real_one_and_waits_to_be_switched_on(deployed: dict[str, DeploymentResponse]) -> None:
+def test_the_weekly_rotation_is_a_real_one_and_is_inactive(deployed: dict[str, DeploymentResponse]) -> None:
     [weekly] = deployed["rotate"].schedules
     assert weekly.active is False
     assert getattr(weekly.schedule, "timezone", None)
-    options = RotationOptions.model_validate(weekly.parameters["options"])
-    assert (options.dry_run, options.data_loss) == (False, "I accept data loss")
+    assert (weekly.parameters["dry_run"], weekly.parameters["data_loss"]) == (False, "I accept data loss")
+    assert Guards.model_validate(weekly.parameters["guards"]).minimum_age_hours == 24
 
 
 def test_a_scheduled_run_appears_by_itself(deployed: dict[str, DeploymentResponse]) -> None:
@@ -130,19 +134,19 @@ def test_a_scheduled_run_appears_by_itself(deployed: dict[str, DeploymentRespons
     def look() -> list[FlowRun]:
         with get_client(sync_client=True) as client:
             found = client.read_flow_runs(flow_run_filter=ours)
-        return [one for one in found if one.auto_scheduled and one.state and one.state.is_scheduled()]
+        return [run for run in found if run.auto_scheduled and run.state and run.state.is_scheduled()]
 
     runs = wait_for("scheduled run", look, SCHEDULED_SECONDS)
-    assert {one.expected_start_time.minute % 15 for one in runs} == {0}
+    assert {run.expected_start_time.minute % 15 for run in runs} == {0}
 
 
 @pytest.mark.slow
 def test_deploying_again_adds_nothing(deployed: dict[str, DeploymentResponse]) -> None:
     prefect("deploy", "--all")
     with get_client(sync_client=True) as client:
-        again = {one.name: one for one in client.read_deployments()}
-    assert {name: one.id for name, one in again.items()} == {name: one.id for name, one in deployed.items()}
-    assert all(len(one.schedules) == len(deployed[name].schedules) for name, one in again.items())
+        again = {deployment.name: deployment for deployment in client.read_deployments()}
+    assert {name: found.id for name, found in again.items()} == {name: made.id for name, made in deployed.items()}
+    assert all(len(found.schedules) == len(deployed[name].schedules) for name, found in again.items())
 
 
 @pytest.mark.slow
@@ -152,9 +156,8 @@ def test_a_quick_run_of_any_deployment_changes_nothing(world: World) -> None:
     runs = {name: start(name) for name in QUICK_RUNS}
     states = {name: ended(run) for name, run in runs.items()}
     for name, state in states.items():
-        assert state.is_completed(), f"{name}: {state.name} {state.message}"
-        said = {state.name, (state.message or "").partition(":")[0]}
-        assert said & QUICK_RUNS[name], f"{name}: {state.name} {state.message}"
+        assert verdict(state) == QUICK_RUNS[name], f"{name}: {state.name} {state.message}"
+        assert state.name == ("Failed" if QUICK_RUNS[name] == "refused" else "Completed")
     assert world.snapshot() == before
 
 
@@ -169,27 +172,41 @@ def suspended_or_ended(run: FlowRun) -> State[Any]:
     return wait_for(f"question or end of {run.name}", look, RUN_SECONDS)  # type: ignore[no-any-return]
 
 
-def begin_two() -> FlowRun:
-    """Start two rotations that need approval at once, and return the one that is not cancelled."""
-    options = {**OPTIONS.model_dump(mode="json"), "sync": "express"}
-    guards = {"approval": True, "minimum_age_hours": 0}
-    runs = [start("rotate/rotate", options=options, guards=guards) for _ in range(2)]
-    states = {run.id: suspended_or_ended(run) for run in runs}
-    (cancelled,) = (state for state in states.values() if state.is_final())
-    assert cancelled.name == "Cancelled"
-    assert "concurrency limit" in (cancelled.message or "")
-    return next(run for run in runs if not states[run.id].is_final())
+def start_rotation(**guards: Any) -> FlowRun:
+    return start("rotate/rotate", **parameters(sync="wait"), guards=guards)
+
+
+@pytest.mark.usefixtures("worker")
+def test_a_second_rotation_of_a_credential_ends_and_says_who_holds_its_lock(world: World, worker_log: Path) -> None:
+    with fault(world.lab, "sync-paused"):
+        runs = [start_rotation() for _ in range(2)]
+        refused = wait_for("refusal", lambda: find_ended(runs), RUN_SECONDS)
+    assert verdict(refused) == "refused"
+    assert "Locked" in refused.message
+    assert "held by" in refused.message
+    assert {verdict(ended(run)) for run in runs} == {"refused", "rotated"}
+    world.assert_well()
+    log = worker_log.read_text()
+    assert "| ERROR   | Flow run 'dexter: rotate' - dexter: refused. " in log
+    assert "Traceback" not in log
+
+
+def find_ended(runs: list[FlowRun]) -> State[Any] | None:
+    """Return the state of the first of these runs that has ended."""
+    with get_client(sync_client=True) as client:
+        states = [client.read_flow_run(run.id).state for run in runs]
+    return next((state for state in states if state and state.is_final()), None)
 
 
 @pytest.mark.usefixtures("worker")
 @pytest.mark.parametrize(
-    ("answer", "name"), [pytest.param("decline", "Declined", marks=pytest.mark.slow), ("approve", "Rotated")]
+    ("answer", "words"), [pytest.param("decline", "declined", marks=pytest.mark.slow), ("approve", "rotated")]
 )
-def test_of_two_rotations_at_once_one_shows_its_plan_waits_for_the_answer_and_ends(
-    world: World, answer: str, name: str
+def test_a_rotation_that_needs_approval_shows_its_plan_and_waits_for_the_answer(
+    world: World, answer: str, words: str
 ) -> None:
     values, before = world.values(), world.snapshot()
-    run = begin_two()
+    run = start_rotation(approval=True)
     form = suspended_or_ended(run).state_details.run_input_keyset
     assert form
     assert world.snapshot() == before, "nothing is changed before the answer"
@@ -198,7 +215,7 @@ def test_of_two_rotations_at_once_one_shows_its_plan_waits_for_the_answer_and_en
         assert "publish the new version of username" in description
         client.resume_flow_run(run.id, run_input={"answer": answer, "reason": "as agreed"})
     state = ended(run)
-    assert state.name == name, state.message
+    assert verdict(state) == words, state.message
     if answer == "decline":
         assert world.snapshot() == before
     else:

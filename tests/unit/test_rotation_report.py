@@ -3,9 +3,18 @@
 import pytest
 
 from infra.errors import Code, LoginRefused, NeedsOperator, Refused
-from tasks.reports.rotation import RotationReport, describe_login, list_results, render
+from tasks.reports.rotation import (
+    ENDINGS_SECTION,
+    RUNBOOK_SECTIONS,
+    RotationReport,
+    describe_login,
+    list_results,
+    render,
+)
 from tasks.reports.timeline import Span
+from testing.labs import ROOT
 
+RUNBOOK = ROOT / "docs" / "runbook.md"
 SPANS = (Span("publish password", 0, 1), Span("verify orders", 1, 3, failed=True))
 STEPS = (
     ("stage a candidate", "A kill loses nothing.", True),
@@ -98,3 +107,9 @@ def test_the_time_is_a_picture_and_a_table() -> None:
 )
 def test_the_login_that_the_database_takes_is_told_in_words(current: str, previous: str, words: str) -> None:
     assert describe_login(current, previous) == words
+
+
+@pytest.mark.parametrize("section", [*RUNBOOK_SECTIONS, ENDINGS_SECTION])
+def test_every_section_that_a_report_links_to_is_in_the_runbook(section: str) -> None:
+    headings = [line.lstrip("# ") for line in RUNBOOK.read_text().splitlines() if line.startswith("#")]
+    assert section in [heading.lower().replace(" ", "-") for heading in headings]
