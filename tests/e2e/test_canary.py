@@ -103,7 +103,7 @@ def test_no_password_is_left_anywhere_by_a_rotation(world: World, prefect_home: 
     with commands.watched():
         done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
     printed, after = done.stdout + done.stderr, world.values()
-    assert "\nrotated: " in printed
+    assert "\ndexter: rotated. " in printed
     assert "dexterkeyvault/password has the new version" in printed
     assert any(b"flows.rotate" in line for line in commands.seen)
     version = world.vault.get_latest("password").version
