@@ -1,1 +1,1 @@
-"""What the tasks stand on: settings, errors, targets, the pure cores, the adapters and the lab. No Prefect here."""
+"""What the tasks stand on: settings, errors, credentials, the pure cores and the adapters. No Prefect here."""

@@ -24,7 +24,7 @@ class Settings(BaseSettings):
     stacks: Path = Field(Path("manifests"), description="Where stacks are: <stacks>/<name>/stack.yaml.")
     kubeconfig: Path | None = Field(
         None,
-        description="A kubeconfig to use instead of the one that AKS hands out for the target's cluster by name. "
+        description="A kubeconfig to use instead of the one that AKS gives for the credential's cluster. "
         "KUBECONFIG is deliberately not read: it may point at another cluster.",
     )
     kube_context: str | None = Field(None, description="The context in that kubeconfig; its current one by default.")

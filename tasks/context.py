@@ -117,10 +117,13 @@ def opened_azure() -> Iterator[Azure]:
 
 @contextmanager
 def connections_shared() -> Iterator[None]:
-    """Let the tasks of a block share one sign-in to Azure and one connection to each cluster.
+    """Let the tasks of a block share one sign-in and one connection to each cluster, or those of the block around it.
 
     Each sign-in, each request for AKS's credential and each TLS handshake takes longer than the work of most tasks.
     """
+    if _shared.get() is not None:
+        yield
+        return
     with Azure(Settings()) as azure:
         shared = _Shared(azure)
         mark = _shared.set(shared)

@@ -135,7 +135,7 @@ def as_found(resource: Resource, said: object) -> Found:
 
 
 def as_taken(is_available: bool | None, message: str | None, reason: object) -> Found | None:
-    """Return what speaks against a name, as Azure's check of names answers; None for nothing."""
+    """Return the objection to a name, as Azure's check of names answers; None for nothing."""
     return None if is_available else Found(None, State.TAKEN, message or "", word(reason))
 
 

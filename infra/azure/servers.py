@@ -29,7 +29,7 @@ class DatabaseServers(ArmKind[DatabaseServer, PostgreSQLManagementClient]):
     open_client = PostgreSQLManagementClient
 
     def find(self, wanted: DatabaseServer) -> Found | None:
-        """Return a Flexible Server, or what speaks against its name, or None."""
+        """Return a Flexible Server, or the objection to its name, or None."""
         found = self._find(wanted.name)
         if found is None:
             return self._find_taken(wanted.name)
@@ -49,7 +49,7 @@ class DatabaseServers(ArmKind[DatabaseServer, PostgreSQLManagementClient]):
             self.follow(poller, "Changing", wanted.name, on_progress)
 
     def set_administrator_password(self, name: str, password: str, on_progress: OnProgress = ignore) -> None:
-        """Give a server's administrator another password; open sessions go on, and the server does not restart.
+        """Give a server's administrator another password; open sessions continue, and the server does not restart.
 
         Raises:
             AccessDenied: the caller may not.

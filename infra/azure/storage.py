@@ -27,7 +27,7 @@ class StorageAccounts(ArmKind[StorageAccount, StorageManagementClient]):
     open_client = StorageManagementClient
 
     def find(self, wanted: StorageAccount) -> Found | None:
-        """Return a storage account, or what speaks against its name, or None."""
+        """Return a storage account, or the objection to its name, or None."""
         found = self._find(wanted.name)
         if found is None:
             return self._find_taken(wanted.name)

@@ -21,7 +21,7 @@ class Vaults(ArmKind[Vault, KeyVaultManagementClient]):
     open_client = KeyVaultManagementClient
 
     def find(self, wanted: Vault) -> Found | None:
-        """Return the vault, or a softly deleted one that holds its name, or what speaks against the name, or None."""
+        """Return the vault, or a softly deleted one that holds its name, or the objection to the name, or None."""
         found = self.look(wanted.name, lambda client: client.vaults.get(self.group, wanted.name))
         if found is None:
             return self.find_deleted(wanted.name) or self._find_taken(wanted.name)

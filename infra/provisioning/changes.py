@@ -105,7 +105,7 @@ class ProvisioningPlan:
     def __str__(self) -> str:
         """One line: "5 create, 17 leave"."""
         if not self.left and not self.refused:
-            return f"nothing to change, all {len(self.changes)} resources are as wanted"
+            return f"Nothing to change: all {len(self.changes)} resources are as specified"
         return ", ".join(f"{number} {verb}" for verb, number in self.count().items())
 
 

@@ -69,7 +69,7 @@ class Kind(ABC, Generic[R]):
 
     @abstractmethod
     def find(self, wanted: R) -> Found | None:
-        """Return the resource called as the wanted one, or what speaks against its name, or None."""
+        """Return the resource called as the wanted one, or the objection to its name, or None."""
 
     @abstractmethod
     def put(self, wanted: R, on_progress: OnProgress = ignore) -> None:

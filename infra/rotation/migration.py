@@ -1,4 +1,4 @@
-"""The migration from one login to an owner role that two logins share: its plan and what stands against it. Pure.
+"""The migration from one login to an owner role that two logins share: its plan and what blocks it. Pure.
 
 The strategy alternating needs an owner role that cannot log in. The migration makes the current login's role the owner
 role, in one transaction; the plan says beforehand what that transaction does.

@@ -119,7 +119,7 @@ class Rule:
 
 
 class StrategyRules(Protocol):
-    """How a login is changed: two tables of rules, and what speaks against it.
+    """How a login is changed: two tables of rules, and the objections to it.
 
     Args:
         forward: the rules that lead to the new values.

@@ -24,11 +24,11 @@ from tasks.reports.artifacts import report_table
 from tasks.retries import task_with_retries, with_budget
 
 DONE = {
-    Verb.LEAVE: "it was as wanted already",
+    Verb.LEAVE: "already as specified",
     Verb.CREATE: "created",
     Verb.CHANGE: "changed",
     Verb.RECOVER: "recovered",
-    Verb.WAIT: "an earlier operation ended, it is as wanted",
+    Verb.WAIT: "an earlier operation ended; it is as specified",
 }
 
 

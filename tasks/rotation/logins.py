@@ -172,7 +172,7 @@ def disable_previous(context: StepContext) -> None:
             sessions = owner_role.count_sessions(connection, previous.username)
             owner_role.disable_login(connection, previous.username)
     if sessions:
-        get_run_logger().warning("%d open sessions of the previous login go on", sessions)
+        get_run_logger().warning("%d open sessions of the previous login continue", sessions)
     get_run_logger().info("the previous login is disabled at %s", access.database)
 
 

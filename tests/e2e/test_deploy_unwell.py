@@ -8,10 +8,11 @@ from unwell import NAME, Unwell, identity_that_trusts, service_account, told
 from infra.azure.client import Azure
 from infra.azure.identities import Identities
 from infra.errors import WorkloadUnhealthy
-from infra.kubernetes.apply import apply, delete
+from infra.kubernetes.manifests import apply
 from infra.kubernetes.workloads import wait_for_load_balancer
 from infra.provisioning.resources import Identity
 from testing.rotating import STACK, World
+from tests.kubernetes_objects import delete
 
 
 @pytest.fixture

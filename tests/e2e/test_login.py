@@ -79,7 +79,7 @@ def test_after_a_rotation_the_old_login_is_refused_and_the_server_is_as_it_was(w
     assert [world.vault.get_latest(name).version for name in ("server-username", "server-password")] == administrator
     state = provision(STACK.name, advanced=PROVISIONED, return_state=True)
     assert state.message.startswith("Unchanged"), state.message
-    assert "nothing to change" in state.message
+    assert "Nothing to change" in state.message
 
 
 def test_an_older_login_that_can_still_be_read_is_tried_and_refused(world: World) -> None:

@@ -50,3 +50,12 @@ def test_nothing_is_kept_after_a_block_that_failed_nor_without_a_block(opened: l
     assert kept.is_closed  # type: ignore[attr-defined]
     assert open_cluster(BLUE) is not open_cluster(BLUE)
     assert opened == [BLUE] * 3
+
+
+def test_a_block_within_a_block_uses_its_connections_and_leaves_them_open(opened: list[ClusterRef]) -> None:
+    with connections_shared():
+        first = open_cluster(BLUE)
+        with connections_shared():
+            assert open_cluster(BLUE) is first
+        assert not first.is_closed  # type: ignore[attr-defined]
+    assert opened == [BLUE]

@@ -150,7 +150,7 @@ class CsiSecretsStore:
             if all(uid in mounted and wanted.items() <= mounted[uid].items() for uid in pods):
                 return progress
             reporter.report(progress)
-        what = f"The new versions were not mounted within {timeout_seconds:g} s"
+        what = f"The new versions were not mounted within {timeout_seconds:.0f} s"
         raise SyncPending(what, name=self._label, seen=seen, fix=SYNC_FIX)
 
     def refresh(self, values: Mapping[str, str]) -> SecretState:

@@ -124,7 +124,7 @@ class SyncedSecret:
                 return
             seen = f"still the old values: {', '.join(differing)}" if secret else "the Secret does not exist"
             reporter.report(Progress(seen, left))
-        what = f"The Secret did not get the new values within {timeout_seconds:g} s"
+        what = f"The Secret did not get the new values within {timeout_seconds:.0f} s"
         raise SyncPending(what, name=self._label, seen=seen, fix=SYNC_FIX)
 
     def update(self, values: Mapping[str, str]) -> bool:

@@ -80,7 +80,7 @@ class Alternating:
     def notes(self, state: RotationState) -> tuple[str, ...]:
         """Say what stays, and what is waited for."""
         notes = [
-            "Both logins work until every consumer has the new one; all data stays, open sessions go on.",
+            "Both logins work until every consumer has the new one; all data stays, open sessions continue.",
             "The consumers' mounts are pinned to the current versions while username and password are written.",
         ]
         if state.is_express:

@@ -68,7 +68,7 @@ class InPlace:
     def notes(self, state: RotationState) -> tuple[str, ...]:
         """Say what stays, when clients fail, and what is not waited for."""
         notes = [
-            "The username and all data stay; open sessions go on.",
+            "The username and all data stay; open sessions continue.",
             "New connections of a client fail from the change in the database until the client has restarted.",
         ]
         if state.is_express:

@@ -61,7 +61,7 @@ class Managed:
     def notes(self, state: RotationState) -> tuple[str, ...]:
         """Say how long it takes, and when clients fail."""
         return (
-            "Azure takes minutes to change the password of a Flexible Server's administrator; open sessions go on.",
+            "Azure takes minutes to change the password of a Flexible Server's administrator; open sessions continue.",
             "New connections of a client fail from that change until the client has the new password"
             + (": express restarts it at once." if state.is_express else ", up to a poll of the driver."),
         )
