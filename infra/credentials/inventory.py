@@ -15,6 +15,24 @@ from infra.credentials.credential import Credential
 from infra.errors import InvalidInput, NotFound
 
 
+class _UniqueKeys(yaml.SafeLoader):  # type: ignore[misc]
+    """Refuses a key that stands twice: YAML would let the last one win, which may be another credential."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """Read a mapping.
+
+        Raises:
+            yaml.MarkedYAMLError: a key stands twice.
+        """
+        seen = set()
+        for key, _ in node.value:
+            if key.value in seen:
+                raise yaml.MarkedYAMLError(problem=f"the key '{key.value}' stands twice", problem_mark=key.start_mark)
+            seen.add(key.value)
+        mapping: dict[Any, Any] = super().construct_mapping(node, deep)
+        return mapping
+
+
 @dataclass(frozen=True)
 class Inventory:
     """All credentials by name.
@@ -77,7 +95,11 @@ def load_yaml(path: Path, setting: str) -> Any:
         InvalidInput: it is not YAML.
     """
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
+        return yaml.load(path.read_text(encoding="utf-8"), _UniqueKeys)  # noqa: S506 it is a SafeLoader
+    except UnicodeDecodeError as error:
+        raise InvalidInput(
+            "The file is not UTF-8", name=str(path), seen=f"byte {error.start}", fix="save it as UTF-8"
+        ) from None
     except OSError as error:
         raise NotFound(
             "The file cannot be read", name=str(path), seen=error.strerror or "", fix=f"set {setting} to its path"
@@ -85,7 +107,7 @@ def load_yaml(path: Path, setting: str) -> Any:
     except yaml.YAMLError as error:
         where = getattr(error, "problem_mark", None)
         raise InvalidInput(
-            "The file is not YAML",
+            "The file cannot be used",
             name=f"{path}, line {where.line + 1}" if where else str(path),
             seen=str(getattr(error, "problem", "") or "it cannot be parsed"),
             fix="correct that line",

@@ -54,6 +54,22 @@ def test_an_inventory_that_does_not_exist_is_named_with_its_setting(tmp_path: Pa
     assert "KEYTURN_CREDENTIALS" in error.fix
 
 
+def test_an_inventory_with_a_credential_listed_twice_is_refused_with_the_line(tmp_path: Path) -> None:
+    path = tmp_path / "credentials.yaml"
+    path.write_text("credentials:\n  orders: {}\n  orders: {}\n")
+    with pytest.raises(InvalidInput) as caught:
+        load_inventory(path)
+    assert caught.value.name == f"{path}, line 3"
+    assert "'orders' stands twice" in caught.value.seen
+
+
+def test_an_inventory_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "credentials.yaml"
+    path.write_bytes(b"credentials:\n  \xff\xfe: x\n")
+    with pytest.raises(InvalidInput, match="not UTF-8"):
+        load_inventory(path)
+
+
 def test_an_inventory_that_is_not_yaml_is_named_with_the_line(tmp_path: Path) -> None:
     path = write_inventory(tmp_path, "credentials:\n  orders-db:\n    vault: [unclosed\n    lock_namespace: x\n")
     error = inventory_error(path)
