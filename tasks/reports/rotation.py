@@ -65,7 +65,7 @@ class RotationReport:
     runbook: str = "docs/runbook.md"
 
 
-@task_with_retries(name="Show the plan", run_name="{credential.name}: show what is left of rotation {plan.rotation_id}")
+@task_with_retries(name="Show the plan", run_name="{credential.name}: show the plan of rotation {plan.rotation_id}")
 def show_plan(plan: Plan, credential: Credential) -> None:
     """Log the plan and make its table."""
     logger = run_logger()
