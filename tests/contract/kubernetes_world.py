@@ -46,7 +46,7 @@ class Answer:
     @property
     def causes(self) -> list[tuple[str, str]]:
         """Reason and field of every cause."""
-        return [(one["reason"], one["field"]) for one in self.body["details"]["causes"]]
+        return [(entry["reason"], entry["field"]) for entry in self.body["details"]["causes"]]
 
 
 class Api:

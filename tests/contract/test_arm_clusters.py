@@ -158,7 +158,7 @@ def test_a_cluster_that_does_not_start_is_failed_with_its_reason(world, clusters
 
 def test_pools_are_listed(world, cluster, group):
     pools = world.client(ContainerServiceClient).agent_pools
-    assert [(one.name, one.count) for one in pools.list(group, CLUSTER)] == [("nodepool1", 1)]
+    assert [(item.name, item.count) for item in pools.list(group, CLUSTER)] == [("nodepool1", 1)]
     assert pools.get(group, CLUSTER, "nodepool1").vm_size == "Standard_DS2_v2"
 
 

@@ -20,7 +20,7 @@ def test_a_group_is_created_updated_and_found_whatever_the_case(groups):
     assert groups.get("MY-group").id == f"{SCOPE}/resourceGroups/My-Group"
     groups.update("my-group", {"tags": {"b": "2"}})
     assert groups.get("My-Group").tags == {"b": "2"}
-    assert [one.name for one in groups.list()] == ["My-Group"]
+    assert [item.name for item in groups.list()] == ["My-Group"]
 
 
 def test_existence_is_answered_by_head(groups):

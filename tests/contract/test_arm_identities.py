@@ -61,7 +61,7 @@ def test_a_federated_credential_is_written_and_read(world, identity, msi, group)
     made = msi.federated_identity_credentials.create_or_update(group, IDENTITY, CREDENTIAL, trust())
     assert made.subject == "system:serviceaccount:dexter:dexter-sa"
     assert made.audiences == ["api://AzureADTokenExchange"]
-    assert [one.name for one in msi.federated_identity_credentials.list(group, IDENTITY)] == [CREDENTIAL]
+    assert [item.name for item in msi.federated_identity_credentials.list(group, IDENTITY)] == [CREDENTIAL]
     [known] = world.directory.federated_credentials(identity.principal_id)
     assert known.issuer == made.issuer
     msi.federated_identity_credentials.delete(group, IDENTITY, CREDENTIAL)
@@ -87,7 +87,7 @@ def test_the_same_issuer_and_subject_is_accepted_once(identity, msi, group):
     with pytest.raises(ResourceExistsError) as caught:
         msi.federated_identity_credentials.create_or_update(group, IDENTITY, "another", trust())
     assert "Issuer and subject combination already exists" in caught.value.message
-    assert [one.name for one in msi.federated_identity_credentials.list(group, IDENTITY)] == [CREDENTIAL]
+    assert [item.name for item in msi.federated_identity_credentials.list(group, IDENTITY)] == [CREDENTIAL]
     changed = trust("system:serviceaccount:dexter:other")
     assert (
         msi.federated_identity_credentials.create_or_update(group, IDENTITY, CREDENTIAL, changed).subject[-5:]
@@ -153,7 +153,7 @@ def test_the_same_assignment_is_a_conflict(identity, roles):
             assign(roles, identity.id, identity.principal_id, name=again)
         assert (caught.value.status_code, caught.value.error.code) == (409, "RoleAssignmentExists")
     found = roles.role_assignments.list_for_scope(identity.id, filter=f"principalId eq '{identity.principal_id}'")
-    assert [one.name for one in found] == [name]
+    assert [item.name for item in found] == [name]
 
 
 def test_an_unknown_principal_is_refused(roles, identity):
@@ -175,11 +175,11 @@ def test_a_role_at_a_scope_that_is_not_there_is_refused(roles, identity, group):
 def test_assignments_are_listed_at_above_and_below(identity, roles, group):
     assign(roles, f"{SCOPE}/resourceGroups/{group}", identity.principal_id)
     only = f"assignedTo('{identity.principal_id}')"
-    above = [one.scope for one in roles.role_assignments.list_for_scope(identity.id, filter=only)]
+    above = [item.scope for item in roles.role_assignments.list_for_scope(identity.id, filter=only)]
     assert above == [f"{SCOPE}/resourceGroups/{group}"]
-    assert [one.scope for one in roles.role_assignments.list_for_resource_group(group, filter=only)] == above
+    assert [item.scope for item in roles.role_assignments.list_for_resource_group(group, filter=only)] == above
     assert len(list(roles.role_assignments.list_for_subscription())) == 2
-    assert [one.scope for one in roles.role_assignments.list_for_scope(SCOPE, filter="atScope()")] == [SCOPE]
+    assert [item.scope for item in roles.role_assignments.list_for_scope(SCOPE, filter="atScope()")] == [SCOPE]
 
 
 def test_an_assignment_goes_with_its_resource(identity, msi, roles, group):

@@ -71,14 +71,14 @@ def test_subnets_and_rules_are_written_alone_too(network, group):
     network.subnets.begin_create_or_update(
         group, "vnet", "second", {"properties": {"addressPrefix": "10.0.2.0/24"}}
     ).result()
-    assert [one.name for one in network.virtual_networks.get(group, "vnet").subnets] == ["default", "second"]
+    assert [item.name for item in network.virtual_networks.get(group, "vnet").subnets] == ["default", "second"]
     rule = {
         "protocol": "Tcp", "direction": "Inbound", "access": "Allow", "priority": 100, "sourceAddressPrefix": "*",
         "sourcePortRange": "*", "destinationAddressPrefix": "*", "destinationPortRange": "22",
     }  # fmt: skip
     body = {"location": LOCATION, "properties": {"securityRules": [{"name": "ssh", "properties": rule}]}}
     made = network.network_security_groups.begin_create_or_update(group, "nsg", body).result()
-    assert [(one.name, one.priority) for one in made.security_rules] == [("ssh", 100)]
+    assert [(item.name, item.priority) for item in made.security_rules] == [("ssh", 100)]
 
 
 def test_a_subnet_outside_of_its_network_is_refused(network, group):
@@ -88,7 +88,7 @@ def test_a_subnet_outside_of_its_network_is_refused(network, group):
             group, "vnet", "far", {"properties": {"addressPrefix": "192.168.0.0/24"}}
         )
     assert caught.value.error.code == "NetcfgSubnetRangeOutsideVnet"
-    assert [one.name for one in network.subnets.list(group, "vnet")] == ["default"]
+    assert [item.name for item in network.subnets.list(group, "vnet")] == ["default"]
 
 
 def test_an_interface_in_a_subnet_that_is_not_there_is_refused(network, group):
@@ -131,7 +131,7 @@ def test_a_machine_may_have_identities_of_others(world, machine, machines, group
     changed = machines.begin_update(group, "AzureVM-Server", {"identity": both}).result()
     assert changed.identity.user_assigned_identities[identity.id].client_id == identity.client_id
     assert changed.identity.principal_id == machine.identity.principal_id
-    assert [one.object_id for one in world.directory.attached(machine.id)] == [identity.principal_id]
+    assert [item.object_id for item in world.directory.attached(machine.id)] == [identity.principal_id]
     machines.begin_update(group, "AzureVM-Server", {"identity": {"type": "None"}}).result()
     assert world.directory.attached(machine.id) == []
     assert world.directory.by_resource_id(machine.id) is None
@@ -176,7 +176,7 @@ def test_a_command_runs_on_a_machine(world, machine, machines, group):
     world.backends.result = CommandResult("hello\n", "warned\n", 0)
     body = {"commandId": "RunShellScript", "script": ["echo hello", "echo warned >&2"]}
     result = machines.begin_run_command(group, "AzureVM-Server", body).result()
-    assert [one.code for one in result.value] == ["ProvisioningState/succeeded"]
+    assert [item.code for item in result.value] == ["ProvisioningState/succeeded"]
     assert result.value[0].message == "Enable succeeded: \n[stdout]\nhello\n\n[stderr]\nwarned\n"
     assert world.backends.scripts == ["echo hello\necho warned >&2\n"]
 

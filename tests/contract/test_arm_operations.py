@@ -34,7 +34,7 @@ def groups(world: World):
 def first_answer(client_method, *arguments):
     """The HTTP answer that began an operation."""
     seen = []
-    poller = client_method(*arguments, raw_response_hook=lambda one: seen.append(one.http_response))
+    poller = client_method(*arguments, raw_response_hook=lambda item: seen.append(item.http_response))
     return seen[0], poller
 
 
@@ -123,8 +123,8 @@ def test_a_group_goes_with_everything_in_it(world, clusters, groups, group):
     assert "/operationresults/" in answer.headers["Location"]
     poller.result()
     assert world.backends.clusters[CLUSTER].stopped
-    assert [one.name for one in groups.list()] == ["other-rg"]
-    assert [one.name for one in vaults.list_deleted()] == [VAULT]
+    assert [item.name for item in groups.list()] == ["other-rg"]
+    assert [item.name for item in vaults.list_deleted()] == [VAULT]
     with pytest.raises(ResourceNotFoundError) as caught:
         network.virtual_networks.get(group, "vnet")
     assert caught.value.error.code == "ResourceGroupNotFound"
@@ -162,15 +162,15 @@ def test_a_failed_removal_leaves_the_group_and_says_why(world, clusters, groups,
 
 def test_a_credential_from_the_environment_is_all_that_a_client_needs(world, group):
     with DefaultAzureCredential() as credential, ResourceManagementClient(credential, SUBSCRIPTION_ID) as client:
-        assert [one.name for one in client.resource_groups.list()] == [group]
+        assert [item.name for item in client.resource_groups.list()] == [group]
 
 
 def test_resources_are_listed_in_group_and_subscription(world, clusters, group):
     client = world.client(ResourceManagementClient)
     clusters.begin_create_or_update(group, CLUSTER, cluster_body()).result()
-    listed = [(one.name, one.type) for one in client.resources.list_by_resource_group(group)]
+    listed = [(item.name, item.type) for item in client.resources.list_by_resource_group(group)]
     assert listed == [(CLUSTER, "Microsoft.ContainerService/managedClusters")]
-    assert [one.name for one in client.resources.list()] == [CLUSTER]
+    assert [item.name for item in client.resources.list()] == [CLUSTER]
     assert client.providers.get("microsoft.compute").registration_state == "Registered"
 
 

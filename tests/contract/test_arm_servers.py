@@ -36,7 +36,7 @@ def test_a_server_gets_its_administrator_and_keeps_no_password(world, server, cl
     assert (server.administrator_login, server.version) == ("dexter", "14")
     assert world.backends.servers == {SERVER: ("dexter", FIRST, "14")}
     assert FIRST not in str(client.servers.get(group, SERVER).as_dict())
-    assert [one.name for one in client.servers.list_by_resource_group(group)] == [SERVER]
+    assert [item.name for item in client.servers.list_by_resource_group(group)] == [SERVER]
 
 
 def test_the_password_is_changed_by_patch(world, server, client, group):
@@ -104,7 +104,7 @@ def test_a_firewall_rule_is_written_to_a_ready_server(world, server, client, gro
     rule = {"properties": {"startIpAddress": "203.0.113.1", "endIpAddress": "203.0.113.9"}}
     made = client.firewall_rules.begin_create_or_update(group, SERVER, "office", rule).result()
     assert (made.name, made.start_ip_address, made.end_ip_address) == ("office", "203.0.113.1", "203.0.113.9")
-    assert [one.name for one in client.firewall_rules.list_by_server(group, SERVER)] == ["office"]
+    assert [item.name for item in client.firewall_rules.list_by_server(group, SERVER)] == ["office"]
     client.firewall_rules.begin_delete(group, SERVER, "office").result()
     with pytest.raises(ResourceNotFoundError):
         client.firewall_rules.get(group, SERVER, "office")
@@ -137,7 +137,7 @@ def test_a_busy_server_does_one_thing_at_a_time(world, server, client, group):
 
 
 def test_databases_are_listed(server, client, group):
-    assert "postgres" in [one.name for one in client.databases.list_by_server(group, SERVER)]
+    assert "postgres" in [item.name for item in client.databases.list_by_server(group, SERVER)]
 
 
 def test_a_deleted_server_is_stopped(world, server, client, group):

@@ -24,7 +24,7 @@ def test_an_account_has_its_endpoints(world, account, storage, group):
     assert account.primary_endpoints.blob == f"https://{ACCOUNT}.blob.core.windows.net/"
     assert account.sku.tier == "Standard"
     assert world.storage.find(ACCOUNT).resource_id.lower() == account.id.lower()
-    assert [one.name for one in storage.storage_accounts.list_by_resource_group(group)] == [ACCOUNT]
+    assert [item.name for item in storage.storage_accounts.list_by_resource_group(group)] == [ACCOUNT]
 
 
 def test_creating_an_account_again_leaves_its_blobs(world, account, storage, group):
@@ -55,7 +55,7 @@ def test_containers_are_made_on_either_plane(world, account, storage, group):
     made = storage.blob_containers.create(group, ACCOUNT, "dexter", {})
     assert made.name == "dexter"
     world.call(lambda: world.storage.find(ACCOUNT).create_container("other"))
-    assert [one.name for one in storage.blob_containers.list(group, ACCOUNT)] == ["dexter", "other"]
+    assert [item.name for item in storage.blob_containers.list(group, ACCOUNT)] == ["dexter", "other"]
     assert storage.blob_containers.get(group, ACCOUNT, "other").lease_state == "Available"
     storage.blob_containers.delete(group, ACCOUNT, "dexter")
     assert world.storage.find(ACCOUNT).find_container("dexter") is None

@@ -69,7 +69,7 @@ def test_a_deleted_vault_holds_its_name_until_it_is_purged(world, vault, vaults,
     assert caught.value.error.code == "ResourceNotFound"
     deleted = vaults.get_deleted(VAULT, LOCATION)
     assert deleted.properties.vault_id == vault.id
-    assert [one.name for one in vaults.list_deleted()] == [VAULT]
+    assert [item.name for item in vaults.list_deleted()] == [VAULT]
     with pytest.raises(ResourceExistsError) as conflict:
         vaults.begin_create_or_update(group, VAULT, body())
     assert conflict.value.error.code == "ConflictError"
@@ -97,7 +97,7 @@ def test_purge_protection_is_not_taken_back_and_refuses_the_purge(vaults, group)
     with pytest.raises(HttpResponseError) as purge:
         vaults.begin_purge_deleted(VAULT, LOCATION)
     assert "purge protection is enabled" in purge.value.message
-    assert [one.name for one in vaults.list_deleted()] == [VAULT]
+    assert [item.name for item in vaults.list_deleted()] == [VAULT]
 
 
 def test_retention_cannot_change(vault, vaults, group):
@@ -121,7 +121,7 @@ def test_a_vault_does_not_move(vault, vaults, group):
 
 def test_vaults_are_listed_in_group_and_subscription(vault, vaults, group):
     for found in (vaults.list_by_resource_group(group), vaults.list_by_subscription(), vaults.list()):
-        assert [one.name for one in found] == [VAULT]
+        assert [item.name for item in found] == [VAULT]
 
 
 def test_names_are_told_to_be_free_or_not(vault, vaults):

@@ -69,9 +69,9 @@ def test_blobs_are_listed_by_prefix_and_in_pages(container: ContainerClient) -> 
     for number in range(5):
         container.upload_blob(f"a/{number}", b"x")
     container.upload_blob("b", b"yy")
-    assert [one.name for one in container.list_blobs(name_starts_with="a/")] == [f"a/{n}" for n in range(5)]
+    assert [item.name for item in container.list_blobs(name_starts_with="a/")] == [f"a/{n}" for n in range(5)]
     pages = container.list_blobs(results_per_page=4).by_page()
-    assert [[one.size for one in page] for page in pages] == [[1, 1, 1, 1], [1, 2]]
+    assert [[item.size for item in page] for page in pages] == [[1, 1, 1, 1], [1, 2]]
 
 
 def test_a_blob_is_overwritten_only_when_asked(container: ContainerClient) -> None:
@@ -115,7 +115,7 @@ def test_containers_are_made_listed_and_removed(blobs: BlobServiceClient, contai
         blobs.create_container(CONTAINER)
     assert caught.value.error_code == "ContainerAlreadyExists"
     assert container.exists()
-    assert [one.name for one in blobs.list_containers()] == [CONTAINER]
+    assert [item.name for item in blobs.list_containers()] == [CONTAINER]
     container.delete_container()
     assert not container.exists()
 

@@ -42,7 +42,7 @@ def test_a_new_version_is_the_newest_at_once(secrets: SecretClient) -> None:
 
 def test_versions_are_not_listed_in_the_order_of_time(secrets: SecretClient) -> None:
     written = [secrets.set_secret("username", str(number)).properties.version for number in range(10)]
-    listed = [one.version for one in secrets.list_properties_of_secret_versions("username")]
+    listed = [item.version for item in secrets.list_properties_of_secret_versions("username")]
     assert listed == sorted(written)
     assert listed != written
 
@@ -111,7 +111,7 @@ def test_names_are_listed_with_the_properties_of_the_newest_version(secrets: Sec
     secrets.set_secret("username", "dexter", tags={"n": "1"})
     secrets.set_secret("username", "therema", tags={"n": "2"})
     secrets.set_secret("password", "Admin123")
-    assert [(one.name, one.tags, one.version) for one in secrets.list_properties_of_secrets()] == [
+    assert [(item.name, item.tags, item.version) for item in secrets.list_properties_of_secrets()] == [
         ("password", {}, None),
         ("username", {"n": "2"}, None),
     ]
@@ -121,7 +121,7 @@ def test_long_lists_come_in_pages(secrets: SecretClient) -> None:
     written = {secrets.set_secret("username", str(number)).properties.version for number in range(30)}
     pages = [list(page) for page in secrets.list_properties_of_secret_versions("username").by_page()]
     assert [len(page) for page in pages] == [25, 5]
-    assert {one.version for page in pages for one in page} == written
+    assert {item.version for page in pages for item in page} == written
     small = secrets.list_properties_of_secret_versions("username", max_page_size=4).by_page()
     assert [len(list(page)) for page in small] == [4] * 7 + [2]
 
@@ -139,7 +139,7 @@ def test_a_deleted_secret_keeps_its_name_until_it_is_purged(secrets: SecretClien
     with pytest.raises(ResourceExistsError, match="currently in a deleted but recoverable state") as caught:
         secrets.set_secret("username", "therema")
     assert error_of(caught) == (409, "Conflict", "ObjectIsDeletedButRecoverable")
-    assert [one.name for one in secrets.list_deleted_secrets()] == ["username"]
+    assert [item.name for item in secrets.list_deleted_secrets()] == ["username"]
     secrets.purge_deleted_secret("username")
     assert secrets.set_secret("username", "therema").value == "therema"
 

@@ -67,7 +67,7 @@ def test_a_secrets_user_changes_nothing(azure: AzureWorld, attempt: Callable[...
     azure.let_operator("Key Vault Secrets User", VAULT_ID)
     with pytest.raises(HttpResponseError, match=f"Action: 'Microsoft.KeyVault/vaults/secrets/{action}'"):
         attempt(azure.secrets())
-    assert [one.value for one in vault.list_versions("username")] == ["dexter"]
+    assert [item.value for item in vault.list_versions("username")] == ["dexter"]
     assert vault.list_deleted() == []
 
 

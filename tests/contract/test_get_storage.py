@@ -141,7 +141,7 @@ def test_names_that_cannot_be_are_refused_before_anything_is_asked(start: Callab
         "/": (404, "NoSuchPage"),
     }
     answers = {path: pod.get(path) for path in refused}
-    assert {path: (one.status_code, one.json()["error"]["code"]) for path, one in answers.items()} == refused
+    assert {path: (item.status_code, item.json()["error"]["code"]) for path, item in answers.items()} == refused
 
 
 def test_it_is_healthy_without_azure_and_ends_when_told(start: Callable[..., Pod]) -> None:

@@ -13,12 +13,12 @@ def applied(name: str = "one", **data: str) -> Json:
 def managers(obj: Json) -> set[tuple[str, str, str]]:
     """Name, operation and subresource of all who own fields, without the controllers."""
     entries = obj["metadata"].get("managedFields") or []
-    found = {(one["manager"], one["operation"], one.get("subresource", "")) for one in entries}
-    return {one for one in found if one[0] not in ("kube-controller-manager", "keyturn-lab")}
+    found = {(item["manager"], item["operation"], item.get("subresource", "")) for item in entries}
+    return {item for item in found if item[0] not in ("kube-controller-manager", "keyturn-lab")}
 
 
 def owned(obj: Json, manager: str) -> Any:
-    return next(one["fieldsV1"] for one in obj["metadata"]["managedFields"] if one["manager"] == manager)
+    return next(item["fieldsV1"] for item in obj["metadata"]["managedFields"] if item["manager"] == manager)
 
 
 def test_applying_creates_and_owns_what_was_applied(space: Space) -> None:
@@ -87,7 +87,7 @@ def test_elements_of_lists_are_owned_one_by_one(space: Space) -> None:
     wanted["spec"]["template"]["spec"]["containers"][0]["env"] = [{"name": "C", "value": "3"}]
     after = space.api.apply(path, wanted, "me")
     assert after.code == 200, after
-    env = {one["name"]: one["value"] for one in after.body["spec"]["template"]["spec"]["containers"][0]["env"]}
+    env = {item["name"]: item["value"] for item in after.body["spec"]["template"]["spec"]["containers"][0]["env"]}
     assert env == {"B": "2", "C": "3"}
 
 
@@ -113,7 +113,7 @@ def test_status_is_applied_at_its_own_address(space: Space) -> None:
     answer = space.api.apply(path, wanted | {"status": {"conditions": [condition]}}, "judge", subresource="status")
     assert answer.code == 200, answer
     assert ("judge", "Apply", "status") in managers(answer.body)
-    assert "Extra" in {one["type"] for one in answer.body["status"]["conditions"]}
+    assert "Extra" in {item["type"] for item in answer.body["status"]["conditions"]}
     assert answer.body["spec"]["paused"] is True
 
 

@@ -11,8 +11,8 @@ def widget(name: str = "one", **spec: object) -> Json:
 
 def test_a_definition_is_established_and_discovered(space: Space, widgets: str) -> None:
     conditions = space.api.get(f"{DEFINITIONS}/widgets.example.com")["status"]["conditions"]
-    assert {one["type"]: one["status"] for one in conditions} == {"NamesAccepted": "True", "Established": "True"}
-    resources = {one["name"]: one for one in space.api.get("/apis/example.com/v1")["resources"]}
+    assert {item["type"]: item["status"] for item in conditions} == {"NamesAccepted": "True", "Established": "True"}
+    resources = {item["name"]: item for item in space.api.get("/apis/example.com/v1")["resources"]}
     assert set(resources) == {"widgets", "widgets/status"}
     found = resources["widgets"]
     assert (found["singularName"], found["shortNames"], found["kind"]) == ("widget", ["wi"], "Widget")

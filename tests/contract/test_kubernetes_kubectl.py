@@ -87,7 +87,7 @@ def test_apply_on_the_server_takes_over_what_the_client_applied(run: Run, space:
     assert (done.code, done.err) == (0, "")
     assert "deployment.apps/web serverside-applied" in done.out
     entries = space.api.get(space.apps("deployments", "web"))["metadata"]["managedFields"]
-    assert "kubectl-client-side-apply" not in {one["manager"] for one in entries}
+    assert "kubectl-client-side-apply" not in {item["manager"] for item in entries}
     changed = documents(space)
     changed[2]["spec"]["template"]["spec"]["containers"][0]["env"] = [{"name": "B", "value": "2"}]
     assert run("apply", "--server-side", "-f", "-", documents=changed).code == 0

@@ -33,13 +33,13 @@ def test_a_merge_patch_sets_and_removes(space: Space) -> None:
 def test_a_merge_patch_replaces_lists(space: Space, web: str) -> None:
     containers = [{"name": "other", "image": "busybox:1"}]
     answer = space.api.patch(web, {"spec": {"template": {"spec": {"containers": containers}}}}, MERGE)
-    assert [one["name"] for one in answer.body["spec"]["template"]["spec"]["containers"]] == ["other"]
+    assert [item["name"] for item in answer.body["spec"]["template"]["spec"]["containers"]] == ["other"]
 
 
 def test_a_strategic_patch_merges_lists_by_their_key(space: Space, web: str) -> None:
     after = strategic(space, web, containers=[{"name": "web", "env": [{"name": "B", "value": "2"}]}])
     assert container(after)["image"] == "postgres:14"
-    assert {one["name"]: one["value"] for one in container(after)["env"]} == {"A": "1", "B": "2"}
+    assert {item["name"]: item["value"] for item in container(after)["env"]} == {"A": "1", "B": "2"}
 
 
 def test_a_strategic_patch_deletes_by_directive(space: Space, web: str) -> None:
@@ -51,14 +51,14 @@ def test_a_strategic_patch_deletes_by_directive(space: Space, web: str) -> None:
 def test_a_strategic_patch_replaces_by_directive(space: Space, web: str) -> None:
     containers = [{"$patch": "replace"}, {"name": "new", "image": "busybox:1"}]
     after = strategic(space, web, containers=containers)
-    assert [one["name"] for one in after["spec"]["template"]["spec"]["containers"]] == ["new"]
+    assert [item["name"] for item in after["spec"]["template"]["spec"]["containers"]] == ["new"]
 
 
 def test_a_strategic_patch_orders_by_directive(space: Space, web: str) -> None:
     env = [{"name": "C", "value": "3"}, {"name": "B", "value": "2"}]
     order = [{"name": "C"}, {"name": "A"}, {"name": "B"}]
     after = strategic(space, web, containers=[{"name": "web", "env": env, "$setElementOrder/env": order}])
-    assert [one["name"] for one in container(after)["env"]] == ["C", "A", "B"]
+    assert [item["name"] for item in container(after)["env"]] == ["C", "A", "B"]
 
 
 def test_a_strategic_patch_drops_keys_that_are_not_retained(space: Space, web: str) -> None:

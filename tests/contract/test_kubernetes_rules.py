@@ -67,7 +67,7 @@ def test_a_pod_gets_its_account_and_its_token(space: Space) -> None:
     assert sources[1]["configMap"]["name"] == "kube-root-ca.crt"
     assert volume["projected"]["defaultMode"] == 420
     assert (made["status"]["phase"], made["status"]["qosClass"]) == ("Pending", "BestEffort")
-    assert [one["key"] for one in spec["tolerations"]] == [
+    assert [item["key"] for item in spec["tolerations"]] == [
         "node.kubernetes.io/not-ready",
         "node.kubernetes.io/unreachable",
     ]

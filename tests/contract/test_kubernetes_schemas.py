@@ -21,7 +21,7 @@ def test_schemas_json_is_what_a_real_server_publishes(kubernetes: KubernetesWorl
     schemas: Json = {}
     for group in GROUPS:
         document = kubernetes.api.get(f"/openapi/v3/{group}")
-        schemas |= {name: source.compact(one) for name, one in document["components"]["schemas"].items()}
+        schemas |= {name: source.compact(item) for name, item in document["components"]["schemas"].items()}
     stored = json.loads((Path(source.__file__).parent / "schemas.json").read_text())
     assert source.reachable(schemas) == stored
 
@@ -37,7 +37,7 @@ def test_openapi_names_the_kind_of_every_path(kubernetes: KubernetesWorld, group
         if method == "patch"
     }
     assert ({"Pod", "Secret"} if group == "api/v1" else {"Deployment", "ReplicaSet"}) <= found
-    names = {one["name"] for one in document["paths"][_path(group)]["patch"].get("parameters", [])}
+    names = {item["name"] for item in document["paths"][_path(group)]["patch"].get("parameters", [])}
     assert {"dryRun", "fieldManager", "fieldValidation", "force"} <= names
 
 
@@ -55,5 +55,5 @@ def test_discovery_lists_what_is_served(kubernetes: KubernetesWorld, group: str)
         "apis/apps/v1": {"deployments": ("Deployment", ["deploy"], True)},
         "apis/storage.k8s.io/v1": {"csidrivers": ("CSIDriver", None, False)},
     }[group]
-    found = {one["name"]: (one["kind"], one.get("shortNames"), one["namespaced"]) for one in answer["resources"]}
+    found = {item["name"]: (item["kind"], item.get("shortNames"), item["namespaced"]) for item in answer["resources"]}
     assert expected.items() <= found.items()

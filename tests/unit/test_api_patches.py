@@ -83,7 +83,7 @@ def test_applied_elements_keep_their_order_among_those_of_others() -> None:
     live = pod({"name": "x"}, {"name": "a"}, {"name": "y"}, {"name": "b"})
     wanted = pod({"name": "b"}, {"name": "a"}) | {"kind": "Pod", "apiVersion": "v1"}
     result = apply_configuration(PODS, live, Configuration(wanted, Manager("me", "Apply")), NOW)
-    assert [one["name"] for one in result["spec"]["containers"]] == ["x", "b", "a", "y"]
+    assert [item["name"] for item in result["spec"]["containers"]] == ["x", "b", "a", "y"]
 
 
 def test_applying_less_removes_what_only_this_manager_owned() -> None:

@@ -132,16 +132,16 @@ def test_an_unknown_role_is_refused(access: Access) -> None:
 def test_a_list_has_what_concerns_a_scope(access: Access) -> None:
     for name, scope in (("above", SUBSCRIPTION), ("at", GROUP), ("below", VAULT), ("beside", f"{GROUP}2")):
         assign(access, "Reader", scope, name=name)
-    assert {one.name for one in access.list(GROUP)} == {"above", "at", "below"}
-    assert {one.name for one in access.list(GROUP, below=False)} == {"above", "at"}
-    assert {one.name for one in access.list(GROUP, above=False)} == {"at", "below"}
+    assert {item.name for item in access.list(GROUP)} == {"above", "at", "below"}
+    assert {item.name for item in access.list(GROUP, below=False)} == {"above", "at"}
+    assert {item.name for item in access.list(GROUP, above=False)} == {"at", "below"}
 
 
 def test_a_deleted_resource_takes_its_assignments_along(access: Access) -> None:
     for name, scope in (("above", SUBSCRIPTION), ("at", GROUP), ("below", VAULT)):
         assign(access, "Reader", scope, name=name)
     access.remove_below(GROUP)
-    assert {one.name for one in access.list(SUBSCRIPTION)} == {"above"}
+    assert {item.name for item in access.list(SUBSCRIPTION)} == {"above"}
 
 
 def test_roles_are_found_by_id_and_by_name() -> None:

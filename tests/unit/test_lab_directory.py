@@ -73,8 +73,8 @@ def test_each_lab_has_a_secret_of_its_own(directory: Directory, clock: Clock) ->
 
 def test_identities_are_attached_and_detached(directory: Directory, identity: Principal) -> None:
     other = directory.add_user_identity(f"{IDENTITY}2")
-    for one in (identity, other, identity):
-        directory.attach(MACHINE, one)
+    for item in (identity, other, identity):
+        directory.attach(MACHINE, item)
     assert directory.attached(MACHINE.lower()) == [identity, other]
     directory.detach(MACHINE, other)
     assert directory.attached(MACHINE) == [identity]
@@ -95,7 +95,7 @@ def test_a_federated_credential_is_replaced_by_name(directory: Directory, identi
     directory.add_federated_credential(identity.object_id, "one", ISSUER, SUBJECT, AUDIENCES)
     directory.add_federated_credential(identity.object_id, "ONE", ISSUER, "other", AUDIENCES)
     found = directory.federated_credentials(identity.object_id)
-    assert [(one.name, one.subject) for one in found] == [("ONE", "other")]
+    assert [(item.name, item.subject) for item in found] == [("ONE", "other")]
     directory.remove_federated_credential(identity.object_id, "one")
     directory.remove_federated_credential(identity.object_id, "one")
     assert directory.find_federated_credential(identity.object_id, "one") is None

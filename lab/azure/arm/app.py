@@ -48,7 +48,7 @@ class FrontDoor:
         return _respond(request, reply)
 
     async def _answer(self, request: web.Request, caller: Principal) -> Reply:
-        path, query = parse(request.rel_url.raw_path), {name.lower(): one for name, one in request.query.items()}
+        path, query = parse(request.rel_url.raw_path), {name.lower(): item for name, item in request.query.items()}
         if "api-version" not in query:
             text = "The api-version query parameter (?api-version=) is required for all requests."
             raise ArmError(400, "MissingApiVersionParameter", text)

@@ -69,7 +69,7 @@ def group_being_deleted(name: str) -> ArmError:
 
 def group_not_deleted(name: str, failed: Mapping[str, Exception]) -> ArmError:
     """Some of what is in a group could not be deleted; `failed` says which and why."""
-    reasons = " ".join(f"Deleting resource '{one}' failed: {why}." for one, why in failed.items())
+    reasons = " ".join(f"Deleting resource '{item}' failed: {why}." for item, why in failed.items())
     return ArmError(
         409,
         "ResourceGroupDeletionBlocked",
