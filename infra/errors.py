@@ -81,6 +81,11 @@ class Code(StrEnum):
         "Azure does not accept the first password",
         "Use 8-128 characters of three kinds (lower case, upper case, digits, others), without the username",
     )
+    HOST_NOT_FOUND = (
+        "HostNotFound",
+        "The host's name does not resolve",
+        "Check the name; provision it, or wait until a new name is known everywhere",
+    )
     LOCK_LOST = (
         "LockLost",
         "Somebody else took the lock",
@@ -121,6 +126,11 @@ class Code(StrEnum):
         "NoKindMatch",
         "The cluster does not know this kind",
         "Install what defines the kind; SecretProviderClass comes with the add-on azure-keyvault-secrets-provider",
+    )
+    NO_PASSWORD_PROOF = (
+        "NoPasswordProof",
+        "The server asks for no SCRAM proof of the password, so a login proves nothing",
+        "In the server's pg_hba.conf, require scram-sha-256 for this host",
     )
     NOT_CONFIRMED = (
         "NotConfirmed",

@@ -33,7 +33,7 @@ UNRESOLVED = re.compile(
     r"failed to resolve|name resolution|getaddrinfo|name or service not known|tunnel connection", re.I
 )
 FIXES = {
-    "HostNotFound": "Check the name; provision it, or wait until a new name is known everywhere",
+    Code.HOST_NOT_FOUND.value: Code.HOST_NOT_FOUND.fix,
     "ObjectIsDeletedButRecoverable": "Recover the deleted one or purge it",
     "ConflictError": "Recover the deleted one, purge it, or choose another name",
     Code.SECRET_DISABLED.value: Code.SECRET_DISABLED.fix,
@@ -90,7 +90,7 @@ def get_code(error: AzureError) -> str:
     if found := re.search(r"AADSTS\d+", str(error)):
         return found.group()
     if isinstance(error, ServiceRequestError) and UNRESOLVED.search(str(error)):
-        return "HostNotFound"
+        return Code.HOST_NOT_FOUND.value
     if not isinstance(error, HttpResponseError):
         return type(error).__name__
     inner = getattr(error.error, "innererror", None) or {}
@@ -105,7 +105,7 @@ def get_text(error: AzureError) -> str:
 
 
 def _by_status(error: AzureError, status: int | None) -> type[KeyturnError]:
-    if get_code(error) == "HostNotFound":
+    if get_code(error) == Code.HOST_NOT_FOUND:
         return NotFound
     return {400: InvalidInput, 401: AuthenticationFailed, 404: NotFound, 409: Conflict}.get(status or 0, ServiceFailed)
 

@@ -20,6 +20,7 @@ from psycopg.conninfo import make_conninfo
 
 from infra.credentials.layouts import Login
 from infra.errors import (
+    Code,
     DatabaseStarting,
     DatabaseUnreachable,
     KeyturnError,
@@ -151,11 +152,5 @@ def _translate_transport(address: Address, message: str) -> KeyturnError:
     if "certificate" in seen or "SSL" in seen:
         return tls_failed(address, seen)
     if "authentication" in seen or "auth method" in seen:
-        return Unverified(
-            "The server asks for no SCRAM proof of the password, so a login proves nothing",
-            name=str(address),
-            seen=seen,
-            fix="in the server's pg_hba.conf, require scram-sha-256 for this host",
-            code="auth",
-        )
+        return Unverified(Code.NO_PASSWORD_PROOF, name=str(address), seen=seen)
     return unreachable(address, seen)

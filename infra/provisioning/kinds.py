@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, ClassVar, Generic, TypeVar
 
-from infra.errors import KeyturnError
+from infra.errors import Code, KeyturnError
 from infra.provisioning.comparing import Resource
 
 R = TypeVar("R", bound=Resource)
@@ -90,4 +90,4 @@ Kinds = Mapping[type[Resource], Kind[Any]]
 
 def is_unreachable(error: KeyturnError) -> bool:
     """Tell whether the host was not found: the name of a new vault or account takes a while to be known."""
-    return error.code == "HostNotFound"
+    return error.code == Code.HOST_NOT_FOUND

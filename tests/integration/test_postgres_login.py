@@ -98,7 +98,7 @@ def test_a_right_login_to_a_database_that_is_not_there_says_so(server: Server) -
 def test_a_server_that_asks_for_no_password_proves_nothing(server: Server) -> None:
     with pytest.raises(Unverified) as caught:
         server.database("trusting").prove(Login(USER, "whatever"))
-    assert caught.value.code == "auth"
+    assert caught.value.code == "NoPasswordProof"
 
 
 def test_nobody_at_the_address_is_told_from_a_refusal(nowhere: Database) -> None:

@@ -16,11 +16,11 @@ RUNBOOK = ROOT / "docs" / "runbook.md"
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
 
 VENDORS = {
-    *("ConflictError", "ForbiddenByFirewall", "ForbiddenByRbac", "HostNotFound", "ObjectIsDeletedButRecoverable"),
+    *("ConflictError", "ForbiddenByFirewall", "ForbiddenByRbac", "ObjectIsDeletedButRecoverable"),
     *("SecretNotFound", "ServerNameAlreadyExists", "StorageAccountAlreadyTaken", "VaultAlreadyExists"),
     *("AADSTS70021", "AADSTS700016", "AADSTS700211", "AADSTS700212", "AADSTS700213", "AADSTS90061"),
     *("AADSTS7000215", "AADSTS7000222"),
-    *("28P01", "3D000", "42501", "42710", "42939", "53300", "57P03", "auth"),
+    *("28P01", "3D000", "42501", "42710", "42939", "53300", "57P03"),
     *("CrashLoopBackOff", "CreateContainerConfigError", "ErrImagePull", "ImagePullBackOff", "InvalidImageName"),
     *("DriverMissing", "FailedMount", "InvalidProviderClass", "InvalidVaultName", "NoAddress", "NoIdentity"),
     *("NotALoadBalancer", "ProviderClassNotFound", "ProviderMissing", "SecretKeyMissing", "SecretMissing"),
