@@ -40,6 +40,7 @@ DEFINITIONS = [
 
 
 def driver(republish: bool) -> Object:
+    """Return the CSIDriver of a generation: from 1.6 on the kubelet republishes each volume."""
     spec = {"podInfoOnMount": True, "attachRequired": False, "requiresRepublish": republish}
     return {
         "apiVersion": "storage.k8s.io/v1",

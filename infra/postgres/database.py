@@ -9,6 +9,7 @@
 Each call logs in on a new connection, because only a new login proves anything.
 """
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -31,6 +32,10 @@ FROM pg_database AS d ORDER BY 1
 """
 _SERVER = "SELECT current_setting('server_version'), current_user::text"
 _ALTER_OWN_PASSWORD = sql.SQL("ALTER ROLE SESSION_USER PASSWORD {}")
+
+
+def _pause(seconds: float) -> None:
+    threading.Event().wait(seconds)
 
 
 @dataclass(frozen=True)
@@ -129,7 +134,7 @@ class Database:
         on_progress: Callable[[KeyturnError, float], None] = lambda error, left_seconds: None,
         *,
         clock: Callable[[], float] = time.monotonic,
-        pause: Callable[[float], object] = time.sleep,
+        pause: Callable[[float], object] = _pause,
     ) -> None:
         """Log in as soon as the database answers. A refusal is final and not waited out.
 
