@@ -90,7 +90,10 @@ def test_the_plan_of_a_run_that_ended_says_what_came_of_each_step(world: World) 
     assert set(results[:failed]) == {"done"}
     assert set(results[failed + 1 :]) == {"not done"}
     resumed = versions_of("dexter-rotation-plan", artifacts_of(Verdict.ROTATED))[-1]
-    assert [row["result"] for row in resumed] == ["done before"] * failed + ["done"] * len(results[failed:])
+    again = [row["result"] for row in resumed]
+    assert set(again[:failed]) == {"done before"}
+    assert again[failed] in ("done", "done before"), "the driver polls again, and may have been faster than the run"
+    assert set(again[failed + 1 :]) == {"done"}
 
 
 @pytest.mark.usefixtures("prefect_api")
