@@ -16,8 +16,10 @@ from infra.rotation.guards import check_guards
 from infra.rotation.observation import Observation
 from infra.rotation.options import AdvancedOptions, DataLoss, Guards, RotationOptions, Sync
 from infra.rotation.plan import Plan, make_plan
+from infra.rotation.preflight import Finding
 from infra.rotation.steps import Action, Step
 from tasks.context import get_credential
+from tasks.preflight import run_preflight
 from tasks.reports.endings import end, ends_with_own_errors
 from tasks.reports.logs import best_effort
 from tasks.reports.rotation import describe_ending, describe_plan, report_rotation, show_plan
@@ -57,6 +59,12 @@ class TaskExecutor:
         with self.timeline.span("observe"):
             self._observation = observe(self.credential)
         return self._observation
+
+    def preflight(self, plan: Plan) -> tuple[Finding, ...]:
+        """Try what the plan will need, without effect."""
+        observation = self._observation or self.observe()
+        with self.timeline.span("preflight"):
+            return run_preflight(self.credential, self.options, observation, plan)
 
     def show(self, plan: Plan) -> None:
         """Make the plan's table."""
@@ -137,6 +145,8 @@ def _plan(executor: TaskExecutor, guards: Guards, fresh_id: str) -> Any:
     """Show what would be done, and what would keep it from starting now."""
     observation = executor.observe()
     plan = executor.plan(observation, fresh_id)
+    if plan.is_beginning:
+        plan = plan.with_findings(executor.preflight(plan), executor.credential.name)
     notes = plan.notes
     if blocker := check_guards(guards, observation, datetime.now(UTC)):
         notes = (*notes, f"Not now: {blocker.reason}")
@@ -160,6 +170,8 @@ def _check_guards(executor: TaskExecutor, guards: Guards, fresh_id: str) -> Any:
     if not guards.approval:
         return None
     plan = executor.plan(observation, fresh_id)
+    if plan.is_beginning:
+        plan = plan.with_findings(executor.preflight(plan), executor.credential.name)
     if plan.refusal or not plan.steps:
         return None
     executor.show(plan)

@@ -157,6 +157,11 @@ class Code(StrEnum):
         "Pods are left",
         "See whether the workload is scaled to 0, and whether a finalizer or a lost node holds the pods",
     )
+    PREFLIGHT = (
+        "Preflight",
+        "The preflight found more than one thing that blocks the rotation",
+        "Fix each cause below, look at the plan with a dry run, and run again",
+    )
     PROVIDER_CLASS_MISMATCH = (
         "ProviderClassMismatch",
         "The SecretProviderClass does not fit the credential",

@@ -3,6 +3,7 @@
 Whoever executes the steps is given from outside: Prefect tasks in a flow, a simulated world in tests.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
@@ -24,6 +25,7 @@ from infra.errors import (
 from infra.rotation.observation import Observation
 from infra.rotation.options import RotationOptions
 from infra.rotation.plan import Plan, PlanStatus, make_plan
+from infra.rotation.preflight import Finding
 from infra.rotation.steps import Action, OnFailure, Step
 
 MOST_ROUNDS = 8
@@ -66,6 +68,9 @@ class Executor(Protocol):
 
     def observe(self) -> Observation:
         """Look at everything afresh."""
+
+    def preflight(self, plan: Plan) -> Sequence[Finding]:
+        """Try what the plan will need, without effect, and return what a person should know before it starts."""
 
     def show(self, plan: Plan) -> None:
         """Show a plan before it is executed."""
@@ -129,6 +134,8 @@ def execute(executor: Executor, credential: Credential, options: RotationOptions
         run.rotation_id = plan.rotation_id
         if not options.rotation_id:
             wanted = plan.rotation_id
+        if plan.is_beginning and not plan.refusal:
+            plan = plan.with_findings(executor.preflight(plan), credential.name)
         executor.show(plan)
         if ending := _find_ending(run, plan, wanted) or _execute_all(executor, run, plan):
             return ending

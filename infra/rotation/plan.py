@@ -1,6 +1,7 @@
 """The plan: from what was observed to the steps that are left. Pure: the same observation gives the same plan."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
@@ -18,6 +19,7 @@ from infra.errors import (
 from infra.rotation.candidate import name_candidate
 from infra.rotation.observation import LoginState, Observation, Phase
 from infra.rotation.options import RotationOptions
+from infra.rotation.preflight import Finding, refuse
 from infra.rotation.state import RotationState
 from infra.rotation.steps import Action, Rule, Step, StrategyRules
 from infra.rotation.strategies import STRATEGIES
@@ -45,6 +47,7 @@ class Plan:
         mark: the mark of a workload that the steps restart.
         is_rolling_back: whether the steps lead back to the previous values.
         strategy: whose rules made it; an unfinished rotation ends with the strategy that it began with.
+        findings: what the preflight found, what blocks first.
     """
 
     rotation_id: str
@@ -56,6 +59,17 @@ class Plan:
     mark: str = ""
     is_rolling_back: bool = False
     strategy: Strategy | None = None
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def is_beginning(self) -> bool:
+        """Whether nothing is staged yet: the rotation can still be refused without a trace."""
+        return any(step.action is Action.STAGE for step in self.steps)
+
+    def with_findings(self, findings: Sequence[Finding], name: str) -> "Plan":
+        """Return the plan with what the preflight found; what blocks refuses it, unless it is refused already."""
+        ordered = tuple(sorted(findings, key=lambda finding: not finding.is_blocking))
+        return replace(self, findings=ordered, refusal=self.refusal or refuse(ordered, name))
 
 
 def new_rotation_id(now: datetime, token: str) -> str:

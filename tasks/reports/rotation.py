@@ -77,6 +77,18 @@ def show_plan(plan: Plan, credential: Credential) -> None:
         logger.warning("blocked: %s", plan.refusal)
     elif not plan.steps:
         logger.info("nothing is left to do")
+    if plan.findings:
+        rows = [
+            {
+                "severity": "blocking" if finding.is_blocking else "warning",
+                "finding": finding.error.what,
+                "where": finding.error.name,
+                "seen": finding.error.seen,
+                "fix": finding.error.fix,
+            }
+            for finding in plan.findings
+        ]
+        report_table(f"{credential.name}-preflight", rows, f"Preflight of rotation `{plan.rotation_id}`.")
     results = [StepResult(str(step), step.reason, "done before") for step in plan.done]
     results += [StepResult(str(step), step.reason, "to do") for step in plan.steps]
     if results or plan.refusal:

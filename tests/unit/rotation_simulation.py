@@ -1,6 +1,6 @@
 """One run of a rotation in the simulated world: executes the steps call by call, as the tasks do."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from rotation_facts import OPTIONS, USES
@@ -28,6 +28,7 @@ from infra.rotation.observation import (
 )
 from infra.rotation.options import RotationOptions, Sync
 from infra.rotation.plan import Plan
+from infra.rotation.preflight import Finding
 from infra.rotation.state import Subject
 from infra.rotation.steps import Step, UsernamePolicy
 from infra.rotation.strategies import STRATEGIES
@@ -93,6 +94,10 @@ class Simulation:
     def _synced(self, consumer: Consumer) -> Synced:
         held = self.world.secrets_in_cluster.get(consumer.secret_key)
         return {None: Synced.ABSENT, self.world.newest: Synced.NEWEST}.get(held, Synced.OTHER)
+
+    def preflight(self, plan: Plan) -> Sequence[Finding]:
+        """Nothing is in the way in this world."""
+        return ()
 
     def show(self, plan: Plan) -> None:
         self.shown.append(plan)

@@ -1,0 +1,80 @@
+"""The checks of the preflight, and the task that makes them all.
+
+    @check
+    def paused(question: Question) -> Iterator[Finding]:
+        for consumer in question.credential.consumers:
+            if open_workload(question.access.cluster, consumer.workload).get().is_paused:
+                yield Finding(Refused(Code.PAUSED, name=consumer.key))
+
+A check changes nothing that lasts. An error of Keyturn's own that leaves it is a blocking finding itself: a missing
+right or an unreachable database needs no code in the checks, and keeps no other check from being made.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from infra.credentials import Credential
+from infra.errors import KeyturnError
+from infra.rotation.observation import Observation
+from infra.rotation.options import RotationOptions
+from infra.rotation.plan import Plan
+from infra.rotation.preflight import Finding
+from tasks.context import Access, opened
+from tasks.reports.logs import run_logger
+from tasks.retries import task_with_retries
+
+
+@dataclass(frozen=True)
+class Question:
+    """What the checks are about.
+
+    Args:
+        access: vault, cluster and database of the credential.
+        options: how the rotation would go.
+        observation: the state of things.
+        plan: what would be done.
+    """
+
+    access: Access
+    options: RotationOptions
+    observation: Observation
+    plan: Plan
+
+    @property
+    def credential(self) -> Credential:
+        """What would be rotated."""
+        return self.access.credential
+
+
+Check = Callable[[Question], Iterable[Finding]]
+CHECKS: list[Check] = []
+"""Every check; complete once the modules of this package are imported."""
+
+
+def check(function: Check) -> Check:
+    """Register a check."""
+    CHECKS.append(function)
+    return function
+
+
+@task_with_retries(name="Preflight", run_name="{credential.name}: preflight of rotation {plan.rotation_id}", retries=0)
+def run_preflight(
+    credential: Credential, options: RotationOptions, observation: Observation, plan: Plan
+) -> tuple[Finding, ...]:
+    """Make every check, and return what was found: each finding once."""
+    findings: dict[str, Finding] = {}
+    with opened(credential) as access:
+        question = Question(access, options, observation, plan)
+        for make in CHECKS:
+            for finding in _make(make, question):
+                findings.setdefault(str(finding.error), finding)
+    for finding in findings.values():
+        run_logger().warning("%s", finding)
+    return tuple(findings.values())
+
+
+def _make(make: Check, question: Question) -> Iterable[Finding]:
+    try:
+        yield from make(question)
+    except KeyturnError as error:
+        yield Finding(error)
