@@ -133,8 +133,8 @@ def rotate(
             return _plan(executor, guards, fresh_id)
         if guards != Guards() and (ended := _check_guards(executor, guards, fresh_id)):
             return ended
-        with rotation_locked(executor.credential, options.rotation_id or fresh_id):
-            ending = execute(executor, executor.credential, options, fresh_id)
+        with rotation_locked(executor.credential, executor.options.rotation_id or fresh_id):
+            ending = execute(executor, executor.credential, executor.options, fresh_id)
     except KeyturnError as error:
         ending = Ending(Verdict.REFUSED, options.rotation_id or fresh_id, error=error)
     executor.report(ending)
@@ -161,10 +161,14 @@ def _plan(executor: TaskExecutor, guards: Guards, fresh_id: str) -> Any:
 def _check_guards(executor: TaskExecutor, guards: Guards, fresh_id: str) -> Any:
     """Return the state of a run that does not start, or None. What is unfinished, or refused anyway, continues."""
     observation = executor.observe()
-    if observation.candidate and observation.candidate.phase.is_live:
+    candidate = observation.candidate
+    if candidate and candidate.phase.is_live and not candidate.grace:
         return None
     is_resumed = (flow_run.run_count or 1) > 1
     if not is_resumed and (blocker := check_guards(guards, observation, datetime.now(UTC))):
+        if candidate and candidate.grace and candidate.grace.is_over and blocker.verdict is Verdict.TOO_YOUNG:
+            executor.options = executor.options.model_copy(update={"rotation_id": candidate.rotation_id})
+            return None
         return end(blocker.verdict, executor.credential.name, blocker.reason)
     delay(guards)
     if not guards.approval:

@@ -81,6 +81,11 @@ class Code(StrEnum):
         "Azure does not accept the first password",
         "Use 8-128 characters of three kinds (lower case, upper case, digits, others), without the username",
     )
+    GRACE = (
+        "Grace",
+        "A new rotation needs the login that still has its grace",
+        "Wait until the grace is over; or end it now with no_grace, if nobody uses that login any more",
+    )
     HOST_NOT_FOUND = (
         "HostNotFound",
         "The host's name does not resolve",
@@ -191,6 +196,16 @@ class Code(StrEnum):
         "Unfinished",
         "A rotation is unfinished",
         "Run the flow rotate, which finishes it; then run this again",
+    )
+    UNLISTED_CONSUMER = (
+        "UnlistedConsumer",
+        "A workload that the credential does not list reads it",
+        "Add it to the credential's consumers. If it may miss a rotation, set unlisted_consumers to warn",
+    )
+    UNLISTED_SOURCE = (
+        "UnlistedSource",
+        "A consumer takes the credential from more than its listed delivery",
+        "Let its pods take every part of the credential from one SecretProviderClass and its Secret, and list that one",
     )
     UNREACHABLE = (
         "Unreachable",

@@ -1,12 +1,14 @@
 """What is rotated: credentials by name, their layouts, endpoints, clusters and consumers. Names only, never values."""
 
 from infra.credentials.consumers import Consumer, CsiDelivery, Delivery, WorkloadKind, WorkloadRef
-from infra.credentials.credential import Credential, Strategy
+from infra.credentials.credential import NO_GRACE, UNTIL_NEXT_ROTATION, Credential, Strategy
 from infra.credentials.endpoints import ClusterRef, Endpoint, FlexibleServerEndpoint, LoadBalancerEndpoint
 from infra.credentials.inventory import Inventory, load_inventory
 from infra.credentials.layouts import Login, Part, SecretLayout, SecretPair
 
 __all__ = [
+    "NO_GRACE",
+    "UNTIL_NEXT_ROTATION",
     "ClusterRef",
     "Consumer",
     "Credential",

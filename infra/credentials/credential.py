@@ -1,7 +1,8 @@
 """A credential: where it is kept, which database takes it, and who consumes it. Names only, never values."""
 
+from datetime import timedelta
 from enum import StrEnum
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -9,6 +10,9 @@ from infra.credentials.consumers import Consumer
 from infra.credentials.endpoints import ClusterRef, Endpoint, FlexibleServerEndpoint, LoadBalancerEndpoint
 from infra.credentials.fields import CREDENTIAL_NAME, DatabaseName, Model, Namespace, VaultName
 from infra.credentials.layouts import SecretLayout
+
+NO_GRACE, UNTIL_NEXT_ROTATION = "now", "next-rotation"
+UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 
 
 class Strategy(StrEnum):
@@ -53,6 +57,19 @@ class Credential(Model):
         description="Used with `alternating`: the vault's secrets of a login that may create roles. "
         "None: the credential's own login does it.",
     )
+    grace: str = Field(
+        NO_GRACE,
+        title="Grace",
+        pattern=r"^(now|next-rotation|[1-9]\d{0,3}[mhd])$",
+        description="Used with `alternating`: how long the previous login works on, for whoever is not restarted. "
+        "now: until every consumer has the new one. 24h or 3d: that long after. next-rotation: until then.",
+        examples=["24h"],
+    )
+    unlisted_consumers: Literal["block", "warn"] = Field(
+        "block",
+        title="Unlisted consumers",
+        description="What a workload means that reads the credential and is not listed. block: no rotation begins.",
+    )
     consumers: tuple[Consumer, ...] = Field(
         (),
         title="Consumers",
@@ -79,7 +96,16 @@ class Credential(Model):
             raise ValueError(
                 "the strategy recreate is for a database in the cluster: give an endpoint of kind load-balancer"
             )
+        if self.grace != NO_GRACE and self.strategy is not Strategy.ALTERNATING:
+            raise ValueError("grace needs the strategy alternating: with others the login has one password at a time")
         return self
+
+    @property
+    def grace_period(self) -> timedelta | None:
+        """How long the previous login works on after a rotation; None: until the next one."""
+        if self.grace in (NO_GRACE, UNTIL_NEXT_ROTATION):
+            return timedelta() if self.grace == NO_GRACE else None
+        return timedelta(**{UNITS[self.grace[-1]]: int(self.grace[:-1])})
 
     def consumer(self, key: str) -> Consumer:
         """The consumer whose workload is called `key`."""

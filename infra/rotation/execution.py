@@ -132,7 +132,7 @@ def execute(executor: Executor, credential: Credential, options: RotationOptions
             return run.end(Verdict.NEEDS_OPERATOR if run.executed or run.cause else Verdict.REFUSED, error)
         plan = make_plan(credential, options, observation, wanted)
         run.rotation_id = plan.rotation_id
-        if not options.rotation_id:
+        if not options.rotation_id and plan.status is not PlanStatus.GRACE:
             wanted = plan.rotation_id
         if plan.is_beginning and not plan.refusal:
             plan = plan.with_findings(executor.preflight(plan), credential.name)
@@ -149,7 +149,8 @@ def _find_ending(run: _Run, plan: Plan, wanted: str) -> Ending | None:
         return run.end(Verdict.ROLLED_BACK, _rolled_back(run))
     if plan.refusal:
         return run.end(judge_refusal(plan.refusal), plan.refusal)
-    if plan.status is PlanStatus.DONE and not plan.steps and plan.rotation_id == wanted:
+    is_done = plan.status in (PlanStatus.DONE, PlanStatus.GRACE)
+    if is_done and not plan.steps and plan.rotation_id == wanted:
         return run.end(Verdict.ROTATED if run.executed else Verdict.NOTHING_TO_DO)
     return None
 
@@ -186,7 +187,8 @@ def rolls_back(plan: Plan, step: Step, error: KeyturnError) -> bool:
 
     What was proven is never rolled back: its older versions may be disabled already.
     """
-    if plan.is_rolling_back or any(done.action is Action.VERIFY for done in plan.done):
+    is_proven = plan.status is PlanStatus.GRACE or any(done.action is Action.VERIFY for done in plan.done)
+    if plan.is_rolling_back or is_proven:
         return False
     if step.on_failure is OnFailure.ROLL_BACK:
         return isinstance(error, FAILED_PROOFS)

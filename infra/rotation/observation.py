@@ -19,10 +19,15 @@ BASE_VERSIONS = "base_versions"
 """Tag on the candidate: the versions that were current when it was staged, in the layout's order, comma-separated."""
 
 
+GRACE_UNTIL = "grace_until"
+"""Tag on the candidate: until when the previous login works on, as an ISO time; or `next-rotation`."""
+
+
 class Phase(StrEnum):
     """How far the candidate's rotation is. The last two are final."""
 
     STAGED = "staged"
+    GRACE = "grace"
     PROVEN = "proven"
     ROLLING_BACK = "rolling-back"
     DONE = "done"
@@ -94,6 +99,22 @@ class SecretFacts:
 
 
 @dataclass(frozen=True)
+class Grace:
+    """How long the previous login works on.
+
+    Args:
+        until: the end; None: until the next rotation.
+        is_over: whether the end has passed.
+    """
+
+    until: datetime | None
+    is_over: bool
+
+    def __str__(self) -> str:
+        return f"until {self.until:%Y-%m-%d %H:%M} UTC" if self.until else "until the next rotation"
+
+
+@dataclass(frozen=True)
 class CandidateFacts:
     """The candidate's newest version.
 
@@ -104,6 +125,7 @@ class CandidateFacts:
         created_at: when it was staged.
         base: secret -> version that was current when it was staged.
         strategy: the strategy that its rotation began with.
+        grace: how long the previous login works on, once everybody else has the new one; None before, and without.
     """
 
     version: str
@@ -112,6 +134,7 @@ class CandidateFacts:
     created_at: datetime
     base: Mapping[str, str]
     strategy: Strategy
+    grace: Grace | None = None
 
 
 @dataclass(frozen=True)

@@ -46,6 +46,11 @@ class AdvancedOptions(Model):
         description="How many older versions of each secret stay readable after the rotation. The database refuses "
         "their logins all the same.",
     )
+    no_grace: bool = Field(
+        False,
+        title="No grace",
+        description="Disable the previous login at once, even one whose grace is not over: after a leak.",
+    )
     sync_timeout_seconds: int = Field(
         360,
         ge=1,

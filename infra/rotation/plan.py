@@ -17,7 +17,7 @@ from infra.errors import (
     SecretUnusable,
 )
 from infra.rotation.candidate import name_candidate
-from infra.rotation.observation import LoginState, Observation, Phase
+from infra.rotation.observation import Grace, LoginState, Observation, Phase
 from infra.rotation.options import RotationOptions
 from infra.rotation.preflight import Finding, refuse
 from infra.rotation.state import RotationState
@@ -30,6 +30,7 @@ class PlanStatus(StrEnum):
 
     OPEN = "open"
     DONE = "done"
+    GRACE = "done, but for the previous login, which has its grace"
     ROLLED_BACK = "rolled back"
 
 
@@ -86,10 +87,11 @@ def make_plan(credential: Credential, options: RotationOptions, observation: Obs
         observation: what was observed.
         rotation_id: the rotation to start or resume if no other one is unfinished.
     """
-    candidate, notes = observation.candidate, []
+    candidate, notes, is_asked = observation.candidate, [], True
     if candidate and candidate.phase.is_live and candidate.rotation_id != rotation_id:
-        notes.append(f"Rotation {candidate.rotation_id} is unfinished and is resumed first.")
-        rotation_id = candidate.rotation_id
+        is_asked, rotation_id = False, candidate.rotation_id
+        if candidate.grace is None:
+            notes.append(f"Rotation {rotation_id} is unfinished and is resumed first.")
     state = RotationState(credential, options, observation, rotation_id)
     if state.candidate is None and (ended := _find_end(state)):
         return ended
@@ -100,7 +102,11 @@ def make_plan(credential: Credential, options: RotationOptions, observation: Obs
     is_back = state.phase is Phase.ROLLING_BACK
     if is_back:
         notes.append(f"Rotation {rotation_id} failed and is being rolled back.")
+    elif state.candidate and state.candidate.grace:
+        return _plan_after_grace(state, strategy, state.candidate.grace, is_asked)
     left, done = _split(strategy.back if is_back else strategy.forward, state)
+    if state.gives_grace and not is_back:
+        left = _until_grace(left)
     return Plan(
         rotation_id,
         PlanStatus.OPEN,
@@ -118,6 +124,37 @@ def _split(rules: tuple[Rule, ...], state: RotationState) -> tuple[tuple[Step, .
     steps = [(step, is_done) for rule in rules for step, is_done in rule.steps(state)]
     left = tuple(step for step, is_done in steps if not is_done)
     return left, tuple(step for step, is_done in steps if is_done)
+
+
+def _until_grace(left: tuple[Step, ...]) -> tuple[Step, ...]:
+    """Leave out what comes after the beginning of a grace: a later run does it."""
+    end = next((number for number, step in enumerate(left, 1) if step.action is Action.BEGIN_GRACE), len(left))
+    return left[:end]
+
+
+def _plan_after_grace(state: RotationState, strategy: StrategyRules, grace: Grace, is_asked: bool) -> Plan:
+    """Plan the end of a rotation whose previous login has its grace.
+
+    It ends when its time is over, when nobody gives any, or at the next rotation if it was to last so long. A new
+    rotation needs the login whose grace it is, so it does not begin before.
+    """
+    is_over = grace.is_over or not state.gives_grace or (grace.until is None and not is_asked)
+    if state.phase is Phase.GRACE and is_asked and not is_over:
+        return Plan(state.rotation_id, PlanStatus.GRACE, notes=(f"The previous login works {grace}.",))
+    left, done = _split(strategy.ending, state)
+    note = f"Rotation {state.rotation_id} is finished first: it left its previous login a grace {grace}."
+    refusal = _find_refusal(state, strategy)
+    if not is_over and not refusal and state.phase is Phase.GRACE:
+        refusal = Refused(Code.GRACE, name=state.credential.name, seen=f"the login before works {grace}")
+    return Plan(
+        state.rotation_id,
+        PlanStatus.GRACE,
+        left,
+        done,
+        () if is_asked else (note,),
+        refusal,
+        strategy=state.candidate.strategy if state.candidate else None,
+    )
 
 
 def _find_end(state: RotationState) -> Plan | None:

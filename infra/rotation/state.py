@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import timedelta
 
-from infra.credentials import Credential, WorkloadRef
+from infra.credentials import NO_GRACE, Credential, WorkloadRef
 from infra.rotation.observation import (
     CandidateFacts,
     ConsumerFacts,
@@ -45,6 +45,11 @@ class RotationState:
     def phase(self) -> Phase | None:
         """How far this rotation is; None before it is staged and after it ended."""
         return self.candidate.phase if self.candidate else None
+
+    @property
+    def gives_grace(self) -> bool:
+        """Whether the previous login works on for a while after this rotation."""
+        return self.credential.grace != NO_GRACE and not self.options.no_grace
 
     @property
     def is_express(self) -> bool:

@@ -30,6 +30,7 @@ class Action(StrEnum):
     START = "scale {subject} up again"
     RESTART = "restart {subject} by a rolling update"
     AWAIT_READY = "wait until {subject} is ready"
+    BEGIN_GRACE = "verify the new login of {subject}, and leave the previous one its grace"
     DISABLE_PREVIOUS = "disable the previous login of {subject} in the database"
     VERIFY = "verify the files, the new login and the refused previous login of {subject}"
     RETIRE = "disable the older versions of {subject}"
@@ -124,12 +125,14 @@ class StrategyRules(Protocol):
     Args:
         forward: the rules that lead to the new values.
         back: the rules that lead back to the previous values.
+        ending: the last of the forward rules: all that is left after a grace.
         username: how the new login is named.
         needs_alternates: whether the observation must count the logins that take turns.
     """
 
     forward: tuple[Rule, ...]
     back: tuple[Rule, ...]
+    ending: tuple[Rule, ...]
     username: UsernamePolicy
     needs_alternates: bool
 

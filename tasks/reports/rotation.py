@@ -12,6 +12,7 @@ from infra.errors import KeyturnError
 from infra.rotation.execution import Ending
 from infra.rotation.observation import ConsumerFacts, Observation
 from infra.rotation.plan import Plan
+from infra.rotation.steps import Action
 from infra.settings import Settings
 from tasks.reports.artifacts import report_markdown, report_table
 from tasks.reports.logs import run_logger
@@ -147,8 +148,9 @@ def describe_ending(ending: Ending) -> str:
     """Say in one sentence what a run achieved that did what it was asked for."""
     if not ending.executed:
         return f"Rotation {ending.rotation_id} was done before: nothing was left to do."
-    steps = len(ending.executed)
-    return f"Rotation {ending.rotation_id}: {steps} steps; the new login works, the previous one is refused."
+    steps, has_grace = len(ending.executed), ending.executed[-1].action is Action.BEGIN_GRACE
+    previous = "works on for its grace" if has_grace else "is refused"
+    return f"Rotation {ending.rotation_id}: {steps} steps; the new login works, the previous one {previous}."
 
 
 def describe_state(observation: Observation) -> dict[str, str]:
@@ -160,6 +162,8 @@ def describe_state(observation: Observation) -> dict[str, str]:
         state[f"secret {secret.name}"] = f"newest version {secret.newest.version[:8]}, {older} older enabled"
     if observation.candidate:
         state["candidate"] = f"{observation.candidate.phase} by rotation {observation.candidate.rotation_id}"
+        if grace := observation.candidate.grace:
+            state["previous login"] = f"works {grace}"
     wanted = observation.newest_versions
     return state | {str(facts.workload): _describe_consumer(facts, wanted) for facts in observation.consumers}
 

@@ -1,10 +1,21 @@
 """The candidate in the vault: the secret that holds a rotation's new login, and in its tags how far the rotation is."""
 
+from datetime import UTC, datetime, timedelta
+
 from infra.azure.secrets import KeyVault, SecretVersion
-from infra.credentials import Credential, Login, Strategy
+from infra.credentials import UNTIL_NEXT_ROTATION, Credential, Login, Strategy
 from infra.errors import Code, Conflict, SecretUnusable
 from infra.rotation.candidate import name_candidate, parse_candidate
-from infra.rotation.observation import BASE_VERSIONS, PHASE, ROTATION_ID, STRATEGY, CandidateFacts, Phase
+from infra.rotation.observation import (
+    BASE_VERSIONS,
+    GRACE_UNTIL,
+    PHASE,
+    ROTATION_ID,
+    STRATEGY,
+    CandidateFacts,
+    Grace,
+    Phase,
+)
 from tasks.context import Access
 
 CANDIDATE_TAGS = (ROTATION_ID, PHASE, STRATEGY, BASE_VERSIONS)
@@ -27,7 +38,13 @@ def find_candidate(vault: KeyVault, credential: Credential) -> Candidate | None:
     try:
         base = dict(zip(names, tags[BASE_VERSIONS].split(","), strict=True))
         facts = CandidateFacts(
-            found.version, tags[ROTATION_ID], Phase(tags[PHASE]), found.created_at, base, Strategy(tags[STRATEGY])
+            found.version,
+            tags[ROTATION_ID],
+            Phase(tags[PHASE]),
+            found.created_at,
+            base,
+            Strategy(tags[STRATEGY]),
+            _parse_grace(tags.get(GRACE_UNTIL, "")),
         )
     except (KeyError, ValueError):
         raise SecretUnusable(
@@ -79,6 +96,27 @@ def read_both(access: Access, rotation_id: str) -> tuple[Login, Login]:
     return read_candidate(access.vault, candidate), read_base(access.vault, access.credential, facts)
 
 
-def set_phase(vault: KeyVault, candidate: SecretVersion, phase: Phase) -> None:
-    """Note at the candidate how far its rotation is."""
-    vault.set_tags(candidate.name, candidate.version, {**candidate.tags, PHASE: phase.value})
+def set_phase(vault: KeyVault, candidate: SecretVersion, phase: Phase, **tags: str) -> None:
+    """Note at the candidate how far its rotation is, and other tags."""
+    vault.set_tags(candidate.name, candidate.version, {**candidate.tags, **tags, PHASE: phase.value})
+
+
+def begin_grace(vault: KeyVault, candidate: SecretVersion, period: timedelta | None) -> Grace:
+    """Note at the candidate until when the previous login works on.
+
+    Args:
+        vault: where it is.
+        candidate: the proven candidate.
+        period: how long from now; None: until the next rotation.
+    """
+    until = datetime.now(UTC) + period if period is not None else None
+    text = until.isoformat(timespec="seconds") if until else UNTIL_NEXT_ROTATION
+    set_phase(vault, candidate, Phase.GRACE, **{GRACE_UNTIL: text})
+    return Grace(until, is_over=False)
+
+
+def _parse_grace(text: str) -> Grace | None:
+    if not text:
+        return None
+    until = None if text == UNTIL_NEXT_ROTATION else datetime.fromisoformat(text)
+    return Grace(until, until is not None and until <= datetime.now(UTC))

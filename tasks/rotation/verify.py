@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from prefect.logging import get_run_logger
 
-from infra.credentials import Consumer, Login
+from infra.credentials import Consumer, Login, Strategy
 from infra.errors import Code, LoginRefused, Unverified
 from infra.kubernetes.deliveries import open_delivery
 from infra.kubernetes.workloads import open_workload
@@ -15,8 +15,9 @@ from infra.rotation.steps import Action
 from infra.rotation.strategies import STRATEGIES
 from tasks.context import Access
 from tasks.reports.progress import log_errors, log_progress
+from tasks.rotation.lock import confirm_lock
 from tasks.rotation.registry import StepContext, opened_for, performs
-from tasks.rotation.staged import get_candidate, read_base, set_phase
+from tasks.rotation.staged import begin_grace, get_candidate, read_base, set_phase
 
 
 @performs(Action.VERIFY, retries=0)
@@ -30,23 +31,42 @@ def verify(context: StepContext) -> None:
         LoginRefused: the new login does not work.
         DatabaseStarting, DatabaseUnreachable: the database did not answer in time.
     """
-    logger, credential = get_run_logger(), context.credential
     with opened_for(context) as access:
-        candidate, facts = get_candidate(access.vault, credential, context.rotation_id)
-        new, previous = access.read_newest(), read_base(access.vault, credential, facts)
-        versions = {name: access.vault.get_latest(name).version for name in credential.secrets.names}
-        strategy = STRATEGIES[facts.strategy]
-        for consumer in credential.consumers:
-            if context.options.sync is Sync.WAIT or strategy.restarts(consumer) or not consumer.is_database:
-                _verify_consumer(context, access, consumer, versions, new)
-                logger.info("%s: mounts, files and Secret have the new values", consumer.key)
-            else:
-                logger.info("%s is not restarted: it gets the new values with the next poll", consumer.key)
-        _wait_for_login(context, access.database, new)
-        logger.info("the new login works at %s", access.database)
+        candidate, facts = get_candidate(access.vault, context.credential, context.rotation_id)
+        previous = read_base(access.vault, context.credential, facts)
+        _verify_new_login(context, access, facts.strategy)
         verify_refused(access.database, previous)
-        logger.info("the previous login is refused")
+        get_run_logger().info("the previous login is refused")
         set_phase(access.vault, candidate, Phase.PROVEN)
+
+
+@performs(Action.BEGIN_GRACE, retries=0)
+def verify_and_begin_grace(context: StepContext) -> None:
+    """Prove what `verify` does of the new login, and note until when the previous one works on.
+
+    Raises:
+        SyncPending, WorkloadUnhealthy, Unverified, LoginRefused, DatabaseStarting, DatabaseUnreachable: as `verify`.
+    """
+    with opened_for(context) as access:
+        candidate, facts = get_candidate(access.vault, context.credential, context.rotation_id)
+        _verify_new_login(context, access, facts.strategy)
+        confirm_lock(access.cluster, context.credential, context.rotation_id)
+        grace = begin_grace(access.vault, candidate, context.credential.grace_period)
+        get_run_logger().info("the previous login works %s", grace)
+
+
+def _verify_new_login(context: StepContext, access: Access, strategy: Strategy) -> None:
+    logger, credential = get_run_logger(), context.credential
+    new = access.read_newest()
+    versions = {name: access.vault.get_latest(name).version for name in credential.secrets.names}
+    for consumer in credential.consumers:
+        if context.options.sync is Sync.WAIT or STRATEGIES[strategy].restarts(consumer) or not consumer.is_database:
+            _verify_consumer(context, access, consumer, versions, new)
+            logger.info("%s: mounts, files and Secret have the new values", consumer.key)
+        else:
+            logger.info("%s is not restarted: it gets the new values with the next poll", consumer.key)
+    _wait_for_login(context, access.database, new)
+    logger.info("the new login works at %s", access.database)
 
 
 @performs(Action.VERIFY_RESTORED, retries=0)

@@ -4,17 +4,20 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from clients import CLIENT, LINGERING, READER, ready_only_with, running_client, wait_for_sync
 from reports import verdict
 
 from flows.migrate import migrate
-from infra.credentials import Strategy
+from infra.credentials import UNTIL_NEXT_ROTATION, Strategy
+from infra.errors import Code
 from infra.kubernetes.deliveries.provider_classes import PINNED_FOR, UNPINNED_OBJECTS, path_of
 from infra.kubernetes.pods import find_differing_files
 from infra.postgres.owner_role import OwnerRole, find_owner_role
 from infra.rotation.execution import Verdict
+from infra.rotation.observation import GRACE_UNTIL
 from testing.inventory import listed
 from testing.rotating import CANDIDATE, NAMESPACE, Pair, World, rotate
 from testing.walkthrough import DATABASE, DEXTER, change
@@ -166,3 +169,35 @@ def test_a_client_that_does_not_work_with_the_new_login_brings_the_previous_one_
     with world.session(before) as session:
         enabled = session.execute("SELECT rolname::text FROM pg_roles WHERE rolcanlogin ORDER BY 1").fetchall()
     assert enabled == [(before[0],)], "the failed login is disabled"
+
+
+def test_a_grace_leaves_the_previous_login_working_until_it_is_over(migrated: World) -> None:
+    world = migrated
+    graceful = change(WITH_CLIENT, grace="1h")
+    first = world.values()
+    with running_client(world) as client:
+        ended = rotate(graceful, sync="express", rotation_id="grace-1")
+        assert (ended.verdict, ended.error) == (Verdict.ROTATED, None)
+        assert "the previous one works on for its grace" in ended.message
+        second = world.values()
+        assert client.environment() == second
+        assert world.logs_in(first)
+        assert world.logs_in(second)
+        assert rotate(graceful, sync="express", rotation_id="grace-1").verdict is Verdict.NOTHING_TO_DO
+        early = rotate(graceful, sync="express")
+        assert (early.verdict, early.code) == (Verdict.REFUSED, Code.GRACE)
+        assert (world.values(), world.logs_in(first)) == (second, True), "nothing has changed"
+        candidate = world.vault.get_latest(CANDIDATE)
+        over = {**candidate.tags, GRACE_UNTIL: (datetime.now(UTC) - timedelta(minutes=1)).isoformat()}
+        world.vault.set_tags(CANDIDATE, candidate.version, over)
+        ended = rotate(graceful, sync="express", rotation_id="grace-1")
+        assert (ended.verdict, ended.error) == (Verdict.ROTATED, None)
+        assert not world.logs_in(first)
+        assert world.logs_in(second)
+        assert client.environment() == second
+        assert world.vault.find_latest(CANDIDATE) is None
+        assert rotate(change(WITH_CLIENT, grace=UNTIL_NEXT_ROTATION), sync="express").verdict is Verdict.ROTATED
+        assert world.logs_in(second), "it works until the next rotation"
+        assert rotate(graceful, sync="express", no_grace=True).verdict is Verdict.ROTATED
+        assert not world.logs_in(second)
+        assert world.vault.find_latest(CANDIDATE) is None

@@ -19,6 +19,7 @@ from infra.errors import (
 from infra.rotation.observation import (
     CandidateFacts,
     ConsumerFacts,
+    Grace,
     Logins,
     LoginState,
     Observation,
@@ -47,6 +48,7 @@ class Simulation:
     def observe(self) -> Observation:
         world = self.world
         world.call()
+        world.age_grace()
         live = world.live_candidate
         return Observation(
             secrets=(world.facts("username"), world.facts("password")),
@@ -306,20 +308,33 @@ class Simulation:
         if self.world.pod and not self.world.pod.ready:
             self.world.run_pod()
 
-    def _verify(self, plan: Plan, subject: Subject) -> Iterator[None]:
-        world = self.world
+    def _begin_grace(self, plan: Plan, subject: Subject) -> Iterator[None]:
         yield
+        self._verify_new_login(subject)
+        yield
+        facts, pair = self.world.staged
+        period = self.world.credential.grace_period
+        grace = Grace(self.world.now + period if period is not None else None, is_over=False)
+        self.world.candidate = replace(facts, phase=Phase.GRACE, grace=grace), pair
+
+    def _verify(self, plan: Plan, subject: Subject) -> Iterator[None]:
+        yield
+        self._verify_new_login(subject)
+        if self.world.log_in(self.world.base()) is not LoginState.REFUSED:
+            raise Unverified("no proof", name=str(subject))
+        yield
+        self._set_phase(Phase.PROVEN)
+
+    def _verify_new_login(self, subject: Subject) -> None:
+        world = self.world
         strategy, client = STRATEGIES[world.staged[0].strategy], world.client
         waits = self.options.sync is Sync.WAIT
         if not world.is_external and (waits or strategy.restarts(DATABASE)):
             self._verify_consumer(DATABASE, world.pod)
         if client:
             self._verify_consumer(client.consumer, client.pod)
-        works = world.log_in(world.newest) is LoginState.WORKS
-        if not works or world.log_in(world.base()) is not LoginState.REFUSED:
+        if world.log_in(world.newest) is not LoginState.WORKS:
             raise Unverified("no proof", name=str(subject))
-        yield
-        self._set_phase(Phase.PROVEN)
 
     def _verify_consumer(self, consumer: Consumer, pod: Pod | None) -> None:
         if pod is None and not consumer.is_database:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from infra.credentials import Consumer, Credential, CsiDelivery, Strategy
+from infra.credentials import NO_GRACE, Consumer, Credential, CsiDelivery, Strategy
 from infra.errors import Unverified
 from infra.rotation.observation import CandidateFacts, LoginState, Pod, SecretFacts, Version
 from testing.walkthrough import DATABASE, DEXTER, SERVER, change, consumer_like
@@ -68,6 +68,7 @@ class World:
 
     strategy: Strategy = Strategy.RECREATE
     clients: str = "none"
+    grace: str = NO_GRACE
     refreshes_at_mount: bool = False
     seconds_per_call: float = 0.4
     now: datetime = datetime(2026, 1, 1, tzinfo=UTC)
@@ -115,7 +116,8 @@ class World:
         clients = CLIENTS[self.clients]
         if self.is_external:
             return change(SERVER, strategy=self.strategy, secrets=DEXTER.secrets, consumers=clients)
-        return change(DEXTER, strategy=self.strategy, consumers=(DATABASE, *clients))
+        grace = self.grace if self.strategy is Strategy.ALTERNATING else NO_GRACE
+        return change(DEXTER, strategy=self.strategy, consumers=(DATABASE, *clients), grace=grace)
 
     @property
     def is_external(self) -> bool:
@@ -142,6 +144,12 @@ class World:
     def live_candidate(self) -> tuple[CandidateFacts, Pair] | None:
         """The candidate of an unfinished rotation."""
         return self.candidate if self.candidate and self.candidate[0].phase.is_live else None
+
+    def age_grace(self) -> None:
+        """Let the clock say whether the grace of the previous login is over."""
+        if self.candidate and (grace := self.candidate[0].grace):
+            is_over = grace.until is not None and grace.until <= self.now
+            self.candidate = replace(self.candidate[0], grace=replace(grace, is_over=is_over)), self.candidate[1]
 
     def call(self) -> None:
         """One request goes out: time passes, and the process may die here."""

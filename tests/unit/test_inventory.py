@@ -1,12 +1,13 @@
 """The inventory and the stack as files give them: what cannot be used is named with its file, line or field."""
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from infra.credentials import Credential, load_inventory
+from infra.credentials import Credential, Strategy, load_inventory
 from infra.errors import InvalidInput, KeyturnError, NotFound
 from infra.provisioning.options import StackNames, load_stack
 from testing.walkthrough import DEXTER, INVENTORY, ROOT, SERVER, change
@@ -200,3 +201,27 @@ def test_credentials_that_do_not_belong_to_one_stack_are_refused(
     error = stack_error(tmp_path, NAMES, credentials)
     assert type(error) is InvalidInput
     assert seen in error.seen
+
+
+@pytest.mark.parametrize(
+    ("grace", "period"),
+    [("now", timedelta()), ("90m", timedelta(minutes=90)), ("24h", timedelta(days=1)), ("next-rotation", None)],
+)
+def test_a_grace_is_a_time_or_lasts_until_the_next_rotation(grace: str, period: timedelta | None) -> None:
+    assert change(DEXTER, strategy=Strategy.ALTERNATING, grace=grace).grace_period == period
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"strategy": "alternating", "grace": "soon"}, "grace"),
+        ({"strategy": "alternating", "grace": "0h"}, "grace"),
+        ({"strategy": "in-place", "grace": "24h"}, "grace needs the strategy alternating"),
+    ],
+)
+def test_a_grace_that_cannot_be_kept_is_refused_with_its_field(
+    tmp_path: Path, fields: dict[str, str], message: str
+) -> None:
+    error = inventory_error(write_inventory(tmp_path, {"orders-db": entry(**fields)}))
+    assert type(error) is InvalidInput
+    assert message in str(error)

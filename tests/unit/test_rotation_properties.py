@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -10,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rotation_facts import OPTIONS
 from rotation_simulation import Simulation
-from rotation_world import CLIENTS, Killed, World
+from rotation_world import CLIENTS, Killed, Pair, World
 
-from infra.credentials import Strategy
-from infra.errors import LoginRefused
+from infra.credentials import UNTIL_NEXT_ROTATION, Strategy
+from infra.errors import Code, LoginRefused
 from infra.rotation.execution import Ending, Verdict, execute
 from infra.rotation.observation import Phase
 from infra.rotation.options import RotationOptions, Sync
@@ -111,6 +112,13 @@ worlds = st.builds(
     clients=st.sampled_from(list(CLIENTS)),
     refreshes_at_mount=st.booleans(),
     seconds_per_call=st.sampled_from([0.01, 0.4, 3.0]),
+)
+graceful_worlds = st.builds(
+    World.healthy,
+    strategy=st.just(Strategy.ALTERNATING),
+    clients=st.sampled_from(list(CLIENTS)),
+    refreshes_at_mount=st.booleans(),
+    grace=st.sampled_from(["1h", UNTIL_NEXT_ROTATION]),
 )
 syncs = st.sampled_from(list(Sync))
 
@@ -298,3 +306,94 @@ def test_a_candidate_that_fails_before_it_is_published_is_rolled_back(strategy: 
     assert ending.failed.action is Action.PROVE_CANDIDATE
     assert (world.open_logins, world.newest_versions) == ({before}, versions), "nothing was published"
     assert world.candidate is None
+
+
+def check_grace(world: World, previous: Pair) -> None:
+    """The rotation reached everybody listed, and whoever still has the previous login may use it."""
+    assert world.staged[0].phase is Phase.GRACE
+    assert world.open_logins == {previous, world.newest}
+    assert not world.pins
+    assert world.newest != previous
+    if client := world.client:
+        assert client.login == world.newest
+
+
+@given(world=graceful_worlds, kills=st.lists(st.tuples(st.integers(1, 45), syncs), max_size=4))
+@settings(max_examples=200, deadline=None)
+def test_with_a_grace_a_rotation_ends_rotated_and_the_previous_login_works_on(
+    world: World, kills: list[tuple[int, Sync]]
+) -> None:
+    previous, options = world.newest, options_with(rotation_id="first")
+    for calls, sync in kills:
+        run(world, options_with(sync=sync, rotation_id="first"), calls=calls)
+    ending = run(world, options)
+    assert ending is not None
+    assert ending.verdict in (Verdict.ROTATED, Verdict.NOTHING_TO_DO)
+    check_grace(world, previous)
+    again = run(world, options)
+    assert again is not None
+    assert again.verdict is Verdict.NOTHING_TO_DO, "its time has not come"
+    check_grace(world, previous)
+
+
+@given(world=graceful_worlds, kills=st.lists(st.integers(1, 60), max_size=5), sync=syncs)
+@settings(max_examples=200, deadline=None)
+def test_the_next_rotation_finishes_a_grace_that_is_over_wherever_it_is_killed(
+    world: World, kills: list[int], sync: Sync
+) -> None:
+    first, options = world.newest, options_with(sync=sync, rotation_id="second")
+    run(world, options_with(rotation_id="first"))
+    second = world.newest
+    world.now += timedelta(hours=2)
+    for calls in kills:
+        run(world, options, calls=calls)
+        check_invariants(world)
+    ending = run(world, options)
+    assert ending is not None
+    assert ending.verdict in (Verdict.ROTATED, Verdict.NOTHING_TO_DO)
+    check_grace(world, second)
+    assert first not in world.open_logins
+    world.poll()
+    run(world, options_with(no_grace=True, rotation_id="second"))
+    check_rotated(world)
+
+
+def test_a_rotation_within_the_grace_is_refused_and_changes_nothing() -> None:
+    world = World.healthy(strategy=Strategy.ALTERNATING, grace="1h")
+    previous = world.newest
+    run(world, options_with(rotation_id="first"))
+    versions = world.newest_versions
+    ending = run(world, fresh_id="second")
+    assert ending is not None
+    assert (ending.verdict, ending.executed) == (Verdict.REFUSED, ())
+    assert ending.error is not None
+    assert ending.error.code == Code.GRACE
+    assert world.newest_versions == versions
+    check_grace(world, previous)
+
+
+@pytest.mark.parametrize("grace", ["1h", UNTIL_NEXT_ROTATION])
+def test_no_grace_ends_an_earlier_one_and_gives_none(grace: str) -> None:
+    world = World.healthy(strategy=Strategy.ALTERNATING, grace=grace)
+    run(world, options_with(rotation_id="first"))
+    ending = run(world, options_with(no_grace=True), "second")
+    assert ending is not None
+    assert (ending.verdict, ending.rotation_id) == (Verdict.ROTATED, "second")
+    check_rotated(world)
+
+
+@pytest.mark.parametrize("fault", ["logins_refused", "database_down", "vault_refuses", "sync_paused"])
+def test_what_fails_after_a_grace_is_never_rolled_back(fault: str) -> None:
+    world = World.healthy(strategy=Strategy.ALTERNATING, clients="same Secret", grace="1h")
+    options = options_with(rotation_id="first")
+    run(world, options)
+    newest = world.newest
+    world.now += timedelta(hours=2)
+    setattr(world, fault, True)
+    ending = run(world, options)
+    assert ending is not None
+    assert ending.verdict in (Verdict.NEEDS_OPERATOR, Verdict.ROTATED)
+    assert world.newest == newest
+    setattr(world, fault, False)
+    run(world, options)
+    check_rotated(world)

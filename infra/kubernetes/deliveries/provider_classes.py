@@ -58,7 +58,11 @@ def get_provider_class(cluster: Cluster, namespace: str, name: str) -> ProviderC
     Raises:
         NotFound: it does not exist.
     """
-    item = cluster.get(path_of(namespace, name))
+    return read_provider_class(cluster.get(path_of(namespace, name)))
+
+
+def read_provider_class(item: Object) -> ProviderClass:
+    """Read one SecretProviderClass."""
     spec = item.get("spec") or {}
     parameters = spec.get("parameters") or {}
     objects = parse_objects(parameters.get("objects") or "")
@@ -70,7 +74,7 @@ def get_provider_class(cluster: Cluster, namespace: str, name: str) -> ProviderC
         for secret in spec.get("secretObjects") or []
     }
     return ProviderClass(
-        name,
+        item["metadata"]["name"],
         parameters.get("keyvaultName", ""),
         parameters.get("clientID", ""),
         parameters.get("tenantID") or parameters.get("tenantId", ""),

@@ -1,7 +1,8 @@
 """alternating: two logins of one owner role take turns, so the current one works until nobody uses it any more.
 
 The alternate login is enabled with a new password beside the current one, published, and brought to every consumer;
-only then is the previous login disabled. At no moment does a consumer have a login that the database refuses.
+only then is the previous login disabled, at once or after a grace. At no moment does a listed consumer have a login
+that the database refuses; consumers that are not restarted by a rotation have the grace to fetch the new one.
 
 Username and password may be two secrets, written one after the other, and a poll of the CSI driver may fall between
 the two: a client that re-reads its files would get the new username with the previous password until the next poll.
@@ -28,6 +29,16 @@ class Alternating:
 
     username = UsernamePolicy.ALTERNATE
     needs_alternates = True
+    ending: Rules = (
+        Rule(
+            Action.DISABLE_PREVIOUS,
+            the_credential,
+            conditions.is_disabled,
+            "Nobody uses it any more.",
+            OnFailure.ROLL_BACK,
+        ),
+        *phases.prove_and_retire(the_login),
+    )
     forward: Rules = (
         *phases.begin(Action.REHEARSE_ALTERNATE),
         Rule(Action.PIN, every_source, conditions.is_pinned_or_published, _NO_MIX),
@@ -38,13 +49,13 @@ class Alternating:
         *phases.refresh(conditions.is_fresh(the_login), databases, _CLIENTS),
         *phases.restart_clients(the_login),
         Rule(
-            Action.DISABLE_PREVIOUS,
+            Action.BEGIN_GRACE,
             the_credential,
-            conditions.is_disabled,
-            "Nobody uses it any more.",
+            conditions.has_its_grace,
+            "Consumers that nobody restarts need time.",
             OnFailure.ROLL_BACK,
         ),
-        *phases.prove_and_retire(the_login),
+        *ending,
     )
     back: Rules = (
         Rule(

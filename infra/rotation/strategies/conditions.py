@@ -47,6 +47,11 @@ def is_accepted(state: RotationState, _: Subject) -> bool:
     return state.is_accepted or state.phase is Phase.PROVEN
 
 
+def has_its_grace(state: RotationState, _: Subject) -> bool:
+    """The previous login gets no grace, or it has begun."""
+    return not state.gives_grace or state.phase in (Phase.GRACE, Phase.PROVEN)
+
+
 def is_disabled(state: RotationState, _: Subject) -> bool:
     """The database refuses the previous login, or did when the rotation was proven."""
     return state.observation.logins.previous is LoginState.REFUSED or state.phase is Phase.PROVEN

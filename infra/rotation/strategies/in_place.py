@@ -31,6 +31,7 @@ def _sync_failed(state: RotationState) -> OnFailure:
 class InPlace:
     """Publish, bring it to the consumers, ALTER ROLE, restart the clients by a rolling update."""
 
+    ending: Rules = ()
     username = UsernamePolicy.KEEP
     needs_alternates = False
     forward: Rules = (

@@ -20,6 +20,7 @@ _CLIENTS = clients_of(the_password)
 class Managed:
     """Change it through Azure, prove it, publish it, restart the clients."""
 
+    ending: Rules = ()
     username = UsernamePolicy.KEEP
     needs_alternates = False
     forward: Rules = (

@@ -44,6 +44,7 @@ def _forward(action: Action, is_done: Predicate, reason: str) -> Rule:
 class Recreate:
     """The walkthrough's way: publish, bring it to the consumers, scale to 0, scale up; then the clients."""
 
+    ending: Rules = ()
     username = UsernamePolicy.DERIVE
     needs_alternates = False
     forward: Rules = (

@@ -1,0 +1,162 @@
+"""Who reads a vault's secrets in a cluster: by a SecretProviderClass, or by a Secret that such a class keeps.
+
+Templates say it before a pod runs, so CronJobs between two runs and workloads that are scaled to 0 are found, too; pods
+say it for everything that none of these kinds made.
+
+    for reader in find_readers(cluster, "orderskv", {"orders-username", "orders-password"}, namespaces={"orders"}):
+        print(reader.workload, reader.namespace, reader.sources)
+"""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from infra.errors import AccessDenied
+from infra.kubernetes.client import Cluster, Object
+from infra.kubernetes.deliveries.provider_classes import API, ProviderClass, read_provider_class
+
+_TEMPLATES = {
+    "Deployment": "/apis/apps/v1/{}deployments",
+    "StatefulSet": "/apis/apps/v1/{}statefulsets",
+    "DaemonSet": "/apis/apps/v1/{}daemonsets",
+    "CronJob": "/apis/batch/v1/{}cronjobs",
+}
+_FINISHED = ("Succeeded", "Failed")
+
+
+@dataclass(frozen=True, order=True)
+class Source:
+    """Where a pod takes values from.
+
+    Args:
+        kind: "SecretProviderClass" or "Secret".
+        name: its name.
+    """
+
+    kind: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.name}"
+
+
+@dataclass(frozen=True)
+class Reader:
+    """A workload whose pods read the secrets.
+
+    Args:
+        kind: of the workload, or of whatever made the pods.
+        namespace: its namespace.
+        name: its name.
+        sources: where its pods take the values from.
+    """
+
+    kind: str
+    namespace: str
+    name: str
+    sources: frozenset[Source]
+
+    def __str__(self) -> str:
+        return f"{self.kind.lower()} {self.namespace}/{self.name}"
+
+
+def find_readers(
+    cluster: Cluster, vault: str, secrets: Collection[str], namespaces: Collection[str]
+) -> tuple[Reader, ...]:
+    """Return every workload that reads one of these secrets.
+
+    Args:
+        cluster: where to look.
+        vault: the vault's name.
+        secrets: the names of its secrets; case does not count.
+        namespaces: where to look if the caller may not look everywhere.
+
+    Raises:
+        AccessDenied: the caller may not look there either.
+    """
+    sources = _find_sources(cluster, vault, secrets, namespaces)
+    found = defaultdict[tuple[str, str, str], set[Source]](set)
+    for (kind, namespace, name), template in _list_templates(cluster, namespaces):
+        if used := sources.get(namespace, frozenset()) & set(_sources_of(template)):
+            found[kind, namespace, name] |= used
+    return tuple(Reader(*key, frozenset(used)) for key, used in sorted(found.items()))
+
+
+def _find_sources(
+    cluster: Cluster, vault: str, secrets: Collection[str], namespaces: Collection[str]
+) -> Mapping[str, frozenset[Source]]:
+    """Namespace -> what brings the secrets there."""
+    wanted, sources = {name.lower() for name in secrets}, defaultdict[str, set[Source]](set)
+    for item in _list(cluster, API + "/{}secretproviderclasses", namespaces):
+        provider = read_provider_class(item)
+        if provider.vault.lower() == vault.lower():
+            sources[item["metadata"]["namespace"]] |= set(_sources_by(provider, wanted))
+    return {namespace: frozenset(found) for namespace, found in sources.items()}
+
+
+def _sources_by(provider: ProviderClass, wanted: Collection[str]) -> Iterator[Source]:
+    if any(name.lower() in wanted for name in provider.files.values()):
+        yield Source("SecretProviderClass", provider.name)
+    for secret, keys in provider.synced.items():
+        if any(name.lower() in wanted for name in keys.values()):
+            yield Source("Secret", secret)
+
+
+def _list_templates(
+    cluster: Cluster, namespaces: Collection[str]
+) -> Iterator[tuple[tuple[str, str, str], Mapping[str, Any]]]:
+    """Yield kind, namespace and name of each workload with its pods' spec."""
+    for kind, path in _TEMPLATES.items():
+        for item in _list(cluster, path, namespaces):
+            spec = item["spec"]["jobTemplate"]["spec"] if kind == "CronJob" else item["spec"]
+            yield (kind, item["metadata"]["namespace"], item["metadata"]["name"]), spec["template"].get("spec") or {}
+    owners = {
+        item["metadata"]["uid"]: _controller_of(item)
+        for path in ("/apis/apps/v1/{}replicasets", "/apis/batch/v1/{}jobs")
+        for item in _list(cluster, path, namespaces)
+    }
+    for pod in _list(cluster, "/api/v1/{}pods", namespaces):
+        if (pod.get("status") or {}).get("phase") in _FINISHED:
+            continue
+        controller = _controller_of(pod)
+        while controller and owners.get(controller["uid"]):
+            controller = owners[controller["uid"]]
+        kind, name = (controller["kind"], controller["name"]) if controller else ("Pod", pod["metadata"]["name"])
+        yield (kind, pod["metadata"]["namespace"], name), pod["spec"]
+
+
+def _controller_of(item: Object) -> Mapping[str, Any] | None:
+    owners = item["metadata"].get("ownerReferences") or []
+    return next((owner for owner in owners if owner.get("controller")), None)
+
+
+def _list(cluster: Cluster, path: str, namespaces: Collection[str]) -> Iterator[Object]:
+    """List everywhere, or in these namespaces if the caller may not; nothing if the cluster has no such kind."""
+    try:
+        lists = [cluster.find(path.format(""))]
+    except AccessDenied:
+        lists = [cluster.find(path.format(f"namespaces/{namespace}/")) for namespace in sorted(namespaces)]
+    for found in lists:
+        yield from (found or {"items": []})["items"]
+
+
+def _sources_of(spec: Mapping[str, Any]) -> Iterator[Source]:
+    """Yield the classes that a pod mounts, and the Secrets that it mounts or has in its environment."""
+    for volume in spec.get("volumes") or []:
+        attributes = (volume.get("csi") or {}).get("volumeAttributes") or {}
+        if name := attributes.get("secretProviderClass"):
+            yield Source("SecretProviderClass", name)
+        yield from _secrets(volume.get("secret") or {}, "secretName")
+        for projected in (volume.get("projected") or {}).get("sources") or []:
+            yield from _secrets(projected.get("secret") or {}, "name")
+    for container in (*(spec.get("initContainers") or []), *(spec.get("containers") or [])):
+        for variable in container.get("env") or []:
+            yield from _secrets((variable.get("valueFrom") or {}).get("secretKeyRef") or {}, "name")
+        for variables in container.get("envFrom") or []:
+            yield from _secrets(variables.get("secretRef") or {}, "name")
+
+
+def _secrets(reference: Mapping[str, Any], field: str) -> Iterator[Source]:
+    if name := reference.get(field):
+        yield Source("Secret", name)

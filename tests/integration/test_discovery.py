@@ -1,0 +1,115 @@
+"""Who reads a vault's secrets in a cluster: by templates and pods, whatever made them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from infra.kubernetes.client import Cluster
+from infra.kubernetes.discovery import Source, find_readers
+from infra.kubernetes.manifests import apply
+from testing.cluster_world import CLASS, GROUP, World, definition
+from testing.manifest_values import VALUES
+
+API = f"apis/{GROUP}/v1"
+BY_CLASS, BY_SECRET = Source("SecretProviderClass", CLASS), Source("Secret", "userpass")
+MOUNT = {
+    "name": "store",
+    "csi": {
+        "driver": "secrets-store.csi.k8s.io",
+        "readOnly": True,
+        "volumeAttributes": {"secretProviderClass": CLASS},
+    },
+}
+FROM_KEY = {"env": [{"name": "P", "valueFrom": {"secretKeyRef": {"name": "userpass", "key": "PASSWORD"}}}]}
+FROM_ALL = {"envFrom": [{"secretRef": {"name": "userpass"}}]}
+
+
+def pod_spec(*volumes: Mapping[str, Any], **container: Any) -> dict[str, Any]:
+    return {"containers": [{"name": "main", "image": "busybox", **container}], "volumes": list(volumes)}
+
+
+def workload(kind: str, name: str, spec: Mapping[str, Any], namespace: str, **fields: Any) -> dict[str, Any]:
+    labels = {"app": name}
+    template = {"metadata": {"labels": labels}, "spec": spec}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": kind,
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {"selector": {"matchLabels": labels}, "template": template, **fields},
+    }
+
+
+def pod(name: str, spec: Mapping[str, Any], namespace: str, owner: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    metadata = {"name": name, "namespace": namespace, "ownerReferences": [owner] if owner else []}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
+
+
+def readers(cluster: Cluster, world: World, *secrets: str) -> dict[str, frozenset[Source]]:
+    names = set(secrets or ("username", "password"))
+    found = find_readers(cluster, VALUES["VAULT"].upper(), names, {world.namespace})
+    own = [reader for reader in found if reader.namespace == world.namespace]
+    return {f"{reader.kind} {reader.name}": reader.sources for reader in own}
+
+
+def test_every_way_to_read_the_secrets_is_found(world: World) -> None:
+    apply(world.cluster, world.manifest("dexter.yaml"))
+    apply(world.cluster, [definition("Rollout", "rollouts")])
+    before, place = readers(world.cluster, world), world.namespace
+    projected = {"name": "all", "projected": {"sources": [{"secret": {"name": "userpass"}}]}}
+    rollout = world.put("rollouts", {"apiVersion": f"{GROUP}/v1", "kind": "Rollout", "metadata": {"name": "api"}}, API)
+    by = {
+        "apiVersion": f"{GROUP}/v1",
+        "kind": "Rollout",
+        "name": "api",
+        "uid": rollout["metadata"]["uid"],
+        "controller": True,
+    }
+    apply(
+        world.cluster,
+        [
+            workload("Deployment", "scaled-to-0", pod_spec(MOUNT), place, replicas=0),
+            workload("StatefulSet", "queue", pod_spec(**FROM_KEY), place, replicas=0, serviceName="queue"),
+            workload("DaemonSet", "agent", pod_spec(projected), place),
+            workload("Deployment", "another", pod_spec({"name": "x", "secret": {"secretName": "other"}}), place),
+            pod("by-hand", pod_spec({"name": "x", "secret": {"secretName": "userpass"}}, **FROM_ALL), place),
+            pod("api-x7f", pod_spec(MOUNT, **FROM_ALL), place, by),
+        ],
+    )
+    found = readers(world.cluster, world)
+    assert {key: sources for key, sources in found.items() if key not in before} == {
+        "Deployment scaled-to-0": {BY_CLASS},
+        "StatefulSet queue": {BY_SECRET},
+        "DaemonSet agent": {BY_SECRET},
+        "Pod by-hand": {BY_SECRET},
+        "Rollout api": {BY_CLASS, BY_SECRET},
+    }
+    assert readers(world.cluster, world, "another-secret") == {}
+
+
+def test_pods_count_for_the_workload_that_made_them_and_finished_ones_not_at_all(world: World) -> None:
+    apply(world.cluster, world.manifest("dexter.yaml"))
+    place = world.namespace
+    apply(world.cluster, [workload("Deployment", "web", pod_spec(), place, replicas=0)])
+    deployment = world.cluster.get(f"/apis/apps/v1/namespaces/{place}/deployments/web")
+    owner = {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "name": "web",
+        "uid": deployment["metadata"]["uid"],
+        "controller": True,
+    }
+    older = workload("ReplicaSet", "web-1", pod_spec(MOUNT), place, replicas=0)
+    older["metadata"]["ownerReferences"] = [owner]
+    apply(world.cluster, [older])
+    replica_set = world.cluster.get(f"/apis/apps/v1/namespaces/{place}/replicasets/web-1")
+    by = {
+        "apiVersion": "apps/v1",
+        "kind": "ReplicaSet",
+        "name": "web-1",
+        "uid": replica_set["metadata"]["uid"],
+        "controller": True,
+    }
+    apply(world.cluster, [pod("web-1-a", pod_spec(MOUNT), place, by), pod("done", pod_spec(MOUNT), place)])
+    world.cluster.patch(f"/api/v1/namespaces/{place}/pods/done/status", {"status": {"phase": "Succeeded"}})
+    found = readers(world.cluster, world)
+    assert found["Deployment web"] == {BY_CLASS}
+    assert not {"Pod done", "ReplicaSet web-1", "Pod web-1-a"} & set(found)
