@@ -1,10 +1,12 @@
 """One Prefect server for all workers of a test run: the first one has it started, and it ends when the last one has.
 
-Run as a script it is the server's guardian: it starts the server and waits for everybody's end, a violent one too.
+It keeps its runs in a PostgreSQL of its own: on SQLite the runs of several workers stop it for a minute now and then.
+Run as a script it is the guardian of both: it starts them and waits for everybody's end, a violent one too.
 """
 
 import fcntl
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -14,9 +16,17 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
+import psycopg
 import pytest
+from psycopg.sql import SQL, Identifier
+
+from testing.labs import ROOT
+from testing.postgres_process import PASSWORD, USER, running_server
 
 STARTUP_SECONDS, END_SECONDS = 120, 30
+PORT_FILE = "postgres.port"
+UNUSED = ("CANCELLATION_CLEANUP", "FOREMAN", "LATE_RUNS", "PAUSE_EXPIRATIONS", "TRIGGERS")
+"""Services that no test needs; each asks the database every few seconds, or looks at every event."""
 
 
 @contextmanager
@@ -40,7 +50,8 @@ def _start(home: Path) -> dict[str, str]:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     url = f"http://127.0.0.1:{port}/api"
-    guardian = subprocess.Popen([sys.executable, __file__, str(home), str(port)], start_new_session=True)
+    argv = [sys.executable, __file__, str(home), str(port)]
+    guardian = subprocess.Popen(argv, env={**os.environ, "PYTHONPATH": str(ROOT)}, start_new_session=True)
     _wait_until_it_answers(url, guardian)
     guardian.returncode = 0  # it is nobody's child to wait for from here on
     return {"url": url}
@@ -60,10 +71,31 @@ def _wait_until_it_answers(url: str, guardian: subprocess.Popen[bytes]) -> None:
     pytest.fail(f"the Prefect server did not answer within {STARTUP_SECONDS} s")
 
 
+def kept_by_prefect(home: Path) -> Iterator[tuple[str, bytes]]:
+    """Yield the name and content of everything that the server and the flows keep: the database's rows, and files."""
+    port = int((home / PORT_FILE).read_text())
+    with psycopg.connect(host="127.0.0.1", port=port, user=USER, password=PASSWORD, dbname="postgres") as database:
+        names = database.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()
+        for (name,) in names:
+            rows = database.execute(SQL("SELECT * FROM {}").format(Identifier(name)))
+            yield f"table {name}", repr(rows.fetchall()).encode()
+    for path in home.rglob("*"):
+        if path.is_file():
+            yield path.name, path.read_bytes()
+
+
 def _guard(home: Path, port: str) -> None:
     argv = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", port]
-    with (home / "server.log").open("w") as log, (home / "users.lock").open("w") as users:
-        server = subprocess.Popen(argv, stdout=log, stderr=log)
+    unused = {f"PREFECT_SERVER_SERVICES_{name}_ENABLED": "false" for name in UNUSED}
+    with (
+        running_server() as postgres,
+        (home / "server.log").open("w") as log,
+        (home / "users.lock").open("w") as users,
+    ):
+        (home / PORT_FILE).write_text(str(postgres.port))
+        url = f"postgresql+asyncpg://{USER}:{PASSWORD}@127.0.0.1:{postgres.port}/postgres"
+        env = {**os.environ, **unused, "PREFECT_SERVER_DATABASE_CONNECTION_URL": url}
+        server = subprocess.Popen(argv, env=env, stdout=log, stderr=log)
         ended = threading.Thread(target=fcntl.flock, args=(users, fcntl.LOCK_EX), daemon=True)
         ended.start()
         while ended.is_alive() and server.poll() is None:

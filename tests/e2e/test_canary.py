@@ -3,17 +3,17 @@
 The search itself is proven: a value that is deliberately written to such a place is found there.
 """
 
-import sqlite3
 import subprocess
 import sys
 import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from prefect import flow, get_run_logger
+from prefect_server import kept_by_prefect
 
 from flows.migrate import migrate
 from infra.credentials import Strategy
@@ -56,19 +56,10 @@ class CommandLines:
 
 
 def places(world: World, prefect_home: Path) -> Iterator[tuple[str, bytes]]:
-    """Yield the name and content of everything that is kept: files as they are, and the database's rows."""
-    logs = world.lab.state_dir.rglob("*.log")
-    for path in [*prefect_home.rglob("*"), *logs]:
-        if path.is_file():
-            yield path.name, path.read_bytes()
-    database = sqlite3.connect(f"file:{prefect_home / 'prefect.db'}?mode=ro", uri=True)
-    try:
-        tables = [row[0] for row in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
-        for table in tables:
-            rows = database.execute(f'SELECT * FROM "{table}"')  # noqa: S608
-            yield f"table {table}", repr(rows.fetchall()).encode()
-    finally:
-        database.close()
+    """Yield the name and content of everything that is kept: what Prefect keeps, and the lab's logs."""
+    yield from kept_by_prefect(prefect_home)
+    for path in world.lab.state_dir.rglob("*.log"):
+        yield path.name, path.read_bytes()
 
 
 def find_places(needle: str, world: World, prefect_home: Path) -> list[str]:
@@ -76,10 +67,10 @@ def find_places(needle: str, world: World, prefect_home: Path) -> list[str]:
     return [name for name, content in places(world, prefect_home) if needle.encode() in content]
 
 
-def wait_until(look: Callable[[], bool]) -> None:
+def wait_until_found(needle: str, world: World, prefect_home: Path, where: str = "table log") -> None:
     pause = threading.Event()
     for _ in range(FOUND_SECONDS * 4):
-        if look():
+        if any(where in name and needle.encode() in content for name, content in places(world, prefect_home)):
             return
         pause.wait(0.25)
     pytest.fail(f"not found within {FOUND_SECONDS} s")
@@ -107,7 +98,7 @@ def test_no_password_is_left_anywhere_by_a_rotation(world: World, prefect_home: 
     assert "dexterkeyvault/password has the new version" in printed
     assert any(b"flows.rotate" in line for line in commands.seen)
     version = world.vault.get_latest("password").version
-    wait_until(lambda: "table log" in find_places(version, world, prefect_home))
+    wait_until_found(version, world, prefect_home)
     for password in (before[1], after[1]):
         assert len(password) == 32
         assert find_places(password, world, prefect_home) == []
@@ -128,7 +119,7 @@ def test_no_password_is_left_anywhere_by_the_strategies_that_change_a_login_in_i
             passwords.add(world.values(credential)[1])
     version = world.vault.get_latest("server-password").version
     assert version in caplog.text, "what is logged is seen"
-    wait_until(lambda: "table log" in find_places(version, world, prefect_home))
+    wait_until_found(version, world, prefect_home)
     assert len(passwords) == 5
     for password in passwords:
         assert find_places(password, world, prefect_home) == []
@@ -140,7 +131,7 @@ def test_no_password_is_left_anywhere_by_the_strategies_that_change_a_login_in_i
 def test_the_search_looks_into_prefects_database(world: World, prefect_home: Path) -> None:
     canary = f"canary-{uuid.uuid4().hex}"
     log_canary(canary)
-    wait_until(lambda: "table log" in find_places(canary, world, prefect_home))
+    wait_until_found(canary, world, prefect_home)
 
 
 @pytest.mark.parametrize("place", ["prefect", "lab", "postgres"])
@@ -148,7 +139,7 @@ def test_the_search_looks_into_files(world: World, prefect_home: Path, place: st
     canary = f"canary-{uuid.uuid4().hex}"
     if place == "postgres":
         assert not world.logs_in((canary, "wrong")), "PostgreSQL logs the name that it refuses"
-        wait_until(lambda: bool(find_places(canary, world, prefect_home)))
+        wait_until_found(canary, world, prefect_home, where=".log")
         return
     folder = prefect_home / "storage" if place == "prefect" else world.lab.state_dir / "logs"
     folder.mkdir(exist_ok=True)
