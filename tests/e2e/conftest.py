@@ -5,10 +5,17 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+import trustme
 from changed_stacks import ChangeStack, change_stack
 from prefect.events.worker import EventsWorker
 from prefect.logging.handlers import APILogWorker
-from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, PREFECT_HOME, temporary_settings
+from prefect.settings import (
+    PREFECT_API_SSL_CERT_FILE,
+    PREFECT_API_URL,
+    PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
+    PREFECT_HOME,
+    temporary_settings,
+)
 from prefect_server import shared_server
 
 from testing.labs import RunningLab
@@ -25,7 +32,15 @@ def prefect_home(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Pa
 
 
 @pytest.fixture(scope="session")
-def prefect_api(prefect_home: Path) -> Iterator[str]:
+def small_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file with one authority: each of Prefect's clients reads all that it trusts, and none speaks TLS here."""
+    path = tmp_path_factory.mktemp("authority") / "ca.pem"
+    trustme.CA().cert_pem.write_to_path(str(path))
+    return path
+
+
+@pytest.fixture(scope="session")
+def prefect_api(prefect_home: Path, small_bundle: Path) -> Iterator[str]:
     """A Prefect server; this process and its children find it."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PREFECT_HOME", str(prefect_home))
@@ -33,7 +48,12 @@ def prefect_api(prefect_home: Path) -> Iterator[str]:
         with shared_server(prefect_home) as url:
             patch.setenv("PREFECT_API_URL", url)
             with temporary_settings(
-                {PREFECT_API_URL: url, PREFECT_HOME: prefect_home, PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}
+                {
+                    PREFECT_API_URL: url,
+                    PREFECT_HOME: prefect_home,
+                    PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None,
+                    PREFECT_API_SSL_CERT_FILE: str(small_bundle),
+                }
             ):
                 yield url
             APILogWorker.drain_all(timeout=10)
