@@ -4,12 +4,11 @@ import json
 import os
 import signal
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from lab_command import WAIT_SECONDS, call, lab_command, processes_of, wait_until_gone
+from lab_command import call, lab_command, processes_of, wait_until, wait_until_gone
 
 from lab.control.lifecycle import stop
 from lab.control.state import StateFolder
@@ -205,9 +204,7 @@ def test_a_daemon_that_was_killed_is_recognised_and_its_folder_used_again(state:
 
 def test_a_starter_that_is_killed_leaves_nothing_running(state: Path) -> None:
     starter = subprocess.Popen(lab_command(*UP, "--state", str(state)), stdout=subprocess.PIPE, cwd=ROOT)
-    deadline = time.monotonic() + WAIT_SECONDS
-    while not StateFolder(state).is_alive() and time.monotonic() < deadline:
-        os.sched_yield()
+    wait_until(StateFolder(state).is_alive)
     starter.kill()
     starter.wait()
     assert starter.stdout is not None

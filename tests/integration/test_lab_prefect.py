@@ -1,17 +1,15 @@
 """The Prefect server that starts and ends with a lab."""
 
 import json
-import os
-import signal
 import socket
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
-from lab_command import call, processes_of, wait_until_gone
+from lab_command import call, processes_of, wait_for_process, wait_until_gone
 
-from lab.control.lifecycle import stop
+from lab.control.lifecycle import StartOptions, prepare, spawn, stop
 from lab.control.prefect_server import reserve_port
 from lab.control.state import StateFolder
 from lab.errors import ServiceFailed
@@ -53,10 +51,20 @@ def test_commands_in_the_lab_find_its_server_and_down_ends_it(state: Path) -> No
     assert not state.exists()
 
 
-def test_a_killed_daemon_leaves_no_server_behind(state: Path) -> None:
-    os.kill(json.loads((state / "lab.json").read_text())["pid"], signal.SIGKILL)
+def test_a_killed_daemon_leaves_no_server_behind() -> None:
+    folder = StateFolder(make_state_folder() / "lab")
+    prepare(folder)
+    starting = spawn(StartOptions(state=folder.path, prefect_home=folder.path / "prefect"))
+    try:
+        wait_for_process("-m prefect server start", folder.path)
+    finally:
+        starting.process.kill()
+        starting.process.wait()
+        starting.close()
 
-    wait_until_gone(state)
+    wait_until_gone(folder.path)
+    folder.remove()
+    folder.path.parent.rmdir()
 
 
 def test_two_labs_never_choose_the_same_port() -> None:
