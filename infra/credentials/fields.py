@@ -4,8 +4,10 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-DNS_LABEL = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
-DNS_NAME = r"^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$"
+_LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+DNS_LABEL = rf"^{_LABEL}$"
+DNS_SUBDOMAIN = rf"^{_LABEL}(\.{_LABEL})*$"
+"""What Kubernetes lets most objects be called: https://kubernetes.io/docs/concepts/overview/working-with-objects/names/."""
 CREDENTIAL_NAME = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
 SECRET_NAME = r"^[0-9a-zA-Z-]{1,127}$"  # noqa: S105
 
@@ -63,8 +65,8 @@ ServerName = Annotated[
 Namespace = Annotated[
     str, Field(title="Namespace", description="The Kubernetes namespace.", max_length=63, pattern=DNS_LABEL)
 ]
-ObjectName = Annotated[str, Field(max_length=253, pattern=DNS_NAME)]
-"""The name of a Kubernetes object: lower-case letters, digits, hyphens and dots."""
+ObjectName = Annotated[str, Field(max_length=253, pattern=DNS_SUBDOMAIN)]
+"""The name of a Kubernetes object: labels of lower-case letters, digits and hyphens, separated by dots."""
 DatabaseName = Annotated[
     str,
     Field(

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from infra.credentials import Credential, Strategy, load_inventory
+from infra.credentials import Credential, Strategy, WorkloadRef, load_inventory
 from infra.errors import InvalidInput, KeyturnError, NotFound
 from infra.provisioning.options import StackNames, load_stack
 from testing.walkthrough import DEXTER, INVENTORY, ROOT, SERVER, change
@@ -107,6 +107,22 @@ def test_a_credential_that_cannot_be_used_is_named_with_its_field(tmp_path: Path
     assert error.name == f"orders-db in {path}"
     assert field in error.seen
     assert "user_name!" not in str(error), "a value at the wrong place may be a secret"
+
+
+@pytest.mark.parametrize("name", ["web", "web.v2", "0-1.a.b"])
+def test_a_workload_is_called_what_kubernetes_lets_it_be_called(name: str) -> None:
+    assert str(WorkloadRef(namespace="web", name=name)) == f"deployment web/{name}"
+
+
+@pytest.mark.parametrize("name", ["", ".web", "web.", "web..v2", "web.-v2", "web-.v2", "Web", "a" * 254])
+def test_a_workload_is_not_called_what_kubernetes_refuses(tmp_path: Path, name: str) -> None:
+    consumer = entry()["consumers"][0]
+    workload = consumer["workload"] | {"name": name}
+    error = inventory_error(
+        write_inventory(tmp_path, {"orders-db": entry(consumers=[consumer | {"workload": workload}])})
+    )
+    assert type(error) is InvalidInput
+    assert error.seen.startswith("consumers.0.workload.name: String should ")
 
 
 def test_a_credential_whose_own_name_cannot_be_used_is_refused(tmp_path: Path) -> None:
