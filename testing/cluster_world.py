@@ -50,6 +50,12 @@ def driver(republish: bool) -> Object:
     }
 
 
+def reference(kind: str, item: Object) -> Object:
+    """Return the reference to an object that controls others."""
+    names = {"name": item["metadata"]["name"], "uid": item["metadata"]["uid"]}
+    return {"apiVersion": "apps/v1", "kind": kind, "controller": True, **names}
+
+
 class World:
     """One namespace of a cluster.
 
@@ -60,6 +66,7 @@ class World:
 
     def __init__(self, cluster: Cluster, namespace: str) -> None:
         self.cluster, self.namespace = cluster, namespace
+        self._set: Object = {}
         account = {"name": "default", "namespace": namespace}
         apply(
             cluster,
@@ -98,25 +105,39 @@ class World:
         delivery = CsiDelivery(secret_provider_class=CLASS, synced_secret="userpass")
         return open_delivery(self.cluster, Consumer(workload=self.workload.ref, delivery=delivery, is_database=True))
 
-    def pod(self, name: str, status: Object | None = None) -> str:
-        """Make a pod of the Deployment `db` and return its uid."""
+    def pod(self, name: str, status: Object | None = None, **metadata: Any) -> str:
+        """Make a pod of the Deployment `db`, or one with other metadata, and return its uid."""
         container = {"name": "db", "image": "postgres:14"}
         spec = {"containers": [container], "terminationGracePeriodSeconds": 0}
-        metadata = {"name": name, "labels": {"app": "db"}}
+        owners = [reference("ReplicaSet", self._set)] if self._set else []
+        metadata = {"name": name, "labels": {"app": "db"}, "ownerReferences": owners} | metadata
         item: Object = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
         if status is not None:
             item["status"] = status
         return str(self.put("pods", item)["metadata"]["uid"])
 
-    def deployment(self, replicas: int = 1) -> None:
-        """Make the Deployment `db`."""
+    def deployment(self, replicas: int = 1, **spec: Any) -> None:
+        """Make the Deployment `db`, and its ReplicaSet as its controller would."""
         template = {
             "metadata": {"labels": {"app": "db"}},
             "spec": {"containers": [{"name": "db", "image": "postgres:14"}]},
         }
-        spec = {"replicas": replicas, "selector": {"matchLabels": {"app": "db"}}, "template": template}
+        spec = {"replicas": replicas, "selector": {"matchLabels": {"app": "db"}}, "template": template} | spec
         item = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "db"}, "spec": spec}
-        self.put("deployments", item, "apis/apps/v1")
+        made = self.put("deployments", item, "apis/apps/v1")
+        self._set = self.replica_set("db-5f6d", [reference("Deployment", made)])
+
+    def replica_set(self, name: str, owners: list[Object]) -> Object:
+        """Make a ReplicaSet whose pods have the labels of the Deployment `db`."""
+        labels = {"app": "db", "pod-template-hash": name.rpartition("-")[2]}
+        template = {
+            "metadata": {"labels": labels},
+            "spec": {"containers": [{"name": "db", "image": "postgres:14"}]},
+        }
+        spec = {"replicas": 0, "selector": {"matchLabels": labels}, "template": template}
+        metadata = {"name": name, "labels": labels, "ownerReferences": owners}
+        item = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": metadata, "spec": spec}
+        return self.put("replicasets", item, "apis/apps/v1")
 
     def settle(self, replicas: int = 1) -> None:
         """Report what the Deployment's controller reports when all is well."""

@@ -55,7 +55,7 @@ def diagnose(pods: Sequence[Object], events: Iterable[Object]) -> list[Diagnosis
     """Explain why pods are not ready.
 
     Args:
-        pods: a workload's pods; ready and terminating ones need no explanation.
+        pods: a workload's own pods, without finished ones; ready and terminating ones need no explanation.
         events: the namespace's events; those of other objects and of earlier pods are ignored.
 
     Returns:
@@ -120,9 +120,6 @@ def _diagnose_pod(pod: Object, events: Sequence[Object]) -> Iterator[Diagnosis]:
     causes = [cause for state in states for cause in _diagnose_container(subject, state, events)]
     if not causes and not _has_started(states):
         causes = [*_find_unscheduled(subject, status), *_find_unmounted(subject, events)]
-    if not causes and status.get("phase") == "Failed":
-        detail = str(status.get("message") or status.get("reason") or "no message")
-        causes = [Diagnosis(Level.ERROR, subject, "The pod has failed", detail, "See its log")]
     yield from causes or [_describe_start(subject, states, events)]
 
 

@@ -14,7 +14,7 @@ A further kind is one more subclass of `WorkloadHandle` and its line in `_KINDS`
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -23,6 +23,7 @@ from infra.errors import Code, Conflict, NotFound, ServiceFailed, WorkloadUnheal
 from infra.kubernetes.client import Cluster, Object
 from infra.kubernetes.diagnosis import Diagnosis, diagnose, diagnose_controller, unhealthy
 from infra.kubernetes.mount_failures import Level
+from infra.kubernetes.ownership import find_controller, is_finished, is_of_forgotten_set, translate_selector
 from infra.kubernetes.pods import PodFacts, Volume, keeps_pgdata, read_pods, read_volumes
 from infra.kubernetes.pods import run_in_pod as run_in_pod
 from infra.kubernetes.services import get_load_balancer as get_load_balancer
@@ -64,7 +65,7 @@ class Workload:
     Args:
         replicas: how many pods it is scaled to.
         settled: whether its controller has acted on the spec, and exactly the wanted pods exist, new and ready.
-        pods: its pods, terminating ones included.
+        pods: its pods, terminating ones included, finished ones not.
         volumes: what its containers mount.
         keeps_pgdata: whether PostgreSQL's data outlives the pod.
         restart: what its annotations remember.
@@ -104,6 +105,14 @@ class WorkloadHandle(ABC):
     @abstractmethod
     def is_rolled_out(self, item: Object) -> bool:
         """Whether the controller has acted on the spec, and all wanted pods are new and ready."""
+
+    @abstractmethod
+    def find_owners(self, item: Object) -> Collection[str]:
+        """Return the uids of what makes the workload's pods."""
+
+    def owns(self, pod: Object, owners: Collection[str]) -> bool:
+        """Whether a pod is the workload's, given the uids of what makes its pods."""
+        return find_controller(pod).get("uid") in owners
 
     def get(self) -> Workload:
         """Return the workload with its pods.
@@ -229,7 +238,12 @@ class WorkloadHandle(ABC):
         reporter, seen = Reporter(on_progress, clock), ""
         query = {"labelSelector": _selector(item)}
         for items, left in follow(self.cluster, self._pods, query, timeout_seconds, clock):
-            pods = [pod for pod in read_pods(items.values()) if pod.terminating or not terminating_only]
+            try:
+                own = self._pick_own(item, items.values())
+            except ServiceFailed as error:
+                reporter.report(Progress(error.what, left))
+                continue
+            pods = [pod for pod in read_pods(own) if pod.terminating or not terminating_only]
             if not pods:
                 return
             seen = ", ".join(f"{pod.name} is {'terminating' if pod.terminating else 'running'}" for pod in pods)
@@ -246,8 +260,13 @@ class WorkloadHandle(ABC):
         return None, diagnose(pods, events) or diagnose_controller(f"{self.ref.kind.lower()} {self.ref.name}", item)
 
     def _list_pods(self, item: Object) -> Sequence[Object]:
-        pods: Sequence[Object] = self.cluster.get(self._pods, labelSelector=_selector(item))["items"]
-        return pods
+        return self._pick_own(item, self.cluster.get(self._pods, labelSelector=_selector(item))["items"])
+
+    def _pick_own(self, item: Object, pods: Iterable[Object]) -> Sequence[Object]:
+        """Return those of the pods that count. Their owners are looked up after them, so none is too new."""
+        left = [pod for pod in pods if not is_finished(pod)]
+        owners = self.find_owners(item) if left else ()
+        return [pod for pod in left if self.owns(pod, owners)]
 
     def _read(self, item: Object, pods: Sequence[Object]) -> Workload:
         facts, replicas, template = read_pods(pods), _wanted(item), item["spec"]["template"]
@@ -279,6 +298,16 @@ class Deployment(WorkloadHandle):
         counts = [status.get(key, 0) for key in ("replicas", "updatedReplicas", "readyReplicas", "availableReplicas")]
         return status.get("observedGeneration", 0) >= item["metadata"]["generation"] and counts == [_wanted(item)] * 4
 
+    def find_owners(self, item: Object) -> Collection[str]:
+        """Return the uids of its ReplicaSets."""
+        path, uid = f"/apis/apps/v1/namespaces/{self.ref.namespace}/replicasets", item["metadata"]["uid"]
+        sets = self.cluster.get(path, labelSelector=_selector(item))["items"]
+        return frozenset(found["metadata"]["uid"] for found in sets if find_controller(found).get("uid") == uid)
+
+    def owns(self, pod: Object, owners: Collection[str]) -> bool:
+        """Whether one of its ReplicaSets made the pod."""
+        return super().owns(pod, owners) or is_of_forgotten_set(pod, self.ref.name)
+
 
 _KINDS: dict[WorkloadKind, type[WorkloadHandle]] = {WorkloadKind.DEPLOYMENT: Deployment}
 
@@ -293,8 +322,7 @@ def _wanted(item: Object) -> int:
 
 
 def _selector(item: Object) -> str:
-    labels = item["spec"]["selector"].get("matchLabels") or {}
-    return ",".join(f"{key}={value}" for key, value in sorted(labels.items()))
+    return translate_selector(item["spec"]["selector"])
 
 
 def _read_annotations(item: Object) -> RestartFacts:

@@ -11,8 +11,9 @@ from infra.kubernetes.client import Cluster
 from infra.kubernetes.pods import list_pods
 from infra.kubernetes.services import get_load_balancer, list_services, wait_for_load_balancer
 from infra.kubernetes.workloads import RestartFacts, open_workload
-from testing.cluster_world import Then, World
+from testing.cluster_world import Then, World, reference
 
+FINISHED = [{"phase": "Failed", "reason": "Evicted", "message": "The node was low on resource"}, {"phase": "Succeeded"}]
 READY = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
 
 
@@ -113,6 +114,67 @@ def test_a_pod_that_runs_is_not_waited_for_where_only_terminating_ones_count(wor
     world.deployment()
     world.pod("db-1", READY)
     world.workload.wait_for_pods_gone(10, terminating_only=True)
+
+
+@pytest.mark.parametrize("status", FINISHED, ids=["evicted", "completed"])
+def test_a_finished_pod_is_none_of_the_workloads(world: World, status: dict[str, Any]) -> None:
+    world.deployment()
+    world.pod("db-0", status)
+    uid = world.pod("db-1", READY)
+    world.settle()
+    found = world.workload.wait_for_ready(10)
+    assert [pod.uid for pod in found.pods] == [uid]
+    assert found.live_pods == {uid: "db-1"}
+    world.cluster.delete(world.path("pods", "db-1"), gracePeriodSeconds="0")
+    world.workload.wait_for_pods_gone(0.2)
+
+
+@pytest.mark.parametrize("is_owned", [False, True], ids=["nobody's", "another ReplicaSet's"])
+def test_a_pod_that_only_has_the_same_labels_is_none_of_the_workloads(world: World, is_owned: bool) -> None:
+    world.deployment()
+    uid = world.pod("db-1", READY)
+    owners = [reference("ReplicaSet", world.replica_set("other-7c9b", []))] if is_owned else []
+    world.pod("other", {"phase": "Pending"}, ownerReferences=owners)
+    world.settle()
+    assert [pod.uid for pod in world.workload.wait_for_ready(10).pods] == [uid]
+    world.cluster.delete(world.path("pods", "db-1"), gracePeriodSeconds="0")
+    world.workload.wait_for_pods_gone(0.2)
+    assert [pod.name for pod in list_pods(world.cluster, world.namespace)] == ["other"]
+
+
+def test_a_pod_that_does_not_get_ready_is_explained_and_a_finished_one_is_not(world: World) -> None:
+    world.deployment()
+    world.pod("db-0", FINISHED[0])
+    waiting = {"reason": "CrashLoopBackOff", "message": "back-off"}
+    container = {"name": "db", "image": "postgres:14", "imageID": "", "ready": False, "restartCount": 0}
+    world.pod("db-1", {"phase": "Running", "containerStatuses": [container | {"state": {"waiting": waiting}}]})
+    with pytest.raises(WorkloadUnhealthy) as caught:
+        world.workload.wait_for_ready(0.2)
+    assert caught.value.code == "CrashLoopBackOff"
+    assert "db-0" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("replica_set", "counts"), [("db-7c9b", True), ("other-7c9b", False)])
+def test_a_terminating_pod_counts_when_its_replica_set_is_forgotten_already(
+    world: World, replica_set: str, counts: bool
+) -> None:
+    world.deployment(revisionHistoryLimit=0)
+    forgotten = reference("ReplicaSet", world.replica_set(replica_set, []))
+    labels = {"app": "db", "pod-template-hash": "7c9b"}
+    world.pod("db-1", {"phase": "Running"}, labels=labels, ownerReferences=[forgotten], finalizers=["keyturn/test"])
+    world.cluster.delete(world.path("replicasets", replica_set, "apis/apps/v1"))
+    world.cluster.delete(world.path("pods", "db-1"), gracePeriodSeconds="0")
+    assert [pod.name for pod in world.workload.get().pods] == (["db-1"] if counts else [])
+    world.cluster.patch(world.path("pods", "db-1"), {"metadata": {"finalizers": None}})
+    world.workload.wait_for_pods_gone(10, terminating_only=True)
+
+
+def test_a_selector_may_be_an_expression(world: World) -> None:
+    expressions = [{"key": "app", "operator": "In", "values": ["db"]}, {"key": "job", "operator": "DoesNotExist"}]
+    world.deployment(selector={"matchExpressions": expressions})
+    uid = world.pod("db-1", READY)
+    world.pod("db-2", READY, labels={"app": "db", "job": "yes"})
+    assert [pod.uid for pod in world.workload.get().pods] == [uid]
 
 
 def test_a_workload_is_ready_when_its_controller_and_its_pods_say_so(world: World) -> None:

@@ -70,11 +70,6 @@ def test_a_pod_without_a_node_shows_the_schedulers_words() -> None:
     assert (found.summary, found.detail, found.code) == ("No node can take the pod", "0/1 nodes: cpu", "Unschedulable")
 
 
-def test_a_failed_pod_shows_why_it_was_ended() -> None:
-    [found] = diagnose([pod(status={"phase": "Failed", "reason": "Evicted", "message": "low on memory"})], [])
-    assert (found.level, found.detail) == (Level.ERROR, "low on memory")
-
-
 def test_a_container_that_runs_and_is_not_ready_shows_its_last_failed_probe() -> None:
     probes = [event("Unhealthy", "new", at="2026-01-01T00:00:09Z"), event("Unhealthy", "old")]
     [found] = diagnose([pod(running=True)], probes)
