@@ -15,6 +15,9 @@ from infra.kubernetes.client import Object
 from infra.kubernetes.mount_failures import Level, explain_mount_failure
 
 DETAIL_LIMIT = 700
+DEADLINE_EXCEEDED = "ProgressDeadlineExceeded"
+"""The reason of a Deployment's condition Progressing once its rollout is given up."""
+_NOT_CREATED = "FailedToCreateSecret"
 
 
 class _Reason(StrEnum):
@@ -74,20 +77,26 @@ def diagnose(pods: Sequence[Object], events: Iterable[Object]) -> list[Diagnosis
 
 
 def diagnose_controller(subject: str, workload: Object) -> list[Diagnosis]:
-    """Explain why a workload has no pods: its controller was refused by a quota or an admission rule."""
-    conditions = (workload.get("status") or {}).get("conditions") or []
-    return [
-        Diagnosis(
-            Level.WARNING,
-            subject,
-            "The pods cannot be created",
-            str(condition.get("message") or ""),
-            "Correct what the message names: a missing service account, a quota, an admission rule",
-            str(condition.get("reason") or "ReplicaFailure"),
-        )
-        for condition in conditions
-        if condition["type"] == "ReplicaFailure" and condition["status"] == "True"
-    ]
+    """Explain what keeps a workload's controller from having its pods ready: what it says, or that it is paused."""
+    causes = [_explain_paused(subject, workload)] if workload["spec"].get("paused") else []
+    for condition in (workload.get("status") or {}).get("conditions") or []:
+        kind, detail = condition["type"], str(condition.get("message") or "")
+        reason = str(condition.get("reason") or kind)
+        if kind == "ReplicaFailure" and condition["status"] == "True":
+            fix = "Correct what the message names: a missing service account, a quota, an admission rule"
+            causes.append(Diagnosis(Level.WARNING, subject, "The pods cannot be created", detail, fix, reason))
+        elif reason == DEADLINE_EXCEEDED:
+            fix = "See why its pods do not get ready; if they only need longer, raise progressDeadlineSeconds"
+            causes.append(
+                Diagnosis(Level.WARNING, subject, "The rollout made no progress in time", detail, fix, reason)
+            )
+    return causes
+
+
+def _explain_paused(subject: str, workload: Object) -> Diagnosis:
+    what, detail = "The rollout is paused", "spec.paused is true, so new pods do not replace the old ones"
+    fix = f"Resume it: kubectl rollout resume {subject.replace(' ', '/')} -n {workload['metadata']['namespace']}"
+    return Diagnosis(Level.ERROR, subject, what, detail, fix, "Paused")
 
 
 def diagnose_service(service: Object, events: Iterable[Object]) -> list[Diagnosis]:
@@ -128,7 +137,7 @@ def _diagnose_container(subject: str, state: Object, events: Sequence[Object]) -
     waiting = (state.get("state") or {}).get("waiting") or {}
     reason, message = waiting.get("reason", ""), waiting.get("message", "")
     if reason == _Reason.CONFIG:
-        yield _diagnose_configuration(subject, message)
+        yield _diagnose_configuration(subject, message, events)
     elif reason in (_Reason.PULL, _Reason.PULL_BACKOFF, _Reason.NAME):
         yield _diagnose_image(subject, state.get("image", ""), reason, message, events)
     elif reason == _Reason.CRASH:
@@ -138,12 +147,16 @@ def _diagnose_container(subject: str, state: Object, events: Sequence[Object]) -
         yield Diagnosis(Level.WARNING, subject, "The container keeps crashing", detail, fix, reason)
 
 
-def _diagnose_configuration(subject: str, message: str) -> Diagnosis:
-    """Explain a variable that cannot be set: the Secret or its key is missing."""
+def _diagnose_configuration(subject: str, message: str, events: Sequence[Object]) -> Diagnosis:
+    """Explain a variable that cannot be set: the Secret or its key is missing; the driver's event says why."""
     if "couldn't find key" in message:
         what = "The Secret lacks a key that the container needs"
         fix = "Add the key to secretObjects in the SecretProviderClass, or correct secretKeyRef"
         return Diagnosis(Level.ERROR, subject, what, message, fix, "SecretKeyMissing")
+    if "not found" in message and (refusal := _find_refusal(message, events)):
+        what = "The driver cannot make the Secret that the container needs"
+        fix = "Mount the file that the message names, or correct its objectName in the class's secretObjects"
+        return Diagnosis(Level.ERROR, subject, what, refusal, fix, _NOT_CREATED)
     if "not found" in message:
         what = "The Secret that the container needs does not exist yet"
         fix = (
@@ -153,6 +166,13 @@ def _diagnose_configuration(subject: str, message: str) -> Diagnosis:
         return Diagnosis(Level.WARNING, subject, what, message, fix, "SecretMissing")
     fix = "Correct what the message names"
     return Diagnosis(Level.ERROR, subject, "The container cannot be set up", message, fix, _Reason.CONFIG.value)
+
+
+def _find_refusal(message: str, events: Sequence[Object]) -> str:
+    """Return the driver's last event about a Secret that it cannot make, by the message that the Secret is missing."""
+    name = message.partition('secret "')[2].partition('"')[0]
+    refusals = [event.get("message", "") for event in events if event.get("reason") == _NOT_CREATED]
+    return next((text for text in reversed(refusals) if f" for secret {name}, " in text), "")
 
 
 def _diagnose_image(subject: str, image: str, reason: str, message: str, events: Sequence[Object]) -> Diagnosis:

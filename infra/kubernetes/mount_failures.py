@@ -112,6 +112,13 @@ _CAUSES = (
         r"ForbiddenByFirewall", Level.ERROR, "The vault's firewall blocks the cluster", "Allow the cluster's network"
     ),
     _cause(
+        r"(?s)objectVersion:[^:\s]+: .*(?:SecretDisabled|not allowed on a disabled secret)",
+        Level.ERROR,
+        "The version of the secret that the SecretProviderClass names is disabled",
+        "Enable it, or take objectVersion out of the SecretProviderClass, so that it mounts the newest version",
+        "PinnedVersionDisabled",
+    ),
+    _cause(
         r"SecretDisabled|not allowed on a disabled secret",
         Level.ERROR,
         "The newest version of the secret is disabled",

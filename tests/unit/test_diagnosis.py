@@ -27,6 +27,22 @@ def test_a_secret_that_does_not_exist_yet_may_still_come() -> None:
     assert (found.level, found.code) == (Level.WARNING, "SecretMissing")
 
 
+def test_a_secret_that_the_driver_cannot_make_is_an_error_in_the_drivers_words() -> None:
+    message = 'secret "userpass" not found'
+    text = (
+        "failed to get data in spc dexter/postgresql-kvname for secret {}, err: file matching objectName NAME not "
+        "found in the pod"
+    )
+    waiting = pod(waiting={"reason": "CreateContainerConfigError", "message": message})
+    refusals = [event("FailedToCreateSecret", text.format(name)) for name in ("userpass", "another")]
+    [found] = diagnose([waiting], refusals)
+    assert (found.level, found.code) == (Level.ERROR, "FailedToCreateSecret")
+    assert found.detail == text.format("userpass")
+    assert "secretObjects" in found.fix
+    [other] = diagnose([waiting], refusals[1:])
+    assert other.code == "SecretMissing", "another Secret that cannot be made explains nothing"
+
+
 def test_an_unknown_image_is_explained_by_the_event_behind_the_back_off() -> None:
     text = 'Failed to pull image "nosuch:1": rpc error: code = NotFound desc = docker.io/library/nosuch:1: not found'
     waiting = {"reason": "ImagePullBackOff", "message": 'Back-off pulling image "nosuch:1"'}
@@ -102,11 +118,30 @@ def test_the_most_serious_cause_comes_first_and_makes_the_error() -> None:
     assert "pod db-1" in error.seen
 
 
+def deployment(*conditions: dict[str, str], **spec: object) -> dict[str, object]:
+    return {"metadata": {"name": "db", "namespace": "dexter"}, "spec": spec, "status": {"conditions": conditions}}
+
+
 def test_a_deployment_whose_pods_are_refused_shows_why() -> None:
     condition = {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": "exceeded quota"}
     healthy = {"type": "Available", "status": "True"}
-    [found] = diagnose_controller("deployment db", {"status": {"conditions": [healthy, condition]}})
+    [found] = diagnose_controller("deployment db", deployment(healthy, condition))
     assert (found.subject, found.code, found.detail) == ("deployment db", "FailedCreate", "exceeded quota")
+
+
+def test_a_deployment_that_gave_its_rollout_up_shows_its_words() -> None:
+    text = 'ReplicaSet "db-5f6d" has timed out progressing.'
+    condition = {"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded", "message": text}
+    [found] = diagnose_controller("deployment db", deployment(condition))
+    assert (found.code, found.detail) == ("ProgressDeadlineExceeded", text)
+
+
+def test_a_paused_deployment_says_so_and_how_it_is_resumed() -> None:
+    progress = {"type": "Progressing", "status": "Unknown", "reason": "DeploymentPaused"}
+    [found] = diagnose_controller("deployment db", deployment(progress, paused=True))
+    assert (found.level, found.code, found.summary) == (Level.ERROR, "Paused", "The rollout is paused")
+    assert found.fix == "Resume it: kubectl rollout resume deployment/db -n dexter"
+    assert diagnose_controller("deployment db", deployment(paused=False)) == []
 
 
 def test_a_load_balancer_without_address_shows_the_clouds_last_warning() -> None:

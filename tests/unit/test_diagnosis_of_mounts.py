@@ -10,6 +10,7 @@ VOLUME = 'MountVolume.SetUp failed for volume "postgresql-store" : rpc error: co
 MOUNT = VOLUME + "failed to mount secrets store objects for pod dexter/db-1, err: "
 PROVIDER = MOUNT + "rpc error: code = Unknown desc = failed to mount objects, error: "
 SECRET = PROVIDER + "failed to get objectType:secret, objectName:username, objectVersion:: "
+PINNED = SECRET.replace("objectVersion::", "objectVersion:0a1b2c3d:")
 CLIENT = 'MountVolume.SetUp failed for volume "v" : kubernetes.io/csi: mounter.SetUpAt failed to get CSI client: '
 TOKEN = SECRET + "WorkloadIdentityCredential authentication failed. POST https://login.microsoftonline.com/t/token "
 VAULT = SECRET + "GET https://dexterkeyvault.vault.azure.net/secrets/username/ RESPONSE 403: ERROR CODE: "
@@ -33,6 +34,8 @@ ERRORS = {
     TOKEN + "AADSTS700016: Application with identifier 'x' was not found in the directory": "AADSTS700016",
     VAULT + "Forbidden {innererror: {code: ForbiddenByFirewall}}": "ForbiddenByFirewall",
     VAULT + "Operation get is not allowed on a disabled secret.": "SecretDisabled",
+    PINNED + "RESPONSE 403: ERROR CODE: Forbidden Operation get is not allowed on a disabled secret. "
+    '{"innererror": {"code": "SecretDisabled"}}': "PinnedVersionDisabled",
     SECRET + "RESPONSE 404: ERROR CODE: SecretNotFound A secret with (name/id) x was not found": "SecretNotFound",
     PROVIDER + 'failed to get vault: Invalid vault name: "x", must match [-a-zA-Z0-9]{3,24}': "InvalidVaultName",
     PROVIDER + "keyvaultName is not provided": "InvalidVaultName",
@@ -56,6 +59,16 @@ def test_a_failed_mount_is_explained_by_its_text(message: str, level: Level, cod
     assert (found.level, found.code) == (level, code)
     assert found.summary
     assert found.fix
+
+
+def test_a_pinned_version_that_is_disabled_is_not_told_as_the_newest() -> None:
+    text = f"{PINNED}GET https://v.vault.azure.net/secrets/username/0a1b2c3d\n--\nERROR CODE: SecretDisabled"
+    [pinned], [newest] = (
+        diagnose([pod()], [event("FailedMount", message)]) for message in (text, text.replace(":0a1b2c3d:", "::"))
+    )
+    assert pinned.summary == "The version of the secret that the SecretProviderClass names is disabled"
+    assert "objectVersion" in pinned.fix
+    assert newest.summary == "The newest version of the secret is disabled"
 
 
 def test_the_detail_is_the_cause_without_its_wrappers() -> None:
