@@ -67,27 +67,34 @@ def follow(
         KeyturnError: the first list failed, or the API server rejects the caller.
     """
     deadline = clock() + timeout_seconds
+    return follow_while(cluster, path, query, lambda: deadline - clock())
+
+
+def follow_while(
+    cluster: Cluster, path: str, query: Mapping[str, str], left_seconds: Callable[[], float]
+) -> Iterator[tuple[Mapping[str, Object], float]]:
+    """Yield as `follow` does, as long as seconds are left by a function: its answer may grow meanwhile."""
     objects, version = _list(cluster, path, query)
     while True:
-        left = deadline - clock()
+        left = left_seconds()
         yield objects, max(0.0, left)
-        if left <= 0:
+        if left <= 0 and left_seconds() <= 0:
             return
         try:
             if not version:
                 objects, version = _list(cluster, path, query)
                 continue
-            for event in cluster.watch(path, query, version, min(_SLICE_SECONDS, left)):
+            for event in cluster.watch(path, query, version, min(_SLICE_SECONDS, max(0.0, left_seconds()))):
                 version = _apply_event(event, objects)
-                left = deadline - clock()
-                if event["type"] != "BOOKMARK":
-                    yield objects, max(0.0, left)
+                left = left_seconds()
                 if left <= 0:
-                    return
+                    break
+                if event["type"] != "BOOKMARK":
+                    yield objects, left
         except Expired:
             version = ""
         except ServiceFailed:
-            threading.Event().wait(min(_RECONNECT_SECONDS, left))
+            threading.Event().wait(min(_RECONNECT_SECONDS, max(0.0, left_seconds())))
             version = ""
 
 

@@ -14,7 +14,7 @@ A further kind is one more subclass of `WorkloadHandle` and its line in `_KINDS`
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -26,9 +26,10 @@ from infra.kubernetes.mount_failures import Level
 from infra.kubernetes.ownership import find_controller, is_finished, is_of_forgotten_set, translate_selector
 from infra.kubernetes.pods import PodFacts, Volume, keeps_pgdata, read_pods, read_volumes
 from infra.kubernetes.pods import run_in_pod as run_in_pod
+from infra.kubernetes.rollouts import Patience, is_complete, is_given_up, wanted_replicas
 from infra.kubernetes.services import get_load_balancer as get_load_balancer
 from infra.kubernetes.services import wait_for_load_balancer as wait_for_load_balancer
-from infra.kubernetes.waiting import Clock, OnProgress, Progress, Reporter, follow, ignore
+from infra.kubernetes.waiting import Clock, OnProgress, Progress, Reporter, follow, follow_while, ignore
 
 STOPPED_REPLICAS = "keyturn/stopped-replicas"
 RESTARTED_FOR = "keyturn/restarted-for"
@@ -38,8 +39,6 @@ SECRET_VERSION = "keyturn/secret-version"  # noqa: S105
 The workload itself keeps it until somebody has checked what the Secret held since then.
 """
 _ATTEMPTS = 5
-_PERMANENT_SECONDS = 10.0
-"""How long a permanent cause must last before a wait ends early."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +68,7 @@ class Workload:
         volumes: what its containers mount.
         keeps_pgdata: whether PostgreSQL's data outlives the pod.
         restart: what its annotations remember.
+        paused: whether its rollout is paused: new pods never replace the old ones.
     """
 
     replicas: int
@@ -77,6 +77,7 @@ class Workload:
     volumes: tuple[Volume, ...]
     keeps_pgdata: bool
     restart: RestartFacts
+    paused: bool = False
 
     @property
     def live_pods(self) -> dict[str, str]:
@@ -132,7 +133,7 @@ class WorkloadHandle(ABC):
         """
         for attempt in range(_ATTEMPTS):
             item = self.cluster.get(self._path)
-            replicas = _wanted(item)
+            replicas = wanted_replicas(item)
             if replicas == 0:
                 return
             try:
@@ -155,7 +156,7 @@ class WorkloadHandle(ABC):
             NotFound: it does not exist.
         """
         item = self.cluster.get(self._path)
-        replicas, remembered = _wanted(item), _read_annotations(item)
+        replicas, remembered = wanted_replicas(item), _read_annotations(item)
         if replicas and remembered.restarted_for == mark:
             return replicas
         replicas = replicas or remembered.stopped_replicas or 1
@@ -186,37 +187,44 @@ class WorkloadHandle(ABC):
         self.cluster.patch(self._path, {"metadata": {"annotations": {SECRET_VERSION: None}}})
 
     def wait_for_ready(
-        self, timeout_seconds: float, on_progress: OnProgress = ignore, clock: Clock = time.monotonic
+        self,
+        timeout_seconds: float,
+        on_progress: OnProgress = ignore,
+        clock: Clock = time.monotonic,
+        check: Callable[[], None] = lambda: None,
     ) -> Workload:
         """Wait until the workload has exactly the wanted pods, new and ready.
 
-        Ends early if the cause is permanent. Keeps waiting while the API server is away.
+        Goes on while its controller reports progress; ends early if that gives up, or if the cause is permanent.
+        Keeps waiting while the API server is away.
+
+        Args:
+            timeout_seconds: bound on the wait without progress; the whole wait is bounded by it times the pods.
+            on_progress: called on each change, and every few seconds without one.
+            clock: measures the timeout.
+            check: called at every look that finds it not ready; what it raises ends the wait.
 
         Raises:
             NotFound: it does not exist.
             WorkloadUnhealthy: the pods did not get ready; says why and how to fix it.
         """
-        reporter, causes = Reporter(on_progress, clock), list[Diagnosis]()
-        permanent_since: float | None = None
+        reporter, causes, patience = Reporter(on_progress, clock), list[Diagnosis](), Patience(timeout_seconds, clock)
         query = {"fieldSelector": f"metadata.name={self.ref.name}"}
-        for items, left in follow(self.cluster, self._collection, query, timeout_seconds, clock):
+        for items, left in follow_while(self.cluster, self._collection, query, patience.left):
             item = next(iter(items.values()), None)
             if item is None:
                 raise NotFound(f"The {self.ref.kind} does not exist", name=self._label, fix="Run the flow deploy")
+            patience.see(item)
             try:
                 workload, causes = self._inspect(item)
+                if workload:
+                    return workload
+                check()
             except ServiceFailed as error:
                 reporter.report(Progress(error.what, left))
                 continue
-            if workload:
-                return workload
             reporter.report(Progress(_count(item) + (f"; {causes[0].summary}" if causes else ""), left))
-            permanent = any(cause.level is Level.ERROR for cause in causes)
-            if not permanent:
-                permanent_since = None
-            elif permanent_since is None:
-                permanent_since = clock()
-            elif clock() - permanent_since >= _PERMANENT_SECONDS:
+            if is_given_up(item) or patience.is_lost(any(cause.level is Level.ERROR for cause in causes)):
                 break
         raise unhealthy(self._label, causes)
 
@@ -257,7 +265,8 @@ class WorkloadHandle(ABC):
         if workload.settled:
             return workload, []
         events = self.cluster.get(self._events, fieldSelector="type=Warning")["items"]
-        return None, diagnose(pods, events) or diagnose_controller(f"{self.ref.kind.lower()} {self.ref.name}", item)
+        causes = [*diagnose(pods, events), *diagnose_controller(f"{self.ref.kind.lower()} {self.ref.name}", item)]
+        return None, sorted(causes, key=lambda cause: list(Level).index(cause.level))
 
     def _list_pods(self, item: Object) -> Sequence[Object]:
         return self._pick_own(item, self.cluster.get(self._pods, labelSelector=_selector(item))["items"])
@@ -269,7 +278,7 @@ class WorkloadHandle(ABC):
         return [pod for pod in left if self.owns(pod, owners)]
 
     def _read(self, item: Object, pods: Sequence[Object]) -> Workload:
-        facts, replicas, template = read_pods(pods), _wanted(item), item["spec"]["template"]
+        facts, replicas, template = read_pods(pods), wanted_replicas(item), item["spec"]["template"]
         live = [pod for pod in facts if not pod.terminating]
         return Workload(
             replicas=replicas,
@@ -278,6 +287,7 @@ class WorkloadHandle(ABC):
             volumes=read_volumes(template),
             keeps_pgdata=keeps_pgdata(template),
             restart=_read_annotations(item),
+            paused=bool(item["spec"].get("paused")),
         )
 
     def _scale(self, replicas: int, annotations: Mapping[str, str | None], version: str | None = None) -> None:
@@ -288,15 +298,13 @@ class WorkloadHandle(ABC):
 
 
 class Deployment(WorkloadHandle):
-    """https://kubernetes.io/docs/concepts/workloads/controllers/deployment/#deployment-status."""
+    """https://kubernetes.io/docs/concepts/workloads/controllers/deployment/."""
 
     collection = "/apis/apps/v1/namespaces/{namespace}/deployments"
 
     def is_rolled_out(self, item: Object) -> bool:
         """Whether the controller has acted on the spec, and all wanted pods are new and ready."""
-        status = item.get("status") or {}
-        counts = [status.get(key, 0) for key in ("replicas", "updatedReplicas", "readyReplicas", "availableReplicas")]
-        return status.get("observedGeneration", 0) >= item["metadata"]["generation"] and counts == [_wanted(item)] * 4
+        return is_complete(item)
 
     def find_owners(self, item: Object) -> Collection[str]:
         """Return the uids of its ReplicaSets."""
@@ -317,10 +325,6 @@ def open_workload(cluster: Cluster, ref: WorkloadRef) -> WorkloadHandle:
     return _KINDS[ref.kind](cluster, ref)
 
 
-def _wanted(item: Object) -> int:
-    return int(item["spec"].get("replicas", 1))
-
-
 def _selector(item: Object) -> str:
     return translate_selector(item["spec"]["selector"])
 
@@ -336,4 +340,4 @@ def _read_annotations(item: Object) -> RestartFacts:
 
 
 def _count(item: Object) -> str:
-    return f"{(item.get('status') or {}).get('readyReplicas', 0)} of {_wanted(item)} pods ready"
+    return f"{(item.get('status') or {}).get('readyReplicas', 0)} of {wanted_replicas(item)} pods ready"

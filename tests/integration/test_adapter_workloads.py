@@ -10,6 +10,7 @@ from infra.errors import NotFound, WorkloadUnhealthy
 from infra.kubernetes.client import Cluster
 from infra.kubernetes.pods import list_pods
 from infra.kubernetes.services import get_load_balancer, list_services, wait_for_load_balancer
+from infra.kubernetes.waiting import Progress
 from infra.kubernetes.workloads import RestartFacts, open_workload
 from testing.cluster_world import Then, World, reference
 
@@ -241,6 +242,117 @@ def test_a_permanent_cause_ends_the_wait_early(world: World) -> None:
         world.workload.wait_for_ready(100_000, clock=lambda: float(next(seconds)))
     assert caught.value.code == "SecretKeyMissing"
     assert next(seconds) < 1000
+
+
+def progress(world: World, at_seconds: int, status: str = "True", reason: str = "ReplicaSetUpdated") -> None:
+    """Report the condition Progressing as the Deployment's controller does."""
+    condition = {"type": "Progressing", "status": status, "reason": reason, "message": f"{reason} of db-5f6d"}
+    condition["lastUpdateTime"] = condition["lastTransitionTime"] = f"2026-01-01T00:00:{at_seconds:02}Z"
+    generation = written(world)["metadata"]["generation"]
+    reported = {"observedGeneration": generation, "conditions": [condition]}
+    world.set_status("deployments", "db", reported, "apis/apps/v1")
+
+
+class SteppedClock:
+    """A clock that a test moves on."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_a_rollout_that_progresses_is_waited_for_beyond_the_timeout(world: World) -> None:
+    world.deployment(replicas=3)
+    clock, uids = SteppedClock(), list[str]()
+
+    def next_pod() -> None:
+        clock.now += 90
+        uids.append(world.pod(f"db-{len(uids)}", READY))
+        progress(world, len(uids))
+        if len(uids) == 3:
+            world.settle(3)
+
+    found = world.workload.wait_for_ready(100, Then(*[next_pod] * 3), clock)
+    assert clock.now == 270
+    assert {pod.uid for pod in found.pods} == set(uids)
+
+
+def test_a_rollout_that_progresses_for_ever_is_given_up_when_every_pod_had_its_time(world: World) -> None:
+    world.deployment(replicas=3)
+    clock, times = SteppedClock(), count(1)
+
+    def flap(_: Progress) -> None:
+        clock.now += 90
+        progress(world, next(times))
+
+    with pytest.raises(WorkloadUnhealthy):
+        world.workload.wait_for_ready(100, flap, clock)
+    assert 300 <= clock.now <= 450
+
+
+def test_a_rollout_without_progress_is_waited_for_until_the_timeout(world: World) -> None:
+    world.deployment(replicas=3)
+    progress(world, 1)
+    clock = SteppedClock()
+
+    def pass_time(_: Progress) -> None:
+        clock.now += 40
+        world.set_status("deployments", "db", {"readyReplicas": int(clock.now)}, "apis/apps/v1")
+
+    with pytest.raises(WorkloadUnhealthy):
+        world.workload.wait_for_ready(100, pass_time, clock)
+    assert 120 <= clock.now <= 160
+
+
+def test_a_rollout_that_its_controller_gives_up_fails_at_once(world: World) -> None:
+    world.deployment()
+    world.pod("db-1", {"phase": "Running"})
+    progress(world, 1, "False", "ProgressDeadlineExceeded")
+    then = Then()
+    with pytest.raises(WorkloadUnhealthy) as caught:
+        world.workload.wait_for_ready(100_000, then)
+    assert (caught.value.code, len(then.heard)) == ("ProgressDeadlineExceeded", 1)
+    assert "The pod is being started" in caught.value.seen
+    assert "ProgressDeadlineExceeded of db-5f6d" in caught.value.seen
+
+
+def test_a_rollout_that_was_given_up_before_a_restart_says_nothing_about_the_restart(world: World) -> None:
+    world.deployment()
+    progress(world, 1, "False", "ProgressDeadlineExceeded")
+    world.workload.restart("r1")
+
+    def roll_out() -> None:
+        world.pod("db-1", READY)
+        world.settle()
+
+    assert world.workload.wait_for_ready(10, Then(roll_out)).settled
+
+
+def test_a_paused_rollout_is_told_and_ends_the_wait_early(world: World) -> None:
+    world.deployment(paused=True)
+    world.pod("db-1", READY)
+    assert world.workload.get().paused
+    seconds = count(step=5)
+    with pytest.raises(WorkloadUnhealthy) as caught:
+        world.workload.wait_for_ready(100_000, clock=lambda: float(next(seconds)))
+    assert (caught.value.code, caught.value.what) == ("Paused", "The rollout is paused")
+    assert f"kubectl rollout resume deployment/db -n {world.namespace}" in caught.value.fix
+    assert next(seconds) < 1000
+
+
+def test_what_a_check_raises_ends_the_wait(world: World) -> None:
+    world.deployment()
+
+    def check() -> None:
+        raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        world.workload.wait_for_ready(100, check=check)
+    world.pod("db-1", READY)
+    world.settle()
+    assert world.workload.wait_for_ready(10, check=check).settled
 
 
 def test_a_workload_that_does_not_exist_is_not_waited_for(world: World) -> None:
