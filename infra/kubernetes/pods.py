@@ -63,12 +63,14 @@ class Volume:
         kind: the volume's source, such as "csi", "persistentVolumeClaim", "emptyDir".
         mount_path: where the container sees it.
         source: the name of the claim, SecretProviderClass or Secret, if it has one.
+        sub_path: the one file or folder of the volume that is mounted, which never changes; empty: all of it.
     """
 
     name: str
     kind: str
     mount_path: str
     source: str
+    sub_path: str = ""
 
 
 @dataclass(frozen=True)
@@ -114,19 +116,20 @@ def read_volumes(template: Object) -> tuple[Volume, ...]:
     spec = template.get("spec") or {}
     sources = {volume["name"]: volume for volume in spec.get("volumes") or []}
     return tuple(
-        _read_volume(sources[mount["name"]], mount["mountPath"])
+        _read_volume(sources[mount["name"]], mount)
         for container in spec.get("containers") or []
         for mount in container.get("volumeMounts") or []
         if mount["name"] in sources
     )
 
 
-def _read_volume(volume: Object, mount_path: str) -> Volume:
+def _read_volume(volume: Object, mount: Object) -> Volume:
     kind = next((key for key in volume if key != "name"), "emptyDir")
     body = volume.get(kind) or {}
     attributes = body.get("volumeAttributes") or {}
     source = attributes.get("secretProviderClass") or body.get("claimName") or body.get("secretName") or ""
-    return Volume(volume["name"], kind, mount_path, source)
+    sub_path = mount.get("subPath") or mount.get("subPathExpr") or ""
+    return Volume(volume["name"], kind, mount["mountPath"], source, sub_path)
 
 
 def keeps_pgdata(template: Object) -> bool:

@@ -84,6 +84,10 @@ class Workload:
         """Uid -> name of the pods that are not terminating."""
         return {pod.uid: pod.name for pod in self.pods if not pod.terminating}
 
+    def find_sub_paths(self, source: str) -> tuple[Volume, ...]:
+        """Return the mounts of a source by subPath: their files stay as they were when the pod started."""
+        return tuple(volume for volume in self.volumes if volume.source == source and volume.sub_path)
+
 
 class WorkloadHandle(ABC):
     """A workload of a cluster, by name.

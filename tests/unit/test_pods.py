@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from infra.kubernetes.pods import keeps_pgdata, read_pod, read_volumes
+from infra.kubernetes.workloads import RestartFacts, Workload
 
 
 def template(mount_path: str, volume: dict[str, Any], env: list[dict[str, str]] | None = None) -> dict[str, Any]:
@@ -48,6 +49,23 @@ def test_any_other_volume_is_taken_as_one_that_lasts(kind: str) -> None:
 def test_volumes_name_what_is_behind_them() -> None:
     [found] = read_volumes(template("/data", CLAIM))
     assert (found.kind, found.source, found.mount_path) == ("persistentVolumeClaim", "data", "/data")
+
+
+def test_a_workload_knows_which_mounts_of_a_class_are_one_file_that_never_changes() -> None:
+    names = {"whole": "login", "file": "login", "other": "another"}
+    mounts = [
+        {"name": "whole", "mountPath": "/credential"},
+        {"name": "file", "mountPath": "/app/db.password", "subPath": "password"},
+        {"name": "file", "mountPath": "/app/db.username", "subPathExpr": "$(FILE)"},
+        {"name": "other", "mountPath": "/other", "subPath": "x"},
+    ]
+    volumes = [
+        {"name": name, "csi": {"volumeAttributes": {"secretProviderClass": source}}} for name, source in names.items()
+    ]
+    found = read_volumes({"spec": {"containers": [{"volumeMounts": mounts}], "volumes": volumes}})
+    workload = Workload(1, True, (), found, False, RestartFacts())
+    by_path = {volume.mount_path: volume.sub_path for volume in workload.find_sub_paths("login")}
+    assert by_path == {"/app/db.password": "password", "/app/db.username": "$(FILE)"}
 
 
 def test_a_pod_is_read_with_times_in_utc() -> None:
