@@ -186,6 +186,7 @@ class ConsumerFacts:
         keeps_data: whether a volume keeps the database's files over a restart.
         settled: whether its controller has acted on the last change.
         pinned_for: the rotation that pinned its delivery to the versions before; empty: none.
+        pinned: secret -> version that its delivery is pinned to now: somebody else may have taken pins away.
     """
 
     consumer: Consumer
@@ -199,6 +200,7 @@ class ConsumerFacts:
     keeps_data: bool = False
     settled: bool = True
     pinned_for: str = ""
+    pinned: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def workload(self) -> WorkloadRef:

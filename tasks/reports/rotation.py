@@ -172,7 +172,7 @@ def _describe_consumer(facts: ConsumerFacts, newest: Mapping[str, str]) -> str:
     wanted = {name: newest[name] for name in facts.uses}
     current = sum({name: pod.versions.get(name) for name in wanted} == wanted for pod in facts.pods)
     ready = "ready" if facts.is_ready else "not ready"
-    pinned = f", pinned for rotation {facts.pinned_for}" if facts.pinned_for else ""
+    pinned = f", pinned for rotation {facts.pinned_for}" if facts.pinned_for and facts.pinned else ""
     return f"{ready}, {current} of {len(facts.pods)} pods with the newest versions, Secret: {facts.synced}{pinned}"
 
 

@@ -100,6 +100,7 @@ def _consumer(access: Access, consumer: Consumer, newest: Login | None) -> Consu
         keeps_data=workload.keeps_pgdata,
         settled=workload.settled,
         pinned_for=delivered.pinned_for,
+        pinned=delivered.pinned,
     )
 
 

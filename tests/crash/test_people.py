@@ -116,7 +116,7 @@ def test_a_class_that_somebody_unpins_does_not_stop_the_rotation(migrated: Scene
         assert rotate(ALTERNATING).verdict is Verdict.ROTATED
     scene.assert_well(ALTERNATING, before)
     found = get_provider_class(scene.cluster, NAMESPACE, CLASS)
-    assert (found.pinned, found.pinned_for) == (frozenset(), "")
+    assert (found.pinned, found.pinned_for) == ({}, "")
     assert scene.cluster.get(CLASS_PATH)["spec"] == spec
 
 

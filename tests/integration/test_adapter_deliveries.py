@@ -147,8 +147,9 @@ def test_versions_are_pinned_for_a_rotation_and_unpinned_as_they_were(world: Wor
     assert delivery.observe(LOGIN, None).pinned_for == ""
     delivery.pin(OLD, "r1")
     pinned = get_provider_class(world.cluster, world.namespace, CLASS)
-    assert (pinned.pinned, pinned.pinned_for) == ({"username", "password"}, "r1")
-    assert delivery.observe(LOGIN, None).pinned_for == "r1"
+    assert (pinned.pinned, pinned.pinned_for) == (OLD, "r1")
+    observed = delivery.observe(LOGIN, None)
+    assert (observed.pinned_for, observed.pinned) == ("r1", OLD)
     assert delivery.find_mismatch(VALUES["VAULT"], LOGIN) is None, "a rotation's own pins are not a mismatch"
     delivery.unpin()
     delivery.unpin()
@@ -161,12 +162,28 @@ def test_a_rotation_pins_once_and_the_next_takes_its_pins_over(world: World) -> 
     delivery = world.delivery()
     before = objects_of(world)
     delivery.pin(OLD, "r1")
-    pinned = objects_of(world)
-    delivery.pin(NEW, "r1")
-    assert objects_of(world) == pinned
+    pinned, path = objects_of(world), path_of(world.namespace, CLASS)
+    written = world.cluster.get(path)["metadata"]["resourceVersion"]
+    delivery.pin(OLD, "r1")
+    assert world.cluster.get(path)["metadata"]["resourceVersion"] == written, "nothing is written twice"
     delivery.pin(NEW, "r2")
     assert objects_of(world) == pinned.replace("v1", "v2")
     assert delivery.observe(LOGIN, None).pinned_for == "r2"
+    delivery.unpin()
+    assert objects_of(world) == before
+
+
+def test_pins_that_somebody_took_away_are_seen_and_pinned_again(world: World) -> None:
+    """As a tool does that keeps the cluster equal to a repository: the annotations stay."""
+    delivery, path = world.delivery(), path_of(world.namespace, CLASS)
+    before = objects_of(world)
+    delivery.pin(OLD, "r1")
+    pinned = objects_of(world)
+    world.cluster.patch(path, {"spec": {"parameters": {"objects": before}}})
+    observed = world.delivery().observe(LOGIN, None)
+    assert (observed.pinned_for, observed.pinned) == ("r1", {})
+    delivery.pin(OLD, "r1")
+    assert objects_of(world) == pinned
     delivery.unpin()
     assert objects_of(world) == before
 

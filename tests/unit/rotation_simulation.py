@@ -74,6 +74,7 @@ class Simulation:
                 world.mark,
                 keeps_data=world.keeps_data,
                 pinned_for=self._pinned_for(DATABASE),
+                pinned=self._pinned(DATABASE),
             )
         if client:
             pods = (client.pod,) if client.pod else ()
@@ -87,11 +88,16 @@ class Simulation:
                 start_checked=client.is_checked,
                 settled=not client.is_rolling,
                 pinned_for=self._pinned_for(client.consumer),
+                pinned=self._pinned(client.consumer),
             )
 
     def _pinned_for(self, consumer: Consumer) -> str:
         pin = self.world.pins.get(consumer.source_key)
         return pin.rotation_id if pin else ""
+
+    def _pinned(self, consumer: Consumer) -> dict[str, str]:
+        pin = self.world.pins.get(consumer.source_key)
+        return pin.versions if pin else {}
 
     def _synced(self, consumer: Consumer) -> Synced:
         held = self.world.secrets_in_cluster.get(consumer.secret_key)

@@ -43,8 +43,10 @@ def with_consumers(observation: Observation, *consumers: Consumer) -> Observatio
     return replace(observation, consumers=tuple(replace(known, consumer=consumer) for consumer in consumers))
 
 
-def pinned_for(observation: Observation, rotation_id: str) -> Observation:
-    return replace(observation, consumers=(replace(observation.consumers[0], pinned_for=rotation_id),))
+def pinned_for(observation: Observation, rotation_id: str, **pinned: str) -> Observation:
+    versions = {"username": "u1", "password": "p1"} | pinned
+    facts = replace(observation.consumers[0], pinned_for=rotation_id, pinned=versions)
+    return replace(observation, consumers=(facts,))
 
 
 def plan_for(credential: Credential, observation: Observation, **options: Any) -> Plan:
@@ -104,6 +106,18 @@ def test_a_source_pinned_for_this_rotation_is_unpinned_once_both_secrets_are_pub
 def test_a_source_pinned_for_an_earlier_rotation_is_pinned_again() -> None:
     staged = with_candidate(pinned_for(MIGRATED, "r0"), strategy=Strategy.ALTERNATING)
     assert Action.PIN in actions(plan_for(ALTERNATING, staged).steps)
+
+
+@pytest.mark.parametrize("pinned", [{"username": "", "password": ""}, {"password": "p0"}], ids=["gone", "one differs"])
+def test_a_source_whose_pins_somebody_took_away_is_not_pinned_whatever_its_annotation_says(
+    pinned: dict[str, str],
+) -> None:
+    staged = with_candidate(pinned_for(MIGRATED, "r1", **pinned), strategy=Strategy.ALTERNATING)
+    assert Action.PIN in actions(plan_for(ALTERNATING, staged).steps)
+    rolling_back = with_candidate(pinned_for(PUBLISHED_ALTERNATE, "r1", **pinned), phase=Phase.ROLLING_BACK)
+    assert Action.PIN in actions(plan_for(ALTERNATING, rolling_back).steps)
+    whole = with_candidate(pinned_for(PUBLISHED_ALTERNATE, "r1"), phase=Phase.ROLLING_BACK)
+    assert Action.PIN in actions(plan_for(ALTERNATING, whole).done)
 
 
 def test_a_sync_that_times_out_is_waited_for_again_since_both_logins_work() -> None:

@@ -87,7 +87,7 @@ class CsiSecretsStore:
         provider, used = self._provider, self.uses(secrets)
         if provider.vault.lower() != vault.lower():
             return self._mismatch(f"it reads the vault '{provider.vault}'")
-        if (pinned := provider.pinned & used) and not provider.pinned_for:
+        if (pinned := provider.pinned.keys() & used) and not provider.pinned_for:
             return self._mismatch(
                 f"it pins a version of {_join(pinned)} (objectVersion), so its pods never get a newer one"
             )
@@ -97,11 +97,13 @@ class CsiSecretsStore:
 
     def observe(self, secrets: Collection[str], values: Mapping[str, str] | None) -> DeliveryFacts:
         """Look at mounts, synced Secret and pins."""
+        uses = self.uses(secrets)
         return DeliveryFacts(
-            uses=self.uses(secrets),
+            uses=uses,
             versions=self._read_versions(self._cluster.get(self._statuses)["items"]),
             secret=self._compare(values),
             pinned_for=self._provider.pinned_for,
+            pinned={name: version for name, version in self._provider.pinned.items() if name in uses},
         )
 
     def wait_until_current(

@@ -28,12 +28,14 @@ class DeliveryFacts:
         versions: pod uid -> secret -> version in the pod's mount; a pod without a report is missing.
         secret: what the synced Secret holds.
         pinned_for: the rotation that pinned its versions; empty: none.
+        pinned: secret -> version that mounts are pinned to now: somebody else may have taken a rotation's pins away.
     """
 
     uses: frozenset[str]
     versions: Mapping[str, Mapping[str, str]]
     secret: SecretState
     pinned_for: str
+    pinned: Mapping[str, str]
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ https://azure.github.io/secrets-store-csi-driver-provider-azure/docs/getting-sta
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
@@ -38,8 +38,9 @@ class ProviderClass:
         tenant_id: the identity's tenant.
         files: name of each mounted file -> name of the vault's object.
         synced: Secret -> key -> name of the vault's object.
-        pinned: the vault's objects of which it names a version.
-        pinned_for: the rotation that pinned them for a while; empty if it was somebody else.
+        pinned: the vault's objects of which it names a version -> that version.
+        pinned_for: the rotation that pinned them for a while; empty if it was somebody else. The pins themselves may be
+            gone: a tool that keeps the cluster equal to a repository takes them away, and leaves the annotation.
     """
 
     name: str
@@ -48,7 +49,7 @@ class ProviderClass:
     tenant_id: str
     files: Mapping[str, str]
     synced: Mapping[str, Mapping[str, str]]
-    pinned: frozenset[str] = frozenset()
+    pinned: Mapping[str, str] = field(default_factory=dict)
     pinned_for: str = ""
 
 
@@ -80,7 +81,7 @@ def read_provider_class(item: Object) -> ProviderClass:
         parameters.get("tenantID") or parameters.get("tenantId", ""),
         files,
         synced,
-        frozenset(str(entry["objectName"]) for entry in objects if entry.get("objectVersion")),
+        _read_versions(objects),
         (item["metadata"].get("annotations") or {}).get(PINNED_FOR, ""),
     )
 
@@ -101,10 +102,11 @@ def pin_versions(cluster: Cluster, namespace: str, name: str, versions: Mapping[
     """
 
     def change(objects: str, annotations: Mapping[str, str]) -> _Change | None:
-        if annotations.get(PINNED_FOR) == rotation_id:
+        pinned = pin_objects(objects, versions)
+        if annotations.get(PINNED_FOR) == rotation_id and parse_objects(objects) == parse_objects(pinned):
             return None
         unpinned = annotations.get(UNPINNED_OBJECTS, objects)
-        return pin_objects(objects, versions), {PINNED_FOR: rotation_id, UNPINNED_OBJECTS: unpinned}
+        return pinned, {PINNED_FOR: rotation_id, UNPINNED_OBJECTS: unpinned}
 
     _change(cluster, path_of(namespace, name), change)
 
@@ -151,6 +153,10 @@ def parse_objects(objects: str) -> list[dict[str, Any]]:
     except (yaml.YAMLError, AttributeError):
         return []
     return [entry for entry in entries if isinstance(entry, dict) and entry.get("objectName")]
+
+
+def _read_versions(entries: list[dict[str, Any]]) -> dict[str, str]:
+    return {str(entry["objectName"]): str(entry["objectVersion"]) for entry in entries if entry.get("objectVersion")}
 
 
 def _dump(entries: list[dict[str, Any]]) -> str:

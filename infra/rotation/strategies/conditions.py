@@ -207,7 +207,11 @@ def _all_restored(state: RotationState, changed: Subjects) -> bool:
 
 
 def _is_pinned(state: RotationState, source: Subject) -> bool:
-    return all(facts.pinned_for == state.rotation_id for facts in _of_source(state, source))
+    """This rotation pinned it, and nobody has taken the pins away since: the annotation alone proves nothing."""
+    return all(
+        facts.pinned_for == state.rotation_id and all(facts.pinned.get(name) == state.base(name) for name in facts.uses)
+        for facts in _of_source(state, source)
+    )
 
 
 def _is_pinned_at_all(state: RotationState, source: Subject) -> bool:
