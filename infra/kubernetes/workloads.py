@@ -147,11 +147,12 @@ class WorkloadHandle(ABC):
                 if attempt == _ATTEMPTS - 1:
                     raise
 
-    def start(self, mark: str) -> int:
+    def start(self, mark: str, secret_version: str = "") -> int:
         """Scale to the remembered number of pods, 1 if there is none, and mark the start. Does not wait.
 
         Args:
             mark: the rotation that the start belongs to.
+            secret_version: the resourceVersion of the synced Secret that the pods start with, if there is one.
 
         Returns:
             How many pods are wanted now.
@@ -164,7 +165,7 @@ class WorkloadHandle(ABC):
         if replicas and remembered.restarted_for == mark:
             return replicas
         replicas = replicas or remembered.stopped_replicas or 1
-        self._scale(replicas, {STOPPED_REPLICAS: None, RESTARTED_FOR: mark})
+        self._scale(replicas, {STOPPED_REPLICAS: None, RESTARTED_FOR: mark, SECRET_VERSION: secret_version or None})
         return replicas
 
     def restart(self, mark: str, secret_version: str = "") -> None:

@@ -5,16 +5,22 @@ from collections.abc import Mapping
 from prefect.logging import get_run_logger
 
 from infra.credentials import WorkloadRef
+from infra.errors import WorkloadUnhealthy
 from infra.kubernetes.client import Cluster
 from infra.kubernetes.deliveries import DeliveryHandle, SecretState, open_delivery
 from infra.kubernetes.workloads import open_workload
 from infra.rotation.steps import Action
-from tasks.context import opened
+from tasks.context import Access
 from tasks.reports.progress import log_progress
+from tasks.rotation.lock import confirm_lock
 from tasks.rotation.registry import StepContext, opened_for, performs
 
 MOST_RESTARTS = 2
-"""How often a client is restarted once more because its Secret was written while it started."""
+"""How often a workload is restarted once more because its Secret was written while it started."""
+
+
+class _StartedStale(Exception):
+    """Pods may have started with previous values."""
 
 
 @performs(Action.STOP, retries=0)
@@ -32,9 +38,11 @@ def stop(context: StepContext) -> None:
 
 @performs(Action.START)
 def start(context: StepContext) -> int:
-    """Scale a workload to what it had before. Returns how many pods are wanted."""
+    """Scale a workload to what it had before, so that it starts with the vault's values. Returns its number of pods."""
     with opened_for(context) as access:
-        replicas = open_workload(access.cluster, context.consumer.workload).start(context.mark)
+        delivery = open_delivery(access.cluster, context.consumer)
+        version = _refresh(delivery, context.credential.secrets.render(access.read_newest()))
+        replicas = open_workload(access.cluster, context.consumer.workload).start(context.mark, version)
     get_run_logger().info("%s is scaled to %d", context.subject, replicas)
     return replicas
 
@@ -43,51 +51,89 @@ def start(context: StepContext) -> int:
 def restart(context: StepContext) -> None:
     """Replace a client's pods by its own update strategy, so that they start with the vault's values."""
     with opened_for(context) as access:
-        delivery = open_delivery(access.cluster, context.consumer)
-        version = _refresh(delivery, context.credential.secrets.render(access.read_newest()))
-        open_workload(access.cluster, context.consumer.workload).restart(context.mark, version)
+        _restart(context, access)
 
 
 @performs(Action.AWAIT_READY, retries=0)
 def await_ready(context: StepContext) -> None:
-    """Wait until a workload's pods are new and ready.
+    """Wait until a workload's pods are new and ready, and have started with the vault's values.
+
+    A driver that fetched the previous values before the new ones were published may write them into the Secret just
+    when it was refreshed, and correct itself with its next poll. A pod that starts in between has previous values: it
+    may never get ready, or be ready and nobody sees it. So the Secret is looked at as long as the pods are waited for,
+    and once more before either is believed. That this was done is remembered at the workload; until then, the next run
+    does it.
 
     Raises:
         WorkloadUnhealthy: they did not get ready; the message says why and how to fix it.
     """
-    _wait_for_ready(context)
-    for _ in range(0 if context.consumer.is_database else MOST_RESTARTS):
-        if not _restart_again(context):
-            return
-        _wait_for_ready(context)
+    for restarts_left in reversed(range(MOST_RESTARTS + 1)):
+        with opened_for(context) as access:
+            if _wait_for_ready(context, access, is_last=not restarts_left):
+                return
+            _restart(context, access)
+        get_run_logger().warning("the Secret had other values meanwhile: %s is restarted once more", context.subject)
 
 
-def _wait_for_ready(context: StepContext) -> None:
-    with opened(context.credential) as access:
-        workload = open_workload(access.cluster, context.consumer.workload)
-        workload.wait_for_ready(context.options.ready_timeout_seconds, log_progress(context.subject))
+def _wait_for_ready(context: StepContext, access: Access, *, is_last: bool) -> bool:
+    """Wait until the pods are ready. Returns whether they started with the right values, or were waited for last."""
+    workload, held = open_workload(access.cluster, context.consumer.workload), _HeldValues(context, access)
 
+    def check() -> None:
+        if held.were_others():
+            raise _StartedStale
 
-def _restart_again(context: StepContext) -> bool:
-    """Restart a client once more if its Secret had other values since it was restarted. Returns whether it was.
-
-    A driver that fetched the previous values before the new ones were published may write them into the Secret just
-    then, and correct itself with its next poll: a pod that started in between has previous values and nobody sees it.
-    That this was checked is remembered at the workload; until then, the next run checks it.
-    """
-    with opened_for(context) as access:
-        workload = open_workload(access.cluster, context.consumer.workload)
-        began = workload.get().restart
-        if began.restarted_for != context.mark or not began.secret_version:
-            return False
-        delivery, values = open_delivery(access.cluster, context.consumer), access.read_newest()
-        rendered = context.credential.secrets.render(values)
-        if not delivery.held_others_since(rendered, began.secret_version):
-            workload.mark_start_checked()
-            return False
-        workload.restart(context.mark, _refresh(delivery, rendered))
-    get_run_logger().warning("the Secret had other values meanwhile: %s is restarted once more", context.subject)
+    try:
+        workload.wait_for_ready(
+            context.options.ready_timeout_seconds,
+            log_progress(context.subject),
+            check=(lambda: None) if is_last else check,
+        )
+    except _StartedStale:
+        return False
+    except WorkloadUnhealthy:
+        if is_last or not held.were_others():
+            raise
+        return False
+    if is_last:
+        return True
+    if held.were_others():
+        return False
+    if held.version:
+        workload.mark_start_checked()
     return True
+
+
+class _HeldValues:
+    """What a workload's Secret held since the workload was started for a rotation.
+
+    Args:
+        context: the step that waits for it.
+        access: where it is.
+    """
+
+    def __init__(self, context: StepContext, access: Access) -> None:
+        began = open_workload(access.cluster, context.consumer.workload).get().restart
+        self.version = began.secret_version if began.restarted_for == context.mark else ""
+        self._delivery = open_delivery(access.cluster, context.consumer)
+        self._values = context.credential.secrets.render(access.read_newest()) if self.version else {}
+
+    def were_others(self) -> bool:
+        """Whether it held other values since the last look; not known of an absent Secret, or without a start."""
+        if not self.version:
+            return False
+        version = self._delivery.version_that_holds(self._values)
+        if not version or self._delivery.held_others_since(self._values, self.version):
+            return True
+        self.version = version
+        return False
+
+
+def _restart(context: StepContext, access: Access) -> None:
+    delivery = open_delivery(access.cluster, context.consumer)
+    version = _refresh(delivery, context.credential.secrets.render(access.read_newest()))
+    confirm_lock(access.cluster, context.credential, context.rotation_id)
+    open_workload(access.cluster, context.consumer.workload).restart(context.mark, version)
 
 
 def _refresh(delivery: DeliveryHandle, values: Mapping[str, str]) -> str:

@@ -24,7 +24,7 @@ from tasks.context import Access, connections_shared, opened
 from tasks.rotation.lock import lease_name
 from testing import bare
 from testing.labs import RunningLab, make_state_folder
-from testing.walkthrough import DATABASE, consumer_like
+from testing.walkthrough import DATABASE, DEXTER, consumer_like
 from tests.crash.zygote import Zygote
 
 CLIENT = consumer_like(DATABASE, name="client", is_database=False)
@@ -184,11 +184,18 @@ class Scene:
                 vault.purge(name)
                 vault.write(name, value)
 
+    def _login_probe(self) -> dict[str, Any]:
+        """Make the readiness probe of a client that logs in to the database with its environment."""
+        address = self.database(DEXTER).address
+        where = f"-h {address.host} -p {address.port} -d {address.database}"
+        command = f'PGPASSWORD="$PASSWORD" psql -w {where} -U "$USERNAME" -c ""'
+        return {"exec": {"command": ["sh", "-c", command]}, "periodSeconds": 1, "timeoutSeconds": 5}
+
     @contextmanager
-    def client(self) -> Iterator[None]:
-        """Run a client that has the credential in its environment."""
+    def client(self, *, logs_in: bool = False) -> Iterator[None]:
+        """Run a client that has the credential in its environment; if it logs in, it is ready only when it can."""
         path, workload = f"{DEPLOYMENTS}/{CLIENT.workload.name}", open_workload(self.cluster, CLIENT.workload)
-        self.cluster.request("POST", DEPLOYMENTS, {}, _make_client())
+        self.cluster.request("POST", DEPLOYMENTS, {}, _make_client(self._login_probe() if logs_in else None))
         try:
             workload.wait_for_ready(SECONDS)
             yield
@@ -198,7 +205,7 @@ class Scene:
             self.cluster.delete(path)
 
 
-def _make_client() -> dict[str, Any]:
+def _make_client(probe: dict[str, Any] | None) -> dict[str, Any]:
     """Make the Deployment of a client that waits."""
     name, delivery = CLIENT.workload.name, CLIENT.delivery
     labels = {"app": name}
@@ -207,6 +214,7 @@ def _make_client() -> dict[str, Any]:
         "name": "client",
         "image": "postgres:14",
         "command": ["sh", "-c", WAITING],
+        "readinessProbe": probe,
         "env": [{"name": key, "valueFrom": {"secretKeyRef": {"name": secret, "key": key}}} for key in KEYS],
         "volumeMounts": [{"name": "credential", "mountPath": "/credential", "readOnly": True}],
     }

@@ -111,7 +111,7 @@ def has_restarted(state: RotationState, workload: Subject) -> bool:
 
 def is_ready(state: RotationState, workload: Subject) -> bool:
     """The database runs with the new values, and all its pods are ready."""
-    return has_restarted(state, workload) and state.consumer(workload).is_ready
+    return has_restarted(state, workload) and _has_started_well(state.consumer(workload))
 
 
 def has_rolled(state: RotationState, workload: Subject) -> bool:
@@ -138,7 +138,7 @@ def has_stopped_or_returned(state: RotationState, workload: Subject) -> bool:
 
 def has_returned_and_is_ready(state: RotationState, workload: Subject) -> bool:
     """The database runs with the previous values, and all its pods are ready."""
-    return has_returned(state, workload) and state.consumer(workload).is_ready
+    return has_returned(state, workload) and _has_started_well(state.consumer(workload))
 
 
 def has_previous_values(state: RotationState, workload: Subject) -> bool:
