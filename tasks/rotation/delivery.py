@@ -1,6 +1,7 @@
 """The steps of a rotation that bring new versions to the consumers: pin, unpin, wait for the sync, refresh."""
 
 import time
+from collections.abc import Sequence
 
 from prefect.logging import get_run_logger
 
@@ -8,7 +9,8 @@ from infra.credentials import Consumer
 from infra.kubernetes.deliveries import SecretState, open_delivery
 from infra.kubernetes.workloads import open_workload
 from infra.rotation.steps import Action
-from tasks.reports.progress import show_sync
+from tasks.context import Access
+from tasks.reports.progress import log_progress, show_sync
 from tasks.rotation.registry import StepContext, opened_for, performs
 from tasks.rotation.staged import get_candidate
 
@@ -24,14 +26,24 @@ OUTCOMES = {
 def pin(context: StepContext) -> None:
     """Let mounts keep the versions that were current when the rotation was staged.
 
+    A mount that is under way may have begun before: those of pods that are being started are waited for.
+
     Raises:
         AccessDenied: the caller may not change the delivery.
     """
     with opened_for(context) as access:
         _, facts = get_candidate(access.vault, context.credential, context.rotation_id)
-        consumer = context.consumer_by(lambda consumer: consumer.source_key)
-        open_delivery(access.cluster, consumer).pin(facts.base, context.rotation_id)
+        consumers = [consumer for consumer in context.credential.consumers if consumer.source_key == context.subject]
+        delivery = open_delivery(access.cluster, consumers[0])
+        delivery.pin(facts.base, context.rotation_id)
+        delivery.wait_for_first_mounts(lambda: _find_placed(access, consumers), log_progress(context.subject))
     get_run_logger().info("%s is pinned until every secret is written", context.subject)
+
+
+def _find_placed(access: Access, consumers: Sequence[Consumer]) -> dict[str, str]:
+    """Return uid -> name of the consumers' pods that have a node."""
+    workloads = [open_workload(access.cluster, consumer.workload).get() for consumer in consumers]
+    return {pod.uid: pod.name for workload in workloads for pod in workload.pods if pod.node and not pod.terminating}
 
 
 @performs(Action.UNPIN)

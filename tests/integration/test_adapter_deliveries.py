@@ -1,6 +1,7 @@
 """Deliveries by the CSI driver: read, waited for, pinned. The tests write what the driver reports."""
 
 import time
+from itertools import count
 
 import pytest
 
@@ -171,6 +172,23 @@ def test_a_rotation_pins_once_and_the_next_takes_its_pins_over(world: World) -> 
     assert delivery.observe(LOGIN, None).pinned_for == "r2"
     delivery.unpin()
     assert objects_of(world) == before
+
+
+def test_the_mounts_of_pods_that_are_being_started_are_waited_for(world: World) -> None:
+    delivery, mounted, starting = world.delivery(), world.pod("db-1"), world.pod("db-2")
+    world.mount("db-1", mounted, OLD)
+    then = Then(lambda: world.mount("db-2", starting, OLD))
+    delivery.wait_for_first_mounts(lambda: {mounted: "db-1", starting: "db-2"}, then)
+    assert then.heard == ["being mounted: db-2"]
+
+
+def test_a_mount_that_never_ends_is_waited_for_as_long_as_the_kubelet_lets_one_take(world: World) -> None:
+    uid, seconds, heard = world.pod("db-1"), count(step=10), list[str]()
+    world.delivery().wait_for_first_mounts(
+        lambda: {uid: "db-1"}, lambda progress: heard.append(progress.seen), lambda: float(next(seconds))
+    )
+    assert 120 <= next(seconds) < 240
+    assert set(heard) == {"being mounted: db-1"}
 
 
 def test_pins_that_somebody_took_away_are_seen_and_pinned_again(world: World) -> None:

@@ -5,7 +5,7 @@ https://secrets-store-csi-driver.sigs.k8s.io/topics/secret-auto-rotation
 """
 
 import time
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
@@ -23,10 +23,15 @@ from infra.kubernetes.deliveries.provider_classes import (
 )
 from infra.kubernetes.deliveries.synced_secrets import SYNC_FIX, SyncedSecret
 from infra.kubernetes.pods import find_differing_files
-from infra.kubernetes.waiting import Clock, Progress, Reporter, follow, ignore
+from infra.kubernetes.waiting import Clock, OnProgress, Progress, Reporter, follow, ignore
 from infra.kubernetes.workloads import Workload
 
 DRIVER = "secrets-store.csi.k8s.io"
+MOUNT_SECONDS = 120.0
+"""The longest that the kubelet lets a mount take; it then begins anew.
+
+https://github.com/kubernetes/kubernetes/blob/v1.34.4/pkg/volume/csi/csi_plugin.go
+"""
 
 
 @dataclass(frozen=True)
@@ -154,6 +159,21 @@ class CsiSecretsStore:
             reporter.report(progress)
         what = f"The new versions were not mounted within {timeout_seconds:.0f} s"
         raise SyncPending(what, name=self._label, seen=seen, fix=SYNC_FIX)
+
+    def wait_for_first_mounts(
+        self,
+        find_pods: Callable[[], Mapping[str, str]],
+        on_progress: OnProgress = ignore,
+        clock: Clock = time.monotonic,
+    ) -> None:
+        """Wait until every pod that is being started has its mount, or a mount's longest time has passed."""
+        reporter = Reporter(on_progress, clock)
+        for statuses, left in follow(self._cluster, self._statuses, {}, MOUNT_SECONDS, clock):
+            mounted = self._read_versions(statuses.values())
+            missing = sorted(pod for uid, pod in find_pods().items() if uid not in mounted)
+            if not missing:
+                return
+            reporter.report(Progress(f"being mounted: {', '.join(missing)}", left))
 
     def refresh(self, values: Mapping[str, str]) -> SecretState:
         """Write the values into a stale synced Secret, ahead of the driver's poll.

@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from infra.errors import KeyturnError
-from infra.kubernetes.waiting import Clock, Progress, ignore
+from infra.kubernetes.waiting import Clock, OnProgress, Progress, ignore
 from infra.kubernetes.workloads import Workload
 
 
@@ -116,6 +116,24 @@ class DeliveryHandle(Protocol):
 
         Raises:
             SyncPending: it timed out; says what was seen last.
+        """
+        ...
+
+    def wait_for_first_mounts(
+        self,
+        find_pods: Callable[[], Mapping[str, str]],
+        on_progress: OnProgress = ignore,
+        clock: Clock = time.monotonic,
+    ) -> None:
+        """Wait until every pod that is being started has its mount.
+
+        Such a mount may have begun before versions were pinned, and then it reads the newest of each secret. It cannot
+        last longer than its bound: what begins anew after that is pinned. So the wait ends then without an error.
+
+        Args:
+            find_pods: returns uid -> name of the pods that have a node now.
+            on_progress: called on each change, and every few seconds without one.
+            clock: measures the bound.
         """
         ...
 
