@@ -25,7 +25,9 @@ from lab.azure.issuers import Issuer, Issuers
 from lab.azure.key_vault.guard import Guard as VaultGuard
 from lab.azure.key_vault.http import KeyVault
 from lab.azure.key_vault.limits import Limits
+from lab.azure.key_vault.policies import Policies
 from lab.azure.key_vault.store import VaultStore
+from lab.azure.requests import Requests
 from lab.azure.routes import IMDS_HOST, Routes
 from lab.azure.sites import create_runner
 from lab.azure.tokens import LIFETIME, Tokens
@@ -88,6 +90,7 @@ class AzureCloud:
         self.tokens = Tokens(TENANT_ID, self.directory, now, key=signing_key)
         faults.follow("tokens-short-lived", self._shorten_tokens)
         self.vaults = VaultStore(now, timedelta(seconds=options.operation_seconds))
+        faults.follow("secrets-deleted-slowly", self.vaults.slow_down)
         self.storage = StorageStore(now)
         self.gateway = Gateway(Routes(options.network, self._finds), options.ports)
         self.arm = Arm(options, self.directory, self.access, self.tokens, backends, self.vaults, self.storage, now)
@@ -96,13 +99,15 @@ class AzureCloud:
         self._federation = Federation(self.directory, self._issuers.fetch_keys, now)
         self.limits = Limits(now)
         self._now = now
-        self._runner = create_runner(self._applications(), faults)
+        self.requests = Requests(lambda request: self.gateway.origin_of(request).kind)
+        self._runner = create_runner(self._applications(), faults, self.requests)
 
     def _shorten_tokens(self, on: bool) -> None:
         self.tokens.lifetime = SHORT_LIFETIME if on else LIFETIME
 
     def _applications(self) -> dict[str, Any]:
-        vaults = KeyVault(self.vaults, VaultGuard(self.tokens, self.access), self.limits)
+        policies = Policies(self._faults.is_on, self._now)
+        vaults = KeyVault(self.vaults, VaultGuard(self.tokens, self.access), self.limits, policies)
         blobs = BlobService(self.storage, BlobGuard(self.tokens, self.access))
         return {
             entra.HOST: Entra(self.tokens, self.directory, self._federation, self._now).app(),

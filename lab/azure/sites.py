@@ -6,6 +6,7 @@ from aiohttp import web
 from aiohttp.abc import AbstractAccessLogger
 from aiohttp.typedefs import Handler
 
+from lab.azure.requests import Requests
 from lab.azure.routes import IMDS_HOST
 from lab.control.faults import Faults
 
@@ -34,9 +35,10 @@ async def keep_apart(request: web.Request, handler: Handler) -> web.StreamRespon
     return await handler(request)
 
 
-def create_runner(applications: dict[str, web.Application], faults: Faults) -> web.AppRunner:
+def create_runner(applications: dict[str, web.Application], faults: Faults, requests: Requests) -> web.AppRunner:
     """The server for `applications`: host, or `*.` and domain, or `*` to application; the first that fits answers."""
-    root = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[faults.middleware, keep_apart])
+    middlewares = [requests.middleware, faults.middleware, keep_apart]
+    root = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=middlewares)
     for host, application in applications.items():
         root.add_domain(host, application)
     logger = logging.getLogger("lab.azure.access")

@@ -91,7 +91,7 @@ class Lab:
     async def open_control(self, token: str) -> ControlServer:
         """Open the control API."""
         first, last = self._options.ports
-        self._control = ControlServer(self._backends.status, self.faults, token, range(first, last + 1))
+        self._control = ControlServer(self._get_status, self.faults, token, range(first, last + 1))
         await self._control.start()
         return self._control
 
@@ -102,6 +102,9 @@ class Lab:
             **operator_variables(self._cloud.operator_secret, self._folder.kubeconfig, self._front_address),
             **({"PREFECT_API_URL": self._prefect.api_url} if self._prefect else {}),
         }
+
+    def _get_status(self) -> dict[str, object]:
+        return {**self._backends.status(), "requests": self._cloud.requests.counts()}
 
     def _get_proxies(self) -> Proxies:
         return self._cloud.gateway

@@ -1,6 +1,7 @@
 """Vaults as a store: what the data plane and ARM build on."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -96,6 +97,49 @@ def test_names_of_secrets_are_compared_without_case_and_kept_as_first_written(va
     vault.set_secret("Username", "dexter")
     assert vault.set_secret("USERNAME", "therema").name == "Username"
     assert vault.get_version("username").value == "therema"
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"tags": {str(number): "" for number in range(16)}},
+        {"tags": {"a": "x" * 257}},
+        {"tags": {"x" * 257: ""}},
+        {"content_type": "x" * 256},
+    ],
+    ids=["16 tags", "a long value", "a long name", "a long content type"],
+)
+def test_what_is_beyond_the_limits_of_key_vault_is_refused_and_writes_nothing(vault: Vault, given: Any) -> None:
+    tags = {str(number): "" for number in range(15)}
+    made = vault.set_secret("username", "dexter", tags=tags, content_type="x" * 255)
+    for attempt in (
+        lambda: vault.set_secret("username", "therema", **given),
+        lambda: vault.update_version("username", made.version, {}, **given),
+    ):
+        with pytest.raises(AzureError) as caught:
+            attempt()
+        assert (caught.value.status, caught.value.code) == (400, "BadParameter")
+    assert vault.list_versions("username") == [made]
+
+
+def test_a_purge_takes_its_time_and_holds_the_name_until_it_is_over(vault: Vault, clock: Clock) -> None:
+    vault.set_secret("username", "dexter")
+    vault.settle = timedelta(seconds=5)
+    vault.delete_secret("username")
+    clock.moment += timedelta(seconds=5)
+    vault.purge_secret("username")
+    for attempt in (
+        lambda: vault.set_secret("username", "therema"),
+        lambda: vault.purge_secret("username"),
+        lambda: vault.recover_secret("username"),
+    ):
+        with pytest.raises(AzureError) as caught:
+            attempt()
+        assert (caught.value.status, caught.value.inner) == (409, "ObjectIsBeingDeleted")
+    assert vault.get_deleted("username").newest.value == "dexter"
+    clock.moment += timedelta(seconds=5)
+    assert vault.list_deleted() == []
+    assert vault.set_secret("username", "therema").value == "therema"
 
 
 def test_an_update_moves_updated_and_leaves_created(vault: Vault, clock: Clock) -> None:

@@ -14,6 +14,7 @@ from lab.azure.json_answers import json_answer
 from lab.azure.key_vault import bodies
 from lab.azure.key_vault.guard import Guard, Right, vault_not_found
 from lab.azure.key_vault.limits import Limits
+from lab.azure.key_vault.policies import Policies
 from lab.azure.key_vault.store import VaultStore
 from lab.azure.key_vault.vault import SecretAttributes, Vault
 
@@ -28,10 +29,11 @@ class KeyVault:
         vaults: the vaults.
         guard: decides who may do what.
         limits: throttles.
+        policies: what else is denied.
     """
 
-    def __init__(self, vaults: VaultStore, guard: Guard, limits: Limits) -> None:
-        self._vaults, self._guard, self._limits = vaults, guard, limits
+    def __init__(self, vaults: VaultStore, guard: Guard, limits: Limits, policies: Policies) -> None:
+        self._vaults, self._guard, self._limits, self._policies = vaults, guard, limits, policies
 
     def app(self) -> web.Application:
         """The application for *.vault.azure.net."""
@@ -39,7 +41,7 @@ class KeyVault:
         add = app.router.add_route
         add("GET", "/secrets", self._operation(Right.LIST, _list))
         add("GET", "/secrets/", self._operation(Right.LIST, _list))
-        add("PUT", "/secrets/{name}", self._operation(Right.SET, _set))
+        add("PUT", "/secrets/{name}", self._operation(Right.SET, self._set))
         add("DELETE", "/secrets/{name}", self._operation(Right.DELETE, _delete))
         add("GET", "/secrets/{name}/versions", self._operation(Right.LIST, _list_versions))
         add("GET", "/secrets/{name}", self._operation(Right.GET, _get))
@@ -66,6 +68,15 @@ class KeyVault:
 
         return handle
 
+    async def _set(self, request: web.Request, vault: Vault, name: str) -> web.Response:
+        body = await _json(request)
+        if not isinstance(body.get("value"), str):
+            raise AzureError(400, "BadParameter", "Property value is required and must be a string.")
+        attributes, content_type = SecretAttributes(**_attributes(body)), body.get("contentType")
+        self._policies.verify(name, attributes, content_type)
+        made = vault.set_secret(name, body["value"], attributes, body.get("tags"), content_type)
+        return json_answer(bodies.secret(vault, made, _api(request), value=True))
+
     def _find(self, request: web.Request) -> Vault:
         name = (request.url.host or "").partition(".")[0]
         vault = self._vaults.find(name)
@@ -77,15 +88,6 @@ class KeyVault:
 def _get(request: web.Request, vault: Vault, name: str) -> web.Response:
     found = vault.read_version(name, request.match_info.get("version", ""))
     return json_answer(bodies.secret(vault, found, _api(request), value=True))
-
-
-async def _set(request: web.Request, vault: Vault, name: str) -> web.Response:
-    body = await _json(request)
-    if not isinstance(body.get("value"), str):
-        raise AzureError(400, "BadParameter", "Property value is required and must be a string.")
-    attributes = SecretAttributes(**_attributes(body))
-    made = vault.set_secret(name, body["value"], attributes, body.get("tags"), body.get("contentType"))
-    return json_answer(bodies.secret(vault, made, _api(request), value=True))
 
 
 async def _update(request: web.Request, vault: Vault, name: str) -> web.Response:

@@ -6,17 +6,21 @@ from datetime import datetime, timedelta
 from lab.azure.errors import AzureError
 from lab.azure.key_vault.vault import Vault
 
+SLOW = timedelta(seconds=2)
+"""How long deleting or purging a secret takes while the switch for it is on."""
+
 
 class VaultStore:
     """All vaults of the lab, live and in soft delete. Names are unique among both, as they are in Azure.
 
     Args:
         now: the clock.
-        settle: how long deleting a secret takes.
+        settle: how long deleting or purging a secret takes.
     """
 
     def __init__(self, now: Callable[[], datetime], settle: timedelta = timedelta(0)) -> None:
         self._now, self._settle = now, settle
+        self._quick = settle
         self._live: dict[str, Vault] = {}
         self._deleted: dict[str, Vault] = {}
 
@@ -59,6 +63,12 @@ class VaultStore:
         vault.policies, vault.settle = dict(policies or {}), self._settle
         self._live[key] = vault
         return vault
+
+    def slow_down(self, on: bool) -> None:
+        """Let deleting and purging a secret take some seconds from now on, or as long as usual again."""
+        self._settle = SLOW if on else self._quick
+        for vault in self._live.values():
+            vault.settle = self._settle
 
     def find(self, name: str) -> Vault | None:
         """The live vault of this name."""

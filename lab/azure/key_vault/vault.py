@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from lab.azure.errors import AzureError
 
 MAX_VALUE_BYTES = 25_600
+MOST_TAGS, MOST_TAG_CHARACTERS, MOST_CONTENT_TYPE_CHARACTERS = 15, 256, 255
 _NAME = re.compile(r"[0-9a-zA-Z-]{1,127}")
 _NOT_FOUND_HELP = (
     "If you recently deleted this secret you may be able to recover it using the correct recovery command. "
@@ -45,12 +46,13 @@ class SecretVersion:
 
 @dataclass
 class DeletedSecret:
-    """A secret that was deleted and can be recovered."""
+    """A secret that was deleted and can be recovered, or that is being purged until `gone_at`."""
 
     versions: dict[str, SecretVersion]
     deleted_at: datetime
     ready_at: datetime
     purge_at: datetime
+    gone_at: datetime | None = None
 
     @property
     def newest(self) -> SecretVersion:
@@ -71,7 +73,7 @@ class Vault:
         purge_protection: whether purging is refused.
         rbac: whether role assignments decide; else `policies` do.
         policies: object id to allowed secret permissions ("get", "list", "set", ...), for vaults without RBAC.
-        settle: how long deleting a secret takes.
+        settle: how long deleting or purging a secret takes.
     """
 
     name: str
@@ -108,13 +110,15 @@ class Vault:
         """Write a new version, which is the newest from now on.
 
         Raises:
-            AzureError: 400 for a name or value that is not allowed; 409 when the name is in soft delete.
+            AzureError: 400 for a name, value, tag or content type that is not allowed; 409 when the name is in soft
+                delete or being purged.
         """
         key = _key(name)
         if len(value.encode()) > MAX_VALUE_BYTES:
             raise AzureError(400, "BadParameter", f"The value of the secret is larger than {MAX_VALUE_BYTES} bytes.")
-        if key in self._deleted:
-            raise self._name_is_taken(name, self._deleted[key])
+        _check_limits(tags or {}, content_type or "")
+        if deleted := self._find_deleted(key):
+            raise self._name_is_taken(name, deleted)
         moment = int(self.now().timestamp())
         kept = next(iter(self._live[key].values())).name if key in self._live else name
         made = SecretVersion(kept, uuid.uuid4().hex, value, attributes, moment, moment, content_type, dict(tags or {}))
@@ -122,10 +126,8 @@ class Vault:
         return made
 
     def _name_is_taken(self, name: str, deleted: DeletedSecret) -> AzureError:
-        if self.now() < deleted.ready_at:
-            return AzureError(
-                409, "Conflict", f"Secret {name} is currently being deleted.", inner="ObjectIsBeingDeleted"
-            )
+        if deleted.gone_at or self.now() < deleted.ready_at:
+            return _being_deleted(name)
         return AzureError(
             409,
             "Conflict",
@@ -174,6 +176,7 @@ class Vault:
     ) -> SecretVersion:
         """Change what is given of a version ("enabled", "not_before", "expires", tags, content type) and no more."""
         found = self.get_version(name, version)
+        _check_limits(tags or {}, content_type or "")
         changed = replace(
             found,
             attributes=replace(found.attributes, **attributes),  # type: ignore[arg-type]
@@ -208,8 +211,8 @@ class Vault:
         return deleted
 
     def get_deleted(self, name: str) -> DeletedSecret:
-        """A secret in soft delete; 404 as long as the deletion is under way."""
-        found = self._deleted.get(_key(name))
+        """A secret in soft delete, also while it is being purged; 404 as long as the deletion is under way."""
+        found = self._find_deleted(_key(name))
         if found is None or self.now() < found.ready_at:
             raise AzureError(
                 404,
@@ -220,25 +223,58 @@ class Vault:
 
     def list_deleted(self) -> list[DeletedSecret]:
         """All secrets in soft delete, ordered by name."""
-        now = self.now()
-        return [self._deleted[key] for key in sorted(self._deleted) if self._deleted[key].ready_at <= now]
+        found = [self._find_deleted(key) for key in sorted(self._deleted)]
+        return [deleted for deleted in found if deleted and deleted.ready_at <= self.now()]
 
     def recover_secret(self, name: str) -> SecretVersion:
-        """Bring a secret back from soft delete."""
-        self.get_deleted(name)
+        """Bring a secret back from soft delete.
+
+        Raises:
+            AzureError: 404 when it is not there; 409 while it is being purged.
+        """
+        if self.get_deleted(name).gone_at:
+            raise _being_deleted(name)
         self._live[_key(name)] = self._deleted.pop(_key(name)).versions
         return self.get_version(name)
 
     def purge_secret(self, name: str) -> None:
-        """Remove a secret for good.
+        """Remove a secret for good, which takes a while: until then its name is taken.
 
         Raises:
-            AzureError: 404 when it is not in soft delete; 403 under purge protection.
+            AzureError: 404 when it is not in soft delete; 403 under purge protection; 409 while it is being purged.
         """
-        self.get_deleted(name)
+        deleted = self.get_deleted(name)
         if self.purge_protection:
             raise AzureError(403, "Forbidden", 'Operation "purge" is not enabled for this vault.')
-        del self._deleted[_key(name)]
+        if deleted.gone_at:
+            raise _being_deleted(name)
+        deleted.gone_at = self.now() + self.settle
+
+    def _find_deleted(self, key: str) -> DeletedSecret | None:
+        """The secret that holds a name in soft delete; one whose purge is over is forgotten."""
+        found = self._deleted.get(key)
+        if found and found.gone_at and self.now() >= found.gone_at:
+            del self._deleted[key]
+            return None
+        return found
+
+
+def _being_deleted(name: str) -> AzureError:
+    return AzureError(409, "Conflict", f"Secret {name} is currently being deleted.", inner="ObjectIsBeingDeleted")
+
+
+def _check_limits(tags: Mapping[str, str], content_type: str) -> None:
+    """See that tags and content type are within the service's limits.
+
+    https://learn.microsoft.com/azure/key-vault/secrets/about-secrets#secret-tags
+    """
+    if len(tags) > MOST_TAGS:
+        raise AzureError(400, "BadParameter", f"The number of tags must not exceed {MOST_TAGS}.")
+    if any(len(text) > MOST_TAG_CHARACTERS for tag in tags.items() for text in tag):
+        raise AzureError(400, "BadParameter", f"No part of a tag may exceed {MOST_TAG_CHARACTERS} characters.")
+    if len(content_type) > MOST_CONTENT_TYPE_CHARACTERS:
+        message = f"The content type must not exceed {MOST_CONTENT_TYPE_CHARACTERS} characters."
+        raise AzureError(400, "BadParameter", message)
 
 
 def _key(name: str) -> str:
