@@ -45,6 +45,11 @@ class Code(StrEnum):
         member._value_, member.what, member.fix = code, what, fix
         return member
 
+    ADDRESS_REFUSED = (
+        "AuthorizationFailure",
+        "The storage account's network rules do not let this address in",
+        "Allow the address in the account's network rules, or run the flow in a network that they allow",
+    )
     APPROVAL_NEEDS_DEPLOYMENT = (
         "ApprovalNeedsDeployment",
         "Only a run of a deployment can ask for approval",
@@ -66,6 +71,11 @@ class Code(StrEnum):
         "The strategy recreate needs consent to data loss",
         "Set data_loss to 'I accept data loss' if nothing in the database must be kept",
     )
+    DENY_ASSIGNMENT = (
+        "DenyAssignmentAuthorizationFailed",
+        "A deny assignment forbids it, whatever roles the caller has",
+        "Ask who made the deny assignment that is named; no role helps against it",
+    )
     FILES_DIFFER = (
         "FilesDiffer",
         "The files in the pod differ from the vault",
@@ -85,6 +95,21 @@ class Code(StrEnum):
         "Grace",
         "A new rotation needs the login that still has its grace",
         "Wait until the grace is over; or end it now with no_grace, if nobody uses that login any more",
+    )
+    FORBIDDEN_BY_CONNECTION = (
+        "ForbiddenByConnection",
+        "The vault takes requests through its private endpoint alone",
+        "Run the flow where the vault's name resolves to its private endpoint, or allow public access to the vault",
+    )
+    FORBIDDEN_BY_FIREWALL = (
+        "ForbiddenByFirewall",
+        "The vault's firewall does not let this address in",
+        "Allow the address that is named in the vault's firewall, or run the flow in a network that it allows",
+    )
+    FORBIDDEN_BY_POLICY = (
+        "ForbiddenByPolicy",
+        "The vault's access policies do not give the caller this permission",
+        "Give the caller the permission that is named by an access policy of the vault: it does not look at roles",
     )
     HOST_NOT_FOUND = (
         "HostNotFound",
@@ -147,6 +172,11 @@ class Code(StrEnum):
         "The strategy alternating needs two logins of one owner role",
         "Run the flow migrate for this credential: it makes the owner role of the current login",
     )
+    OBJECT_IS_BEING_DELETED = (
+        "ObjectIsBeingDeleted",
+        "The name is held by a secret that is being deleted or purged",
+        "Wait until that is over, which takes Azure some seconds; then run again",
+    )
     OLD_LOGIN_WORKS = (
         "OldLoginWorks",
         "A previous login still works",
@@ -172,6 +202,13 @@ class Code(StrEnum):
         "The SecretProviderClass does not fit the credential",
         "Correct the class or the credential; after the class, restart its pods",
     )
+    REQUEST_DISALLOWED_BY_POLICY = (
+        "RequestDisallowedByPolicy",
+        "Azure Policy denies it",
+        "Give what the policy that is named demands. A secret's expiry: set expires_after_days of the credential. Its "
+        "content type: set it at the newest version, the next ones have it too. Or ask the policy's owner for an "
+        "exemption",
+    )
     ROLLED_BACK = (
         "RolledBack",
         "The rotation was rolled back earlier",
@@ -182,6 +219,16 @@ class Code(StrEnum):
         "The newest version of the secret is disabled",
         "Enable that version, or write a new one; then run again",
     )
+    SECRET_EXPIRED = (
+        "SecretExpired",
+        "The newest version of the secret has expired",
+        "Write a new version, or move the expiry of that one on; then run again",
+    )
+    SECRET_NOT_YET_VALID = (
+        "SecretNotYetValid",
+        "The newest version of the secret is not valid yet",
+        "Wait until its activation date, or move that; then run again",
+    )
     THIRD_LOGIN = (
         "ThirdLogin",
         "The new username cannot be used",
@@ -191,6 +238,11 @@ class Code(StrEnum):
         "TlsFailed",
         "The TLS connection could not be made as required",
         "See whether the host is named in the server's certificate and KEYTURN_POSTGRES_CA_FILE has its authority",
+    )
+    TOO_MANY_TAGS = (
+        "TooManyTags",
+        "The secret has too many tags of its owner for those of a rotation",
+        "Remove tags from its newest version until at most 13 are left",
     )
     UNFINISHED = (
         "Unfinished",
@@ -222,6 +274,12 @@ class Code(StrEnum):
         "The strategy recreate would change nothing",
         "Use the strategy in-place: it changes the login inside the database",
     )
+
+
+MISSING_ROLE = frozenset(
+    {"AuthorizationFailed", "AuthorizationPermissionMismatch", "ForbiddenByRbac", "LinkedAuthorizationFailed"}
+)
+"""Azure's codes for a caller who lacks a role, or whose role is not effective yet; no other refusal is transient."""
 
 
 class KeyturnError(Exception):

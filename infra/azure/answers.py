@@ -9,13 +9,12 @@ import re
 from typing import Any
 from xml.etree import ElementTree
 
+from infra.azure.errors import UNUSABLE, explain_403
 from infra.errors import (
-    AccessDenied,
     AuthenticationFailed,
     Code,
     KeyturnError,
     NotFound,
-    SecretUnusable,
     ServiceFailed,
     Unverified,
 )
@@ -88,13 +87,11 @@ def make_error(what: str, name: str, code: str, message: str) -> KeyturnError:
     """Return the product's error for a code of Key Vault, Blob Storage or Entra ID."""
     kind: type[KeyturnError]
     fix = ""
-    if code == Code.SECRET_DISABLED:
-        kind, fix = SecretUnusable, Code.SECRET_DISABLED.fix
-    elif code.startswith("AADSTS"):
+    if code.startswith("AADSTS"):
         kind = AuthenticationFailed
         fix = "Compare issuer, subject and audience of the federated credential with the service account's token"
-    elif code.startswith(("Forbidden", "Authorization")):
-        kind = AccessDenied
+    elif code in UNUSABLE or code.startswith(("Forbidden", "Authorization", "RequestDisallowed", "DenyAssignment")):
+        kind, code, fix = explain_403(code, message)
     elif code in ("SecretNotFound", "BlobNotFound", "ContainerNotFound", "ResourceNotFound"):
         kind, fix = NotFound, "Provision it"
     else:

@@ -16,6 +16,7 @@ from azure.core.exceptions import (
 )
 
 from infra.errors import (
+    MISSING_ROLE,
     AccessDenied,
     AuthenticationFailed,
     Code,
@@ -36,11 +37,25 @@ FIXES = {
     Code.HOST_NOT_FOUND.value: Code.HOST_NOT_FOUND.fix,
     "ObjectIsDeletedButRecoverable": "Recover the deleted one or purge it",
     "ConflictError": "Recover the deleted one, purge it, or choose another name",
-    Code.SECRET_DISABLED.value: Code.SECRET_DISABLED.fix,
+    Code.OBJECT_IS_BEING_DELETED.value: Code.OBJECT_IS_BEING_DELETED.fix,
     "VaultAlreadyExists": "Choose another name: a vault's name is unique in all of Azure",
     "StorageAccountAlreadyTaken": "Choose another name: a storage account's name is unique in all of Azure",
     "ServerNameAlreadyExists": "Choose another name: a server's name is unique in all of Azure",
 }
+
+DENIALS = (
+    Code.ADDRESS_REFUSED,
+    Code.DENY_ASSIGNMENT,
+    Code.FORBIDDEN_BY_CONNECTION,
+    Code.FORBIDDEN_BY_FIREWALL,
+    Code.FORBIDDEN_BY_POLICY,
+    Code.REQUEST_DISALLOWED_BY_POLICY,
+)
+"""What else than a missing role is answered by 403."""
+UNUSABLE = (Code.SECRET_DISABLED, Code.SECRET_EXPIRED, Code.SECRET_NOT_YET_VALID)
+"""What Key Vault answers by 403 when the secret itself is the cause."""
+AZURE_POLICY = re.compile(r"disallowed by (azure )?policy|policyAssignment|policyDefinition", re.I)
+"""What every denial by Azure Policy says. In Key Vault its code may be the one of a missing access policy."""
 
 
 @contextmanager
@@ -76,13 +91,30 @@ def translate(
         kind, fix = NotYetPropagated, "Wait: it takes effect within minutes"
     elif code.startswith("AADSTS") or isinstance(error, ClientAuthenticationError):
         kind, fix = AuthenticationFailed, _authentication_fix(code)
-    elif code == Code.SECRET_DISABLED:
-        kind, fix = SecretUnusable, FIXES[code]
     elif status == 403:
-        kind, fix = AccessDenied, _access_fix(role, scope)
+        kind, code, fix = explain_403(code, seen, role, scope)
     else:
         kind, fix = _by_status(error, status), FIXES.get(code, "")
     return kind(what, name=name, seen=seen, fix=fix, code=code)
+
+
+def explain_403(code: str, text: str, role: str = "", scope: str = "") -> tuple[type[KeyturnError], str, str]:
+    """Return the error's class, its code and its fix for what Azure answered by 403.
+
+    Args:
+        code: Azure's most specific code.
+        text: what it said.
+        role: the role that allows what was asked for.
+        scope: the scope that the role is needed on.
+    """
+    if AZURE_POLICY.search(text):
+        code = Code.REQUEST_DISALLOWED_BY_POLICY.value
+    known = next((member for member in (*UNUSABLE, *DENIALS) if member == code), None)
+    if known is not None:
+        return SecretUnusable if known in UNUSABLE else AccessDenied, known.value, known.fix
+    if code in MISSING_ROLE:
+        return AccessDenied, code, _access_fix(role, scope)
+    return AccessDenied, code, f"See what Azure says. If a right is missing: {_access_fix(role, scope)}"
 
 
 def get_code(error: AzureError) -> str:

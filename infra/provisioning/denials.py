@@ -3,7 +3,7 @@
 Decided from what Azure has on record, so that only what is transient is tried again.
 """
 
-from infra.errors import AccessDenied, AuthenticationFailed, KeyturnError, NotYetPropagated
+from infra.errors import MISSING_ROLE, AccessDenied, AuthenticationFailed, KeyturnError, NotYetPropagated
 from infra.provisioning.kinds import Kinds
 from infra.provisioning.resources import FederatedCredential, Identity, Machine, RoleAssignment
 
@@ -14,11 +14,15 @@ FEDERATION = "AADSTS7002"
 def explain_denial(error: AccessDenied, needed: RoleAssignment, kinds: Kinds) -> KeyturnError:
     """Return the error that names the missing role, or a retryable one when the role is assigned.
 
+    A refusal that has another cause stays as it is: no role helps, and no waiting.
+
     Args:
         error: the refusal.
         needed: the role that the principal needs, and where.
         kinds: what looks it up.
     """
+    if error.code not in MISSING_ROLE:
+        return error
     principal_id = _get_principal_id(needed, kinds)
     role = f"the role {needed.name} on the {needed.scope.key}"
     if kinds[RoleAssignment].find(needed):

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from infra.errors import AccessDenied, Code, NotFound, NotYetPropagated, ServiceFailed
+from infra.errors import MISSING_ROLE, AccessDenied, Code, NotFound, NotYetPropagated, ServiceFailed
 from infra.provisioning.changes import Verb, WantedResource, plan_change, refuse
 from infra.provisioning.comparing import Resource
 from infra.provisioning.kinds import Found, Kind, Kinds, OnProgress, State, is_unreachable
@@ -48,6 +48,8 @@ def find(kinds: Kinds, wanted: Resource) -> Found | None:
     try:
         return kind.find(wanted)
     except AccessDenied as error:
+        if error.code not in (*MISSING_ROLE, Code.FORBIDDEN_BY_POLICY):
+            raise
         return Found(None, State.HIDDEN, f"not readable yet: {error.seen}", error.code)
     except NotFound as error:
         if not is_unreachable(error):
@@ -128,7 +130,7 @@ def _put(kind: Kind[Any], wanted: Resource, found: Found | None, on_progress: On
     try:
         (kind.recover if is_deleted else kind.put)(wanted, on_progress)
     except (AccessDenied, NotFound) as error:
-        if kind.on_data_plane and (isinstance(error, AccessDenied) or is_unreachable(error)):
+        if kind.on_data_plane and (error.code in MISSING_ROLE or is_unreachable(error)):
             raise NotYetPropagated(
                 error.what, name=error.name, seen=error.seen, fix=error.fix, code=error.code
             ) from None

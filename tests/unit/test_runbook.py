@@ -17,6 +17,7 @@ PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
 
 VENDORS = {
     *("ConflictError", "ForbiddenByFirewall", "ForbiddenByRbac", "ObjectIsDeletedButRecoverable"),
+    *("AuthorizationFailed", "AuthorizationPermissionMismatch", "LinkedAuthorizationFailed"),
     *("SecretNotFound", "ServerNameAlreadyExists", "StorageAccountAlreadyTaken", "VaultAlreadyExists"),
     *("AADSTS70021", "AADSTS700016", "AADSTS700211", "AADSTS700212", "AADSTS700213", "AADSTS90061"),
     *("AADSTS7000215", "AADSTS7000222"),
