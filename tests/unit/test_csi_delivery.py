@@ -65,6 +65,30 @@ def test_a_class_that_does_not_fit_is_a_mismatch_that_names_it(
     assert mismatch.seen == seen
 
 
+@pytest.mark.parametrize("names", [("Username", "PASSWORD"), NAMES])
+def test_the_case_of_the_secrets_names_does_not_count(names: tuple[str, str]) -> None:
+    """Key Vault does not count it either."""
+    found, values = delivery(BOTH), dict(zip(names, ("dexter", "secret"), strict=True))
+    assert found.find_mismatch("dexterkeyvault", names) is None
+    assert found.uses(names) == set(names)
+    assert found._expect(values) == {"USERNAME": "dexter", "PASSWORD": "secret"}
+    volume = Volume("a", "csi", "/mnt", "postgresql-kvname")
+    files = found.files(Workload(1, True, (), (volume,), False, RestartFacts()), values)
+    assert files == {"/mnt/username": "dexter", "/mnt/password": "secret"}
+    pinned = delivery(replace(BOTH, pinned=frozenset({"password"}))).find_mismatch("dexterkeyvault", names)
+    assert pinned is not None
+    assert names[1] in pinned.seen
+    status = {
+        "metadata": {"ownerReferences": [{"kind": "Pod", "uid": "1"}]},
+        "status": {
+            "secretProviderClassName": "postgresql-kvname",
+            "mounted": True,
+            "objects": [{"id": "secret/pAssword", "version": "abc"}, {"id": "secret/other", "version": "def"}],
+        },
+    }
+    assert found._read_versions([status], names) == {"1": {names[1]: "abc", "other": "def"}}
+
+
 def test_a_secret_that_the_class_no_longer_syncs_is_a_mismatch_and_not_a_proof() -> None:
     with pytest.raises(Conflict, match="no key for password, username"):
         delivery(replace(BOTH, synced={})).version_that_holds(VALUES)

@@ -29,6 +29,14 @@ def test_the_named_objects_get_their_versions_and_others_keep_theirs() -> None:
     assert versions(pin_objects(BEFORE, VERSIONS)) == {**VERSIONS, "other": "abc"}
 
 
+def test_names_are_compared_without_case_as_the_vault_does() -> None:
+    pinned = pin_objects(BEFORE, {name.upper(): version for name, version in VERSIONS.items()})
+    assert versions(pinned) == {**VERSIONS, "other": "abc"}
+    upper = BEFORE.replace("objectName: password", "objectName: PASSWORD")
+    assert versions(pin_objects(upper, VERSIONS))["PASSWORD"] == "2" * 32
+    assert unpin_objects(pin_objects(upper, VERSIONS), upper) == upper
+
+
 def test_everything_else_of_an_object_stays() -> None:
     pinned = parse_objects(pin_objects(BEFORE, VERSIONS))
     assert [entry.get("objectAlias") for entry in pinned] == [None, "pw", None]

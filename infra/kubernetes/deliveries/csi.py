@@ -84,15 +84,17 @@ class CsiSecretsStore:
         return get_provider_class(self._cluster, self._namespace, self._class)
 
     def uses(self, secrets: Collection[str]) -> frozenset[str]:
-        """Return which of these secrets the class mounts."""
-        return frozenset(self._provider.files.values()) & frozenset(secrets)
+        """Return which of these secrets the class mounts; the vault does not count the case of their names."""
+        mounted = set(self._provider.files.values())
+        return frozenset(name for name in secrets if name.lower() in mounted)
 
     def find_mismatch(self, vault: str, secrets: Collection[str]) -> KeyturnError | None:
         """Say what keeps the class from bringing the secrets of a vault to the consumer."""
         provider, used = self._provider, self.uses(secrets)
         if provider.vault.lower() != vault.lower():
             return self._mismatch(f"it reads the vault '{provider.vault}'")
-        if (pinned := provider.pinned.keys() & used) and not provider.pinned_for:
+        pinned = [name for name in used if name.lower() in provider.pinned]
+        if pinned and not provider.pinned_for:
             return self._mismatch(
                 f"it pins a version of {_join(pinned)} (objectVersion), so its pods never get a newer one"
             )
@@ -102,13 +104,13 @@ class CsiSecretsStore:
 
     def observe(self, secrets: Collection[str], values: Mapping[str, str] | None) -> DeliveryFacts:
         """Look at mounts, synced Secret and pins."""
-        uses = self.uses(secrets)
+        uses, pins = self.uses(secrets), self._provider.pinned
         return DeliveryFacts(
             uses=uses,
-            versions=self._read_versions(self._cluster.get(self._statuses)["items"]),
+            versions=self._read_versions(self._cluster.get(self._statuses)["items"], secrets),
             secret=self._compare(values),
             pinned_for=self._provider.pinned_for,
-            pinned={name: version for name, version in self._provider.pinned.items() if name in uses},
+            pinned={name: pins[name.lower()] for name in uses if name.lower() in pins},
         )
 
     def wait_until_current(
@@ -151,7 +153,7 @@ class CsiSecretsStore:
         wanted = {name: versions[name] for name in sorted(self.uses(versions))}
         reporter, seen = Reporter(on_progress, clock), "nothing"
         for statuses, left in follow(self._cluster, self._statuses, {}, timeout_seconds, clock):
-            mounted = self._read_versions(statuses.values())
+            mounted = self._read_versions(statuses.values(), versions)
             seen = "; ".join(_describe_mount(pod, mounted.get(uid), wanted) for uid, pod in sorted(pods.items()))
             progress = SyncProgress(seen, left, self._consumer.workload.name, mounted, wanted)
             if all(uid in mounted and wanted.items() <= mounted[uid].items() for uid in pods):
@@ -214,8 +216,9 @@ class CsiSecretsStore:
             f"{volume.mount_path}/{file}": values[name]
             for volume in workload.volumes
             if volume.source == self._class
-            for file, name in self._provider.files.items()
-            if name in values
+            for file, mounted in self._provider.files.items()
+            for name in values
+            if name.lower() == mounted
         }
 
     def find_differing_files(self, pod: str, files: Mapping[str, str]) -> list[str]:
@@ -233,11 +236,13 @@ class CsiSecretsStore:
         """Return key -> value of what the synced Secret must hold of the credential."""
         if mismatch := self._find_missing_keys(values):
             raise mismatch
+        by_name = {name.lower(): value for name, value in values.items()}
         keys = self._provider.synced[self._secret]
-        return {key: values[name] for key, name in keys.items() if name in values}
+        return {key: by_name[name] for key, name in keys.items() if name in by_name}
 
     def _find_missing_keys(self, secrets: Collection[str]) -> KeyturnError | None:
-        missing = self._needed(secrets) - frozenset(self._provider.synced.get(self._secret, {}).values())
+        synced = set(self._provider.synced.get(self._secret, {}).values())
+        missing = [name for name in self._needed(secrets) if name.lower() not in synced]
         return self._mismatch(f"the Secret {self._secret} has no key for {_join(missing)}") if missing else None
 
     def _needed(self, secrets: Collection[str]) -> frozenset[str]:
@@ -247,16 +252,20 @@ class CsiSecretsStore:
     def _mismatch(self, seen: str) -> KeyturnError:
         return Conflict(Code.PROVIDER_CLASS_MISMATCH, name=self._label, seen=seen)
 
-    def _read_versions(self, statuses: Iterable[Object]) -> dict[str, dict[str, str]]:
-        """Read SecretProviderClassPodStatus objects. Their owner is the pod: its uid tells pods of one name apart."""
-        versions = {}
+    def _read_versions(self, statuses: Iterable[Object], secrets: Collection[str]) -> dict[str, dict[str, str]]:
+        """Read SecretProviderClassPodStatus objects. Their owner is the pod: its uid tells pods of one name apart.
+
+        They name objects as the class does; what is returned is named as in `secrets`.
+        """
+        versions, names = {}, {name.lower(): name for name in secrets}
         for item in statuses:
             status = item.get("status") or {}
             if status.get("secretProviderClassName") != self._class or not status.get("mounted"):
                 continue
             owners = item["metadata"].get("ownerReferences") or []
             uid = next((owner["uid"] for owner in owners if owner.get("kind") == "Pod"), "")
-            versions[uid] = {entry["id"].partition("/")[2]: entry["version"] for entry in status.get("objects") or []}
+            entries = [(entry["id"].partition("/")[2], entry["version"]) for entry in status.get("objects") or []]
+            versions[uid] = {names.get(name.lower(), name): version for name, version in entries}
         return versions
 
 

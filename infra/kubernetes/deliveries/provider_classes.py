@@ -4,6 +4,8 @@ A mount reads one object after the other. If two secrets are written in between,
 new version of the other. With `objectVersion` it reads what is named. One write both pins and remembers what was there
 before, so a crash in between forgets nothing.
 
+Key Vault does not count the case of names: those of its objects are in lower case here, and compared so.
+
 https://azure.github.io/secrets-store-csi-driver-provider-azure/docs/getting-started/usage/
 """
 
@@ -36,9 +38,9 @@ class ProviderClass:
         vault: the key vault that it reads.
         client_id: the identity that it reads with.
         tenant_id: the identity's tenant.
-        files: name of each mounted file -> name of the vault's object.
-        synced: Secret -> key -> name of the vault's object.
-        pinned: the vault's objects of which it names a version -> that version.
+        files: name of each mounted file -> name of the vault's object, in lower case.
+        synced: Secret -> key -> name of the vault's object, in lower case.
+        pinned: the vault's objects of which it names a version, in lower case -> that version.
         pinned_for: the rotation that pinned them for a while; empty if it was somebody else. The pins themselves may be
             gone: a tool that keeps the cluster equal to a repository takes them away, and leaves the annotation.
     """
@@ -67,10 +69,10 @@ def read_provider_class(item: Object) -> ProviderClass:
     spec = item.get("spec") or {}
     parameters = spec.get("parameters") or {}
     objects = parse_objects(parameters.get("objects") or "")
-    files = {str(entry.get("objectAlias") or entry["objectName"]): str(entry["objectName"]) for entry in objects}
+    files = {str(entry.get("objectAlias") or entry["objectName"]): _name(entry) for entry in objects}
     synced = {
         secret["secretName"]: {
-            key["key"]: files.get(key["objectName"], key["objectName"]) for key in secret.get("data") or []
+            key["key"]: files.get(key["objectName"], key["objectName"].lower()) for key in secret.get("data") or []
         }
         for secret in spec.get("secretObjects") or []
     }
@@ -125,10 +127,10 @@ def unpin_versions(cluster: Cluster, namespace: str, name: str) -> None:
 
 def pin_objects(objects: str, versions: Mapping[str, str]) -> str:
     """Return the parameter `objects` with versions of some objects."""
-    entries = parse_objects(objects)
+    entries, wanted = parse_objects(objects), {name.lower(): version for name, version in versions.items()}
     for entry in entries:
-        if entry["objectName"] in versions:
-            entry["objectVersion"] = versions[entry["objectName"]]
+        if _name(entry) in wanted:
+            entry["objectVersion"] = wanted[_name(entry)]
     return _dump(entries)
 
 
@@ -137,7 +139,7 @@ def unpin_objects(objects: str, before: str) -> str:
     now, then = parse_objects(objects), parse_objects(before)
     if list(map(_without_version, now)) == list(map(_without_version, then)):
         return before
-    versions = {entry["objectName"]: entry.get("objectVersion", "") for entry in then}
+    versions = {_name(entry): entry.get("objectVersion", "") for entry in then}
     return pin_objects(objects, versions)
 
 
@@ -156,7 +158,11 @@ def parse_objects(objects: str) -> list[dict[str, Any]]:
 
 
 def _read_versions(entries: list[dict[str, Any]]) -> dict[str, str]:
-    return {str(entry["objectName"]): str(entry["objectVersion"]) for entry in entries if entry.get("objectVersion")}
+    return {_name(entry): str(entry["objectVersion"]) for entry in entries if entry.get("objectVersion")}
+
+
+def _name(entry: Mapping[str, Any]) -> str:
+    return str(entry["objectName"]).lower()
 
 
 def _dump(entries: list[dict[str, Any]]) -> str:
