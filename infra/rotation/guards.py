@@ -43,7 +43,7 @@ def check_guards(guards: Guards, observation: Observation, now: datetime) -> Blo
             f"It is {_say(now, guards)}, and the maintenance window opens at {_say(opens, guards)}. "
             "With guards.force a rotation starts now.",
         )
-    created_at = observation.secrets[-1].newest.created_at
+    created_at = observation.secrets[-1].value_created_at
     age = now - created_at
     if age < timedelta(hours=guards.minimum_age_hours):
         due = created_at + timedelta(hours=guards.minimum_age_hours)

@@ -11,6 +11,8 @@ ROTATION_ID = "rotation_id"
 """Tag on every version that a rotation writes."""
 RESTORES = "restores"
 """Tag on a version that a rollback writes: the version whose value it has."""
+OWN_TAGS = (ROTATION_ID, RESTORES)
+"""The tags that a rotation writes on a credential's secrets; all others are their owner's."""
 PHASE = "phase"
 """Tag on the candidate: how far its rotation is."""
 STRATEGY = "strategy"
@@ -59,18 +61,25 @@ class Synced(StrEnum):
 
 @dataclass(frozen=True)
 class Version:
-    """One version of a vault's secret, without its value."""
+    """One version of a vault's secret, without its value.
+
+    Args:
+        restores: the version whose value it has, if a rollback wrote it.
+        owner_tags: how many tags it has that no rotation wrote.
+    """
 
     version: str
     enabled: bool
     created_at: datetime
     rotation_id: str = ""
     restores: str = ""
+    owner_tags: int = 0
 
     @classmethod
     def of(cls, version: str, enabled: bool, created_at: datetime, tags: Mapping[str, str]) -> "Version":
         """Make a version from what the vault says, with the tags that a rotation writes."""
-        return cls(version, enabled, created_at, tags.get(ROTATION_ID, ""), tags.get(RESTORES, ""))
+        owner_tags = len(set(tags) - set(OWN_TAGS))
+        return cls(version, enabled, created_at, tags.get(ROTATION_ID, ""), tags.get(RESTORES, ""), owner_tags)
 
 
 @dataclass(frozen=True)
@@ -91,6 +100,14 @@ class SecretFacts:
     def versions(self) -> tuple[Version, ...]:
         """All versions, newest first."""
         return (self.newest, *self.older)
+
+    @property
+    def value_created_at(self) -> datetime:
+        """When the newest value was first written: a rollback writes an old value as a new version."""
+        by_id, version = {version.version: version for version in self.older}, self.newest
+        while version.restores in by_id:
+            version = by_id.pop(version.restores)
+        return version.created_at
 
     @property
     def older_enabled(self) -> tuple[Version, ...]:
@@ -146,12 +163,14 @@ class Logins:
         candidate: with the staged candidate.
         previous: with the candidate's base versions; without a candidate, with the enabled versions before the newest.
         detail: the error of the current login, if it did not work.
+        oddity: what may be wrong with the values of a current login that is refused; names alone.
     """
 
     current: LoginState = LoginState.NOT_TRIED
     candidate: LoginState = LoginState.NOT_TRIED
     previous: LoginState = LoginState.NOT_TRIED
     detail: str = ""
+    oddity: str = ""
 
 
 @dataclass(frozen=True)

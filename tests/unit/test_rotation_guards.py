@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
-from rotation_facts import HEALTHY, T0, with_candidate
+from rotation_facts import HEALTHY, T0, version, with_candidate, with_secret
 
 from infra.rotation.execution import Verdict
 from infra.rotation.guards import check_guards, find_opening, is_open, longest_delay
-from infra.rotation.observation import Phase
+from infra.rotation.observation import Phase, SecretFacts
 from infra.rotation.options import Day, Guards
 
 NIGHT = Guards(window_start="22:00", window_end="04:00", time_zone="America/New_York")
@@ -22,6 +22,22 @@ def at(text: str) -> datetime:
 
 def guards(**fields: Any) -> Guards:
     return Guards.model_validate(fields)
+
+
+def test_a_restored_password_is_as_old_as_the_value_that_it_restores() -> None:
+    restored = SecretFacts(
+        "password",
+        version("p4", 60 * 24 * 91, rotation_id="r2", restores="p2"),
+        (version("p3", 60 * 24 * 91, rotation_id="r2"), version("p2", 60, restores="p1"), version("p1")),
+    )
+    observed = with_secret(HEALTHY, restored)
+    soon, later = (T0 + timedelta(days=days, hours=1) for days in (89, 92))
+    assert check_guards(guards(minimum_age_hours=24 * 90), observed, later) is None
+    blocker = check_guards(guards(minimum_age_hours=24 * 90), observed, soon)
+    assert blocker is not None
+    assert blocker.verdict is Verdict.TOO_YOUNG
+    unknown = with_secret(HEALTHY, SecretFacts("password", version("p4", 60 * 24 * 91, restores="gone")))
+    assert check_guards(guards(minimum_age_hours=24 * 90), unknown, later) is not None
 
 
 def test_without_guards_a_rotation_starts_at_any_time() -> None:
