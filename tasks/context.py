@@ -16,6 +16,7 @@ from functools import cached_property
 from infra.azure.client import Azure
 from infra.azure.secrets import KeyVault
 from infra.azure.servers import get_host
+from infra.azure.versions import VersionMemory
 from infra.credentials import ClusterRef, Credential, FlexibleServerEndpoint, Login, load_inventory
 from infra.kubernetes.client import Cluster, connect
 from infra.kubernetes.services import get_load_balancer
@@ -36,6 +37,10 @@ class _Shared:
 
 _shared: ContextVar[_Shared | None] = ContextVar("shared connections", default=None)
 """What the enclosing `connections_shared` opened; tasks inherit their flow's context."""
+
+
+_memory: ContextVar[VersionMemory | None] = ContextVar("memory of versions", default=None)
+"""What the enclosing `versions_remembered` knows of the vault's versions."""
 
 
 def get_credential(name: str) -> Credential:
@@ -64,8 +69,8 @@ class Access:
 
     @cached_property
     def vault(self) -> KeyVault:
-        """The vault."""
-        return self.azure.vault(self.credential.vault)
+        """The vault. What a run knows of its versions is shared by the run's tasks, and values by none of them."""
+        return self.azure.vault(self.credential.vault, _memory.get() or VersionMemory())
 
     @cached_property
     def cluster(self) -> Cluster:
@@ -89,8 +94,13 @@ class Access:
 
     def read_newest(self) -> Login:
         """Read the newest versions from the vault."""
+        return self.read_newest_with_versions()[0]
+
+    def read_newest_with_versions(self) -> tuple[Login, dict[str, str]]:
+        """Read the newest versions from the vault, and return which they are: secret -> version."""
         layout = self.credential.secrets
-        return layout.parse({name: self.vault.read(name) for name in layout.names})
+        versions = {name: self.vault.get_latest(name).version for name in layout.names}
+        return layout.parse({name: self.vault.read(name, versions[name]) for name in layout.names}), versions
 
     def read_administrator(self) -> Login | None:
         """Read the login that may create roles, if the credential names one."""
@@ -133,6 +143,19 @@ def connections_shared() -> Iterator[None]:
             _shared.reset(mark)
             for cluster in shared.clusters.values():
                 cluster.close()
+
+
+@contextmanager
+def versions_remembered() -> Iterator[None]:
+    """Let the tasks of a block list the versions of each secret once.
+
+    Only for a block in which nobody else of Keyturn writes them, as under a credential's lock.
+    """
+    mark = _memory.set(VersionMemory())
+    try:
+        yield
+    finally:
+        _memory.reset(mark)
 
 
 def open_cluster(reference: ClusterRef, azure: Azure | None = None) -> Cluster:

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from prefect.logging import get_run_logger
 
-from infra.azure.secrets import KeyVault, SecretVersion
+from infra.azure.secrets import KeyVault
+from infra.azure.versions import SecretVersion
 from infra.credentials import Credential, Login
 from infra.errors import Code, LoginRefused, Unverified
 from infra.postgres.database import ServerReport

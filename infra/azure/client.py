@@ -22,6 +22,7 @@ from infra.azure.arm import C
 from infra.azure.clusters import ManagedClusters
 from infra.azure.errors import translated
 from infra.azure.secrets import KeyVault
+from infra.azure.versions import VersionMemory
 from infra.credentials import ClusterRef
 from infra.errors import InvalidInput
 from infra.settings import Settings
@@ -133,9 +134,9 @@ class Azure:
             kind="User" if is_user else "ServicePrincipal",
         )
 
-    def vault(self, name: str) -> KeyVault:
-        """Return the secrets of a vault."""
-        return KeyVault(self, name)
+    def vault(self, name: str, memory: VersionMemory | None = None) -> KeyVault:
+        """Return the secrets of a vault, for one task of a run that remembers their versions if there is a memory."""
+        return KeyVault(self, name, memory)
 
     def get_kubeconfig(self, cluster: ClusterRef) -> Mapping[str, Any]:
         """Return the kubeconfig of a cluster's user credential. It holds a token: it stays inside the calling task.

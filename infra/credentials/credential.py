@@ -70,6 +70,14 @@ class Credential(Model):
         title="Unlisted consumers",
         description="What a workload means that reads the credential and is not listed. block: no rotation begins.",
     )
+    expires_after_days: int | None = Field(
+        None,
+        title="Expires after (days)",
+        ge=1,
+        le=3650,
+        description="When a new version expires. None: it lasts as long as the version before did, and one without an "
+        "expiry gets none.",
+    )
     consumers: tuple[Consumer, ...] = Field(
         (),
         title="Consumers",

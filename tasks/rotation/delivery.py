@@ -12,7 +12,7 @@ from infra.rotation.steps import Action
 from tasks.context import Access
 from tasks.reports.progress import log_progress, show_sync
 from tasks.rotation.registry import StepContext, opened_for, performs
-from tasks.rotation.staged import get_candidate
+from tasks.rotation.staged import recall_candidate
 
 OUTCOMES = {
     SecretState.ABSENT: "is absent; the next mount makes it",
@@ -32,7 +32,7 @@ def pin(context: StepContext) -> None:
         AccessDenied: the caller may not change the delivery.
     """
     with opened_for(context) as access:
-        _, facts = get_candidate(access.vault, context.credential, context.rotation_id)
+        _, facts = recall_candidate(access.vault, context.credential, context.rotation_id)
         consumers = [consumer for consumer in context.credential.consumers if consumer.source_key == context.subject]
         delivery = open_delivery(access.cluster, consumers[0])
         delivery.pin(facts.base, context.rotation_id)
@@ -67,8 +67,9 @@ def await_sync(context: StepContext) -> None:
     consumer, layout = context.consumer, context.credential.secrets
     with opened_for(context) as access:
         delivery = open_delivery(access.cluster, consumer)
-        versions = {name: access.vault.get_latest(name).version for name in delivery.uses(layout.names)}
-        values = layout.render(access.read_newest())
+        login, newest = access.read_newest_with_versions()
+        versions = {name: newest[name] for name in delivery.uses(layout.names)}
+        values = layout.render(login)
         pods = open_workload(access.cluster, consumer.workload).get().live_pods
         left = deadline - time.monotonic()
         show = show_sync(context.credential.name, context.subject, consumer.delivery.synced_secret, pods)

@@ -14,7 +14,7 @@ from infra.credentials import Credential
 from infra.kubernetes.client import Cluster
 from infra.kubernetes.leases import Holder, Lock, locked
 from infra.rotation.plan import new_rotation_id
-from tasks.context import connections_shared, opened
+from tasks.context import connections_shared, opened, versions_remembered
 from tasks.retries import task_with_retries
 
 TOKEN_CHARACTERS = string.ascii_lowercase + string.digits
@@ -42,7 +42,8 @@ def rotation_locked(credential: Credential, rotation_id: str) -> Iterator[None]:
     """
     with connections_shared(), opened(credential) as access:
         lock_credential(credential, rotation_id)
-        with locked(access.cluster, *_place(credential), Holder.of_this_process(rotation_id)):
+        holder = Holder.of_this_process(rotation_id)
+        with locked(access.cluster, *_place(credential), holder), versions_remembered():
             yield
 
 

@@ -5,7 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 from prefect.logging import get_run_logger
 
-from infra.azure.secrets import KeyVault, SecretVersion
+from infra.azure.secrets import KeyVault
+from infra.azure.versions import SecretVersion
 from infra.credentials import Consumer, Credential, Login
 from infra.errors import DatabaseStarting, KeyturnError, LoginRefused, SecretUnusable
 from infra.kubernetes.deliveries import SecretState, open_delivery
@@ -60,7 +61,7 @@ def _observe(access: Access) -> Observation:
     vault, credential = access.vault, access.credential
     secrets = tuple(_secret(vault, name) for name in credential.secrets.names)
     candidate = find_candidate(vault, credential)
-    newest = access.read_newest() if all(secret.newest.enabled for secret in secrets) else None
+    newest = _read(access, secrets) if all(secret.newest.enabled for secret in secrets) else None
     consumers = tuple(_consumer(access, consumer, newest) for consumer in credential.consumers)
     logins = _try_logins(access, newest, candidate, secrets)
     alternates = _count_alternates(access, newest) if newest and logins.current is LoginState.WORKS else None
@@ -68,10 +69,14 @@ def _observe(access: Access) -> Observation:
 
 
 def _secret(vault: KeyVault, name: str) -> SecretFacts:
-    versions = vault.list_versions(name)
-    newest = vault.pick_latest(name, versions) or vault.get_latest(name)
-    older = tuple(_version(found) for found in versions if found.version != newest.version)
-    return SecretFacts(name, _version(newest), older)
+    newest, *older = (_version(found) for found in vault.list_all(name))
+    return SecretFacts(name, newest, tuple(older))
+
+
+def _read(access: Access, secrets: tuple[SecretFacts, ...]) -> Login:
+    """Read the newest versions that were observed."""
+    values = {secret.name: access.vault.read(secret.name, secret.newest.version) for secret in secrets}
+    return access.credential.secrets.parse(values)
 
 
 def _version(found: SecretVersion) -> Version:

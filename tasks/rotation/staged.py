@@ -2,7 +2,8 @@
 
 from datetime import UTC, datetime, timedelta
 
-from infra.azure.secrets import KeyVault, SecretVersion
+from infra.azure.secrets import KeyVault
+from infra.azure.versions import SecretVersion
 from infra.credentials import UNTIL_NEXT_ROTATION, Credential, Login, Strategy
 from infra.errors import Code, Conflict, SecretUnusable
 from infra.rotation.candidate import name_candidate, parse_candidate
@@ -30,11 +31,22 @@ def find_candidate(vault: KeyVault, credential: Credential) -> Candidate | None:
     Raises:
         SecretUnusable: there is one, and it does not say whose it is.
     """
-    names = credential.secrets.names
-    found = vault.find_latest(name_candidate(names))
-    if found is None:
-        return None
-    tags = found.tags
+    found = vault.find_latest(name_candidate(credential.secrets.names))
+    return None if found is None else _parse(found, credential)
+
+
+def recall_candidate(vault: KeyVault, credential: Credential, rotation_id: str) -> Candidate:
+    """Return the live candidate of a rotation as this run saw or wrote it last, for steps that do not read its value.
+
+    Raises:
+        Conflict: it is gone, or another rotation's.
+    """
+    found = vault.find_last_seen(name_candidate(credential.secrets.names))
+    return _check(None if found is None else _parse(found, credential), credential, rotation_id)
+
+
+def _parse(found: SecretVersion, credential: Credential) -> Candidate:
+    names, tags = credential.secrets.names, found.tags
     try:
         base = dict(zip(names, tags[BASE_VERSIONS].split(","), strict=True))
         facts = CandidateFacts(
@@ -61,7 +73,10 @@ def get_candidate(vault: KeyVault, credential: Credential, rotation_id: str) -> 
     Raises:
         Conflict: it is gone, or another rotation's.
     """
-    found = find_candidate(vault, credential)
+    return _check(find_candidate(vault, credential), credential, rotation_id)
+
+
+def _check(found: Candidate | None, credential: Credential, rotation_id: str) -> Candidate:
     if found and found[1].rotation_id == rotation_id and found[1].phase.is_live:
         return found
     raise Conflict(

@@ -1,10 +1,15 @@
 """The steps of a rotation in the vault: stage, publish, restore, retire, finish. Each first looks if it is done."""
 
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+
 from prefect.logging import get_run_logger
 
-from infra.azure.secrets import KeyVault, SecretVersion
-from infra.credentials import Login
-from infra.errors import Code, Conflict, KeyturnError, Unverified
+from infra.azure.secrets import KeyVault
+from infra.azure.versions import SecretVersion
+from infra.credentials import Credential, Login, Part
+from infra.errors import Code, Conflict, KeyturnError, NotFound, Unverified
+from infra.rotation.attributes import Attributes, carry_over, stage_like
 from infra.rotation.candidate import dump_candidate, name_candidate
 from infra.rotation.new_logins import generate_password
 from infra.rotation.observation import (
@@ -16,13 +21,21 @@ from infra.rotation.observation import (
     CandidateFacts,
     Phase,
 )
-from infra.rotation.steps import Action
+from infra.rotation.steps import Action, UsernamePolicy
+from infra.rotation.strategies import STRATEGIES
 from tasks.context import Access
 from tasks.retries import task_with_retries
 from tasks.rotation.lock import confirm_lock
 from tasks.rotation.logins import choose_username
 from tasks.rotation.registry import StepContext, opened_for, performs
-from tasks.rotation.staged import find_candidate, get_candidate, read_base, read_candidate, set_phase
+from tasks.rotation.staged import (
+    find_candidate,
+    get_candidate,
+    read_base,
+    read_candidate,
+    recall_candidate,
+    set_phase,
+)
 
 
 @performs(Action.STAGE)
@@ -32,38 +45,67 @@ def stage(context: StepContext) -> str:
     Raises:
         InvalidInput: the username asked for cannot be used.
         Conflict: another rotation's candidate is there.
+        AccessDenied: a policy denies what the candidate has, which it would deny to the new versions, too.
     """
-    credential = context.credential
-    layout, name = credential.secrets, name_candidate(credential.secrets.names)
+    credential, layout = context.credential, context.credential.secrets
     with opened_for(context) as access:
         vault = access.vault
         found = find_candidate(vault, credential)
         if found and found[1].phase.is_live:
             return get_candidate(vault, credential, context.rotation_id)[0].version
-        if found is None:
-            _free_name(vault, name)
-        base = {secret: vault.get_latest(secret).version for secret in layout.names}
-        current = layout.parse({secret: vault.read(secret, version) for secret, version in base.items()})
+        base = {secret: vault.get_latest(secret) for secret in layout.names}
+        current = layout.parse({secret: vault.read(secret, found.version) for secret, found in base.items()})
         new = Login(choose_username(context, access, current), generate_password())
         tags = {
             ROTATION_ID: context.rotation_id,
             STRATEGY: credential.strategy.value,
             PHASE: Phase.STAGED.value,
-            BASE_VERSIONS: ",".join(base[secret] for secret in layout.names),
+            BASE_VERSIONS: ",".join(base[secret].version for secret in layout.names),
         }
+        written = [_carry_over(credential, base[secret], {}) for secret in _list_written(credential)]
         confirm_lock(access.cluster, credential, context.rotation_id)
-        return vault.write(name, dump_candidate(new), tags).version
+        return _write_candidate(vault, credential, dump_candidate(new), stage_like(written, tags))
+
+
+def _list_written(credential: Credential) -> tuple[str, ...]:
+    """Return the secrets that a rotation of the credential writes."""
+    keeps = STRATEGIES[credential.strategy].username is UsernamePolicy.KEEP
+    return credential.secrets.secrets_of((Part.PASSWORD,) if keeps else tuple(Part))
+
+
+def _carry_over(credential: Credential, base: SecretVersion, tags: Mapping[str, str]) -> Attributes:
+    days = credential.expires_after_days
+    lasts = None if days is None else timedelta(days=days)
+    return carry_over(base.attributes, base.created_at, tags, datetime.now(UTC), lasts)
+
+
+def _write_candidate(vault: KeyVault, credential: Credential, value: str, attributes: Attributes) -> str:
+    """Write the candidate, also where an earlier one was deleted and still holds the name."""
+    name = name_candidate(credential.secrets.names)
+    try:
+        return vault.write(name, value, attributes=attributes).version
+    except Conflict as error:
+        if error.code != "ObjectIsDeletedButRecoverable":
+            raise
+    _free_name(vault, name)
+    return vault.write(name, value, attributes=attributes).version
 
 
 def _free_name(vault: KeyVault, name: str) -> None:
     """Purge an earlier, deleted candidate; where nobody may purge, recover it to write over it."""
-    if not vault.find_deleted(name):
-        return
     try:
         vault.purge(name)
     except KeyturnError as error:
         get_run_logger().info("the earlier candidate cannot be purged (%s): it is written over", error.code)
+        _recover(vault, name)
+
+
+def _recover(vault: KeyVault, name: str) -> None:
+    """Recover a deleted secret, unless somebody else has just purged or recovered it."""
+    try:
         vault.recover(name)
+    except (NotFound, Conflict) as error:
+        get_run_logger().info("nor can it be recovered (%s)", error.code)
 
 
 @performs(Action.PUBLISH)
@@ -81,7 +123,7 @@ def publish(context: StepContext) -> str:
             return newest.version
         _check_base(context, newest, facts)
         new = read_candidate(access.vault, candidate)
-        return _write(access, context, new, {ROTATION_ID: context.rotation_id})
+        return _write(access, context, new, newest, {ROTATION_ID: context.rotation_id})
 
 
 @performs(Action.RESTORE)
@@ -102,14 +144,17 @@ def restore(context: StepContext) -> str:
         if not is_ours:
             _check_base(context, newest, facts)
         previous = read_base(access.vault, context.credential, facts)
-        return _write(access, context, previous, {ROTATION_ID: context.rotation_id, RESTORES: base})
+        replaced = access.vault.get_version(secret, base)
+        return _write(access, context, previous, replaced, {ROTATION_ID: context.rotation_id, RESTORES: base})
 
 
-def _write(access: Access, context: StepContext, login: Login, tags: dict[str, str]) -> str:
+def _write(access: Access, context: StepContext, login: Login, base: SecretVersion, tags: dict[str, str]) -> str:
+    """Write a part of a login as a new version, with what the version has that it takes the place of."""
     secret = str(context.subject)
     value = context.credential.secrets.render(login)[secret]
+    attributes = _carry_over(context.credential, base, tags)
     confirm_lock(access.cluster, context.credential, context.rotation_id)
-    written = access.vault.write(secret, value, tags)
+    written = access.vault.write(secret, value, attributes=attributes)
     get_run_logger().info("%s/%s has the new version %s", access.vault.name, secret, written.version)
     return written.version
 
@@ -134,15 +179,15 @@ def retire(context: StepContext) -> list[str]:
     secret, vault_name = str(context.subject), context.credential.vault
     with opened_for(context) as access:
         vault = access.vault
-        _, facts = get_candidate(vault, context.credential, context.rotation_id)
-        newest = vault.get_latest(secret)
+        _, facts = recall_candidate(vault, context.credential, context.rotation_id)
+        newest, *others = vault.list_all(secret)
         if facts.phase is not Phase.PROVEN:
             raise Unverified("The new login was not proven", name=f"{vault_name}/{secret}", fix="run again")
         if newest.tags.get(ROTATION_ID) != context.rotation_id or not newest.enabled:
             _check_base(context, newest, facts)
             raise Conflict("The newest version is not this rotation's", name=f"{vault_name}/{secret}", fix="run again")
-        older = [found for found in vault.list_versions(secret) if found.enabled and found.version != newest.version]
-        retired = [found.version for found in older[context.options.keep_versions :]]
+        older = [found.version for found in others if found.enabled]
+        retired = older[context.options.keep_versions :]
         for version in retired:
             confirm_lock(access.cluster, context.credential, context.rotation_id)
             vault.set_enabled(secret, version, False)

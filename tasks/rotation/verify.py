@@ -57,8 +57,7 @@ def verify_and_begin_grace(context: StepContext) -> None:
 
 def _verify_new_login(context: StepContext, access: Access, strategy: Strategy) -> None:
     logger, credential = get_run_logger(), context.credential
-    new = access.read_newest()
-    versions = {name: access.vault.get_latest(name).version for name in credential.secrets.names}
+    new, versions = access.read_newest_with_versions()
     for consumer in credential.consumers:
         if context.options.sync is Sync.WAIT or STRATEGIES[strategy].restarts(consumer) or not consumer.is_database:
             _verify_consumer(context, access, consumer, versions, new)

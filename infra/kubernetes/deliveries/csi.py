@@ -171,7 +171,7 @@ class CsiSecretsStore:
         """Wait until every pod that is being started has its mount, or a mount's longest time has passed."""
         reporter = Reporter(on_progress, clock)
         for statuses, left in follow(self._cluster, self._statuses, {}, MOUNT_SECONDS, clock):
-            mounted = self._read_versions(statuses.values())
+            mounted = self._read_versions(statuses.values(), ())
             missing = sorted(pod for uid, pod in find_pods().items() if uid not in mounted)
             if not missing:
                 return

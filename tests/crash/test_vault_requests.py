@@ -1,0 +1,65 @@
+"""What a rotation costs the vault in requests, counted by the lab: few, however many versions a secret has."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from infra.azure.secrets import KeyVault
+from infra.credentials import Strategy
+from infra.rotation.attributes import Attributes
+from infra.rotation.execution import Verdict
+from infra.rotation.options import Sync
+from tests.crash.cases import Case, find_case
+from tests.crash.faulty import rotate
+from tests.crash.scene import Scene
+
+PAGE = 25
+"""How many versions Key Vault lists in a page."""
+MOST = {Strategy.MANAGED: 33, Strategy.IN_PLACE: 41, Strategy.RECREATE: 41, Strategy.ALTERNATING: 50}
+"""With at most a page of versions: challenge, two lists, each value that a task needs, each look before a write."""
+
+
+@pytest.fixture(params=MOST, ids=str)
+def case(request: pytest.FixtureRequest, scene: Scene) -> Iterator[Case]:
+    """A case that is ready to be rotated, with a database and a client as consumers where it has any."""
+    strategy: Strategy = request.param
+    found = find_case(strategy, Sync.WAIT if strategy is Strategy.MANAGED else Sync.EXPRESS)
+    scene.lab.faults.clear_faults()
+    with found.prepared(scene):
+        yield found
+        scene.forget_old_versions(found.credential)
+
+
+def count(scene: Scene) -> int:
+    """Return how many requests the operator has sent to the vaults."""
+    sent = scene.lab.faults.status()["requests"]["operator"]
+    return sum(number for host, number in sent.items() if host.endswith(".vault.azure.net"))
+
+
+def fill(vault: KeyVault, name: str, versions: int) -> None:
+    """Give a secret a history of disabled versions before its newest one."""
+    value = vault.read(name)
+    for _ in range(versions - len(vault.list_versions(name))):
+        vault.set_enabled(name, vault.write(name, value).version, False)
+    vault.write(name, value, attributes=Attributes())
+
+
+def rotate_and_count(scene: Scene, case: Case) -> int:
+    before = count(scene)
+    ended = rotate(case.credential, sync=case.sync)
+    assert ended.verdict is Verdict.ROTATED, ended.message
+    return count(scene) - before
+
+
+def test_a_rotation_needs_few_requests(scene: Scene, case: Case) -> None:
+    assert rotate_and_count(scene, case) <= MOST[case.strategy]
+
+
+@pytest.mark.slow
+def test_240_versions_cost_the_further_pages_of_one_list_of_each_secret(scene: Scene, case: Case) -> None:
+    vault, names = scene.vault(case.credential), case.credential.secrets.names
+    for name in names:
+        fill(vault, name, 239)
+    pages = sum(-(-len(vault.list_versions(name)) // PAGE) - 1 for name in names)
+    assert pages >= 2 * 9
+    assert rotate_and_count(scene, case) <= MOST[case.strategy] + pages
