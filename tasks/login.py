@@ -7,7 +7,7 @@ from prefect.logging import get_run_logger
 
 from infra.azure.secrets import KeyVault
 from infra.azure.versions import SecretVersion
-from infra.credentials import Credential, Login
+from infra.credentials import Credential, Login, find_oddity
 from infra.errors import Code, LoginRefused, Unverified
 from infra.postgres.database import ServerReport
 from tasks.context import Access, opened
@@ -46,7 +46,10 @@ def log_in(credential: Credential, timeout_seconds: int) -> ServerReport:
     """
     with opened(credential) as access:
         database, login = access.database, access.read_newest()
-    database.wait_for(login, timeout_seconds, log_errors(database))
+    try:
+        database.wait_for(login, timeout_seconds, log_errors(database))
+    except LoginRefused as error:
+        raise _with_oddity(error, find_oddity(credential.secrets.render(login))) from None
     report = database.inspect(login)
     get_run_logger().info(
         "logged in to PostgreSQL %s at %s: %d databases, TLS %s",
@@ -56,6 +59,14 @@ def log_in(credential: Credential, timeout_seconds: int) -> ServerReport:
         report.tls.protocol if report.tls else "off",
     )
     return report
+
+
+def _with_oddity(error: LoginRefused, oddity: str) -> LoginRefused:
+    """Return a refusal that says what may be wrong with the values."""
+    if not oddity:
+        return error
+    fix = "Write the value again without it, as a new version"
+    return LoginRefused(error.what, name=error.name, seen=oddity, fix=fix, code=error.code)
 
 
 @task_with_retries(name="Try older logins", run_name="{credential.name}: try the older versions, which must be refused")

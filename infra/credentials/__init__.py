@@ -4,7 +4,7 @@ from infra.credentials.consumers import Consumer, CsiDelivery, Delivery, Workloa
 from infra.credentials.credential import NO_GRACE, UNTIL_NEXT_ROTATION, Credential, Strategy
 from infra.credentials.endpoints import ClusterRef, Endpoint, FlexibleServerEndpoint, LoadBalancerEndpoint
 from infra.credentials.inventory import Inventory, load_inventory
-from infra.credentials.layouts import Login, Part, SecretLayout, SecretPair
+from infra.credentials.layouts import Login, Part, SecretLayout, SecretPair, find_oddity
 
 __all__ = [
     "NO_GRACE",
@@ -25,5 +25,6 @@ __all__ = [
     "Strategy",
     "WorkloadKind",
     "WorkloadRef",
+    "find_oddity",
     "load_inventory",
 ]

@@ -200,6 +200,8 @@ def _find_broken_login(state: RotationState) -> KeyturnError | None:
             fix="see that the database runs and can be reached from here; then run again",
         )
     fix = "set the secrets to a login that the database accepts, or restart the workload so that it gets theirs"
+    if logins.oddity:
+        fix = "write the value again without it, as a new version: `printf` adds no line break, `echo` and editors do"
     if logins.previous is LoginState.WORKS:
         fix = (
             "the versions before still log in: the newest were written by hand and never reached the database. "
@@ -208,7 +210,7 @@ def _find_broken_login(state: RotationState) -> KeyturnError | None:
     return LoginRefused(
         "The database refuses the newest versions' login, so no rotation starts",
         name=where,
-        seen="no unfinished rotation explains it",
+        seen=logins.oddity or "no unfinished rotation explains it",
         fix=fix,
         code="28P01",
     )

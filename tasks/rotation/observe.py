@@ -7,7 +7,7 @@ from prefect.logging import get_run_logger
 
 from infra.azure.secrets import KeyVault
 from infra.azure.versions import SecretVersion
-from infra.credentials import Consumer, Credential, Login
+from infra.credentials import Consumer, Credential, Login, find_oddity
 from infra.errors import DatabaseStarting, KeyturnError, LoginRefused, SecretUnusable
 from infra.kubernetes.deliveries import SecretState, open_delivery
 from infra.kubernetes.workloads import open_workload
@@ -134,7 +134,10 @@ def _try_logins(
         (current, detail), (staged, _), (base, _) = pool.map(lambda login: _try(database, login), logins)
     if current is LoginState.REFUSED and candidate is None:
         base, _ = _try(database, _read_or_none(lambda: _read_before(access, secrets)))
-    return Logins(current, staged, base, detail)
+    oddity = ""
+    if newest and current is LoginState.REFUSED:
+        oddity = find_oddity(access.credential.secrets.render(newest))
+    return Logins(current, staged, base, detail, oddity)
 
 
 def _read_or_none(read: Callable[[], Login]) -> Login | None:
