@@ -26,8 +26,19 @@ def case(request: pytest.FixtureRequest, scene: Scene) -> Iterator[Case]:
     found = find_case(strategy, Sync.WAIT if strategy is Strategy.MANAGED else Sync.EXPRESS)
     scene.lab.faults.clear_faults()
     with found.prepared(scene):
+        retire_all_but_the_newest(scene, found)
         yield found
         scene.forget_old_versions(found.credential)
+
+
+def retire_all_but_the_newest(scene: Scene, case: Case) -> None:
+    """Leave what a rotation leaves: each further enabled version would cost a request to disable it."""
+    scene.forget_old_versions(case.credential)
+    vault = scene.vault(case.credential)
+    for name in case.credential.secrets.names:
+        for version in vault.list_all(name)[1:]:
+            if version.enabled:
+                vault.set_enabled(name, version.version, False)
 
 
 def count(scene: Scene) -> int:
