@@ -50,6 +50,11 @@ class Code(StrEnum):
         "The storage account's network rules do not let this address in",
         "Allow the address in the account's network rules, or run the flow in a network that they allow",
     )
+    ANONYMOUS = (
+        "Anonymous",
+        "The cluster does not recognise the caller, who signed in as nobody",
+        "Give the kubeconfig's context a user with a credential, or unset KEYTURN_KUBECONFIG to have AKS issue one",
+    )
     APPROVAL_NEEDS_DEPLOYMENT = (
         "ApprovalNeedsDeployment",
         "Only a run of a deployment can ask for approval",
@@ -75,6 +80,11 @@ class Code(StrEnum):
         "DenyAssignmentAuthorizationFailed",
         "A deny assignment forbids it, whatever roles the caller has",
         "Ask who made the deny assignment that is named; no role helps against it",
+    )
+    CONTEXT_MISSING = (
+        "ContextMissing",
+        "The kubeconfig has no context for the cluster",
+        "Add it with `az aks get-credentials`, which names it after the cluster, or set KEYTURN_KUBE_CONTEXT",
     )
     FILES_DIFFER = (
         "FilesDiffer",
@@ -167,6 +177,11 @@ class Code(StrEnum):
         "The confirmation is not the resource group's name; nothing was removed",
         "Repeat the resource group's name to confirm",
     )
+    NOT_IN_CLUSTER = (
+        "NotInCluster",
+        "This process is not a pod with a service account",
+        "Run it in the cluster with automountServiceAccountToken, or leave sign_in out of the credential's cluster",
+    )
     NOT_MIGRATED = (
         "NotMigrated",
         "The strategy alternating needs two logins of one owner role",
@@ -186,6 +201,12 @@ class Code(StrEnum):
         "OperationTimedOut",
         "The operation timed out",
         "Look at it in the portal; run again to keep waiting",
+    )
+    PLUGIN_FAILED = (
+        "PluginFailed",
+        "The credential plugin of the kubeconfig gives no credential",
+        "Run it by hand as the user that the flows run as; or unset KEYTURN_KUBECONFIG, then the flows' own Azure "
+        "credential signs in",
     )
     PODS_LEFT = (
         "PodsLeft",
@@ -273,6 +294,11 @@ class Code(StrEnum):
         "VolumeKeepsData",
         "The strategy recreate would change nothing",
         "Use the strategy in-place: it changes the login inside the database",
+    )
+    WRONG_CLUSTER = (
+        "WrongCluster",
+        "This is not the cluster that the credential names",
+        "Correct the context, or the credential's cluster. `az aks get-credentials` names a context after its cluster",
     )
 
 

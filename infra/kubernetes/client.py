@@ -1,13 +1,12 @@
 """The connection to one cluster: bounded requests, answers as JSON, errors as Keyturn's own.
 
-The official client does transport, TLS, proxies and authentication. Objects stay the JSON that the API server sent:
+The official client does transport, TLS and proxies. Objects stay the JSON that the API server sent:
 the client's generated models reject some valid objects and have no custom resources.
 
     cluster = connect(Path("~/.kube/config"), Settings())
     cluster.get("/api/v1/namespaces/dexter/pods")["items"]
 """
 
-import errno
 import json
 import math
 import weakref
@@ -18,13 +17,14 @@ from pathlib import Path
 from typing import Any
 
 import kubernetes.client
-import kubernetes.config
 import urllib3.exceptions
-import yaml
-from kubernetes.config.config_exception import ConfigException
 
-from infra.errors import InvalidInput, NotFound, ServiceFailed
+from infra.errors import NotFound
 from infra.kubernetes.errors import Expired, make_error, translated
+from infra.kubernetes.kubeconfig import Context, load_kubeconfig
+from infra.kubernetes.plugins import run_plugin
+from infra.kubernetes.sign_in import GetToken, Issued, Renewed, SignIn, sign_in_by_context
+from infra.kubernetes.tls import MemoryFile, set_tls
 from infra.settings import Settings
 
 Object = dict[str, Any]
@@ -35,24 +35,31 @@ APPLY_PATCH = "application/apply-patch+yaml"
 FIELD_MANAGER = "keyturn"
 """Who owns the fields that Keyturn writes: https://kubernetes.io/docs/reference/using-api/server-side-apply/."""
 
-_load_kubeconfig: Any = kubernetes.config.load_kube_config_from_dict  # has no types of its own
-
 
 @dataclass(frozen=True)
 class Cluster:
     """A connection to a cluster. Threads may share it; it holds credentials, so it stays inside a task.
 
     Args:
-        server: the API server's URL.
+        context: the server, and who signs in to it; it holds credentials.
         configuration: the official client's configuration; it holds credentials.
         api: the official client's transport.
         settings: bounds on connections and requests.
+        sign_in: says who asks.
+        files: the certificates and keys that `configuration` names.
     """
 
-    server: str
+    context: Context = field(repr=False)
     configuration: Any = field(repr=False)
     api: Any = field(repr=False)
     settings: Settings = field(repr=False)
+    sign_in: SignIn = field(repr=False)
+    files: tuple[MemoryFile, ...] = field(repr=False)
+
+    @property
+    def server(self) -> str:
+        """The API server's URL."""
+        return self.context.server
 
     def get(self, path: str, **query: str) -> Object:
         """Return the object or list at `path`.
@@ -147,6 +154,21 @@ class Cluster:
         content_type: str,
         read_seconds: float,
     ) -> Any:
+        answer = self._ask(method, path, query, body, content_type, read_seconds)
+        if answer.status == 401 and self.sign_in.forget():
+            answer.close()
+            return self._ask(method, path, query, body, content_type, read_seconds)
+        return answer
+
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None,
+        body: Object | None,
+        content_type: str,
+        read_seconds: float,
+    ) -> Any:
         request = self.api.param_serialize(
             method,
             path,
@@ -170,43 +192,48 @@ def connect(kubeconfig: Mapping[str, Any] | Path, settings: Settings, context: s
     Raises:
         NotFound: the file does not exist.
         InvalidInput: it is not a kubeconfig, or has no such context.
-        ServiceFailed: the official client cannot write its certificates to files, which it needs: the disk is full.
+        AuthenticationFailed: its credential plugin gives no credential.
     """
-    origin = str(kubeconfig) if isinstance(kubeconfig, Path) else "kubeconfig"
-    content = _read(kubeconfig) if isinstance(kubeconfig, Path) else kubeconfig
+    return connect_to(load_kubeconfig(kubeconfig).get(context), settings)
+
+
+def connect_to(context: Context, settings: Settings, get_token: GetToken | None = None) -> Cluster:
+    """Make a connection from one context of a kubeconfig, without a request to the cluster.
+
+    Args:
+        context: the server, and who signs in to it.
+        settings: bounds on connections and requests.
+        get_token: gives a token of the flows' own Azure credential, which signs in where a person would have to.
+
+    Raises:
+        InvalidInput: its certificates cannot be used.
+        AuthenticationFailed: its credential plugin, or Entra ID, gives no credential.
+    """
+
+    def plugin(context: Context) -> Issued:
+        return run_plugin(context, settings.request_timeout_seconds)
+
+    sign_in = sign_in_by_context(context, plugin, get_token)
     configuration = kubernetes.client.Configuration()  # reads HTTPS_PROXY and NO_PROXY, CIDR blocks included
-    try:
-        _load_kubeconfig(dict(content), context, configuration)
-    except (ConfigException, TypeError, KeyError, ValueError) as error:
-        seen = str(error) if isinstance(error, ConfigException) else "it does not have the form of a kubeconfig"
-        fix = "Give a kubeconfig with clusters, users, contexts and a context of that name"
-        raise InvalidInput("The kubeconfig cannot be used", name=origin, seen=seen, fix=fix) from None
-    except OSError as error:
-        raise ServiceFailed(
-            "The kubeconfig's certificates cannot be written to files, which the connection needs",
-            name=str(error.filename or "the folder for temporary files"),
-            seen=error.strerror or type(error).__name__,
-            fix="Free space on this machine's disk, or set TMPDIR to a writable folder; then run again",
-            code=errno.errorcode.get(error.errno or 0, ""),
-        ) from None
+    configuration.host = context.server
+    issued = sign_in.get().certificate if isinstance(sign_in, Renewed) else None
+    files = set_tls(configuration, context, issued)
+    _set_sign_in(configuration, sign_in)
     api = kubernetes.client.ApiClient(configuration)
-    cluster = Cluster(str(configuration.host), configuration, api, settings)
+    cluster = Cluster(context, configuration, api, settings, sign_in, files)
     weakref.finalize(cluster, api.close)  # reference cycles keep its sockets open for long
     return cluster
 
 
-def _read(path: Path) -> Mapping[str, Any]:
-    fix = "Set KEYTURN_KUBECONFIG to an existing kubeconfig, or unset it to have AKS issue one"
-    try:
-        content = yaml.safe_load(path.expanduser().read_text())
-    except FileNotFoundError:
-        raise NotFound("The kubeconfig does not exist", name=str(path), fix=fix) from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        seen = type(error).__name__
-        raise InvalidInput("The kubeconfig cannot be read", name=str(path), seen=seen, fix=fix) from None
-    if not isinstance(content, dict):
-        raise InvalidInput("The kubeconfig is empty", name=str(path), seen="it has no mapping", fix=fix)
-    return content
+def _set_sign_in(configuration: Any, sign_in: SignIn) -> None:
+    """Have each request ask for its header."""
+
+    def refresh(configuration: Any) -> None:
+        configuration.api_key["BearerToken"] = sign_in.header()
+
+    if sign_in.header():
+        refresh(configuration)
+        configuration.refresh_api_key_hook = refresh
 
 
 def described(path: str) -> str:

@@ -25,6 +25,9 @@ from infra.errors import (
 
 _MESSAGE_LIMIT = 600
 
+_NOBODY = 'User "system:anonymous"'
+"""Whom the API server takes a request without a credential for; it answers 403."""
+
 _UNTYPED = "failed to create typed patch object"
 """The API server answers 500 with this when an applied document has an unknown field."""
 
@@ -32,9 +35,9 @@ _BY_STATUS: dict[int, tuple[type[KeyturnError], str, str]] = {
     400: (InvalidInput, "The cluster rejects the request", "Correct the field that the message names"),
     401: (
         AuthenticationFailed,
-        "The cluster does not recognise the caller",
-        "The kubeconfig's token has probably expired: get a new one, or unset KEYTURN_KUBECONFIG to have AKS issue "
-        "one for each run",
+        "The cluster does not recognise the caller: the sign-in failed",
+        "A kubeconfig's token or certificate has probably expired: get a new one, or unset KEYTURN_KUBECONFIG to have "
+        "AKS issue one for each run. A token of Entra ID must be of the cluster's tenant",
     ),
     403: (
         AccessDenied,
@@ -67,6 +70,8 @@ def make_error(status: int, body: bytes | str, name: str) -> KeyturnError:
     message, reason = _parse_status(body)
     if _UNTYPED in message:
         status = 422
+    if status == 403 and _NOBODY in message:
+        return AuthenticationFailed(Code.ANONYMOUS, name=name, seen=message)
     kind, what, fix = _BY_STATUS.get(
         status, (ServiceFailed, "The cluster's API server failed", "See the API server's log, then run again")
     )

@@ -162,19 +162,10 @@ def test_a_connection_that_is_cut_while_the_login_is_changed_brings_the_previous
     assert_resumes(scene, IN_PLACE, before)
 
 
-def test_a_full_disk_refuses_the_rotation_before_it_starts(scene: Scene) -> None:
+@pytest.mark.parametrize("full_from", ["", prefix_of(Action.PUBLISH)], ids=["at once", "publishing"])
+def test_a_rotation_needs_no_disk(scene: Scene, full_from: str) -> None:
     with nothing_lost(scene, IN_PLACE) as before:
-        ended = scene.zygote.run(IN_PLACE, OPTIONS, disk_full_from="")
-        assert ended.verdict == Verdict.REFUSED, ended
-        assert "No usable temporary directory" in ended.message, "Python's own words"
-        assert "Free space on this machine's disk" in ended.message
-        assert scene.newest(IN_PLACE) == before
-    assert_resumes(scene, IN_PLACE, before)
-
-
-def test_a_rotation_no_longer_needs_the_disk_once_it_has_started(scene: Scene) -> None:
-    with nothing_lost(scene, IN_PLACE) as before:
-        ended = scene.zygote.run(IN_PLACE, OPTIONS, disk_full_from=prefix_of(Action.PUBLISH))
+        ended = scene.zygote.run(IN_PLACE, OPTIONS, disk_full_from=full_from)
         assert ended.verdict == Verdict.ROTATED, ended
     scene.assert_well(IN_PLACE, before)
 

@@ -1,6 +1,7 @@
 """An API server that answers as it is told, one answer a request: for what a healthy one rarely does."""
 
 import json
+import ssl
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -34,6 +35,8 @@ class ScriptedApi:
     answers: list[Answer]
     url: str = ""
     asked: list[tuple[str, dict[str, str]]] = field(default_factory=list)
+    callers: list[str] = field(default_factory=list)
+    """The Authorization header of each request."""
 
     @property
     def kubeconfig(self) -> dict[str, Any]:
@@ -60,6 +63,7 @@ class _Handler(BaseHTTPRequestHandler):
         api = self.server.api
         parts = urlsplit(self.path)
         api.asked.append((parts.path, {key: value[0] for key, value in parse_qs(parts.query).items()}))
+        api.callers.append(self.headers.get("Authorization", ""))
         answer = api.take()
         if answer.status == 0:
             self.close_connection = True
@@ -97,16 +101,18 @@ class _Handler(BaseHTTPRequestHandler):
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
-    def __init__(self, api: ScriptedApi) -> None:
+    def __init__(self, api: ScriptedApi, tls: ssl.SSLContext | None) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.api = api
-        api.url = f"http://127.0.0.1:{self.server_address[1]}"
+        if tls:
+            self.socket = tls.wrap_socket(self.socket, server_side=True)
+        api.url = f"{'https' if tls else 'http'}://127.0.0.1:{self.server_address[1]}"
 
 
 @contextmanager
-def scripted_api(*answers: Answer) -> Iterator[ScriptedApi]:
-    """Serve the answers on a free port until the block ends."""
-    with _Server(ScriptedApi(list(answers))) as server:
+def scripted_api(*answers: Answer, tls: ssl.SSLContext | None = None) -> Iterator[ScriptedApi]:
+    """Serve the answers on a free port until the block ends, by HTTPS if a context for it is given."""
+    with _Server(ScriptedApi(list(answers)), tls) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
         try:
