@@ -35,6 +35,29 @@ class Proxies(Protocol):
 
 
 @dataclass(frozen=True)
+class EntraSpec:
+    """How a managed cluster takes the principals of Entra ID.
+
+    Args:
+        azure_rbac: whether Azure's roles say what they may in the cluster; else Kubernetes' bindings do.
+        admin_groups: object ids of the groups whose members are the cluster's administrators.
+    """
+
+    azure_rbac: bool
+    admin_groups: tuple[str, ...] = ()
+
+
+class Tenant(Protocol):
+    """Entra ID and Azure RBAC as a managed cluster asks them. Implemented by lab.azure.cluster_access."""
+
+    def find_principal(self, token: str) -> tuple[str, tuple[str, ...]] | None:
+        """The object id of a token's principal and those of its groups; None if the token is not for clusters."""
+
+    def is_allowed(self, object_id: str, action: str, scope: str) -> bool:
+        """Whether a principal has a data action at a scope."""
+
+
+@dataclass(frozen=True)
 class ClusterSpec:
     """A managed cluster as ARM was asked for it.
 
@@ -45,6 +68,8 @@ class ClusterSpec:
         workload_identity: whether the webhook mutates pods.
         secrets_provider: the config of the add-on azureKeyvaultSecretsProvider, None when it is off.
             Azure's strings: {"enableSecretRotation": "true", "rotationPollInterval": "2m"}.
+        fqdn: the name that its API server answers under.
+        entra: how it takes the principals of Entra ID, None when it does not.
     """
 
     resource_id: str
@@ -52,13 +77,20 @@ class ClusterSpec:
     issuer_url: str
     workload_identity: bool
     secrets_provider: Mapping[str, str] | None
+    fqdn: str = ""
+    entra: EntraSpec | None = None
 
 
 class RunningCluster(Protocol):
     """A started cluster."""
 
     def kubeconfig(self, role: str) -> str:
-        """The kubeconfig (YAML) that AKS hands out: role "admin" or "user"."""
+        """The kubeconfig (YAML) that AKS hands out.
+
+        Args:
+            role: "admin" or "user" for a local account; "exec" or "azure" for a principal of Entra ID, who signs in by
+                kubelogin, or by the provider that kubectl had before 1.26.
+        """
 
     def openid_configuration(self) -> dict[str, Any]:
         """The document at ISSUER/.well-known/openid-configuration."""

@@ -15,6 +15,7 @@ from lab.azure.backends import Backends
 from lab.azure.blobs.guard import Guard as BlobGuard
 from lab.azure.blobs.http import BlobService
 from lab.azure.blobs.store import StorageStore
+from lab.azure.cluster_access import ClusterAccess
 from lab.azure.directory import Directory
 from lab.azure.entra import Entra
 from lab.azure.federation import Federation
@@ -38,6 +39,8 @@ from lab.control.options import OPERATOR_CLIENT_ID, SUBSCRIPTION_ID, TENANT_ID, 
 ARM_HOST = "management.azure.com"
 VAULT_DOMAIN = "vault.azure.net"
 BLOB_DOMAIN = "blob.core.windows.net"
+CLUSTER_DOMAIN = "azmk8s.io"
+"""Names below it are added to the routes by the clusters that have them."""
 SHORT_LIFETIME = timedelta(seconds=5)
 """Of a token while the switch for it is on."""
 
@@ -92,6 +95,7 @@ class AzureCloud:
         self.vaults = VaultStore(now, timedelta(seconds=options.operation_seconds))
         faults.follow("secrets-deleted-slowly", self.vaults.slow_down)
         self.storage = StorageStore(now)
+        self.cluster_access = ClusterAccess(self.tokens, self.directory, self.access)
         self.gateway = Gateway(Routes(options.network, self._finds), options.ports)
         self.arm = Arm(options, self.directory, self.access, self.tokens, backends, self.vaults, self.storage, now)
         self._given_issuers: dict[str, Issuer] = {}
@@ -164,4 +168,4 @@ class AzureCloud:
             return self.vaults.find(name) is not None
         if domain == BLOB_DOMAIN:
             return self.storage.find(name) is not None
-        return None
+        return False if host.endswith(f".{CLUSTER_DOMAIN}") else None

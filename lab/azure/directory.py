@@ -64,6 +64,7 @@ class Directory:
         self._principals: dict[str, Principal] = {}
         self._federated: dict[str, dict[str, FederatedCredential]] = {}
         self._attached: dict[str, dict[str, Principal]] = {}
+        self._groups: dict[str, set[str]] = {}
         self.operator_secret = secrets.token_urlsafe(30)
         self._secrets = {operator_client_id: self.operator_secret}
         self.operator = self._add(Principal(new_id(), operator_client_id, "keyturn-operator", "application"))
@@ -109,6 +110,14 @@ class Directory:
         """Whether `secret` is the client secret of this application."""
         known = self._secrets.get(client_id.lower())
         return known is not None and hmac.compare_digest(known.encode(), secret.encode())
+
+    def add_to_group(self, group_id: str, object_id: str) -> None:
+        """Make a principal a member of a group, which needs no making."""
+        self._groups.setdefault(group_id, set()).add(object_id)
+
+    def groups_of(self, object_id: str) -> tuple[str, ...]:
+        """The object ids of the groups that a principal is in."""
+        return tuple(sorted(group_id for group_id, members in self._groups.items() if object_id in members))
 
     def attach(self, machine_id: str, identity: Principal) -> None:
         """Let a machine use a user-assigned identity."""

@@ -13,6 +13,24 @@ _DELEGATION_KEY = "Microsoft.Storage/storageAccounts/blobServices/generateUserDe
 _SECRETS = "Microsoft.KeyVault/vaults/secrets"
 _MANAGED_CLUSTERS = "Microsoft.ContainerService/managedClusters"
 _IDENTITIES = "Microsoft.ManagedIdentity/userAssignedIdentities"
+_IN_CLUSTER_READ = (
+    "apps/controllerrevisions",
+    "discovery.k8s.io/endpointslices",
+    "events.k8s.io/events",
+    "events",
+    "limitranges",
+    "metrics.k8s.io/nodes",
+    "metrics.k8s.io/pods",
+    "namespaces",
+    "resourcequotas",
+)
+_IN_CLUSTER_WORK = (
+    *(f"apps/{plural}" for plural in ("daemonsets", "deployments", "replicasets", "statefulsets")),
+    *("autoscaling/horizontalpodautoscalers", "batch/cronjobs", "batch/jobs", "configmaps", "endpoints"),
+    *("networking.k8s.io/ingresses", "networking.k8s.io/networkpolicies", "persistentvolumeclaims", "pods"),
+    *("policy/poddisruptionbudgets", "replicationcontrollers", "services"),
+)
+_IN_CLUSTER_HIDDEN = ("secrets", "serviceaccounts")
 _DEPLOY = (
     *_READ_AUTHORIZATION,
     "Microsoft.Insights/alertRules/*",
@@ -217,6 +235,46 @@ BUILT_IN: tuple[Role, ...] = (
             f"{_MANAGED_CLUSTERS}/read",
             f"{_MANAGED_CLUSTERS}/runcommand/action",
         ),
+    ),
+    Role(
+        "7f6c6a51-bcf8-42ba-9220-52d62157d7db",
+        "Azure Kubernetes Service RBAC Reader",
+        "Allows read-only access to see most objects in a namespace, but no secrets, roles or role bindings.",
+        _READ_AUTHORIZATION,
+        data_actions=tuple(
+            f"{_MANAGED_CLUSTERS}/{plural}/read" for plural in (*_IN_CLUSTER_READ, *_IN_CLUSTER_WORK, "serviceaccounts")
+        ),
+    ),
+    Role(
+        "a7ffa36f-339b-4b5c-8bdf-e2c188b2c0eb",
+        "Azure Kubernetes Service RBAC Writer",
+        "Allows read/write access to most objects in a namespace, but not to roles or role bindings.",
+        _READ_AUTHORIZATION,
+        data_actions=(
+            *(f"{_MANAGED_CLUSTERS}/{plural}/read" for plural in _IN_CLUSTER_READ),
+            *(f"{_MANAGED_CLUSTERS}/coordination.k8s.io/leases/{verb}" for verb in ("read", "write", "delete")),
+            *(f"{_MANAGED_CLUSTERS}/{plural}/*" for plural in (*_IN_CLUSTER_WORK, *_IN_CLUSTER_HIDDEN, "events")),
+        ),
+    ),
+    Role(
+        "3498e952-d568-435e-9b2c-8d77e338d7f7",
+        "Azure Kubernetes Service RBAC Admin",
+        "Lets you manage all resources under cluster/namespace, except update or delete resource quotas and "
+        "namespaces.",
+        _READ_AUTHORIZATION,
+        data_actions=(f"{_MANAGED_CLUSTERS}/*",),
+        not_data_actions=tuple(
+            f"{_MANAGED_CLUSTERS}/{plural}/{verb}"
+            for plural in ("resourcequotas", "namespaces")
+            for verb in ("write", "delete")
+        ),
+    ),
+    Role(
+        "b1ff04bb-8a4e-4dc4-8eb5-8693973ce19b",
+        "Azure Kubernetes Service RBAC Cluster Admin",
+        "Lets you manage all resources in the cluster.",
+        _READ_AUTHORIZATION,
+        data_actions=(f"{_MANAGED_CLUSTERS}/*",),
     ),
     Role(
         "ed7f3fbd-7b88-4dd4-9017-9adb7ce333f8",

@@ -54,6 +54,7 @@ ENDPOINT_SLICES = Resource("discovery.k8s.io/v1", "endpointslices")
 LEASES = Resource("coordination.k8s.io/v1", "leases")
 CSI_DRIVERS = Resource("storage.k8s.io/v1", "csidrivers", namespaced=False)
 DEFINITIONS = Resource("apiextensions.k8s.io/v1", "customresourcedefinitions", namespaced=False)
+CLUSTER_ROLE_BINDINGS = Resource("rbac.authorization.k8s.io/v1", "clusterrolebindings", namespaced=False)
 PROVIDER_CLASSES = Resource("secrets-store.csi.x-k8s.io/v1", "secretproviderclasses")
 POD_STATUSES = Resource("secrets-store.csi.x-k8s.io/v1", "secretproviderclasspodstatuses")
 

@@ -9,11 +9,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from lab.azure.backends import ClusterSpec, Origin, Proxies
+from lab.azure.backends import ClusterSpec, Origin, Proxies, Tenant
+from lab.azure.routes import Address, Routes
 from lab.cluster.api import ApiServer
-from lab.cluster.client import Client
+from lab.cluster.api.security.entra import EntraUsers
+from lab.cluster.client import CLUSTER_ROLE_BINDINGS, Client
 from lab.cluster.controllers import Controllers
 from lab.cluster.csi import SecretsStore
+from lab.cluster.kubeconfigs import azure_user, exec_user, write_kubeconfig
 from lab.cluster.node import Node
 from lab.cluster.webhook import workload_identity
 from lab.control.certificates import Authority
@@ -25,6 +28,7 @@ from lab.errors import InvalidInput
 DEFAULT_POLL_INTERVAL = "2m"
 ADDRESS = "127.0.0.1"
 """Where the API server listens: the one address that every client's NO_PROXY understands."""
+_RBAC, _ADMINISTRATORS = "rbac.authorization.k8s.io", "aks-cluster-admin-binding-aad"
 _UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 
 
@@ -38,6 +42,8 @@ class ClusterPlace:
         proxies: opens the proxies of pods.
         faults: the lab's faults.
         runtime: what containers are made of.
+        routes: where the API server's name is made known.
+        tenant: Entra ID and Azure RBAC.
     """
 
     options: LabOptions
@@ -45,6 +51,8 @@ class ClusterPlace:
     proxies: Proxies
     faults: Faults
     runtime: Runtime
+    routes: Routes
+    tenant: Tenant
 
 
 def parse_go_duration(text: str) -> float:
@@ -71,6 +79,7 @@ class Cluster:
         self._spec, self._place = spec, place
         self._stack = AsyncExitStack()
         self._kubelet_token = secrets.token_urlsafe(24)
+        self._entra = EntraUsers(place.tenant, spec.resource_id, spec.entra)
         self._api: ApiServer | None = None
         self._client: Client | None = None
         self._node: Node | None = None
@@ -97,21 +106,25 @@ class Cluster:
                     raise
             else:
                 self._api = api
+                self._place.routes.add(self._spec.fqdn, Address(ADDRESS, api.port))
+                self._stack.callback(self._place.routes.remove, self._spec.fqdn)
                 self._place.faults.when_on("api-server-down", api.hang_up)
                 self._place.faults.when_on("watches-expired", api.expire_watches)
                 self._stack.push_async_callback(api.stop)
                 return
 
     def _make_api(self, port: int) -> ApiServer:
+        names = [ADDRESS, "kubernetes.default.svc", "kubernetes", *filter(None, [self._spec.fqdn])]
         api = ApiServer(
             ADDRESS,
             port,
-            self._place.authority.server_context(ADDRESS, "kubernetes.default.svc", "kubernetes"),
+            self._place.authority.server_context(*names),
             self._place.authority.pem,
             self._spec.issuer_url,
             self._kubelet_token,
             self._place.faults,
             cluster_ips=f"{self._place.options.network}.100",
+            entra=self._entra,
         )
         if self._spec.workload_identity:
             api.mutators.append(workload_identity(TENANT_ID))
@@ -139,7 +152,20 @@ class Cluster:
         for part in (controllers, node):
             self._stack.push_async_callback(part.stop)
             await part.start()
+        await self._bind_administrators()
         await self._set_up_store()
+
+    async def _bind_administrators(self) -> None:
+        """Make the members of Entra ID's groups administrators, as AKS does."""
+        if self._spec.entra is None:
+            return
+        assert self._client is not None, "it is started before"
+        subjects = [{"apiGroup": _RBAC, "kind": "Group", "name": name} for name in self._spec.entra.admin_groups]
+        role = {"apiGroup": _RBAC, "kind": "ClusterRole", "name": "cluster-admin"}
+        binding = {"metadata": {"name": _ADMINISTRATORS}, "roleRef": role, "subjects": subjects}
+        await self._client.apply(
+            CLUSTER_ROLE_BINDINGS, {"apiVersion": f"{_RBAC}/v1", "kind": "ClusterRoleBinding", **binding}, "aks"
+        )
 
     async def _set_up_store(self) -> None:
         """Bring the CSI driver to what the add-on's config says."""
@@ -181,8 +207,10 @@ class Cluster:
         return self._api
 
     def kubeconfig(self, role: str) -> str:
-        """The kubeconfig (YAML) that AKS hands out: role "admin" or "user"."""
-        return self.api.kubeconfig(role)
+        """The kubeconfig (YAML) that AKS hands out; see `RunningCluster`."""
+        others = {"exec": exec_user, "azure": azure_user}
+        user = others[role]() if role in others else self.api.local_account(role)
+        return write_kubeconfig(self._spec, self._place.authority.pem, role, user)
 
     def openid_configuration(self) -> dict[str, Any]:
         """The document at ISSUER/.well-known/openid-configuration."""
@@ -194,7 +222,8 @@ class Cluster:
 
     async def update(self, spec: ClusterSpec) -> None:
         """Take over a changed spec (poll interval, rotation on or off)."""
-        self._spec = spec
+        self._spec, self._entra.spec = spec, spec.entra
+        await self._bind_administrators()
         await self._set_up_store()
 
     async def stop(self) -> None:

@@ -124,6 +124,8 @@ class Lab:
             proxies=self._cloud.gateway,
             faults=self.faults,
             runtime=self._runtime,
+            routes=self._cloud.gateway.routes,
+            tenant=self._cloud.cluster_access,
         )
         cluster = Cluster(spec, place)
         await cluster.start()

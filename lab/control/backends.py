@@ -49,7 +49,7 @@ class LabBackends:
         self._clusters[key] = cluster
         if not self._kubeconfig.exists():
             self._kubeconfig.touch(mode=0o600)
-            self._kubeconfig.write_text(cluster.kubeconfig("user"))
+            self._kubeconfig.write_text(cluster.kubeconfig("exec" if spec.entra else "user"))
         return _Registered(cluster, lambda: self._forget(key))
 
     def _forget(self, key: str) -> None:

@@ -1,10 +1,14 @@
 """Managed clusters through the real client."""
 
+from uuid import uuid4
+
 import pytest
-from arm_world import GROUP, LOCATION, World
+from arm_world import GROUP, LOCATION, SCOPE, World
 from azure.core.exceptions import HttpResponseError, ResourceExistsError, ResourceNotFoundError
+from azure.mgmt.authorization import AuthorizationManagementClient
 from azure.mgmt.containerservice import ContainerServiceClient
 
+from lab.azure.backends import EntraSpec
 from lab.control.options import TENANT_ID
 
 CLUSTER = "integrateakskv-cluster"
@@ -65,6 +69,65 @@ def test_kubeconfigs_are_handed_out(cluster, clusters, group):
     [admin] = clusters.list_cluster_admin_credentials(group, CLUSTER).kubeconfigs
     assert (user.name, bytes(user.value)) == ("clusterUser", b"kind: Config\nrole: user\n")
     assert (admin.name, bytes(admin.value)) == ("clusterAdmin", b"kind: Config\nrole: admin\n")
+
+
+def test_with_entra_id_the_user_signs_in_by_kubelogin_and_nobody_statically(world, clusters, group):
+    profile = {"managed": True, "enableAzureRBAC": True, "adminGroupObjectIDs": ["a-group"]}
+    made = clusters.begin_create_or_update(group, CLUSTER, body(aadProfile=profile, disableLocalAccounts=True)).result()
+    assert (made.aad_profile.enable_azure_rbac, made.aad_profile.tenant_id) == (True, TENANT_ID)
+    assert made.disable_local_accounts is True
+    [spec] = world.backends.clusters[CLUSTER].specs
+    assert (spec.entra, spec.fqdn) == (EntraSpec(True, ("a-group",)), made.fqdn)
+    for wanted, role in ((None, "exec"), ("exec", "exec"), ("azure", "azure")):
+        [user] = clusters.list_cluster_user_credentials(group, CLUSTER, format=wanted).kubeconfigs
+        assert (user.name, bytes(user.value)) == ("clusterUser", f"kind: Config\nrole: {role}\n".encode())
+    with pytest.raises(HttpResponseError) as caught:
+        clusters.list_cluster_admin_credentials(group, CLUSTER)
+    assert (caught.value.status_code, caught.value.error.code) == (400, "BadRequest")
+    assert caught.value.error.message == (
+        "Getting static credential is not allowed because this cluster is set to disable local accounts."
+    )
+
+
+def test_with_entra_id_beside_local_accounts_the_administrator_signs_in_statically(cluster, clusters, group):
+    clusters.begin_create_or_update(group, CLUSTER, body(aadProfile={"managed": True})).result()
+    [user] = clusters.list_cluster_user_credentials(group, CLUSTER).kubeconfigs
+    [admin] = clusters.list_cluster_admin_credentials(group, CLUSTER).kubeconfigs
+    assert (bytes(user.value), bytes(admin.value)) == (b"kind: Config\nrole: exec\n", b"kind: Config\nrole: admin\n")
+
+
+def test_a_role_is_assigned_on_a_namespace_of_a_cluster_that_exists(world, cluster):
+    scope, role = f"{cluster.id}/namespaces/dexter", "3498e952-d568-435e-9b2c-8d77e338d7f7"
+    assignments = world.client(AuthorizationManagementClient).role_assignments
+    definition = f"{SCOPE}/providers/Microsoft.Authorization/roleDefinitions/{role}"
+    body = {"roleDefinitionId": definition, "principalId": world.directory.operator.object_id}
+    assert assignments.create(scope, str(uuid4()), {"properties": body}).scope == scope
+    with pytest.raises(ResourceNotFoundError, match="managedClusters/nosuch"):
+        assignments.create(scope.replace(CLUSTER, "nosuch"), str(uuid4()), {"properties": body})
+
+
+@pytest.mark.parametrize(
+    ("change", "target"),
+    [
+        ({"disableLocalAccounts": True}, "disableLocalAccounts"),
+        ({"aadProfile": {"enableAzureRBAC": True}}, "aadProfile.managed"),
+    ],
+    ids=["without Entra ID", "not managed"],
+)
+def test_accounts_that_could_not_be_used_are_refused(clusters, group, change, target):
+    with pytest.raises(HttpResponseError) as caught:
+        clusters.begin_create_or_update(group, CLUSTER, body(**change))
+    assert (caught.value.status_code, caught.value.error.code) == (400, "BadRequest")
+    assert caught.value.error.target == target
+    assert list(clusters.list()) == []
+
+
+def test_entra_id_stays_on(world, clusters, group):
+    clusters.begin_create_or_update(group, CLUSTER, body(aadProfile={"managed": True})).result()
+    with pytest.raises(HttpResponseError, match="Changing property 'aadProfile' is not allowed"):
+        clusters.begin_create_or_update(group, CLUSTER, body(aadProfile={"managed": False}))
+    again = clusters.begin_create_or_update(group, CLUSTER, body()).result()
+    assert again.aad_profile.managed is True
 
 
 def test_the_kubeconfig_needs_an_action_of_its_own(world, cluster, group):

@@ -21,7 +21,7 @@ from tests.crash.cutting_proxy import CuttingProxy
 from tests.crash.faulty import ALTERNATING, IN_PLACE, assert_resumes, between, nothing_lost, prefix_of, rotate
 from tests.crash.scene import CLIENT, NAMESPACE, SECONDS, Scene
 
-API_SERVER = "127.0.0.1"
+API_SERVER = "*.azmk8s.io"
 DEPLOYMENT = f"*/deployments/{DATABASE.workload.name}"
 CONFLICT = json.dumps({"kind": "Status", "status": "Failure", "reason": "Conflict", "message": "changed", "code": 409})
 

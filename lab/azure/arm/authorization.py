@@ -19,6 +19,8 @@ from lab.control.options import TENANT_ID
 
 ASSIGNMENTS = "Microsoft.Authorization/roleAssignments"
 DEFINITIONS = "Microsoft.Authorization/roleDefinitions"
+_IN_SERVICES = ("microsoft.containerservice/managedclusters/namespaces", "microsoft.keyvault/vaults/secrets")
+"""Scopes that only the service knows: ARM does not ask whether there is such a thing."""
 
 
 class RoleAssignments:
@@ -77,7 +79,9 @@ class RoleAssignments:
 
     def _check_scope(self, call: Call) -> None:
         scope, store = ids.parse(call.path.scope), self._context.store
-        if not scope.group or store.find(call.path.scope):
+        if scope.type.lower() in _IN_SERVICES:
+            scope = scope.owner
+        if not scope.group or store.find(str(scope)):
             return
         if store.find(f"/subscriptions/{scope.subscription}/resourceGroups/{scope.group}") is None:
             raise group_not_found(scope.group)

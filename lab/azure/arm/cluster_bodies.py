@@ -17,6 +17,7 @@ from lab.control.options import TENANT_ID
 ADDON = "azureKeyvaultSecretsProvider"
 VERSION = "1.34"
 KEPT = (
+    "aadProfile",
     "addonProfiles",
     "agentPoolProfiles",
     "disableLocalAccounts",
@@ -71,6 +72,7 @@ def check_cluster(body: dict[str, Any], old: Mapping[str, Any] | None) -> None:
     addon = dig(given, f"addonProfiles.{ADDON}", {})
     if addon.get("enabled"):
         _check_addon(addon.get("config") or {})
+    _check_entra(given, old or {})
 
 
 def complete_cluster(body: dict[str, Any], path: Path, old: Mapping[str, Any] | None) -> None:
@@ -91,6 +93,7 @@ def complete_cluster(body: dict[str, Any], path: Path, old: Mapping[str, Any] | 
     given["maxAgentPools"] = 100
     given["resourceUID"] = old["resourceUID"] if old else uuid.uuid4().hex[:24]
     given["fqdn"] = f"{given['dnsPrefix']}-{given['resourceUID'][:8]}.hcp.{location}.azmk8s.io"
+    _complete_entra(given)
     _complete_issuer(given, location, old)
     _complete_addons(given)
     given["agentPoolProfiles"] = [_complete_pool(pool, given) for pool in given["agentPoolProfiles"]]
@@ -128,6 +131,26 @@ def _check_addon(config: Mapping[str, Any]) -> None:
     if not isinstance(interval, str) or not _GO_DURATION.fullmatch(interval):
         text = f"Addon {ADDON} has an invalid config: rotationPollInterval must be a duration such as 2m."
         raise ArmError(400, "InvalidParameter", text, f"addonProfiles.{ADDON}.config.rotationPollInterval")
+
+
+def _check_entra(given: Mapping[str, Any], old: Mapping[str, Any]) -> None:
+    """https://learn.microsoft.com/azure/aks/enable-authentication-microsoft-entra-id"""
+    profile = given.get("aadProfile", old.get("aadProfile"))
+    if old.get("aadProfile") and not (profile or {}).get("managed"):
+        raise errors.change_not_allowed("aadProfile")
+    if profile and not profile.get("managed"):
+        text = "Only AKS-managed Microsoft Entra integration is supported: aadProfile.managed must be true."
+        raise ArmError(400, "BadRequest", text, "aadProfile.managed")
+    if given.get("disableLocalAccounts", old.get("disableLocalAccounts")) and not profile:
+        text = "Local accounts can be disabled only in clusters with Microsoft Entra integration."
+        raise ArmError(400, "BadRequest", text, "disableLocalAccounts")
+
+
+def _complete_entra(given: dict[str, Any]) -> None:
+    given.setdefault("disableLocalAccounts", False)
+    if profile := given.get("aadProfile"):
+        default = {"adminGroupObjectIDs": [], "enableAzureRBAC": False, "tenantID": TENANT_ID}
+        given["aadProfile"] = {**default, **{name: value for name, value in profile.items() if value is not None}}
 
 
 def _complete_issuer(given: dict[str, Any], location: str, old: Mapping[str, Any] | None) -> None:

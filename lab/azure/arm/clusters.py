@@ -16,7 +16,7 @@ from lab.azure.arm.errors import ArmError
 from lab.azure.arm.kinds import Action, Kind
 from lab.azure.arm.operations import Operation, Reply
 from lab.azure.arm.store import Resource
-from lab.azure.backends import ClusterSpec, RunningCluster
+from lab.azure.backends import ClusterSpec, EntraSpec, RunningCluster
 
 KUBELET, SECRETS_PROVIDER = "{name}-agentpool", "azurekeyvaultsecretsprovider-{name}"
 
@@ -105,7 +105,13 @@ class ManagedClusters(Kind):
         return self._credential(resource, "admin", "clusterAdmin")
 
     async def _list_user_credential(self, resource: Resource, call: Call) -> Reply:
-        return self._credential(resource, "user", "clusterUser")
+        if not resource.properties.get("aadProfile"):
+            return self._credential(resource, "user", "clusterUser")
+        wanted = call.query.get("format", "exec")
+        if wanted not in ("azure", "exec"):
+            text = f"The value '{wanted}' of the query parameter 'format' is invalid: it must be azure or exec."
+            raise ArmError(400, "InvalidParameter", text)
+        return self._credential(resource, wanted, "clusterUser")
 
     def _credential(self, resource: Resource, role: str, name: str) -> Reply:
         running = self._running.get(ids.key(resource.id))
@@ -179,7 +185,15 @@ def _spec(resource: Resource) -> ClusterSpec:
         issuer_url=dig(given, "oidcIssuerProfile.issuerURL", ""),
         workload_identity=bool(dig(given, "securityProfile.workloadIdentity.enabled", False)),
         secrets_provider=dict(addon["config"]) if addon.get("enabled") else None,
+        fqdn=given["fqdn"],
+        entra=_entra(given.get("aadProfile")),
     )
+
+
+def _entra(profile: Mapping[str, Any] | None) -> EntraSpec | None:
+    if not profile:
+        return None
+    return EntraSpec(bool(profile.get("enableAzureRBAC")), tuple(profile.get("adminGroupObjectIDs") or ()))
 
 
 def _node_identity(resource: Resource, name: str) -> str:

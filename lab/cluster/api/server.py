@@ -33,6 +33,7 @@ from lab.cluster.api.routes.streams import Streams
 from lab.cluster.api.routes.subresources import Part, Subresources
 from lab.cluster.api.routes.watches import Watches
 from lab.cluster.api.security.authentication import Authenticator
+from lab.cluster.api.security.entra import EntraUsers
 from lab.cluster.api.security.rbac import Authorizer
 from lab.cluster.api.security.tokens import ServiceAccountTokens, UserTokens
 from lab.cluster.api.security.users import MASTERS
@@ -57,6 +58,7 @@ class ApiServer:
         faults: asked before every request; gives aiohttp middlewares as `.middleware` and `.outage`.
         cluster_ips: first three bytes of the services' addresses.
         watch_queue_length: how many changes may wait for a watcher before its connection is cut.
+        entra: the principals of Entra ID, for a managed cluster.
         now: the clock.
     """
 
@@ -72,10 +74,11 @@ class ApiServer:
         *,
         cluster_ips: str = "127.77.100",
         watch_queue_length: int = QUEUE_LENGTH,
+        entra: EntraUsers | None = None,
         now: Clock = utc_now,
     ) -> None:
         self._host, self._port, self._tls, self._ca_pem = host, port, tls, ca_pem
-        self._faults = faults
+        self._faults, self._entra = faults, entra
         self._runner: web.AppRunner | None = None
         self._listener: asyncio.Server | None = None
         self.store = Store()
@@ -101,6 +104,11 @@ class ApiServer:
     def mutators(self) -> list[PodMutator]:
         """Further mutations of new pods, in order; append to it before pods are made."""
         return self._admission.mutators
+
+    @property
+    def port(self) -> int:
+        """Where it listens, once started."""
+        return self._port
 
     @property
     def url(self) -> str:
@@ -132,8 +140,8 @@ class ApiServer:
 
     def _rooms(self) -> Rooms:
         resources = Resources(self.store, self._writer, self._deleter)
-        authenticator = Authenticator(self._users, self._accounts, self.store, self.registry)
-        authorizer = Authorizer(self.store, self.registry)
+        authenticator = Authenticator(self._users, self._accounts, self.store, self.registry, self._entra)
+        authorizer = Authorizer(self.store, self.registry, self._entra)
         return Rooms(
             registry=self.registry,
             authenticator=authenticator,
@@ -188,17 +196,20 @@ class ApiServer:
         """
         return self._users.issue(user, groups, lifetime)
 
+    def local_account(self, role: str) -> dict[str, Any]:
+        """The user of a kubeconfig who is one of AKS's local accounts: role "admin" or "user"."""
+        return {"token": self.token(_USERS[role], [MASTERS])}
+
     def kubeconfig(self, role: str) -> str:
-        """The kubeconfig (YAML) that AKS hands out: role "admin" or "user"."""
+        """A kubeconfig (YAML) for the server alone: role "admin" or "user"."""
         user = _USERS[role]
-        token = self.token(user, [MASTERS])
         certificate = base64.b64encode(self._ca_pem.encode()).decode()
         cluster = {"server": self.url, "certificate-authority-data": certificate}
         config = {
             "apiVersion": "v1",
             "kind": "Config",
             "clusters": [{"name": "lab", "cluster": cluster}],
-            "users": [{"name": user, "user": {"token": token}}],
+            "users": [{"name": user, "user": self.local_account(role)}],
             "contexts": [{"name": "lab", "context": {"cluster": "lab", "user": user}}],
             "current-context": "lab",
         }

@@ -6,6 +6,7 @@ from typing import Any
 from lab.cluster.api.errors import unauthorized
 from lab.cluster.api.kinds.kind import Registry
 from lab.cluster.api.objects import dig, metadata
+from lab.cluster.api.security.entra import EntraUsers
 from lab.cluster.api.security.tokens import ServiceAccountTokens, UserTokens
 from lab.cluster.api.security.users import ANONYMOUS, AUTHENTICATED, User, service_account_user
 from lab.cluster.api.store import Store
@@ -21,10 +22,19 @@ class Authenticator:
         accounts: the tokens of service accounts.
         store: where service accounts and pods are looked up: a token dies with them.
         registry: the kinds.
+        entra: the principals of Entra ID, for a managed cluster.
     """
 
-    def __init__(self, users: UserTokens, accounts: ServiceAccountTokens, store: Store, registry: Registry) -> None:
+    def __init__(
+        self,
+        users: UserTokens,
+        accounts: ServiceAccountTokens,
+        store: Store,
+        registry: Registry,
+        entra: EntraUsers | None = None,
+    ) -> None:
         self._users, self._accounts, self._store, self._registry = users, accounts, store, registry
+        self._entra = entra
 
     @property
     def issuer(self) -> str:
@@ -55,6 +65,8 @@ class Authenticator:
             if user is None:
                 raise unauthorized()
             return user
+        if self._entra and not self._accounts.is_ours(token):
+            return self._entra.get_user(token)
         claims = self._accounts.verify(token, audiences)
         identity = claims["kubernetes.io"]
         self._check_alive("serviceaccounts", identity["namespace"], identity["serviceaccount"])

@@ -10,7 +10,8 @@ from typing import Any
 from lab.cluster.api.errors import ApiError, forbidden
 from lab.cluster.api.kinds.kind import Registry
 from lab.cluster.api.requests import RequestInfo
-from lab.cluster.api.security.users import MASTERS, User
+from lab.cluster.api.security.entra import EntraUsers
+from lab.cluster.api.security.users import ANYBODY, MASTERS, User
 from lab.cluster.api.store import Store
 
 _GROUP = "rbac.authorization.k8s.io"
@@ -31,10 +32,11 @@ class Authorizer:
     Args:
         store: where roles and bindings are.
         registry: the kinds.
+        entra: the principals of Entra ID, for a managed cluster.
     """
 
-    def __init__(self, store: Store, registry: Registry) -> None:
-        self._store = store
+    def __init__(self, store: Store, registry: Registry, entra: EntraUsers | None = None) -> None:
+        self._store, self._entra = store, entra
         self._roles, self._bindings = registry.get(_GROUP, "roles"), registry.get(_GROUP, "rolebindings")
         self._cluster_roles = registry.get(_GROUP, "clusterroles")
         self._cluster_bindings = registry.get(_GROUP, "clusterrolebindings")
@@ -43,6 +45,10 @@ class Authorizer:
         """Whether a user may do what a request asks for."""
         if MASTERS in user.groups:
             return True
+        if self._entra and self._entra.is_ruled_by_azure(user):
+            if self._entra.is_allowed(user, request):
+                return True
+            user = ANYBODY
         return any(_allows(grant.rule, request) for grant in self.grants(user, request.namespace))
 
     def check(self, user: User, request: RequestInfo) -> None:

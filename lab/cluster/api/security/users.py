@@ -25,6 +25,8 @@ class User:
 
 
 ANONYMOUS = User("system:anonymous", ("system:unauthenticated",))
+ANYBODY = User("", (AUTHENTICATED,))
+"""Has the rights that everybody has who is authenticated."""
 
 
 def service_account_user(namespace: str, name: str, uid: str, extra: Mapping[str, tuple[str, ...]]) -> User:
