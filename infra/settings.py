@@ -24,10 +24,13 @@ class Settings(BaseSettings):
     stacks: Path = Field(Path("manifests"), description="Where stacks are: <stacks>/<name>/stack.yaml.")
     kubeconfig: Path | None = Field(
         None,
-        description="A kubeconfig to use instead of the one that AKS gives for the credential's cluster. "
+        description="A kubeconfig to use instead of the one that AKS gives for the credential's cluster. Its context "
+        "is the one with the cluster's name, and must lead to that cluster. "
         "KUBECONFIG is deliberately not read: it may point at another cluster.",
     )
-    kube_context: str | None = Field(None, description="The context in that kubeconfig; its current one by default.")
+    kube_context: str | None = Field(
+        None, description="The context in that kubeconfig, where it is not called as the cluster is."
+    )
     resolve: str = Field(
         "",
         description="Where names that are not reached by DNS are found, as curl's --connect-to: "

@@ -17,8 +17,9 @@ from infra.azure.client import Azure
 from infra.azure.secrets import KeyVault
 from infra.azure.servers import get_host
 from infra.azure.versions import VersionMemory
-from infra.credentials import ClusterRef, Credential, FlexibleServerEndpoint, Login, load_inventory
-from infra.kubernetes.client import Cluster, connect
+from infra.credentials import ClusterRef, Credential, FlexibleServerEndpoint, Login, SignIn, load_inventory
+from infra.kubernetes.client import Cluster, connect_to
+from infra.kubernetes.kubeconfig import find_own_context, load_kubeconfig, verify_issuer, verify_server
 from infra.kubernetes.services import get_load_balancer
 from infra.postgres.addresses import Address, Tls
 from infra.postgres.database import Database
@@ -79,6 +80,8 @@ class Access:
         Raises:
             NotFound: the kubeconfig or the cluster does not exist.
             AccessDenied: AKS gives the caller no credential.
+            InvalidInput: the kubeconfig's context, or the pod's own cluster, is not the credential's cluster.
+            AuthenticationFailed: the sign-in gives no credential.
         """
         return open_cluster(self.credential.cluster, self.azure)
 
@@ -168,6 +171,8 @@ def open_cluster(reference: ClusterRef, azure: Azure | None = None) -> Cluster:
     Raises:
         NotFound: the kubeconfig or the cluster does not exist.
         AccessDenied: AKS gives the caller no credential.
+        InvalidInput: the kubeconfig's context, or the pod's own cluster, is not the credential's cluster.
+        AuthenticationFailed: the sign-in gives no credential.
     """
     if azure is None:
         with opened_azure() as opened_here:
@@ -181,10 +186,17 @@ def open_cluster(reference: ClusterRef, azure: Azure | None = None) -> Cluster:
 
 
 def _connect(reference: ClusterRef, azure: Azure) -> Cluster:
-    settings = azure.settings
-    if settings.kubeconfig is not None:
-        return connect(settings.kubeconfig, settings, settings.kube_context)
-    return connect(azure.get_kubeconfig(reference), settings)
+    settings, name = azure.settings, reference.name or ""
+    if reference.sign_in is SignIn.IN_CLUSTER:
+        context, endpoints = find_own_context(), azure.find_endpoints(reference)
+        verify_issuer(context, name, endpoints.issuer if endpoints else None)
+    elif settings.kubeconfig is not None:
+        context = load_kubeconfig(settings.kubeconfig).choose(name, settings.kube_context)
+        endpoints = azure.find_endpoints(reference)
+        verify_server(context, name, endpoints.hosts if endpoints else None)
+    else:
+        context = load_kubeconfig(azure.get_kubeconfig(reference)).get()
+    return connect_to(context, settings, azure.get_token)
 
 
 def find_address(access: Access) -> Address:

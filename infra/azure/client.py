@@ -19,12 +19,12 @@ from azure.core.pipeline.transport import RequestsTransport
 from azure.identity import DefaultAzureCredential
 
 from infra.azure.arm import C
-from infra.azure.clusters import ManagedClusters
+from infra.azure.clusters import ClusterEndpoints, ManagedClusters
 from infra.azure.errors import translated
 from infra.azure.secrets import KeyVault
 from infra.azure.versions import VersionMemory
 from infra.credentials import ClusterRef
-from infra.errors import InvalidInput
+from infra.errors import AccessDenied, InvalidInput
 from infra.settings import Settings
 
 ARM_SCOPE = "https://management.azure.com/.default"
@@ -145,7 +145,34 @@ class Azure:
             NotFound: there is no such cluster, or it gives out no credential.
             AccessDenied: the caller lacks the Azure Kubernetes Service Cluster User Role.
         """
-        return ManagedClusters(self, cluster.resource_group).get_kubeconfig(cluster.name)
+        group, name = cluster.in_azure
+        return ManagedClusters(self, group).get_kubeconfig(name)
+
+    def find_endpoints(self, cluster: ClusterRef) -> ClusterEndpoints | None:
+        """Return where a cluster answers and who issues its service account tokens; None if Azure does not tell.
+
+        It does not where the caller has no subscription or may not read the cluster, or where there is none.
+
+        Raises:
+            KeyturnError: Azure does not answer, or not to this caller.
+        """
+        if cluster.name is None or not self.settings.subscription_id:
+            return None
+        group, name = cluster.in_azure
+        try:
+            return ManagedClusters(self, group).find_endpoints(name)
+        except AccessDenied:
+            return None
+
+    def get_token(self, scope: str) -> tuple[str, float]:
+        """Return a token of this sign-in for a scope, and when it expires, in Unix seconds.
+
+        Raises:
+            AuthenticationFailed: no credential is found, or Entra ID refuses it.
+        """
+        with translated("Cannot get a token", name=scope):
+            token = self._credential.get_token(scope)
+        return token.token, float(token.expires_on)
 
     @property
     def _timeouts(self) -> dict[str, Any]:

@@ -5,6 +5,7 @@ https://learn.microsoft.com/azure/aks/csi-secrets-store-driver
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import yaml
@@ -22,6 +23,19 @@ ROTATION, INTERVAL = "enableSecretRotation", "rotationPollInterval"
 DEFAULT_INTERVAL_SECONDS = 120
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(h|ms|m|s)")
 _SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
+
+
+@dataclass(frozen=True)
+class ClusterEndpoints:
+    """What tells one cluster from another.
+
+    Args:
+        hosts: the names of its API server: public, private, and that of the portal's way in.
+        issuer: whose service account tokens it takes; empty if its OIDC issuer is off.
+    """
+
+    hosts: frozenset[str]
+    issuer: str
 
 
 class ManagedClusters(ArmKind[ManagedCluster, ContainerServiceClient]):
@@ -66,11 +80,21 @@ class ManagedClusters(ArmKind[ManagedCluster, ContainerServiceClient]):
             translated("Cannot get the cluster's credential", name=where, role=USER_ROLE, scope=scope),
             self.azure.management(ContainerServiceClient) as client,
         ):
-            found = client.managed_clusters.list_cluster_user_credentials(self.group, name).kubeconfigs or []
+            answer = client.managed_clusters.list_cluster_user_credentials(self.group, name, format="exec")
+        found = answer.kubeconfigs or []
         if not found or not found[0].value:
-            raise NotFound("The cluster gives out no user credential", name=where, fix="Enable its local accounts")
+            raise NotFound("The cluster gives out no user credential", name=where, fix="See whether the cluster runs")
         config: Mapping[str, Any] = yaml.safe_load(bytes(found[0].value))
         return config
+
+    def find_endpoints(self, name: str) -> ClusterEndpoints | None:
+        """Return where a cluster answers, or None when Azure knows no such cluster."""
+        found = self._find(name)
+        if found is None:
+            return None
+        properties = found.properties or models.ManagedClusterProperties()
+        hosts = (properties.fqdn, properties.private_fqdn, properties.azure_portal_fqdn)
+        return ClusterEndpoints(frozenset(filter(None, hosts)), _seen(found, name).issuer)
 
     def _find(self, name: str) -> models.ManagedCluster | None:
         return self.look(name, lambda client: client.managed_clusters.get(self.group, name))

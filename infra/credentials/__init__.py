@@ -2,7 +2,7 @@
 
 from infra.credentials.consumers import Consumer, CsiDelivery, Delivery, WorkloadKind, WorkloadRef
 from infra.credentials.credential import NO_GRACE, UNTIL_NEXT_ROTATION, Credential, Strategy
-from infra.credentials.endpoints import ClusterRef, Endpoint, FlexibleServerEndpoint, LoadBalancerEndpoint
+from infra.credentials.endpoints import ClusterRef, Endpoint, FlexibleServerEndpoint, LoadBalancerEndpoint, SignIn
 from infra.credentials.inventory import Inventory, load_inventory
 from infra.credentials.layouts import Login, Part, SecretLayout, SecretPair, find_oddity
 
@@ -22,6 +22,7 @@ __all__ = [
     "Part",
     "SecretLayout",
     "SecretPair",
+    "SignIn",
     "Strategy",
     "WorkloadKind",
     "WorkloadRef",

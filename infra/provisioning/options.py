@@ -80,7 +80,7 @@ class Stack(StackNames):
     @property
     def resource_group(self) -> str:
         """The resource group of everything."""
-        return self.database.cluster.resource_group
+        return self.database.cluster.in_azure[0]
 
     @property
     def vault(self) -> str:
@@ -90,7 +90,7 @@ class Stack(StackNames):
     @property
     def cluster(self) -> str:
         """The AKS cluster."""
-        return self.database.cluster.name
+        return self.database.cluster.in_azure[1]
 
     @property
     def namespace(self) -> str:

@@ -36,6 +36,7 @@ REFUSED: dict[type[Model], dict[str, list[Any]]] = {
     ClusterRef: {
         "name": ["", "-begins", "ends-", "with.dot", "a" * 64],
         "resource_group": RESOURCE_GROUPS,
+        "sign_in": ["", "in_cluster", "kubelogin"],
     },
     LoadBalancerEndpoint: {"kind": ["", "LoadBalancer"], "namespace": NAMESPACES, "service": NAMESPACES},
     FlexibleServerEndpoint: {
