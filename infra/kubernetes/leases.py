@@ -1,9 +1,11 @@
 """Locks as Kubernetes Leases: one holder, who renews it while alive; free once the holder is dead.
 
 A holder's identity says where it runs: a holder whose process has ended on this very machine is dead at once, any
-other when its lease has expired. Times are compared only with those of the same reader, so clocks may differ.
+other when its lease has expired. Times are compared only with those of the same reader, so clocks may differ. Each
+`Holder` that is made is another one, so two rotations in one process exclude each other.
 
-    with locked(cluster, "dexter", "keyturn-orders-db", Holder.of_this_process(rotation_id)) as lock:
+    holder = Holder.of_this_process(rotation_id)
+    with locked(cluster, "dexter", "keyturn-orders-db", holder) as lock:
         lock.confirm()  # before each write
 
 https://kubernetes.io/docs/concepts/architecture/leases/
@@ -11,6 +13,7 @@ https://kubernetes.io/docs/concepts/architecture/leases/
 
 import hashlib
 import os
+import secrets
 import socket
 import threading
 import time
@@ -37,27 +40,28 @@ class Holder:
         machine: a digest of host, boot and process namespace.
         process: id and start time of the process, such as "4711.8833".
         host: the host's name. For people.
+        nonce: tells the holders of one process apart.
     """
 
     purpose: str
     machine: str
     process: str
     host: str
+    nonce: str = ""
 
     @classmethod
     def of_this_process(cls, purpose: str) -> "Holder":
-        """Describe this process."""
-        return cls(purpose, _machine(), _process(os.getpid()), socket.gethostname())
+        """Describe a new holder in this process."""
+        return cls(purpose, _machine(), _process(os.getpid()), socket.gethostname(), secrets.token_hex(4))
 
     @property
     def identity(self) -> str:
         """The lease's holderIdentity."""
-        return f"{self.host}/{self.machine}/{self.process}"
+        return "/".join(part for part in (self.host, self.machine, self.process, self.nonce) if part)
 
     def is_gone(self, identity: str) -> bool:
         """Whether `identity` was a process of this machine and has ended; False if that cannot be known."""
-        _, _, rest = identity.partition("/")
-        machine, _, process = rest.partition("/")
+        _, machine, process, *_ = (*identity.split("/"), "", "")
         pid = process.partition(".")[0]
         return machine == self.machine and pid.isdigit() and _process(int(pid)) != process
 
@@ -165,12 +169,13 @@ class Lock:
         Raises:
             Conflict: somebody else took it, so nothing more may be written (code LockLost).
         """
-        lease = self._cluster.find(self._path)
-        if lease is None or lease["spec"].get("holderIdentity") != self._holder.identity:
-            seen = (lease or {}).get("spec", {}).get("holderIdentity") or "no holder"
-            raise Conflict(Code.LOCK_LOST, name=f"lease {self._name} in {self._namespace}", seen=seen)
-        with suppress(_Raced):
-            self._write(lease, self._holder.identity, lease["spec"].get("acquireTime"))
+        while True:
+            lease = self._cluster.find(self._path)
+            if lease is None or lease["spec"].get("holderIdentity") != self._holder.identity:
+                seen = (lease or {}).get("spec", {}).get("holderIdentity") or "no holder"
+                raise Conflict(Code.LOCK_LOST, name=f"lease {self._name} in {self._namespace}", seen=seen)
+            with suppress(_Raced):
+                return self._write(lease, self._holder.identity, lease["spec"].get("acquireTime"))
 
     def keep(self, stopped: threading.Event) -> None:
         """Renew every third of the duration until `stopped` is set. Whether the lock is lost, `confirm` finds out."""

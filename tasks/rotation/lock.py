@@ -6,6 +6,8 @@ import secrets
 import string
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from prefect.logging import get_run_logger
@@ -18,6 +20,9 @@ from tasks.context import connections_shared, opened, versions_remembered
 from tasks.retries import task_with_retries
 
 TOKEN_CHARACTERS = string.ascii_lowercase + string.digits
+
+_holder: ContextVar[Holder] = ContextVar("holder")
+"""Who holds the lock of the block that runs: the steps are its own, whatever rotation they belong to."""
 
 
 def name_rotation() -> str:
@@ -40,15 +45,25 @@ def rotation_locked(credential: Credential, rotation_id: str) -> Iterator[None]:
     Raises:
         Conflict: another rotation of it is running (code Locked).
     """
+    holder = Holder.of_this_process(rotation_id)
     with connections_shared(), opened(credential) as access:
-        lock_credential(credential, rotation_id)
-        holder = Holder.of_this_process(rotation_id)
-        with locked(access.cluster, *_place(credential), holder), versions_remembered():
+        lock_credential(credential, holder)
+        with locked(access.cluster, *_place(credential), holder), _known(holder), versions_remembered():
             yield
 
 
-@task_with_retries(name="Lock", run_name="{credential.name}: lock for rotation {rotation_id}")
-def lock_credential(credential: Credential, rotation_id: str) -> None:
+@contextmanager
+def _known(holder: Holder) -> Iterator[None]:
+    """Let the steps of a block confirm the lock as this holder."""
+    mark = _holder.set(holder)
+    try:
+        yield
+    finally:
+        _holder.reset(mark)
+
+
+@task_with_retries(name="Lock", run_name="{credential.name}: lock for rotation {holder.purpose}")
+def lock_credential(credential: Credential, holder: Holder) -> None:
     """Take the lock; one whose holder died is waited out.
 
     Raises:
@@ -56,7 +71,7 @@ def lock_credential(credential: Credential, rotation_id: str) -> None:
     """
     namespace, name = _place(credential)
     with opened(credential) as access:
-        Lock(access.cluster, namespace, name, Holder.of_this_process(rotation_id)).acquire()
+        Lock(access.cluster, namespace, name, holder).acquire()
     get_run_logger().info("holding the lease %s in %s", name, namespace)
 
 
@@ -66,7 +81,7 @@ def confirm_lock(cluster: Cluster, credential: Credential, rotation_id: str) -> 
     Raises:
         Conflict: somebody else took it (code LockLost); nothing may be written any more.
     """
-    Lock(cluster, *_place(credential), Holder.of_this_process(rotation_id)).confirm()
+    Lock(cluster, *_place(credential), replace(_holder.get(), purpose=rotation_id)).confirm()
 
 
 def _place(credential: Credential) -> tuple[str, str]:

@@ -3,18 +3,19 @@
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 
 import pytest
 
 from infra.errors import Conflict, NotFound
-from infra.kubernetes.client import Cluster, connect
+from infra.kubernetes.client import Cluster, Object, connect
 from infra.kubernetes.leases import Holder, Lock, locked
 from infra.settings import Settings
 from testing.cluster_world import World
 from testing.clusters import SmallCluster
 
+LEASE = "/apis/coordination.k8s.io/v1/namespaces/locks/leases/credential"
 ELSEWHERE = Holder("r0", "another-machine", "1.1", "elsewhere")
 
 
@@ -90,17 +91,90 @@ def test_the_lock_of_a_process_that_ended_here_is_free_at_once(cluster: Cluster)
     assert time.now == 0
 
 
-def test_the_same_process_takes_its_own_lock_again(cluster: Cluster) -> None:
-    time = Time()
-    lock_of(cluster, Holder.of_this_process("r1")).acquire()
-    lock_of(cluster, Holder.of_this_process("r1"), time).acquire(time.pause)
+def test_a_holder_takes_its_own_lock_again_and_another_one_of_the_same_process_does_not(cluster: Cluster) -> None:
+    time, ours = Time(), Holder.of_this_process("r1")
+    held = lock_of(cluster, ours)
+    held.acquire()
+    lock_of(cluster, ours, time).acquire(time.pause)
     assert time.now == 0
+
+    def pause(seconds: float) -> None:
+        time.pause(seconds)
+        held.confirm()
+
+    beside = lock_of(cluster, Holder.of_this_process("r2"), time)
+    with pytest.raises(Conflict, match="Another rotation") as caught:
+        beside.acquire(pause)
+    assert caught.value.code == "Locked"
+    with pytest.raises(Conflict, match="Somebody else took the lock") as lost:
+        beside.confirm()
+    assert lost.value.code == "LockLost"
+    held.confirm()
+
+
+def after_a_look(act: Callable[[], object], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let something happen once, between the next look at the lease and what is done about it."""
+    look = Cluster.find
+
+    def find(cluster: Cluster, path: str) -> Object | None:
+        seen = look(cluster, path)
+        monkeypatch.setattr(Cluster, "find", look)
+        act()
+        return seen
+
+    monkeypatch.setattr(Cluster, "find", find)
+
+
+def test_a_lock_that_is_stolen_between_look_and_write_is_lost(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours, thief = lock_of(cluster, Holder.of_this_process("r1")), lock_of(cluster, ELSEWHERE)
+    ours.acquire()
+
+    def steal() -> None:
+        cluster.delete(LEASE)
+        thief.acquire()
+
+    after_a_look(steal, monkeypatch)
+    with pytest.raises(Conflict, match="Somebody else took the lock") as caught:
+        ours.confirm()
+    assert caught.value.code == "LockLost"
+    assert caught.value.seen == ELSEWHERE.identity
+    thief.confirm()
+
+
+def test_a_lease_that_is_deleted_between_look_and_write_is_lost(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours = lock_of(cluster, Holder.of_this_process("r1"))
+    ours.acquire()
+    after_a_look(lambda: cluster.delete(LEASE), monkeypatch)
+    with pytest.raises(Conflict) as caught:
+        ours.confirm()
+    assert (caught.value.code, caught.value.seen) == ("LockLost", "no holder")
+    assert cluster.find(LEASE) is None
+
+
+def test_a_renewal_between_look_and_write_is_renewed_once_more(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours = lock_of(cluster, Holder.of_this_process("r1"))
+    ours.acquire()
+    renewals: list[str] = []
+
+    def renew() -> None:
+        ours.confirm()
+        renewals.append(cluster.get(LEASE)["metadata"]["resourceVersion"])
+
+    after_a_look(renew, monkeypatch)
+    ours.confirm()
+    assert cluster.get(LEASE)["metadata"]["resourceVersion"] not in renewals
 
 
 def test_a_lock_that_was_broken_stops_its_holder_before_the_next_write(cluster: Cluster) -> None:
     ours = lock_of(cluster, Holder.of_this_process("r1"))
     ours.acquire()
-    cluster.delete("/apis/coordination.k8s.io/v1/namespaces/locks/leases/credential")
+    cluster.delete(LEASE)
     with pytest.raises(Conflict) as caught:
         ours.confirm()
     assert caught.value.code == "LockLost"
@@ -140,9 +214,8 @@ def test_of_many_who_ask_at_once_one_gets_the_lock(cluster: Cluster) -> None:
 
 
 def test_a_held_lock_is_renewed_meanwhile_and_given_back_at_the_end(cluster: Cluster) -> None:
-    path = "/apis/coordination.k8s.io/v1/namespaces/locks/leases/credential"
     with locked(cluster, "locks", "credential", Holder.of_this_process("r1"), duration_seconds=1):
-        first = cluster.get(path)["metadata"]["resourceVersion"]
+        first = cluster.get(LEASE)["metadata"]["resourceVersion"]
         for event in cluster.watch(
             "/apis/coordination.k8s.io/v1/namespaces/locks/leases",
             {"fieldSelector": "metadata.name=credential"},
@@ -153,7 +226,7 @@ def test_a_held_lock_is_renewed_meanwhile_and_given_back_at_the_end(cluster: Clu
             break
         else:
             pytest.fail("the lease was not renewed")
-    assert not cluster.get(path)["spec"].get("holderIdentity")
+    assert not cluster.get(LEASE)["spec"].get("holderIdentity")
 
 
 def test_a_lock_in_a_namespace_that_does_not_exist_is_refused_at_once(cluster: Cluster) -> None:
