@@ -4,8 +4,10 @@ import json
 import logging
 import re
 import sys
+from functools import wraps
 from typing import Any, NoReturn
 
+import httpx
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
 from prefect.client.schemas.objects import State
@@ -49,12 +51,34 @@ def run(flow: Flow[Any, Any], parameters: dict[str, Any]) -> NoReturn:
     except KeyboardInterrupt:
         console.print("Interrupted. Run it again to resume.")
         sys.exit(130)
+    except httpx.HTTPError as error:
+        console.print(f"Prefect's API does not answer ({type(error).__name__}); nothing was begun.", markup=False)
+        sys.exit(1)
     console.print(f"\n{state.message}", markup=False, highlight=False, soft_wrap=True)
     sys.exit(0 if state.is_completed() else 1)
 
 
 def _run(flow: Flow[Any, Any], parameters: dict[str, Any]) -> State[Any]:
-    state: State[Any] = flow(**parameters, return_state=True)  # type: ignore[assignment]
+    """Run a flow. If Prefect's API is away when it ends, the state that its function returned counts.
+
+    Raises:
+        httpx.HTTPError: Prefect's API is away, and the flow did not begin.
+    """
+    ends: list[State[Any]] = []
+
+    @wraps(flow.fn)
+    def remember(*args: Any, **kwargs: Any) -> State[Any]:
+        ends.append(flow.fn(*args, **kwargs))
+        return ends[-1]
+
+    watched = flow.with_options()
+    watched.fn = remember
+    try:
+        state: State[Any] = watched(**parameters, return_state=True)  # type: ignore[assignment]
+    except httpx.HTTPError:
+        if not ends:
+            raise
+        return ends[-1]
     return state
 
 

@@ -18,13 +18,16 @@
     ├── WorkloadUnhealthy     pods do not get ready
     ├── Refused               a plan that must not be carried out
     ├── RolledBack            the rotation failed and was rolled back
-    └── NeedsOperator         the rotation stopped, and a person must decide
+    ├── NeedsOperator         the rotation stopped, and a person must decide
+    └── Unexpected            an exception that nobody translated
 
-Adapters translate their vendor's errors into these at their border. A message never carries a secret value.
+Adapters translate their vendor's errors into these at their border. A message never carries a secret value. What nobody
+translated becomes `Unexpected` where a step or a flow ends, so no run ends without a verdict.
 `retryable` is what the tasks' retry policy asks: true only for what is transient (propagation, sync, a database that
 is starting). Throttling and transport are the SDKs' own business and are not retried again here.
 """
 
+import traceback
 from enum import StrEnum
 from typing import ClassVar
 
@@ -265,6 +268,11 @@ class Code(StrEnum):
         "The secret has too many tags of its owner for those of a rotation",
         "Remove tags from its newest version until at most 13 are left",
     )
+    UNEXPECTED = (
+        "Unexpected",
+        "An exception that Keyturn does not know",
+        "Run again; if it stays, report it with the run's log, which has the traceback",
+    )
     UNFINISHED = (
         "Unfinished",
         "A rotation is unfinished",
@@ -348,6 +356,10 @@ class KeyturnError(Exception):
             parts.append(f"Fix: {self.fix}")
         text = ". ".join(part.rstrip(".") for part in parts) + "."
         return f"{text}\nCause: {self.cause}" if self.cause else text
+
+    def __repr__(self) -> str:
+        """Read like a sentence: Prefect logs the repr of an error that is tried again."""
+        return f"{type(self).__name__}({str(self)!r})"
 
     def __reduce__(self) -> tuple[object, ...]:
         """Rebuild from the parts: an exception with keyword arguments does not pickle by itself."""
@@ -436,3 +448,23 @@ class RolledBack(KeyturnError):
 
 class NeedsOperator(KeyturnError):
     """The rotation stopped, and a person must decide; nothing was deleted."""
+
+
+class Unexpected(KeyturnError):
+    """An exception that nobody translated: a fault of Keyturn's, or of something that it uses."""
+
+
+def as_own_error(error: Exception, name: str) -> KeyturnError:
+    """Return an error of Keyturn's as it is; any other exception by its type and place, for its text may have values.
+
+    Args:
+        error: what was raised.
+        name: what failed.
+    """
+    if isinstance(error, KeyturnError):
+        return error
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    ours = [frame for frame in frames if frame.f_globals.get("__name__", "").startswith(("flows.", "tasks.", "infra."))]
+    places = [f" at {frame.f_globals.get('__name__')}:{frame.f_lineno}" for frame in (ours or frames)[-1:]]
+    kind = type(error)
+    return Unexpected(Code.UNEXPECTED, name=name, seen=f"{kind.__module__}.{kind.__qualname__}{''.join(places)}")

@@ -21,6 +21,7 @@ from infra.errors import (
     SyncPending,
     Unverified,
     WorkloadUnhealthy,
+    as_own_error,
 )
 from infra.rotation.observation import Observation
 from infra.rotation.options import RotationOptions
@@ -115,7 +116,7 @@ class _Run:
 
 
 def execute(executor: Executor, credential: Credential, options: RotationOptions, fresh_id: str) -> Ending:
-    """Rotate, or finish what an earlier run left.
+    """Rotate, or finish what an earlier run left. Whatever is raised, the run ends with a verdict.
 
     Args:
         executor: who observes and executes.
@@ -127,10 +128,10 @@ def execute(executor: Executor, credential: Credential, options: RotationOptions
     wanted = run.rotation_id
     for _ in range(MOST_ROUNDS):
         try:
-            observation = executor.observe()
-        except KeyturnError as error:
+            plan = make_plan(credential, options, executor.observe(), wanted)
+        except Exception as exception:
+            error = as_own_error(exception, credential.name)
             return run.end(Verdict.NEEDS_OPERATOR if run.executed or run.cause else Verdict.REFUSED, error)
-        plan = make_plan(credential, options, observation, wanted)
         run.rotation_id = plan.rotation_id
         if not options.rotation_id and plan.status is not PlanStatus.GRACE:
             wanted = plan.rotation_id
@@ -160,8 +161,8 @@ def _execute_all(executor: Executor, run: _Run, plan: Plan) -> Ending | None:
     for step in plan.steps:
         try:
             executor.execute(plan, step)
-        except KeyturnError as error:
-            run.failed = step
+        except Exception as exception:
+            error, run.failed = as_own_error(exception, str(step.subject)), step
             if not rolls_back(plan, step, error):
                 return _stop(run, plan, step, error, judge(plan, step, error))
             return _begin_rollback(executor, run, plan, step, error)
@@ -173,7 +174,8 @@ def _begin_rollback(executor: Executor, run: _Run, plan: Plan, step: Step, error
     run.cause = error
     try:
         executor.begin_rollback(plan, step)
-    except KeyturnError as failure:
+    except Exception as exception:
+        failure = as_own_error(exception, str(step.subject))
         return _stop(run, plan, step, failure, Verdict.NEEDS_OPERATOR)
     return None
 

@@ -19,7 +19,7 @@ from prefect.events import emit_event
 from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 
-from infra.errors import KeyturnError, Refused
+from infra.errors import KeyturnError, Refused, as_own_error
 from tasks.reports.logs import best_effort, run_logger
 
 P = ParamSpec("P")
@@ -56,7 +56,7 @@ def end(
     with best_effort("log the verdict"):
         (run_logger().error if error else run_logger().info)(text.partition("\n")[0])
     if flow_run.id:
-        with best_effort("put the verdict on the run"):
+        with best_effort("put the verdict on the run", is_patient=True):
             _mark_run(UUID(flow_run.id), verdict, f"{subject}: {words}")
         with best_effort("emit the event"):
             _emit(verdict, subject, kind, text, error, payload or {})
@@ -64,7 +64,7 @@ def end(
 
 
 def ends_with_own_errors(function: Callable[P, State[Any]]) -> Callable[P, State[Any]]:
-    """Let a flow end as Failed, with its reports, when one of Keyturn's own errors leaves its function.
+    """Let a flow end as Failed, with its reports, when an error leaves its function. Not of ours: with its traceback.
 
     Stands below `@flow`. The function's first parameter is the subject: `credential` or `stack`.
     """
@@ -74,8 +74,11 @@ def ends_with_own_errors(function: Callable[P, State[Any]]) -> Callable[P, State
     def ended(*args: P.args, **kwargs: P.kwargs) -> State[Any]:
         try:
             return function(*args, **kwargs)
-        except KeyturnError as error:
+        except Exception as exception:
             subject = str(args[0] if args else kwargs[kind])
+            error = as_own_error(exception, subject)
+            if error is not exception:
+                run_logger().exception("an exception that Keyturn does not know")
             return end("refused" if isinstance(error, Refused) else "failed", subject, kind=kind, error=error)
 
     return ended

@@ -7,8 +7,9 @@ exceptions stay.
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
+from prefect.context import SettingsContext, get_settings_context
 from prefect.exceptions import MissingContextError, ParameterTypeError
 from prefect.logging import get_logger, get_run_logger
 
@@ -21,16 +22,28 @@ REPEATS = ("Engine execution exited", "Execution of flow run")
 
 
 @contextmanager
-def best_effort(what: str) -> Iterator[None]:
+def best_effort(what: str, *, is_patient: bool = False) -> Iterator[None]:
     """Log what fails in a block that only reports, and go on.
+
+    Prefect's client asks an API that is away again for more than a minute. Between two writes of a rotation no table is
+    worth that: clients may be without their login meanwhile.
 
     Args:
         what: what the block does, as the end of a sentence.
+        is_patient: whether an API that is away is asked again; where nothing waits for the report.
     """
     try:
-        yield
+        with nullcontext() if is_patient else _asking_once():
+            yield
     except Exception as error:
         run_logger().warning("cannot %s: %s: %s", what, type(error).__name__, error)
+
+
+def _asking_once() -> SettingsContext:
+    """Make the context in which Prefect's client does not ask again. `temporary_settings` takes 300 times as long."""
+    outer = get_settings_context()
+    client = outer.settings.client.model_copy(update={"max_retries": 0})
+    return SettingsContext(profile=outer.profile, settings=outer.settings.model_copy(update={"client": client}))
 
 
 def run_logger() -> Logger:

@@ -52,12 +52,13 @@ def _start(home: Path) -> dict[str, str]:
     url = f"http://127.0.0.1:{port}/api"
     argv = [sys.executable, __file__, str(home), str(port)]
     guardian = subprocess.Popen(argv, env={**os.environ, "PYTHONPATH": str(ROOT)}, start_new_session=True)
-    _wait_until_it_answers(url, guardian)
+    wait_until_it_answers(url, guardian)
     guardian.returncode = 0  # it is nobody's child to wait for from here on
     return {"url": url}
 
 
-def _wait_until_it_answers(url: str, guardian: subprocess.Popen[bytes]) -> None:
+def wait_until_it_answers(url: str, guardian: subprocess.Popen[bytes]) -> None:
+    """Wait until a server answers whose process, or its guardian's, runs."""
     pause = threading.Event()
     with httpx.Client(trust_env=False, timeout=5) as client:
         for _ in range(STARTUP_SECONDS * 10):
