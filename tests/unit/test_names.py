@@ -26,6 +26,8 @@ RESOURCE_GROUPS = ["", "ends-with.", "with space", "a" * 91]
 ADDRESSES = ["", "1.2.3", "host.example", "1.2.3.4/32"]
 REFUSED: dict[type[Model], dict[str, list[Any]]] = {
     Credential: {
+        "grace": ["", "soon", "0h", "24", "1w", "12345d"],
+        "unlisted_consumers": ["", "ignore"],
         "name": ["", "Upper", "under_score", "with.dot", "with space", "-begins", "ends-", "ends\n", "a" * 64],
         "vault": ["kv", "1vault", "double--hyphen", "ends-", "under_score", "a" * 25],
         "lock_namespace": NAMESPACES,

@@ -410,6 +410,7 @@ FORWARD = {
         (Action.AWAIT_SYNC, _PENDING),
         (Action.REFRESH_SECRET, _ROLL_BACK),
         *_CLIENTS,
+        (Action.BEGIN_GRACE, _ROLL_BACK),
         (Action.DISABLE_PREVIOUS, _ROLL_BACK),
         *_END,
     ],
