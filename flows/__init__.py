@@ -1,10 +1,11 @@
 """Prefect flows: order, branching, and what a person sees. No I/O of their own."""
 
 import gc
+import sys
 
-# What the imports make stays: to look through all of it for garbage again and again takes a quarter of their time.
-gc.set_threshold(50_000, 20, 100)
+if sys.argv[:1] == ["-m"]:  # a command, whose module is only being located
+    gc.disable()  # `run_from_shell` enables it: until then nothing is made but imports, which stay
 
-from tasks.reports.logs import log_own_errors_in_one_line  # noqa: E402
+from tasks.reports.logs import log_own_errors_in_one_line
 
 log_own_errors_in_one_line()

@@ -10,6 +10,7 @@ cannot be used, 130 interrupted.
 
 import argparse
 import difflib
+import gc
 import inspect
 import re
 import sys
@@ -84,7 +85,15 @@ def run_from_shell(flow: Flow[Any, Any], arguments: Sequence[str] | None = None)
         flow: the flow.
         arguments: the command line without the program; the process' own by default.
     """
+    _keep_imports()
     run(flow, parse_parameters(flow, sys.argv[1:] if arguments is None else arguments))
+
+
+def _keep_imports() -> None:
+    """Count what a command imported as no garbage, and look for garbage from here on."""
+    if not gc.isenabled():
+        gc.freeze()
+        gc.enable()
 
 
 def parse_parameters(flow: Flow[Any, Any], arguments: Sequence[str]) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """Fixtures that all tests share: a lab of their own for each worker, gone when the tests are over."""
 
-import gc
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import cache
@@ -14,7 +13,6 @@ from lab.control import lifecycle
 from testing.labs import RunningLab, make_state_folder
 
 POLL_INTERVAL_SECONDS = 2.0
-gc.set_threshold(50_000, 20, 100)  # most of what a worker holds are imports, which are no garbage
 ORDER = ("crash", "e2e/test_deployments.py", "integration", "e2e", "contract", "unit")
 """The order in which workers take tests, so that none is left alone with a long one at the end.
 
