@@ -48,6 +48,11 @@ class Code(StrEnum):
         member._value_, member.what, member.fix = code, what, fix
         return member
 
+    ACTS_AS_ANOTHER = (
+        "ActsAsAnother",
+        "The login's sessions do not act as its owner role",
+        "See which settings the login has (psql's \\drds): one for a database, or of the database, wins; remove it",
+    )
     ADDRESS_REFUSED = (
         "AuthorizationFailure",
         "The storage account's network rules do not let this address in",
@@ -62,6 +67,11 @@ class Code(StrEnum):
         "ApprovalNeedsDeployment",
         "Only a run of a deployment can ask for approval",
         "Look at the plan with a dry run, then run without guards.approval; or start a run of the deployment",
+    )
+    ASKS_CURRENT_USER = (
+        "AsksCurrentUser",
+        "SQL asks for the current user, who is the owner role after the migration; and session_user takes turns",
+        "See whether each of them may get the owner role's name; correct those that may not",
     )
     CANDIDATE_LOST = (
         "CandidateLost",
@@ -104,6 +114,11 @@ class Code(StrEnum):
         "Azure does not accept the first password",
         "Use 8-128 characters of three kinds (lower case, upper case, digits, others), without the username",
     )
+    FOLLOWED_BY_SETTING = (
+        "FollowedBySetting",
+        "Sessions of others start as the login by their setting `role`, and would start as a login that owns nothing",
+        "Remove these settings (ALTER ROLE, or ALTER DATABASE, ... RESET role), and set the owner role afterwards",
+    )
     GRACE = (
         "Grace",
         "A new rotation needs the login that still has its grace",
@@ -124,6 +139,11 @@ class Code(StrEnum):
         "The vault's access policies do not give the caller this permission",
         "Give the caller the permission that is named by an access policy of the vault: it does not look at roles",
     )
+    HAS_MEMBERS = (
+        "HasMembers",
+        "Roles are members of the login: they keep its privileges, but SET ROLE to it fails afterwards",
+        "Let their sessions switch to the owner role instead",
+    )
     HOST_NOT_FOUND = (
         "HostNotFound",
         "The host's name does not resolve",
@@ -138,6 +158,12 @@ class Code(StrEnum):
         "Locked",
         "Another rotation of this credential is running",
         "Wait until it ends. The lock of a rotation that died expires by itself",
+    )
+    LOGINS_DIFFER = (
+        "LoginsDiffer",
+        "The database does not let one login be made like the other",
+        "Name the secrets of an administrator that may give what is named in the credential's field `administrator`; "
+        "or take it from the current login",
     )
     MANY_LOGINS = (
         "ManyLogins",
@@ -205,6 +231,11 @@ class Code(StrEnum):
         "The operation timed out",
         "Look at it in the portal; run again to keep waiting",
     )
+    OWNS_SUBSCRIPTIONS = (
+        "OwnsSubscriptions",
+        "The login owns subscriptions, which stop when their owner can no longer log in",
+        "Give them another owner (ALTER SUBSCRIPTION ... OWNER TO), then run again",
+    )
     PLUGIN_FAILED = (
         "PluginFailed",
         "The credential plugin of the kubeconfig gives no credential",
@@ -226,6 +257,12 @@ class Code(StrEnum):
         "The SecretProviderClass does not fit the credential",
         "Correct the class or the credential; after the class, restart its pods",
     )
+    RELATIONS_LOST = (
+        "RelationsLost",
+        "The login would no longer find relations by unqualified name",
+        "See which schemas its search_path names, and which of them the owner role may use; set it for the login "
+        "explicitly",
+    )
     REQUEST_DISALLOWED_BY_POLICY = (
         "RequestDisallowedByPolicy",
         "Azure Policy denies it",
@@ -233,10 +270,27 @@ class Code(StrEnum):
         "content type: set it at the newest version, the next ones have it too. Or ask the policy's owner for an "
         "exemption",
     )
+    RIGHTS_OF_ONE_LOGIN = (
+        "RightsOfOneLogin",
+        "Some rights belong to the current login alone: the alternate login does not have them",
+        "Grant to the owner role instead, whose rights both logins have, and give it what the login owns "
+        "(REASSIGN OWNED)",
+    )
+    ROLE_NOT_KEPT = (
+        "RoleNotKept",
+        "The server's version does not keep the role that sessions start as",
+        "Update it to its newest minor version",
+    )
     ROLLED_BACK = (
         "RolledBack",
         "The rotation was rolled back earlier",
         "Give another rotation id, or none, to start a new one",
+    )
+    SCHEMA_OF_ITS_NAME = (
+        "SchemaOfItsName",
+        'Open sessions find the schema of the login\'s name by "$user", and would lose it at once',
+        "Name the schema in the search_path of the login (ALTER ROLE ... IN DATABASE ... SET search_path), restart its "
+        "clients, then run again",
     )
     SECRET_DISABLED = (
         "SecretDisabled",
@@ -252,6 +306,12 @@ class Code(StrEnum):
         "SecretNotYetValid",
         "The newest version of the secret is not valid yet",
         "Wait until its activation date, or move that; then run again",
+    )
+    STARTS_AS_ANOTHER = (
+        "StartsAsAnother",
+        "The login's sessions start as another role already",
+        "Remove the login's setting `role` if its sessions need not (ALTER ROLE ... RESET role, with IN DATABASE where "
+        "it is for one); else use the strategy in-place",
     )
     THIRD_LOGIN = (
         "ThirdLogin",
@@ -297,6 +357,12 @@ class Code(StrEnum):
         "UsernameStays",
         "The strategy keeps the username",
         "Give no new_username, or use a strategy that changes it",
+    )
+    VALID_UNTIL_STAYS = (
+        "ValidUntilStays",
+        "The new password would end on the date on which the current one does",
+        "Move the date on (ALTER ROLE ... VALID UNTIL), or use the strategy alternating with an administrator and the "
+        "field valid_until: extend",
     )
     VOLUME_KEEPS_DATA = (
         "VolumeKeepsData",

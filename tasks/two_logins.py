@@ -1,11 +1,16 @@
 """Preparing a database for two logins that alternate: planned, shown, rehearsed, done in one transaction."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from prefect.logging import get_run_logger
 
-from infra.credentials import Credential
+from infra.credentials import Credential, Login
 from infra.errors import Unverified
-from infra.postgres.database import RoleChange
-from infra.postgres.owner_role import find_owner_role, get_login_facts, make_owner_role
+from infra.postgres import acting_role
+from infra.postgres.database import Database, RoleChange
+from infra.postgres.handshake import Connection
+from infra.postgres.owner_role import find_owner_role, get_login_facts, make_owner_role, name_owner_role
 from infra.rotation.migration import LoginFacts, Migration, plan_migration
 from tasks.context import Access, opened
 from tasks.reports.artifacts import report_table
@@ -43,9 +48,9 @@ def plan(credential: Credential) -> Migration:
 
 def _get_facts(access: Access) -> LoginFacts:
     current = access.read_newest()
-    access.database.prove(current)
+    databases = acting_role.look_at_databases(access.database, current, name_owner_role(current.username))
     with access.database.connected(access.read_administrator() or current) as admin_session:
-        return get_login_facts(admin_session, current.username)
+        return get_login_facts(admin_session, current.username, databases)
 
 
 @task_with_retries(name="Show the plan", run_name="{credential.name}: show the plan of the migration")
@@ -54,22 +59,33 @@ def show(credential: Credential, migration: Migration) -> None:
     logger, total = get_run_logger(), len(migration.steps)
     for number, part in enumerate(migration.steps, 1):
         logger.info("%d/%d of one transaction: %s", number, total, part.what)
-    if migration.refusal:
-        logger.warning("refused: %s", migration.refusal)
+    for finding in migration.findings:
+        logger.warning("%s", finding)
     rows = [{"step": str(number), "what": part.what, "why": part.why} for number, part in enumerate(migration.steps, 1)]
+    rows += [{"step": "-", "what": str(finding), "why": ""} for finding in migration.findings]
     verdict = f"**It would be refused.** {migration.refusal}" if migration.refusal else "All of it is one transaction."
     report_table("migration-plan", rows, f"What prepares {credential.name} for two logins. {verdict}")
 
 
 @task_with_retries(name="Rehearse the migration", run_name="{credential.name}: rehearse the migration and roll it back")
 def rehearse(credential: Credential) -> None:
-    """Do all of it in a transaction that is rolled back.
+    """Do all of it in a transaction that is rolled back, and look in it whether the login still finds its relations.
+
+    No session sees another's uncommitted change, so it is done in each database where the login's name finds a schema.
 
     Raises:
-        Refused: the database does not allow it; nothing was changed.
+        Refused: the database does not allow it, or the login would not find its relations; nothing was changed.
     """
     with opened(credential) as access:
-        _make_owner_role(access, is_rehearsal=True)
+        current = access.read_newest()
+        owner = name_owner_role(current.username)
+        paths = acting_role.find_search_paths(access.database, current, owner)
+        for name in sorted({credential.database, *paths}):
+            database = access.database.beside(name)
+            before = acting_role.see(database, current)
+            with _changing(access, database, is_rehearsal=True) as admin_session:
+                make_owner_role(admin_session, current, paths)
+                acting_role.verify_sees(admin_session, current, owner, before)
 
 
 @task_with_retries(name="Migrate", run_name="{credential.name}: make an owner role of the login's role")
@@ -86,29 +102,35 @@ def migrate(credential: Credential, rotation_id: str) -> bool:
         Unverified: the login works, but its sessions do not start as an owner role.
     """
     with opened(credential) as access:
-        if _get_facts(access).alternate_logins is not None:
+        facts, current = _get_facts(access), access.read_newest()
+        if facts.alternate_logins is not None:
             return False
+        if refusal := plan_migration(credential, facts).refusal:
+            raise refusal
+        paths = acting_role.find_search_paths(access.database, current, name_owner_role(current.username))
         confirm_lock(access.cluster, credential, rotation_id)
-        _make_owner_role(access)
-        _verify(access)
+        with _changing(access, access.database) as admin_session:
+            make_owner_role(admin_session, current, paths)
+        _verify(access, current)
     get_run_logger().info("the login's sessions start as the owner role, which owns what the login owned")
     return True
 
 
-def _make_owner_role(access: Access, *, is_rehearsal: bool = False) -> None:
-    current = access.read_newest()
-    administrator = access.read_administrator() or current
-    with access.database.changing(administrator, MAKE_OWNER_ROLE, is_rehearsal=is_rehearsal) as admin_session:
-        make_owner_role(admin_session, current)
+@contextmanager
+def _changing(access: Access, database: Database, *, is_rehearsal: bool = False) -> Iterator[Connection]:
+    administrator = access.read_administrator() or access.read_newest()
+    with database.changing(administrator, MAKE_OWNER_ROLE, is_rehearsal=is_rehearsal) as admin_session:
+        yield admin_session
 
 
-def _verify(access: Access) -> None:
-    current = access.read_newest()
+def _verify(access: Access, current: Login) -> None:
     with access.database.connected(current) as connection:
-        if find_owner_role(connection, current.username) is None:
-            raise Unverified(
-                "The login has no owner role",
-                name=str(access.database),
-                seen="the transaction was committed, but a new login works as before",
-                fix="find out who changes the login's settings; then run again",
-            )
+        owner = find_owner_role(connection, current.username)
+    if owner is None:
+        raise Unverified(
+            "The login has no owner role",
+            name=str(access.database),
+            seen="the transaction was committed, but a new login works as before",
+            fix="find out who changes the login's settings; then run again",
+        )
+    acting_role.prove_acts_as(access.database, current, owner.name)

@@ -15,7 +15,7 @@ from infra.credentials import Login
 from infra.postgres.addresses import Address, Tls
 from infra.postgres.database import Database
 from infra.settings import Settings
-from lab.databases.postgres import find_binaries
+from lab.databases.binaries import SWITCH, find_binaries
 
 USER, PASSWORD = "dexter", "Admin123"
 ADMIN = Login(USER, PASSWORD)
@@ -34,11 +34,12 @@ class Server:
 
 
 @contextmanager
-def running_server(*more_flags: str) -> Iterator[Server]:
+def running_server(*more_flags: str, postgres: str = "") -> Iterator[Server]:
     """Run a server for a block.
 
     Args:
         more_flags: further arguments of `postgres`.
+        postgres: which, as KEYTURN_LAB_POSTGRES says it; by default the one that the lab runs.
     """
     folder = Path(tempfile.mkdtemp(prefix="keyturn-pg-"))
     folder.chmod(0o711)
@@ -47,7 +48,7 @@ def running_server(*more_flags: str) -> Iterator[Server]:
     who = {"user": "nobody"} if os.geteuid() == 0 else {}
     if who:
         os.chown(home, *pwd.getpwnam("nobody")[2:4])
-    port, binaries = free_port(), find_binaries().folder
+    port, binaries = free_port(), find_binaries({**os.environ, **({SWITCH: postgres} if postgres else {})}).folder
     (folder / "password").write_text(PASSWORD)
     (folder / "password").chmod(0o644)
     options = ["-U", USER, "-A", "scram-sha-256", "-E", "UTF8", "--no-locale", "--no-sync", "--pwfile"]

@@ -110,6 +110,10 @@ class Database:
 
     @contextmanager
     def connected(self, login: Login) -> Iterator[Connection]:
+    def beside(self, name: str) -> "Database":
+        """Return another database of the same server."""
+        return replace(self, address=replace(self.address, database=name))
+
         """Log in for a block."""
         with connect(self.address, login, self.settings) as connection:
             yield connection

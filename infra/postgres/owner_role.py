@@ -15,18 +15,28 @@ membership stays as it is in every database, and nothing is reassigned: `REASSIG
 not at all for the role that initdb made.
 """
 
-import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from types import MappingProxyType
+from typing import LiteralString
 
 from psycopg import sql
 
 from infra.credentials.layouts import Login
-from infra.errors import Conflict, NotFound
+from infra.errors import Conflict
 from infra.postgres.database import make_verifier
 from infra.postgres.handshake import Connection
-from infra.rotation.migration import LoginFacts
+from infra.postgres.login_parts import (
+    get_parts,
+    get_valid_until,
+    give_parts,
+    put_search_path,
+    put_setting,
+    set_valid_until,
+)
+from infra.rotation.migration import DatabaseFacts, LoginFacts
 
 _SUFFIX = "_owner"
 _LONGEST_NAME = 63
@@ -48,36 +58,42 @@ WHERE this.login = %s AND pg_has_role(this.oid, owner.oid, 'MEMBER')
 GROUP BY owner.rolname
 """
 _FACTS = """
-SELECT login.rolsuper, login.rolconnlimit, login.rolvaliduntil::text,
-       (SELECT count(*) FROM pg_class AS relation WHERE relation.relowner = login.oid AND relation.oid >= 16384),
+SELECT (SELECT count(*) FROM pg_class AS relation WHERE relation.relowner = login.oid AND relation.oid >= 16384),
        (SELECT count(*) FROM pg_stat_activity AS session
         WHERE session.usesysid = login.oid AND session.application_name <> 'keyturn'),
-       me.rolsuper, me.rolcreaterole
+       me.rolsuper OR (me.rolcreaterole AND NOT login.rolsuper AND me.oid <> login.oid
+                       AND (%(version)s < 160000 OR pg_has_role(me.oid, login.oid, 'MEMBER WITH ADMIN OPTION')))
 FROM pg_roles AS login, pg_roles AS me
-WHERE login.rolname = %s AND me.rolname = session_user
+WHERE login.rolname = %(login)s AND me.rolname = session_user
 """
-_SESSIONS = "SELECT count(*) FROM pg_stat_activity WHERE usename = %s AND application_name <> 'keyturn'"
-_SETTINGS = """
-SELECT COALESCE(database.datname::text, ''), entry
+_MEMBERS = """
+SELECT DISTINCT member.rolname::text FROM pg_auth_members AS granted
+JOIN pg_roles AS login ON login.oid = granted.roleid AND login.rolname = %s
+JOIN pg_roles AS member ON member.oid = granted.member
+WHERE COALESCE((to_jsonb(granted) ->> 'set_option')::boolean, true) ORDER BY 1
+"""
+_FOLLOWERS = """
+SELECT DISTINCT COALESCE('role ' || follower.rolname, 'database ' || database.datname, 'all sessions')
 FROM pg_db_role_setting AS setting
-JOIN pg_roles AS role ON role.oid = setting.setrole AND role.rolname = %s
-LEFT JOIN pg_database AS database ON database.oid = setting.setdatabase,
-unnest(setting.setconfig) AS entry
+LEFT JOIN pg_roles AS follower ON follower.oid = setting.setrole
+LEFT JOIN pg_database AS database ON database.oid = setting.setdatabase
+WHERE 'role=' || %s::text = ANY(setting.setconfig) ORDER BY 1
 """
-_LISTS = (
-    "local_preload_libraries",
-    "search_path",
-    "session_preload_libraries",
-    "shared_preload_libraries",
-    "temp_tablespaces",
-    "unix_socket_directories",
-)
-"""Settings whose values are lists of quoted names and must be written as lists
-(https://github.com/postgres/postgres/blob/master/src/bin/pg_dump/dumputils.c, variable_is_guc_list_quote)."""
-_ELEMENT = re.compile(r'\s*(?:"((?:[^"]|"")*)"|([^",]+))\s*(?:,|$)')
-
-Setting = tuple[str, str]
-"""The database that it applies to, empty for all; `name=value`."""
+_SUBSCRIPTIONS = """
+SELECT subname::text FROM pg_subscription JOIN pg_roles AS login ON login.oid = subowner
+WHERE login.rolname = %s ORDER BY 1
+"""
+_OWN_RIGHTS = """
+SELECT count(*) || CASE deptype WHEN 'o' THEN ' owned in ' WHEN 'r' THEN ' policies in ' ELSE ' granted in ' END
+       || COALESCE('database ' || database.datname, 'all databases')
+FROM pg_shdepend
+JOIN pg_roles AS login ON login.oid = refobjid AND refclassid = 'pg_authid'::regclass AND login.rolname = %s
+LEFT JOIN pg_database AS database ON database.oid = dbid
+WHERE classid <> 'pg_auth_members'::regclass
+GROUP BY deptype, database.datname ORDER BY 1
+"""
+"""What belongs to a login and not to its owner role."""
+_SESSIONS = "SELECT count(*) FROM pg_stat_activity WHERE usename = %s AND application_name <> 'keyturn'"
 
 
 @dataclass(frozen=True)
@@ -114,17 +130,28 @@ def count_sessions(connection: Connection, username: str) -> int:
     return int(str(found[0])) if found else 0
 
 
-def enable_login(connection: Connection, owner: OwnerRole, login: Login, like: str) -> None:
+def list_own_rights(connection: Connection, username: str) -> tuple[str, ...]:
+    """Return what belongs to a login by name, and not to its owner role: "2 granted in database shop"."""
+    return _list(connection, _OWN_RIGHTS, username)
+
+
+def enable_login(
+    connection: Connection, owner: OwnerRole, login: Login, like: str, valid_for: timedelta | None = None
+) -> datetime | None:
     """Let a login of the owner role log in with a new password, in the caller's transaction; create it if needed.
+
+    Returns when that password ends; None if never.
 
     Args:
         connection: of a role that may create roles and grant the owner role.
         owner: the owner role.
         login: the login and its new password, of which only a hash is sent.
-        like: the login whose settings and connection limit it gets.
+        like: the login that it is made like.
+        valid_for: how long from now the password is valid; None: as long as that login's.
 
     Raises:
         Conflict: a role of this name exists and is not one of the owner role's logins.
+        Refused: the database does not let it be made like the other login.
     """
     exists = has_role(connection, login.username)
     if exists and login.username not in owner.logins:
@@ -138,13 +165,15 @@ def enable_login(connection: Connection, owner: OwnerRole, login: Login, like: s
     name = sql.Identifier(login.username)
     if not exists:
         connection.execute(sql.SQL("CREATE ROLE {} IN ROLE {}").format(name, sql.Identifier(owner.name)))
-    limit = connection.execute("SELECT rolconnlimit FROM pg_roles WHERE rolname = %s", (like,)).fetchone()
     connection.execute(
-        sql.SQL("ALTER ROLE {} LOGIN PASSWORD {} CONNECTION LIMIT {}").format(
-            name, make_verifier(connection, login), sql.Literal(limit[0] if limit else -1)
-        )
+        sql.SQL("ALTER ROLE {} LOGIN INHERIT PASSWORD {}").format(name, make_verifier(connection, login))
     )
-    copy_settings(connection, like, login.username)
+    give_parts(connection, login.username, get_parts(connection, like, owner.name), owner.name)
+    until, now = get_valid_until(connection, like)
+    if until and valid_for is not None:
+        until = now + valid_for
+    set_valid_until(connection, login.username, until)
+    return until
 
 
 def disable_login(connection: Connection, username: str) -> None:
@@ -162,58 +191,71 @@ def name_owner_role(username: str) -> str:
     return f"{username[: _LONGEST_NAME - len(_SUFFIX)]}{_SUFFIX}"
 
 
-def get_login_facts(connection: Connection, username: str) -> LoginFacts:
+def get_login_facts(connection: Connection, username: str, databases: tuple[DatabaseFacts, ...] = ()) -> LoginFacts:
     """Look at a login before its owner role is made.
+
+    Args:
+        connection: of who would make it.
+        username: the login.
+        databases: what its own sessions saw in the databases.
 
     Raises:
         NotFound: there is no such role.
     """
-    found = connection.execute(_FACTS, (username,)).fetchone()
-    if found is None:
-        raise NotFound(
-            "The database has no such login",
-            name="the credential's login",
-            fix="correct the username in the vault",
-        )
-    is_superuser, _, _, relations, sessions, session_is_superuser, session_may_create_roles = found
-    is_itself = _session_user(connection) == username
+    parts, version = get_parts(connection, username), connection.info.server_version
+    found = connection.execute(_FACTS, {"login": username, "version": version}).fetchone()
+    assert found is not None
+    relations, sessions, may_rename = found
     owner = find_owner_role(connection, username)
     return LoginFacts(
         alternate_logins=None if owner is None else len(owner.logins) - 1,
         is_owner_name_taken=has_role(connection, name_owner_role(username)),
         relations=int(str(relations)),
         sessions=int(str(sessions)),
-        settings=len(list_settings(connection, username)),
-        may_rename=bool(session_is_superuser)
-        or (bool(session_may_create_roles) and not is_itself and not is_superuser),
+        settings=len(parts.settings),
+        may_rename=bool(may_rename),
+        server_version=version,
+        starts_as_another=any(entry.startswith("role=") for _, entry in parts.settings),
+        members=_list(connection, _MEMBERS, username),
+        followers=_list(connection, _FOLLOWERS, username),
+        subscriptions=_list(connection, _SUBSCRIPTIONS, username),
+        databases=databases,
     )
 
 
-def make_owner_role(connection: Connection, login: Login) -> None:
+def _list(connection: Connection, query: LiteralString, username: str) -> tuple[str, ...]:
+    return tuple(str(name) for (name,) in connection.execute(query, (username,)))
+
+
+def make_owner_role(
+    connection: Connection, login: Login, search_paths: Mapping[str, Sequence[str]] = MappingProxyType({})
+) -> None:
     """Make a login's role the owner role and create the login anew, in the caller's transaction.
 
     Args:
         connection: of a superuser, or of another role that may rename the login.
         login: the credential's login; its name and password stay, and only a hash of the password is sent.
+        search_paths: database -> schemas, where its sessions need a search_path of their own.
+
+    Raises:
+        Refused: the database does not let the new login be made like the current one.
     """
     owner = name_owner_role(login.username)
-    facts = connection.execute(_FACTS, (login.username,)).fetchone()
-    assert facts is not None
-    _, connection_limit, valid_until, *_ = facts
+    parts = replace(get_parts(connection, login.username), memberships=())
+    until, _ = get_valid_until(connection, login.username)
     names = {"login": sql.Identifier(login.username), "owner": sql.Identifier(owner)}
-    values = {"verifier": make_verifier(connection, login), "limit": sql.Literal(connection_limit)}
+    verifier = make_verifier(connection, login)
     with _able_to_rename(connection, login.username):
         for statement in (
             sql.SQL("ALTER ROLE {login} RENAME TO {owner}"),
             sql.SQL("ALTER ROLE {owner} NOLOGIN PASSWORD NULL CONNECTION LIMIT -1"),
-            sql.SQL("CREATE ROLE {login} LOGIN IN ROLE {owner} PASSWORD {verifier} CONNECTION LIMIT {limit}"),
+            sql.SQL("CREATE ROLE {login} LOGIN IN ROLE {owner} PASSWORD {verifier}"),
         ):
-            connection.execute(statement.format(**names, **values))
-        if valid_until:
-            connection.execute(
-                sql.SQL("ALTER ROLE {login} VALID UNTIL {until}").format(**names, until=sql.Literal(valid_until))
-            )
-        copy_settings(connection, owner, login.username)
+            connection.execute(statement.format(**names, verifier=verifier))
+        give_parts(connection, login.username, parts, owner)
+        set_valid_until(connection, login.username, until)
+        for database, schemas in search_paths.items():
+            put_search_path(connection, login.username, database, schemas)
         put_setting(connection, login.username, "", "role", owner)
 
 
@@ -237,47 +279,3 @@ def _able_to_rename(connection: Connection, username: str) -> Iterator[None]:
 def _session_user(connection: Connection) -> str:
     found = connection.execute("SELECT session_user::text").fetchone()
     return str(found[0]) if found else ""
-
-
-def list_settings(connection: Connection, role: str) -> list[Setting]:
-    """Return the settings that a role's sessions start with (`ALTER ROLE ... SET`)."""
-    return sorted((str(database), str(entry)) for database, entry in connection.execute(_SETTINGS, (role,)))
-
-
-def copy_settings(connection: Connection, source: str, destination: str) -> None:
-    """Give a role exactly the settings of another. Nothing is written if they are equal."""
-    wanted, found = list_settings(connection, source), list_settings(connection, destination)
-    if wanted == found:
-        return
-    for database in {database for database, _ in found}:
-        connection.execute(_alter(destination, database, sql.SQL("RESET ALL")))
-    for database, entry in wanted:
-        put_setting(connection, destination, database, *entry.split("=", 1))
-
-
-def put_setting(connection: Connection, role: str, database: str, name: str, value: str) -> None:
-    """Let a role's sessions start with a setting.
-
-    Args:
-        connection: of a role that may alter this one.
-        role: the role.
-        database: the database that it applies to; empty for all.
-        name: the setting's name.
-        value: the value as the catalog has it.
-    """
-    values = split_list(value) if name in _LISTS else [value]
-    setting = sql.SQL("SET {} TO {}").format(
-        sql.SQL(".").join(map(sql.Identifier, name.split("."))), sql.SQL(", ").join(map(sql.Literal, values))
-    )
-    connection.execute(_alter(role, database, setting))
-
-
-def split_list(value: str) -> list[str]:
-    """Split a list of quoted names: `"$user", public` is `$user` and `public`."""
-    found = [quoted.replace('""', '"') or bare.strip() for quoted, bare in _ELEMENT.findall(value)]
-    return found or [""]
-
-
-def _alter(role: str, database: str, change: sql.Composable) -> sql.Composed:
-    where = sql.SQL(" IN DATABASE {}").format(sql.Identifier(database)) if database else sql.SQL("")
-    return sql.SQL("ALTER ROLE {}{} {}").format(sql.Identifier(role), where, change)

@@ -10,17 +10,16 @@ from infra.credentials import Login
 from infra.errors import Conflict, LoginRefused, Refused
 from infra.postgres.database import RoleChange, make_verifier
 from infra.postgres.handshake import Connection
+from infra.postgres.login_parts import list_settings, split_list
 from infra.postgres.owner_role import (
     count_sessions,
     disable_login,
     enable_login,
     find_owner_role,
     get_login_facts,
-    list_settings,
     make_owner_role,
     name_owner_role,
     reenable_login,
-    split_list,
 )
 from testing.postgres_process import ADMIN, USER, Server, running_server
 
