@@ -1,7 +1,7 @@
 """What is rotated: credentials by name, their layouts, endpoints, clusters and consumers. Names only, never values."""
 
 from infra.credentials.consumers import Consumer, CsiDelivery, Delivery, WorkloadKind, WorkloadRef
-from infra.credentials.credential import NO_GRACE, UNTIL_NEXT_ROTATION, Credential, Strategy
+from infra.credentials.credential import NO_GRACE, UNTIL_NEXT_ROTATION, Credential, Strategy, ValidUntil
 from infra.credentials.endpoints import ClusterRef, Endpoint, FlexibleServerEndpoint, LoadBalancerEndpoint, SignIn
 from infra.credentials.inventory import Inventory, load_inventory
 from infra.credentials.layouts import Login, Part, SecretLayout, SecretPair, find_oddity
@@ -24,6 +24,7 @@ __all__ = [
     "SecretPair",
     "SignIn",
     "Strategy",
+    "ValidUntil",
     "WorkloadKind",
     "WorkloadRef",
     "find_oddity",

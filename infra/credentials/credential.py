@@ -24,6 +24,13 @@ class Strategy(StrEnum):
     MANAGED = "managed"
 
 
+class ValidUntil(StrEnum):
+    """What becomes of the date on which a login's password ends (VALID UNTIL), if it has one."""
+
+    EXTEND = "extend"
+    KEEP = "keep"
+
+
 class Credential(Model):
     """One credential of the inventory."""
 
@@ -77,6 +84,12 @@ class Credential(Model):
         le=3650,
         description="When a new version expires. None: it lasts as long as the version before did, and one without an "
         "expiry gets none.",
+    )
+    valid_until: ValidUntil = Field(
+        ValidUntil.EXTEND,
+        title="VALID UNTIL",
+        description="Of a login whose password ends on a date. extend: the new password is valid for as long as the "
+        "previous one was meant to be, counted from the version that it was written in. keep: the date stays.",
     )
     consumers: tuple[Consumer, ...] = Field(
         (),

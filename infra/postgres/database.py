@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import timedelta
 
 import psycopg
 from psycopg import sql
@@ -22,6 +23,7 @@ from infra.credentials.layouts import Login
 from infra.errors import DatabaseStarting, DatabaseUnreachable, KeyturnError, LoginRefused, Refused
 from infra.postgres.addresses import Address, Tls, TlsFacts, get_tls_facts
 from infra.postgres.handshake import Connection, connect
+from infra.postgres.login_parts import extend_validity
 from infra.settings import Settings
 
 _POLL_SECONDS = 0.1
@@ -108,12 +110,12 @@ class Database:
     def __str__(self) -> str:
         return str(self.address)
 
-    @contextmanager
-    def connected(self, login: Login) -> Iterator[Connection]:
     def beside(self, name: str) -> "Database":
         """Return another database of the same server."""
         return replace(self, address=replace(self.address, database=name))
 
+    @contextmanager
+    def connected(self, login: Login) -> Iterator[Connection]:
         """Log in for a block."""
         with connect(self.address, login, self.settings) as connection:
             yield connection
@@ -214,18 +216,19 @@ class Database:
         seen = type(error).__name__
         return Refused(change.refusal, name=str(self), seen=seen, fix=change.fix, code=error.sqlstate)
 
-    def set_own_password(self, login: Login, new_password: str) -> None:
+    def set_own_password(self, login: Login, new_password: str, valid_for: timedelta | None = None) -> None:
         """Let a login change its own password. Its open sessions continue.
 
         Args:
             login: with the password that works now.
             new_password: the one that works from then on; it is hashed before it leaves this process.
+            valid_for: how long from now it is valid, if it ends at all and the login may say so; None: as before.
 
         Raises:
             Refused: the server does not let the login change its own password; the code is its SQLSTATE.
             DatabaseUnreachable: the connection broke; only a login shows whether the password changed.
         """
-        self._set_own_password(login, new_password)
+        self._set_own_password(login, new_password, valid_for)
 
     def rehearse_own_password(self, login: Login) -> None:
         """Set a login's own password to what it is, in a transaction that is rolled back.
@@ -233,13 +236,17 @@ class Database:
         Raises:
             Refused: the server does not let the login change its own password; the code is its SQLSTATE.
         """
-        self._set_own_password(login, login.password, is_rehearsal=True)
+        self._set_own_password(login, login.password, None, is_rehearsal=True)
 
-    def _set_own_password(self, login: Login, password: str, is_rehearsal: bool = False) -> None:
+    def _set_own_password(
+        self, login: Login, password: str, valid_for: timedelta | None, is_rehearsal: bool = False
+    ) -> None:
         with self.changing(login, _OWN_PASSWORD, is_rehearsal=is_rehearsal) as connection:
             connection.execute("SET LOCAL ROLE NONE")
             verifier = make_verifier(connection, replace(login, password=password))
             connection.execute(_ALTER_OWN_PASSWORD.format(verifier))
+            if valid_for is not None:
+                extend_validity(connection, login.username, valid_for)
 
 
 def make_verifier(connection: Connection, login: Login) -> str:

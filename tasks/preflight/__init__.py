@@ -3,7 +3,7 @@
 A check is a function that yields what it finds; its module is imported below, which registers it.
 """
 
-from tasks.preflight import discovery, vault
+from tasks.preflight import discovery, roles, vault
 from tasks.preflight.registry import Question, check, run_preflight
 
-__all__ = ["Question", "check", "discovery", "run_preflight", "vault"]
+__all__ = ["Question", "check", "discovery", "roles", "run_preflight", "vault"]

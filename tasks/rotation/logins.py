@@ -6,13 +6,14 @@ and disables the owner role's logins (alternating), or Azure sets the administra
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 
 from prefect.logging import get_run_logger
 
 from infra.azure.servers import DatabaseServers
 from infra.credentials import FlexibleServerEndpoint, Login
 from infra.errors import Code, Conflict, LoginRefused, NotFound, WorkloadUnhealthy
-from infra.postgres import owner_role
+from infra.postgres import acting_role, owner_role
 from infra.postgres.database import Database, RoleChange
 from infra.postgres.handshake import Connection
 from infra.postgres.owner_role import OwnerRole
@@ -26,6 +27,7 @@ from tasks.rotation.lock import confirm_lock
 from tasks.rotation.registry import StepContext, opened_for, performs
 from tasks.rotation.restarts import wait_for_terminating_pods
 from tasks.rotation.staged import get_candidate, read_both, read_candidate
+from tasks.rotation.validity import find_valid_for
 
 ADMINISTRATOR_FIX = (
     "give the credential an administrator that may create roles and grant the owner role; from PostgreSQL 16 on that "
@@ -81,7 +83,7 @@ def set_password(context: StepContext) -> bool:
     """
     with opened_for(context) as access:
         new, previous = read_both(access, context.rotation_id)
-        return _change_password(access.database, previous, new)
+        return _change_password(access, previous, new, lambda: find_valid_for(access, previous, context.rotation_id))
 
 
 @performs(Action.RESTORE_PASSWORD)
@@ -94,16 +96,19 @@ def restore_password(context: StepContext) -> bool:
     """
     with opened_for(context) as access:
         new, previous = read_both(access, context.rotation_id)
-        return _change_password(access.database, new, previous)
+        return _change_password(access, new, previous, lambda: None)
 
 
-def _change_password(database: Database, current: Login, wanted: Login) -> bool:
+def _change_password(
+    access: Access, current: Login, wanted: Login, find_length: Callable[[], timedelta | None]
+) -> bool:
     """Change the password from one to the other; which of them works says whether that is done already."""
+    database = access.database
     if database.takes(wanted):
         get_run_logger().info("%s accepts it already", database)
         return False
     try:
-        database.set_own_password(current, wanted.password)
+        database.set_own_password(current, wanted.password, find_length())
     except LoginRefused as error:
         raise LoginRefused(
             "The database refuses both the previous and the new password",
@@ -129,7 +134,7 @@ def rehearse_alternate(context: StepContext) -> None:
         alternate = Login(choose_username(context, access, current), generate_password())
         with _admin_session(access, ENABLE, current, is_rehearsal=True) as connection:
             owner = get_owner_role(connection, access.database, current.username)
-            owner_role.enable_login(connection, owner, alternate, current.username)
+            owner_role.enable_login(connection, owner, alternate, current.username, find_valid_for(access, current))
             owner_role.disable_login(connection, current.username)
 
 
@@ -141,18 +146,30 @@ def enable_alternate(context: StepContext) -> bool:
         Refused: the database does not allow it.
         LoginRefused: it refuses the current login.
         Conflict: the current login has no owner role any more.
+        Unverified: sessions of the new login do not act as the owner role.
     """
     with opened_for(context) as access:
         new, current = read_both(access, context.rotation_id)
-        if access.database.takes(new):
+        if is_enabled := access.database.takes(new):
             get_run_logger().info("%s accepts it already", access.database)
-            return False
-        confirm_lock(access.cluster, context.credential, context.rotation_id)
-        with _admin_session(access, ENABLE, current) as connection:
-            owner = get_owner_role(connection, access.database, current.username)
-            owner_role.enable_login(connection, owner, new, current.username)
-        get_run_logger().info("%s accepts both logins; no statement contained a password", access.database)
-        return True
+        else:
+            confirm_lock(access.cluster, context.credential, context.rotation_id)
+            valid_for = find_valid_for(access, current, context.rotation_id)
+            with _admin_session(access, ENABLE, current) as connection:
+                owner = get_owner_role(connection, access.database, current.username)
+                until = owner_role.enable_login(connection, owner, new, current.username, valid_for)
+            get_run_logger().info("%s accepts both logins; no statement contained a password", access.database)
+            get_run_logger().info(
+                "the new password is valid %s", f"until {until:%Y-%m-%d %H:%M} UTC" if until else "for ever"
+            )
+        _prove_acts_as_owner(access, new)
+        return not is_enabled
+
+
+def _prove_acts_as_owner(access: Access, login: Login) -> None:
+    with access.database.connected(login) as connection:
+        owner = get_owner_role(connection, access.database, login.username)
+    acting_role.prove_acts_as(access.database, login, owner.name)
 
 
 @performs(Action.DISABLE_PREVIOUS)
