@@ -125,15 +125,17 @@ class Access:
             or (below and _contains(scope, a.scope))
         ]
 
+    def roles_of(self, principal_id: str, scope: str) -> tuple[Role, ...]:
+        """The roles that a principal has at a scope, by assignments there or above that are in effect."""
+        return tuple(
+            a.role
+            for a in self._assignments.values()
+            if a.principal_id == principal_id and self._propagation.is_over(a.created_at) and _contains(a.scope, scope)
+        )
+
     def is_allowed(self, principal_id: str, action: str, scope: str, *, data: bool = False) -> bool:
         """Whether the principal may do `action` at `scope`, by an assignment there or above that is in effect."""
-        return any(
-            a.principal_id == principal_id
-            and self._propagation.is_over(a.created_at)
-            and _contains(a.scope, scope)
-            and a.role.allows(action, data=data)
-            for a in self._assignments.values()
-        )
+        return any(role.allows(action, data=data) for role in self.roles_of(principal_id, scope))
 
 
 def _normal(scope: str) -> str:

@@ -123,6 +123,11 @@ class AzureCloud:
             "*": forwarding.create_app(self.gateway),
         }
 
+    def add_application(self, name: str) -> dict[str, str]:
+        """Make an application that has no role yet; returns its ids and its client secret."""
+        made, secret = self.directory.add_application(name)
+        return {"client_id": made.client_id, "object_id": made.object_id, "client_secret": secret}
+
     @property
     def operator_secret(self) -> str:
         """The operator's client secret, random for each lab."""

@@ -13,6 +13,11 @@ from lab.azure.propagation import Propagation
 MAX_FEDERATED_CREDENTIALS = 20
 
 
+def new_secret() -> str:
+    """Make a client secret."""
+    return secrets.token_urlsafe(30)
+
+
 @dataclass(frozen=True)
 class Principal:
     """Somebody who can be given a role.
@@ -65,13 +70,19 @@ class Directory:
         self._federated: dict[str, dict[str, FederatedCredential]] = {}
         self._attached: dict[str, dict[str, Principal]] = {}
         self._groups: dict[str, set[str]] = {}
-        self.operator_secret = secrets.token_urlsafe(30)
+        self.operator_secret = new_secret()
         self._secrets = {operator_client_id: self.operator_secret}
         self.operator = self._add(Principal(new_id(), operator_client_id, "keyturn-operator", "application"))
 
     def _add(self, principal: Principal) -> Principal:
         self._principals[principal.object_id] = principal
         return principal
+
+    def add_application(self, name: str) -> tuple[Principal, str]:
+        """Make an application that may nothing yet; returns it with its client secret."""
+        made, secret = self._add(Principal(self._new_id(), self._new_id(), name, "application")), new_secret()
+        self._secrets[made.client_id] = secret
+        return made, secret
 
     def add_system_identity(self, resource_id: str) -> Principal:
         """Give the resource its own identity; the present one is returned when there is one."""

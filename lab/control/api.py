@@ -1,4 +1,4 @@
-"""The daemon's control API on loopback: status and faults.
+"""The daemon's control API on loopback: status, faults, and applications of the tenant.
 
 Plain JSON over HTTP on 127.0.0.1; a token that only the owner of the state folder can read keeps others out.
 """
@@ -13,6 +13,7 @@ from aiohttp import web
 from lab.control.faults import Fault, Faults
 
 Status = Callable[[], Mapping[str, Any]]
+AddApplication = Callable[[str], Mapping[str, str]]
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -24,10 +25,14 @@ class ControlServer:
         faults: the faults that it adds to and clears.
         token: what a client must show.
         ports: candidates for the port.
+        add_application: makes an application and returns its ids and its secret.
     """
 
-    def __init__(self, status: Status, faults: Faults, token: str, ports: range) -> None:
+    def __init__(
+        self, status: Status, faults: Faults, token: str, ports: range, add_application: AddApplication
+    ) -> None:
         self._status, self._faults, self._ports = status, faults, ports
+        self._add_application = add_application
         self.token = token
         self._runner: web.AppRunner | None = None
         self.url = ""
@@ -38,6 +43,7 @@ class ControlServer:
         app.add_routes(
             [
                 web.get("/status", self._get_status),
+                web.post("/applications", self._make_application),
                 web.get("/faults", self._list_faults),
                 web.post("/faults", self._add_fault),
                 web.put("/switches/{name}", self._switch),
@@ -63,6 +69,9 @@ class ControlServer:
 
     async def _get_status(self, _request: web.Request) -> web.Response:
         return web.json_response({**self._status(), **self._present_faults()})
+
+    async def _make_application(self, request: web.Request) -> web.Response:
+        return web.json_response(self._add_application(str((await request.json())["name"])))
 
     def _present_faults(self) -> dict[str, Any]:
         return {

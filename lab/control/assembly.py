@@ -91,7 +91,8 @@ class Lab:
     async def open_control(self, token: str) -> ControlServer:
         """Open the control API."""
         first, last = self._options.ports
-        self._control = ControlServer(self._get_status, self.faults, token, range(first, last + 1))
+        ports = range(first, last + 1)
+        self._control = ControlServer(self._get_status, self.faults, token, ports, self._cloud.add_application)
         await self._control.start()
         return self._control
 

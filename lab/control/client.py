@@ -35,6 +35,14 @@ class ControlClient:
         number: int = self._call("POST", "/faults", rule)["number"]
         return number
 
+    def add_application(self, name: str) -> dict[str, str]:
+        """Make an application of the tenant that has no role yet, as `az ad app create` does.
+
+        Returns:
+            Its client_id, object_id and client_secret.
+        """
+        return self._call("POST", "/applications", {"name": name})
+
     def switch(self, name: str, on: bool = True) -> None:
         """Turn a named fault on or off; see `lab.control.switches.SWITCHES`."""
         self._call("PUT", f"/switches/{name}", {"on": on})

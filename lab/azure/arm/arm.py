@@ -9,7 +9,7 @@ from aiohttp import web
 from lab.azure.access import Access
 from lab.azure.arm.accounts import Accounts, BlobServices, Containers
 from lab.azure.arm.app import FrontDoor
-from lab.azure.arm.authorization import RoleAssignments, RoleDefinitions
+from lab.azure.arm.authorization import Permissions, RoleAssignments, RoleDefinitions
 from lab.azure.arm.availability import Availability
 from lab.azure.arm.clusters import AgentPools, ManagedClusters
 from lab.azure.arm.context import Context
@@ -115,7 +115,7 @@ class Arm:
         kinds = [self._clusters, *(kind(context) for kind in KINDS)]
         answering: dict[str, Any] = {kind.type_name.lower(): kind for kind in kinds}
         answering["microsoft.keyvault/deletedvaults"] = answering[DeletedVaults.type_name.lower()]
-        for provider in (RoleAssignments(context), RoleDefinitions(context)):
+        for provider in (RoleAssignments(context), RoleDefinitions(context), Permissions(context)):
             answering[provider.type_name.lower()] = provider
         answering["tenants"] = Tenants()
         answering["subscriptions"] = Subscriptions(context)

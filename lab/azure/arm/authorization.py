@@ -1,4 +1,4 @@
-"""Microsoft.Authorization: role assignments and role definitions, at any scope.
+"""Microsoft.Authorization: role assignments, role definitions and the caller's permissions, at any scope.
 
 https://learn.microsoft.com/rest/api/authorization
 """
@@ -19,6 +19,7 @@ from lab.control.options import TENANT_ID
 
 ASSIGNMENTS = "Microsoft.Authorization/roleAssignments"
 DEFINITIONS = "Microsoft.Authorization/roleDefinitions"
+PERMISSIONS = "Microsoft.Authorization/permissions"
 _IN_SERVICES = ("microsoft.containerservice/managedclusters/namespaces", "microsoft.keyvault/vaults/secrets")
 """Scopes that only the service knows: ARM does not ask whether there is such a thing."""
 
@@ -63,7 +64,7 @@ class RoleAssignments:
         if not _is_guid(principal) or not role:
             text = "The request to create role assignment is not valid: roleDefinitionId and principalId are required."
             raise ArmError(400, "InvalidCreateRoleAssignmentRequest", text)
-        self._check_scope(call)
+        check_scope(self._context, call.path.scope)
         if self._context.directory.by_object_id(principal) is None:
             raise _principal_not_found(principal, TENANT_ID)
         kind = str(given.get("principalType") or "ServicePrincipal")
@@ -76,16 +77,6 @@ class RoleAssignments:
             return Reply(204)
         self._context.access.remove(found.name)
         return Reply(200, self._present(found))
-
-    def _check_scope(self, call: Call) -> None:
-        scope, store = ids.parse(call.path.scope), self._context.store
-        if scope.type.lower() in _IN_SERVICES:
-            scope = scope.owner
-        if not scope.group or store.find(str(scope)):
-            return
-        if store.find(f"/subscriptions/{scope.subscription}/resourceGroups/{scope.group}") is None:
-            raise group_not_found(scope.group)
-        raise resource_not_found(f"{scope.type}/{scope.name}", scope.group)
 
     def _present(self, assignment: Assignment) -> dict[str, Any]:
         moment = assignment.created_at.isoformat()
@@ -103,6 +94,27 @@ class RoleAssignments:
                 "updatedOn": moment,
             },
         }
+
+
+class Permissions:
+    """What the caller may do at a scope: an entry for each role that is in effect.
+
+    https://learn.microsoft.com/rest/api/authorization/permissions
+
+    Args:
+        context: the lab's parts.
+    """
+
+    type_name = PERMISSIONS
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    async def list_all(self, call: Call) -> Reply:
+        """Answer the actions of the caller's roles at and above the scope."""
+        check_scope(self._context, call.path.scope)
+        roles = self._context.access.roles_of(call.caller.object_id, call.path.scope)
+        return Reply(200, {"value": [_present_permissions(role) for role in roles]})
 
 
 class RoleDefinitions:
@@ -136,6 +148,18 @@ class RoleDefinitions:
         return Reply(200, {"value": [_present_role(role, call.path.scope) for role in found]})
 
 
+def check_scope(context: Context, scope_id: str) -> None:
+    """Raise 404 unless there is something at a scope."""
+    scope, store = ids.parse(scope_id), context.store
+    if scope.type.lower() in _IN_SERVICES:
+        scope = scope.owner
+    if not scope.group or store.find(str(scope)):
+        return
+    if store.find(f"/subscriptions/{scope.subscription}/resourceGroups/{scope.group}") is None:
+        raise group_not_found(scope.group)
+    raise resource_not_found(f"{scope.type}/{scope.name}", scope.group)
+
+
 def _definition_id(role: Role, scope: str) -> str:
     subscription = ids.parse(scope).subscription
     prefix = f"/subscriptions/{subscription}" if subscription else ""
@@ -143,15 +167,18 @@ def _definition_id(role: Role, scope: str) -> str:
 
 
 def _present_role(role: Role, scope: str) -> dict[str, Any]:
-    permissions = {
+    shown = {"roleName": role.name, "type": "BuiltInRole", "description": role.description}
+    properties = {**shown, "assignableScopes": ["/"], "permissions": [_present_permissions(role)]}
+    return {"id": _definition_id(role, scope), "name": role.guid, "type": DEFINITIONS, "properties": properties}
+
+
+def _present_permissions(role: Role) -> dict[str, Any]:
+    return {
         "actions": list(role.actions),
         "notActions": list(role.not_actions),
         "dataActions": list(role.data_actions),
         "notDataActions": list(role.not_data_actions),
     }
-    shown = {"roleName": role.name, "type": "BuiltInRole", "description": role.description}
-    properties = {**shown, "assignableScopes": ["/"], "permissions": [permissions]}
-    return {"id": _definition_id(role, scope), "name": role.guid, "type": DEFINITIONS, "properties": properties}
 
 
 def _is_guid(text: str) -> bool:
