@@ -19,7 +19,7 @@ from infra.rotation.plan import Plan, make_plan
 from infra.rotation.preflight import Finding
 from infra.rotation.steps import Action, Step
 from tasks.context import get_credential
-from tasks.preflight import run_preflight
+from tasks.preflight import denials_explained, run_preflight
 from tasks.reports.endings import end, ends_with_own_errors
 from tasks.reports.logs import best_effort
 from tasks.reports.rotation import describe_ending, describe_plan, report_rotation, show_plan
@@ -56,7 +56,7 @@ class TaskExecutor:
 
     def observe(self) -> Observation:
         """Look at everything afresh."""
-        with self.timeline.span("observe"):
+        with self.timeline.span("observe"), denials_explained(self.credential):
             self._observation = observe(self.credential)
         return self._observation
 
@@ -133,7 +133,10 @@ def rotate(
             return _plan(executor, guards, fresh_id)
         if guards != Guards() and (ended := _check_guards(executor, guards, fresh_id)):
             return ended
-        with rotation_locked(executor.credential, executor.options.rotation_id or fresh_id):
+        with (
+            denials_explained(executor.credential),
+            rotation_locked(executor.credential, executor.options.rotation_id or fresh_id),
+        ):
             ending = execute(executor, executor.credential, executor.options, fresh_id)
     except KeyturnError as error:
         ending = Ending(Verdict.REFUSED, options.rotation_id or fresh_id, error=error)

@@ -84,6 +84,16 @@ class Code(StrEnum):
         "The candidate secret was not written by a rotation",
         "If no rotation is unfinished, delete that secret and run again; else restore its previous version",
     )
+    CHANGE_DENIED = (
+        "ChangeDenied",
+        "The cluster refuses a change that the rotation makes",
+        "Remove what the message names, such as an admission policy or an immutable Secret",
+    )
+    CHANGE_UNTRIED = (
+        "ChangeUntried",
+        "Whether the cluster lets the rotation make a change cannot be tried without effect",
+        "See that the admission webhook that the message names lets it pass, or declare that it has no side effects",
+    )
     CONSENT_MISSING = (
         "ConsentMissing",
         "The strategy recreate needs consent to data loss",
@@ -103,6 +113,12 @@ class Code(StrEnum):
         "FilesDiffer",
         "The files in the pod differ from the vault",
         "See the CSI driver's log on the pod's node",
+    )
+    FILES_UNREAD = (
+        "FilesUnread",
+        "The files in the pod cannot be read: the CSI driver's report of its mount is what proves them",
+        "Nothing must be done. To have the files read as well, use an image with sha256sum, and bind the ClusterRole "
+        "keyturn-files to the caller",
     )
     FIRST_PASSWORD_MISSING = (
         "FirstPasswordMissing",
@@ -221,6 +237,11 @@ class Code(StrEnum):
         "The name is held by a secret that is being deleted or purged",
         "Wait until that is over, which takes Azure some seconds; then run again",
     )
+    NOT_MOUNTED = (
+        "NotMounted",
+        "The workload's pods do not mount the SecretProviderClass, so nothing would show that they have new versions",
+        "Mount the class in the workload's pods, or take the consumer out of the inventory and restart it by hand",
+    )
     OLD_LOGIN_WORKS = (
         "OldLoginWorks",
         "A previous login still works",
@@ -241,6 +262,21 @@ class Code(StrEnum):
         "The credential plugin of the kubeconfig gives no credential",
         "Run it by hand as the user that the flows run as; or unset KEYTURN_KUBECONFIG, then the flows' own Azure "
         "credential signs in",
+    )
+    OPERATED = (
+        "Operated",
+        "Somebody else's controller owns the workload, and may undo what the rotation writes to it",
+        "See that the controller keeps annotations, restarts and scaling that it did not make itself",
+    )
+    PARTLY_MOUNTED = (
+        "PartlyMounted",
+        "Files that are mounted by subPath never get new values, and the rotation does not restart the workload",
+        "Mount the whole volume instead of a subPath; for a client, let it be restarted: needs_restart",
+    )
+    PAUSED = (
+        "Paused",
+        "The workload's rollout is paused, so a restart would never come",
+        "kubectl rollout resume, or finish what it was paused for; then run again",
     )
     PODS_LEFT = (
         "PodsLeft",
@@ -280,6 +316,11 @@ class Code(StrEnum):
         "RoleNotKept",
         "The server's version does not keep the role that sessions start as",
         "Update it to its newest minor version",
+    )
+    RIGHTS_MISSING = (
+        "RightsMissing",
+        "The caller has not the rights in the cluster that the rotation needs",
+        "Bind the ClusterRoles of manifests/keyturn/roles.yaml to the caller",
     )
     ROLLED_BACK = (
         "RolledBack",
@@ -332,6 +373,11 @@ class Code(StrEnum):
         "Unexpected",
         "An exception that Keyturn does not know",
         "Run again; if it stays, report it with the run's log, which has the traceback",
+    )
+    UNSETTLED = (
+        "Unsettled",
+        "The workload is not ready now, so its restart may not end well either",
+        "See why: kubectl describe; a rotation whose clients do not get ready is rolled back",
     )
     UNFINISHED = (
         "Unfinished",

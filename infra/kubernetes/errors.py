@@ -31,6 +31,9 @@ _NOBODY = 'User "system:anonymous"'
 _UNTYPED = "failed to create typed patch object"
 """The API server answers 500 with this when an applied document has an unknown field."""
 
+DENIED = "The cluster does not allow this"
+"""What an AccessDenied of a cluster says that failed, and no other one."""
+
 _BY_STATUS: dict[int, tuple[type[KeyturnError], str, str]] = {
     400: (InvalidInput, "The cluster rejects the request", "Correct the field that the message names"),
     401: (
@@ -41,7 +44,7 @@ _BY_STATUS: dict[int, tuple[type[KeyturnError], str, str]] = {
     ),
     403: (
         AccessDenied,
-        "The cluster does not allow this",
+        DENIED,
         "Give the caller a role that allows the verb on the resource that the message names",
     ),
     404: (NotFound, "The cluster has no such object", "Check the name and the namespace, or run the flow deploy"),

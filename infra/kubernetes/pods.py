@@ -18,13 +18,19 @@ from kubernetes.stream import ws_client
 from kubernetes.stream.ws_client import ERROR_CHANNEL, STDERR_CHANNEL, STDOUT_CHANNEL
 from websocket import WebSocketBadStatusException, WebSocketException
 
-from infra.errors import ServiceFailed
+from infra.errors import AccessDenied, Code, ServiceFailed, Unverified
 from infra.kubernetes.client import Cluster, Object
 from infra.kubernetes.errors import make_error, translated
 
 PGDATA = "/var/lib/postgresql/data"
 _EPHEMERAL = {"emptyDir", "csi", "secret", "configMap", "projected", "downwardAPI", "image"}
+_NOT_RUN = (126, 127)
+"""What some runtimes answer, as a shell does, when the program is missing or cannot be executed."""
 _websockets: Any = ws_client  # has no types of its own
+
+
+class CannotRun(ServiceFailed):
+    """A container cannot run a command: its image does not have the program."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +70,7 @@ class Volume:
         mount_path: where the container sees it.
         source: the name of the claim, SecretProviderClass or Secret, if it has one.
         sub_path: the one file or folder of the volume that is mounted, which never changes; empty: all of it.
+        container: the container that mounts it.
     """
 
     name: str
@@ -71,6 +78,20 @@ class Volume:
     mount_path: str
     source: str
     sub_path: str = ""
+    container: str = ""
+
+
+@dataclass(frozen=True)
+class Files:
+    """What a container must have in its mounts.
+
+    Args:
+        container: its name; empty: the pod's first.
+        values: path -> value.
+    """
+
+    container: str
+    values: Mapping[str, str] = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -116,20 +137,20 @@ def read_volumes(template: Object) -> tuple[Volume, ...]:
     spec = template.get("spec") or {}
     sources = {volume["name"]: volume for volume in spec.get("volumes") or []}
     return tuple(
-        _read_volume(sources[mount["name"]], mount)
+        _read_volume(sources[mount["name"]], mount, container["name"])
         for container in spec.get("containers") or []
         for mount in container.get("volumeMounts") or []
         if mount["name"] in sources
     )
 
 
-def _read_volume(volume: Object, mount: Object) -> Volume:
+def _read_volume(volume: Object, mount: Object, container: str) -> Volume:
     kind = next((key for key in volume if key != "name"), "emptyDir")
     body = volume.get(kind) or {}
     attributes = body.get("volumeAttributes") or {}
     source = attributes.get("secretProviderClass") or body.get("claimName") or body.get("secretName") or ""
     sub_path = mount.get("subPath") or mount.get("subPathExpr") or ""
-    return Volume(volume["name"], kind, mount["mountPath"], source, sub_path)
+    return Volume(volume["name"], kind, mount["mountPath"], source, sub_path, container)
 
 
 def keeps_pgdata(template: Object) -> bool:
@@ -164,11 +185,18 @@ def find_differing_files(
 
     Raises:
         NotFound: there is no such pod.
-        ServiceFailed: the container has no sha256sum, or does not answer.
+        Unverified: the container has no sha256sum, or the caller may run nothing in it (code FilesUnread).
+        ServiceFailed: the container does not answer.
     """
     if not expected:
         return []
-    output = run_in_pod(cluster, namespace, pod, ["sha256sum", "--", *sorted(expected)], container)
+    try:
+        output = run_in_pod(cluster, namespace, pod, ["sha256sum", "--", *sorted(expected)], container)
+    except (CannotRun, AccessDenied) as error:
+        raise Unverified(Code.FILES_UNREAD, name=f"pod {pod} in {namespace}", seen=error.seen or error.what) from None
+    if output.code in _NOT_RUN:
+        seen = f"sha256sum ended with {output.code}"
+        raise Unverified(Code.FILES_UNREAD, name=f"pod {pod} in {namespace}", seen=seen)
     digests = {path: digest for digest, _, path in (line.partition("  ") for line in output.stdout.splitlines())}
     return [path for path in sorted(expected) if not _has_digest(expected[path], digests.get(path, ""))]
 
@@ -197,6 +225,7 @@ def run_in_pod(
 
     Raises:
         NotFound: there is no such pod or container.
+        CannotRun: the container cannot run the command.
         ServiceFailed: the command timed out, or could not be started.
     """
     name = f"pod {pod} in {namespace}"
@@ -255,4 +284,4 @@ def _parse_exit_code(text: str, name: str) -> int:
         if cause.get("reason") == "ExitCode":
             return int(cause["message"])
     seen, fix = str(status.get("message") or "no status")[:300], "See whether the container has the program"
-    raise ServiceFailed("The command could not be run", name=name, seen=seen, fix=fix)
+    raise CannotRun("The command could not be run", name=name, seen=seen, fix=fix)

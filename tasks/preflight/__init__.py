@@ -3,7 +3,18 @@
 A check is a function that yields what it finds; its module is imported below, which registers it.
 """
 
-from tasks.preflight import discovery, roles, vault
+from tasks.preflight import consumers, discovery, rights, roles, vault
 from tasks.preflight.registry import Question, check, run_preflight
+from tasks.preflight.rights import denials_explained
 
-__all__ = ["Question", "check", "discovery", "roles", "run_preflight", "vault"]
+__all__ = [
+    "Question",
+    "check",
+    "consumers",
+    "denials_explained",
+    "discovery",
+    "rights",
+    "roles",
+    "run_preflight",
+    "vault",
+]

@@ -7,7 +7,7 @@ from prefect.logging import get_run_logger
 
 from infra.azure.identities import Identities
 from infra.credentials import WorkloadRef
-from infra.errors import Code, SecretUnusable, Unverified
+from infra.errors import Code, SecretUnusable
 from infra.kubernetes import manifests
 from infra.kubernetes.client import Cluster
 from infra.kubernetes.deliveries import open_delivery
@@ -22,6 +22,7 @@ from tasks.context import open_cluster, opened_azure
 from tasks.reports.artifacts import report_table
 from tasks.reports.progress import log_progress
 from tasks.retries import task_with_retries
+from tasks.rotation.verify import verify_files
 
 Row = dict[str, str]
 GENERATIONS = {
@@ -166,11 +167,8 @@ def verify_values(stack: Stack, workload: Workload, timeout_seconds: float) -> l
     tell = log_progress(consumer.secret_key)
     delivery.wait_until_current(workload.live_pods, versions, values, timeout_seconds, tell)
     files = delivery.files(workload, values)
-    for pod in workload.live_pods.values():
-        if differing := delivery.find_differing_files(pod, files):
-            seen = f"other content than the vault's in {', '.join(differing)}"
-            raise Unverified(Code.FILES_DIFFER, name=pod, seen=seen)
-    return [f"Secret {consumer.secret_key}", *sorted(files)]
+    verify_files(delivery, workload.live_pods.values(), files)
+    return [f"Secret {consumer.secret_key}", *sorted(files.values)]
 
 
 @task_with_retries(name="Report what runs", run_name="report what runs in {stack.namespace}")

@@ -8,7 +8,7 @@ from prefect.logging import get_run_logger
 from infra.azure.secrets import KeyVault
 from infra.azure.versions import SecretVersion
 from infra.credentials import Consumer, Credential, Login, find_oddity
-from infra.errors import DatabaseStarting, KeyturnError, LoginRefused, SecretUnusable
+from infra.errors import AccessDenied, DatabaseStarting, KeyturnError, LoginRefused, SecretUnusable
 from infra.kubernetes.deliveries import SecretState, open_delivery
 from infra.kubernetes.workloads import open_workload
 from infra.postgres.database import Database
@@ -124,6 +124,8 @@ def _try_logins(
     """Try every login that the vault knows, side by side."""
     try:
         database = access.database
+    except AccessDenied:
+        raise
     except KeyturnError as error:
         return Logins(LoginState.UNREACHABLE, detail=str(error))
     logins: list[Login | None] = [newest, None, None]

@@ -94,11 +94,14 @@ def test_a_secret_that_the_class_no_longer_syncs_is_a_mismatch_and_not_a_proof()
         delivery(replace(BOTH, synced={})).version_that_holds(VALUES)
 
 
-def test_the_files_are_those_of_the_class_in_every_place_where_it_is_mounted() -> None:
+def test_the_files_are_those_of_the_class_in_the_first_container_that_has_them_all() -> None:
     volumes = (
-        Volume("a", "csi", "/mnt/a", "postgresql-kvname"),
-        Volume("b", "csi", "/mnt/b", "postgresql-kvname"),
-        Volume("c", "csi", "/mnt/c", "another"),
+        Volume("c", "csi", "/mnt/c", "another", container="sidecar"),
+        Volume("a", "csi", "/mnt/part", "postgresql-kvname", "pw", "sidecar"),
+        Volume("a", "csi", "/mnt/a", "postgresql-kvname", container="db"),
+        Volume("b", "csi", "/mnt/b", "postgresql-kvname", container="db"),
+        Volume("a", "csi", "/mnt/d", "postgresql-kvname", container="exporter"),
     )
     workload = Workload(1, True, (), volumes, False, RestartFacts())
-    assert delivery(PASSWORD_ALONE, False).files(workload, VALUES) == {"/mnt/a/pw": "secret", "/mnt/b/pw": "secret"}
+    files = delivery(PASSWORD_ALONE, False).files(workload, VALUES)
+    assert (files.container, files.values) == ("db", {"/mnt/a/pw": "secret", "/mnt/b/pw": "secret"})

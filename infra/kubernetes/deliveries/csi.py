@@ -22,7 +22,7 @@ from infra.kubernetes.deliveries.provider_classes import (
     unpin_versions,
 )
 from infra.kubernetes.deliveries.synced_secrets import SYNC_FIX, SyncedSecret
-from infra.kubernetes.pods import find_differing_files
+from infra.kubernetes.pods import Files, find_differing_files
 from infra.kubernetes.waiting import Clock, OnProgress, Progress, Reporter, follow, ignore
 from infra.kubernetes.workloads import Workload
 
@@ -210,20 +210,28 @@ class CsiSecretsStore:
         unpin_versions(self._cluster, self._namespace, self._class)
         self.__dict__.pop("_provider", None)
 
-    def files(self, workload: Workload, values: Mapping[str, str]) -> dict[str, str]:
-        """Return path -> value of the files that every pod of the workload must have."""
-        return {
-            f"{volume.mount_path}/{file}": values[name]
-            for volume in workload.volumes
-            if volume.source == self._class
-            for file, mounted in self._provider.files.items()
-            for name in values
-            if name.lower() == mounted
-        }
+    def files(self, workload: Workload, values: Mapping[str, str]) -> Files:
+        """Return the files that every pod of the workload must have, in the first container that mounts the class.
 
-    def find_differing_files(self, pod: str, files: Mapping[str, str]) -> list[str]:
+        All of a pod's containers mount one and the same volume.
+        """
+        mounts = [volume for volume in workload.volumes if volume.source == self._class and not volume.sub_path]
+        container = mounts[0].container if mounts else ""
+        return Files(
+            container,
+            {
+                f"{volume.mount_path}/{file}": values[name]
+                for volume in mounts
+                if volume.container == container
+                for file, mounted in self._provider.files.items()
+                for name in values
+                if name.lower() == mounted
+            },
+        )
+
+    def find_differing_files(self, pod: str, files: Files) -> list[str]:
         """Return the paths in a pod whose content differs, absent files included."""
-        return find_differing_files(self._cluster, self._namespace, pod, files)
+        return find_differing_files(self._cluster, self._namespace, pod, files.values, files.container or None)
 
     def _compare(self, values: Mapping[str, str] | None) -> SecretState:
         expected = {} if values is None else self._expect(values)

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from infra.errors import KeyturnError
+from infra.kubernetes.pods import Files
 from infra.kubernetes.waiting import Clock, OnProgress, Progress, ignore
 from infra.kubernetes.workloads import Workload
 
@@ -166,15 +167,16 @@ class DeliveryHandle(Protocol):
         """Make mounts read what they did before the pin. Nothing happens without one. Raises as `pin`."""
         ...
 
-    def files(self, workload: Workload, values: Mapping[str, str]) -> dict[str, str]:
-        """Return path -> value of the files that every pod of the workload must have."""
+    def files(self, workload: Workload, values: Mapping[str, str]) -> Files:
+        """Return the files that every pod of the workload must have, in one of its containers."""
         ...
 
-    def find_differing_files(self, pod: str, files: Mapping[str, str]) -> list[str]:
+    def find_differing_files(self, pod: str, files: Files) -> list[str]:
         """Return the paths in a pod whose content differs, absent files included; only digests leave the pod.
 
         Raises:
             NotFound: there is no such pod.
-            ServiceFailed: its first container has no sha256sum, or does not answer.
+            Unverified: they cannot be read (code FilesUnread).
+            ServiceFailed: the container does not answer.
         """
         ...

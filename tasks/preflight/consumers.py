@@ -1,0 +1,72 @@
+"""What at the consumers would keep new values from their pods, or the proof from being made."""
+
+from collections.abc import Iterator
+
+from infra.credentials import Consumer, Login
+from infra.errors import Code, Refused, Unverified
+from infra.kubernetes.deliveries import open_delivery
+from infra.kubernetes.obstacles import Obstacles, read_obstacles
+from infra.kubernetes.workloads import open_workload
+from infra.rotation.observation import ConsumerFacts
+from infra.rotation.preflight import Finding
+from infra.rotation.steps import Action
+from infra.rotation.strategies import STRATEGIES
+from tasks.preflight.registry import Question, check
+
+ANY = "any"
+"""Whether a file differs does not matter here, so it is compared with no login's value."""
+
+
+@check
+def obstacles(question: Question) -> Iterator[Finding]:
+    """See whether new values get to each consumer's pods."""
+    rolled = {step.subject for step in question.plan.steps if step.action is Action.RESTART}
+    for facts in question.observation.consumers:
+        seen = read_obstacles(question.access.cluster, facts.consumer)
+        is_restarted = STRATEGIES[question.credential.strategy].restarts(facts.consumer)
+        yield from find_obstacles(facts, seen, is_restarted=is_restarted, is_rolled=facts.workload in rolled)
+
+
+def find_obstacles(facts: ConsumerFacts, seen: Obstacles, *, is_restarted: bool, is_rolled: bool) -> Iterator[Finding]:
+    """Find what keeps new values from a consumer's pods.
+
+    Args:
+        facts: the consumer.
+        seen: its workload.
+        is_restarted: whether the strategy replaces its pods.
+        is_rolled: whether it does so by a rollout.
+    """
+    name, delivery = facts.consumer.key, facts.consumer.delivery
+    if seen.is_paused and is_rolled:
+        yield Finding(Refused(Code.PAUSED, name=name, seen="spec.paused is true"))
+    if not seen.mounts_class and facts.replicas:
+        found = f"no volume of {delivery.secret_provider_class}"
+        yield Finding(Refused(Code.NOT_MOUNTED, name=name, seen=found))
+    if seen.parts and not is_restarted:
+        yield Finding(Refused(Code.PARTLY_MOUNTED, name=name, seen=f"subPath at {', '.join(seen.parts)}"))
+    if is_restarted and seen.controller:
+        found = f"its controller is {seen.controller}"
+        yield Finding(Refused(Code.OPERATED, name=name, seen=found), is_blocking=False)
+    if is_restarted and facts.replicas and not facts.is_ready:
+        found = f"{sum(pod.ready for pod in facts.pods)} of {facts.replicas} pods ready"
+        yield Finding(Refused(Code.UNSETTLED, name=name, seen=found), is_blocking=False)
+
+
+@check
+def files(question: Question) -> Iterator[Finding]:
+    """Read the files in the database's pods once, as the proof will; where that fails the driver's word counts."""
+    values = question.credential.secrets.render(Login(ANY, ANY))
+    for consumer in question.credential.consumers:
+        if consumer.is_database:
+            yield from _read_files(question, consumer, values)
+
+
+def _read_files(question: Question, consumer: Consumer, values: dict[str, str]) -> Iterator[Finding]:
+    cluster = question.access.cluster
+    workload, delivery = open_workload(cluster, consumer.workload).get(), open_delivery(cluster, consumer)
+    expected = delivery.files(workload, values)
+    for pod in workload.live_pods.values():
+        try:
+            delivery.find_differing_files(pod, expected)
+        except Unverified as error:
+            yield Finding(error, is_blocking=False)
