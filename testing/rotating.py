@@ -14,7 +14,8 @@ import pytest
 from prefect.client.schemas.objects import State
 
 from infra.azure.client import Azure
-from infra.credentials import Credential, Login
+from infra.azure.servers import SERVER_TYPE
+from infra.credentials import Credential, FlexibleServerEndpoint, Login
 from infra.errors import KeyturnError, LoginRefused
 from infra.kubernetes.client import Cluster, connect
 from infra.kubernetes.deliveries.synced_secrets import SyncedSecret
@@ -31,7 +32,8 @@ from testing import bare
 from testing.bare import Ended
 from testing.inventory import listed
 from testing.labs import ROOT, RunningLab
-from testing.walkthrough import DATABASE, DEXTER, INVENTORY
+from testing.rotator import GROUP, VAULT_TYPE, make_rotator
+from testing.walkthrough import DATABASE, DEXTER, INVENTORY, SERVER
 
 STACK = load_stack("walkthrough", ROOT / "manifests", INVENTORY)
 PROVISIONED = ProvisionOptions(poll_interval_seconds=2)
@@ -102,6 +104,22 @@ class World:
     @cached_property
     def cluster(self) -> Cluster:
         return connect(self.azure.get_kubeconfig(DEXTER.cluster), self.settings)
+
+    @cached_property
+    def rotator(self) -> Mapping[str, str]:
+        """The variables of who rotates, with the documented rights and no more."""
+        return make_rotator(self.lab, self.azure, self.cluster)
+
+    @property
+    def vault_id(self) -> str:
+        """The vault's id in Azure."""
+        return self.azure.resource_id(GROUP, VAULT_TYPE, DEXTER.vault)
+
+    @property
+    def server_id(self) -> str:
+        """The Flexible Server's id in Azure."""
+        assert isinstance(SERVER.endpoint, FlexibleServerEndpoint)
+        return self.azure.resource_id(GROUP, SERVER_TYPE, SERVER.endpoint.server)
 
     def close(self) -> None:
         if "cluster" in self.__dict__:

@@ -22,6 +22,14 @@ _TEMPLATES = {
     "DaemonSet": "/apis/apps/v1/{}daemonsets",
     "CronJob": "/apis/batch/v1/{}cronjobs",
 }
+LISTED = (
+    API + "/{}secretproviderclasses",
+    *_TEMPLATES.values(),
+    "/apis/apps/v1/{}replicasets",
+    "/apis/batch/v1/{}jobs",
+    "/api/v1/{}pods",
+)
+"""Everything that is listed, with `{}` for the namespace's part of the path."""
 _FINISHED = ("Succeeded", "Failed")
 
 

@@ -19,6 +19,7 @@ from infra.kubernetes.access import Rehearsal, Right, find_missing, get_subject,
 from infra.kubernetes.client import Cluster
 from infra.kubernetes.deliveries import open_delivery
 from infra.kubernetes.deliveries.provider_classes import API, path_of
+from infra.kubernetes.discovery import LISTED
 from infra.kubernetes.errors import DENIED
 from infra.kubernetes.workloads import open_workload
 from infra.rotation.preflight import Finding, refuse
@@ -27,7 +28,9 @@ from tasks.context import opened
 from tasks.preflight.registry import Question, check
 from tasks.rotation.lock import lease_name
 
-CONSUMERS, PINS, ENDPOINT, LOCK = "keyturn-consumers", "keyturn-pins", "keyturn-endpoint", "keyturn-lock"
+CONSUMERS, PINS, ENDPOINT, LOCK, DISCOVERY = (
+    f"keyturn-{name}" for name in ("consumers", "pins", "endpoint", "lock", "discovery")
+)
 """The ClusterRoles of manifests/keyturn/roles.yaml."""
 NO_VERSION, NO_SECRET = "0" * 32, "keyturn-preflight"
 """What no vault has."""
@@ -123,6 +126,10 @@ def list_needs(cluster: Cluster, credential: Credential) -> Iterator[Need]:
         base = f"/api/v1/namespaces/{endpoint.namespace}"
         yield Need(Right.to("get", f"{base}/services/{endpoint.service}"), ENDPOINT)
         yield Need(Right.to("list", f"{base}/events"), ENDPOINT)
+    used = (consumer.workload.namespace for consumer in credential.consumers)
+    for namespace in dict.fromkeys((credential.lock_namespace, *used)):
+        for path in LISTED:
+            yield Need(Right.to("list", path.format(f"namespaces/{namespace}/")), DISCOVERY)
     for consumer in credential.consumers:
         yield from _list_needs_of(cluster, credential.strategy, consumer)
 

@@ -8,7 +8,7 @@ import os
 import signal
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
@@ -24,7 +24,7 @@ from infra.kubernetes.client import Cluster, described
 from infra.postgres import handshake
 
 LOCK, UNLOCK = "acquire the lock", "release the lock"
-OBSERVE, BEGIN_ROLLBACK = "observe", "begin the rollback"
+OBSERVE, PREFLIGHT, BEGIN_ROLLBACK = "observe", "preflight", "begin the rollback"
 LEASE_THREAD = "lease "
 CHANGES = ("ALTER", "COMMIT", "CREATE", "DROP", "GRANT", "REASSIGN", "REVOKE")
 
@@ -158,7 +158,11 @@ class Guillotine:
 def install(guillotine: Guillotine) -> ExitStack:
     """Wrap everything that leaves the process; the stack unwraps it."""
     stack = ExitStack()
-    observe, begin_rollback = TaskExecutor.observe, TaskExecutor.begin_rollback
+    observe, preflight, begin_rollback = (
+        TaskExecutor.observe,
+        TaskExecutor.preflight,
+        TaskExecutor.begin_rollback,
+    )
     for owner, name, guarded in (
         (RequestsTransport, "send", _azure(guillotine)),
         (Cluster, "_send", _cluster(guillotine)),
@@ -166,6 +170,7 @@ def install(guillotine: Guillotine) -> ExitStack:
         (psycopg.Connection, "execute", _statement(guillotine)),
         (psycopg.Connection, "_exec_command", _transaction(guillotine)),
         (TaskExecutor, "observe", _stage(guillotine, OBSERVE, observe)),
+        (TaskExecutor, "preflight", _stage(guillotine, PREFLIGHT, preflight)),
         (TaskExecutor, "begin_rollback", _stage(guillotine, BEGIN_ROLLBACK, begin_rollback)),
         (TaskExecutor, "execute", _step(guillotine)),
     ):
@@ -192,10 +197,15 @@ def _cluster(guillotine: Guillotine) -> Callable[..., Any]:
 
     def guarded(self: Cluster, method: str, path: str, query: Any, *args: Any) -> Any:
         verb = "WATCH" if (query or {}).get("watch") else method
-        name, writes = f"{verb} {described(path)}", method != "GET" and "/leases" not in path
+        name, writes = f"{verb} {described(path)}", method != "GET" and not _changes_nothing(path, query or {})
         return guillotine.around(name, writes, lambda: send(self, method, path, query, *args))
 
     return guarded
+
+
+def _changes_nothing(path: str, query: Mapping[str, Any]) -> bool:
+    """Whether a request other than GET leaves everything as it is, but for the lock."""
+    return "/leases" in path or "/selfsubject" in path or "dryRun" in query
 
 
 def _login(guillotine: Guillotine) -> Callable[..., Any]:

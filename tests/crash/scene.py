@@ -2,8 +2,8 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,10 +20,11 @@ from infra.postgres.database import Database
 from infra.rotation.candidate import name_candidate, parse_candidate
 from infra.settings import Settings
 from lab.control import lifecycle
-from tasks.context import Access, connections_shared, opened
+from tasks.context import Access, connections_shared, opened, opened_azure
 from tasks.rotation.lock import lease_name
 from testing import bare
 from testing.labs import RunningLab, make_state_folder
+from testing.rotator import bind, make_rotator
 from testing.walkthrough import DATABASE, DEXTER, consumer_like
 from tests.crash.zygote import Zygote
 
@@ -48,11 +49,11 @@ class Scene:
 
     Args:
         lab: the lab; its variables are this process' own.
-        zygote: runs rotations.
+        zygote: runs rotations, as who may rotate and no more.
     """
 
     lab: RunningLab
-    zygote: Zygote
+    zygote: Zygote = field(init=False)
 
     @cached_property
     def cluster(self) -> Cluster:
@@ -234,6 +235,14 @@ def _make_client(probe: dict[str, Any] | None) -> dict[str, Any]:
     }
 
 
+def _make_rotator(scene: Scene) -> dict[str, str]:
+    """Make who rotates; the scene's own connections stay the owner's."""
+    with opened_azure() as azure:
+        variables = make_rotator(scene.lab, azure, scene.cluster)
+    bind(scene.cluster, NAMESPACE)
+    return variables
+
+
 @contextmanager
 def running_scene() -> Iterator[Scene]:
     """Start a lab for a block, with the stack in it; its variables are this process' own.
@@ -250,9 +259,12 @@ def running_scene() -> Iterator[Scene]:
         bundles = dict.fromkeys(("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"), authority)
         os.environ.update({**info.environment, **bundles, "KEYTURN_KUBECONFIG": info.environment["KUBECONFIG"]})
         try:
-            with connections_shared(), Zygote() as zygote:
+            with connections_shared(), ExitStack() as running:
                 bare.install(poll_interval_seconds=1)
-                yield Scene(RunningLab(options, info), zygote)
+                scene = Scene(RunningLab(options, info))
+                os.environ.update(_make_rotator(scene))
+                scene.zygote = running.enter_context(Zygote())
+                yield scene
         finally:
             os.environ.clear()
             os.environ.update(before)

@@ -19,7 +19,8 @@ from prefect.settings import (
 from prefect_server import shared_server
 
 from testing.labs import RunningLab
-from testing.rotating import World, install_stack
+from testing.rotating import NAMESPACE, World, install_stack
+from testing.rotator import ensure_bound
 
 
 @pytest.fixture(scope="session")
@@ -82,9 +83,13 @@ def stack(lab: RunningLab, stacks: dict[str, World], prefect_api: str) -> Iterat
 
 
 @pytest.fixture
-def world(stack: World) -> Iterator[World]:
-    """The stack, without faults from earlier tests."""
+def world(stack: World, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    """The stack, without faults from earlier tests. Who runs flows may rotate and no more, but for the mark `owner`."""
     stack.lab.faults.clear_faults()
+    if request.node.get_closest_marker("owner") is None:
+        for name, value in stack.rotator.items():
+            monkeypatch.setenv(name, value)
+        ensure_bound(stack.cluster, NAMESPACE)
     yield stack
     stack.lab.faults.clear_faults()
 

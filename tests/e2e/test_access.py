@@ -25,6 +25,8 @@ from infra.settings import Settings
 from tasks.provisioning.access import Proof
 from testing.rotating import STACK, World
 
+pytestmark = pytest.mark.owner
+
 STORAGE = STACK.storage_workload
 OF_MACHINE = read_rights(STACK, Machine(name=STACK.virtual_machine))
 OF_PODS = read_rights(STACK, Identity(name=STACK.identity))

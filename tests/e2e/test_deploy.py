@@ -19,6 +19,8 @@ from infra.settings import Settings
 from tasks.provisioning.deployment import DatabaseAddress
 from testing.rotating import STACK, World
 
+pytestmark = pytest.mark.owner
+
 OPTIONS = DeployOptions(ready_timeout_seconds=60, address_timeout_seconds=20)
 
 

@@ -14,6 +14,8 @@ from infra.provisioning.resources import Identity
 from testing.rotating import STACK, World
 from tests.kubernetes_objects import delete
 
+pytestmark = pytest.mark.owner
+
 
 @pytest.fixture
 def identity(world: World) -> Identity:

@@ -22,6 +22,8 @@ from infra.rotation.options import Guards
 from testing.labs import ROOT
 from testing.rotating import World, fault, parameters
 
+pytestmark = pytest.mark.owner
+
 SCHEDULED_SECONDS, RUN_SECONDS, END_SECONDS = 60, 150, 30
 QUICK_RUNS = {
     "rotate/rotate": "refused",

@@ -69,6 +69,7 @@ def test_a_login_through_the_server_is_over_verified_tls_and_lists_its_databases
     assert {"azure_maintenance", "azure_sys", "postgres"} <= {database.name for database in server.databases}
 
 
+@pytest.mark.owner
 def test_after_a_rotation_the_old_login_is_refused_and_the_server_is_as_it_was(world: World) -> None:
     administrator = [world.vault.get_latest(name).version for name in ("server-username", "server-password")]
     assert rotate(sync="express").verdict is Verdict.ROTATED

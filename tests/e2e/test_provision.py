@@ -21,6 +21,8 @@ from infra.settings import Settings
 from testing.labs import ROOT, RunningLab
 from testing.rotating import PROVISIONED, STACK, World, run_python
 
+pytestmark = pytest.mark.owner
+
 ADDRESSES = {"first_address": "203.0.113.1", "last_address": "203.0.113.9"}
 STRONG, VARIABLE = "Canary-2931-first", "KEYTURN_TEST_FIRST_PASSWORD"
 

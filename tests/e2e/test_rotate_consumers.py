@@ -18,6 +18,7 @@ from infra.kubernetes.workloads import open_workload
 from infra.provisioning.wanted import federation
 from infra.rotation.execution import Verdict
 from testing.rotating import NAMESPACE, STACK, World, rotate
+from testing.rotator import bind
 from testing.walkthrough import DATABASE, DEXTER, change, consumer_like
 
 OBJECT = "objectName: {}\nobjectType: secret\nobjectVersion: ''\n"
@@ -45,6 +46,7 @@ def running(world: World, consumer: Consumer, keys: Mapping[str, str]) -> Iterat
     subject = f"system:serviceaccount:{namespace}:{STACK.service_account}"
     trusts.put(replace(trusts.resolve(federation(STACK)), name=f"federated-{namespace}", subject=subject))
     cluster.request("POST", "/api/v1/namespaces", {}, {"metadata": {"name": namespace}})
+    bind(cluster, namespace)
     account = cluster.get(f"/api/v1/namespaces/{NAMESPACE}/serviceaccounts/dexter-sa")["metadata"]
     body = {"metadata": {"name": "dexter-sa", "annotations": account["annotations"]}}
     cluster.request("POST", f"{base}/serviceaccounts", {}, body)

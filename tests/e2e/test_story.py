@@ -11,6 +11,8 @@ from infra.rotation.options import Sync
 from tasks.provisioning.story import NOT_REACHED, TITLES
 from testing.rotating import PROVISIONED, STACK, World
 
+pytestmark = pytest.mark.owner
+
 
 def tell(data_loss: str = "I accept data loss") -> Any:
     seconds = PROVISIONED.poll_interval_seconds

@@ -17,6 +17,8 @@ from infra.errors import Refused
 from infra.settings import Settings
 from testing.rotating import STACK
 
+pytestmark = pytest.mark.owner
+
 
 def run(confirm: str = "") -> State[Any]:
     return tear_down(STACK.name, confirm, return_state=True)

@@ -33,6 +33,8 @@ from infra.kubernetes.manifests import fill
 from testing.rotating import STACK, Pair, World
 from testing.walkthrough import DEXTER, SERVER
 
+pytestmark = pytest.mark.owner
+
 OLD, NEW = ("dexter", "Admin123"), ("therema", "Mashroof123")
 POLLS, POLL_SECONDS = 300, 0.2
 
