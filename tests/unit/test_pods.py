@@ -62,7 +62,7 @@ def test_a_workload_knows_which_mounts_of_a_class_are_one_file_that_never_change
     volumes = [
         {"name": name, "csi": {"volumeAttributes": {"secretProviderClass": source}}} for name, source in names.items()
     ]
-    found = read_volumes({"spec": {"containers": [{"volumeMounts": mounts}], "volumes": volumes}})
+    found = read_volumes({"spec": {"containers": [{"name": "app", "volumeMounts": mounts}], "volumes": volumes}})
     workload = Workload(1, True, (), found, False, RestartFacts())
     by_path = {volume.mount_path: volume.sub_path for volume in workload.find_sub_paths("login")}
     assert by_path == {"/app/db.password": "password", "/app/db.username": "$(FILE)"}
