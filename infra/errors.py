@@ -94,6 +94,18 @@ class Code(StrEnum):
         "Whether the cluster lets the rotation make a change cannot be tried without effect",
         "See that the admission webhook that the message names lets it pass, or declare that it has no side effects",
     )
+    CLEARTEXT_PASSWORD = (
+        "CleartextPassword",
+        "The server asks for the password itself, and gets none",
+        "In its pg_hba.conf, put scram-sha-256 in place of password, ldap, pam or radius for this login; on a Flexible "
+        "Server, use a login that has a password of its own instead of one of Entra ID",
+    )
+    CLIENT_NOT_ADMITTED = (
+        "ClientNotAdmitted",
+        "The server admits no connection from this client",
+        "Allow the client's address: by a firewall rule of the Flexible Server, or by a line for this host, login and "
+        "database in the server's pg_hba.conf. The secrets may be right: leave them",
+    )
     CONSENT_MISSING = (
         "ConsentMissing",
         "The strategy recreate needs consent to data loss",
@@ -186,6 +198,12 @@ class Code(StrEnum):
         "It is not clear which login is next",
         "Name it with new_username, or drop the logins that nobody needs",
     )
+    MD5_PASSWORD = (
+        "Md5Password",
+        "The server keeps the password as md5, which proves too little of a new login",
+        "Set password_encryption to scram-sha-256: on a Flexible Server by its server parameters, else in "
+        "postgresql.conf; then rotate",
+    )
     NEWER_VERSION = (
         "NewerVersion",
         "Somebody else wrote a newer version",
@@ -214,8 +232,8 @@ class Code(StrEnum):
     )
     NO_PASSWORD_PROOF = (
         "NoPasswordProof",
-        "The server asks for no SCRAM proof of the password, so a login proves nothing",
-        "In the server's pg_hba.conf, require scram-sha-256 for this host",
+        "The server asks for no proof of the password, so a login proves nothing",
+        "In the server's pg_hba.conf, put scram-sha-256 in place of trust, cert, peer or ident for this host and login",
     )
     NOT_CONFIRMED = (
         "NotConfirmed",
@@ -358,6 +376,11 @@ class Code(StrEnum):
         "ThirdLogin",
         "The new username cannot be used",
         "Two logins take turns: give the name of the alternate login, or none",
+    )
+    TLS_DEMANDED = (
+        "TlsDemanded",
+        "The server admits no connection without TLS from this client",
+        "Reach the database by an endpoint with TLS; or add a line `host` for this client's address to its pg_hba.conf",
     )
     TLS_FAILED = (
         "TlsFailed",

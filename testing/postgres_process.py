@@ -34,11 +34,12 @@ class Server:
 
 
 @contextmanager
-def running_server(*more_flags: str, postgres: str = "") -> Iterator[Server]:
+def running_server(*more_flags: str, rules: str = "", postgres: str = "") -> Iterator[Server]:
     """Run a server for a block.
 
     Args:
         more_flags: further arguments of `postgres`.
+        rules: lines of pg_hba.conf that come before all others.
         postgres: which, as KEYTURN_LAB_POSTGRES says it; by default the one that the lab runs.
     """
     folder = Path(tempfile.mkdtemp(prefix="keyturn-pg-"))
@@ -54,8 +55,8 @@ def running_server(*more_flags: str, postgres: str = "") -> Iterator[Server]:
     options = ["-U", USER, "-A", "scram-sha-256", "-E", "UTF8", "--no-locale", "--no-sync", "--pwfile"]
     argv = [binaries / "initdb", "-D", home / "data", *options, folder / "password"]
     subprocess.run(argv, check=True, capture_output=True, cwd=folder, env={}, **who)
-    rules = (home / "data/pg_hba.conf").read_text()
-    (home / "data/pg_hba.conf").write_text("host trusting all 127.0.0.1/32 trust\n" + rules)
+    rules += "host trusting all 127.0.0.1/32 trust\n" + (home / "data/pg_hba.conf").read_text()
+    (home / "data/pg_hba.conf").write_text(rules)
     flags = ["-c", "fsync=off", "-c", f"port={port}", "-k", home, "-c", "listen_addresses=127.0.0.1", *more_flags]
     with (folder / "log").open("w") as log:
         argv = [binaries / "postgres", "-D", home / "data", *flags]

@@ -118,6 +118,17 @@ def get_tls_facts(address: Address, settings: Settings) -> TlsFacts:
         raise unreachable(address, error.strerror or type(error).__name__) from None
 
 
+def offers_tls(address: Address, settings: Settings) -> bool:
+    """Return whether a server that has answered a plain connection has TLS as well."""
+    route = find_route(address.host, address.port, settings)
+    try:
+        with socket.create_connection(route, settings.connect_timeout_seconds) as plain:
+            plain.sendall(_SSL_REQUEST)
+            return plain.recv(1) == b"S"
+    except OSError:
+        return False
+
+
 def tls_failed(address: Address, seen: str, fix: str = "") -> Unverified:
     """Make the error of a TLS connection that is not as secure as it must be."""
     return Unverified(Code.TLS_FAILED, name=str(address), seen=seen, fix=fix)

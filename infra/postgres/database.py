@@ -20,10 +20,11 @@ import psycopg
 from psycopg import sql
 
 from infra.credentials.layouts import Login
-from infra.errors import DatabaseStarting, DatabaseUnreachable, KeyturnError, LoginRefused, Refused
+from infra.errors import Code, DatabaseStarting, DatabaseUnreachable, KeyturnError, LoginRefused, Refused, Unverified
 from infra.postgres.addresses import Address, Tls, TlsFacts, get_tls_facts
 from infra.postgres.handshake import Connection, connect
 from infra.postgres.login_parts import extend_validity
+from infra.postgres.refusals import translated
 from infra.settings import Settings
 
 _POLL_SECONDS = 0.1
@@ -88,7 +89,8 @@ class RoleChange:
 
 _OWN_PASSWORD = RoleChange(
     "The database does not let the login change its own password",
-    "look at the server's log; a standby or a server in recovery accepts no changes",
+    "look at the server's log. A standby accepts no changes; where a hook keeps logins from it (credcheck), name an "
+    "administrator in the credential",
 )
 
 
@@ -97,15 +99,20 @@ class Database:
     """A database at its address.
 
     Every method raises LoginRefused, DatabaseStarting, DatabaseUnreachable, Unverified or NotFound if it cannot log
-    in, as `infra.postgres.handshake.connect` does; only what it raises besides is documented there.
+    in, as `infra.postgres.handshake.connect` does, or if the connection breaks later; only what it raises besides is
+    documented there.
 
     Args:
         address: where it is.
         settings: the bound on each attempt and each change, routes, and certificate authorities.
+        accepts_md5: whether a login may prove itself by md5.
+        patience_seconds: how long a login is tried again while the database starts or has no free connection.
     """
 
     address: Address
     settings: Settings
+    accepts_md5: bool = False
+    patience_seconds: float = 0
 
     def __str__(self) -> str:
         return str(self.address)
@@ -114,11 +121,30 @@ class Database:
         """Return another database of the same server."""
         return replace(self, address=replace(self.address, database=name))
 
+    @property
+    def accepting_md5(self) -> "Database":
+        """The same for logins that a rotation replaces: they may prove themselves by md5. A new login must not."""
+        return replace(self, accepts_md5=True)
+
+    def patient(self, seconds: float) -> "Database":
+        """Return the same for logins that are tried again while the database starts or has no free connection."""
+        return replace(self, patience_seconds=seconds)
+
     @contextmanager
     def connected(self, login: Login) -> Iterator[Connection]:
-        """Log in for a block."""
-        with connect(self.address, login, self.settings) as connection:
+        """Log in for a block. Whatever breaks in it is one of Keyturn's own errors."""
+        with translated(self.address), self._connect(login) as connection:
             yield connection
+
+    def _connect(self, login: Login) -> Connection:
+        deadline = time.monotonic() + self.patience_seconds
+        while True:
+            try:
+                return connect(self.address, login, self.settings, accepts_md5=self.accepts_md5)
+            except DatabaseStarting:
+                if time.monotonic() >= deadline:
+                    raise
+            _pause(_POLL_SECONDS)
 
     def prove(self, login: Login) -> None:
         """Log in once, to show that it works."""
@@ -126,11 +152,18 @@ class Database:
             connection.execute("SELECT 1")
 
     def takes(self, login: Login) -> bool:
-        """Return whether the login works. Only a refusal counts as no; any other failure is raised."""
+        """Return whether the login works. Only a refusal counts as no; any other failure is raised.
+
+        A server that keeps md5 of a password has not got one that must be proven by SCRAM: that is a no, too.
+        """
         try:
             self.prove(login)
         except LoginRefused:
             return False
+        except Unverified as error:
+            if error.code == Code.MD5_PASSWORD:
+                return False
+            raise
         return True
 
     def wait_for(
@@ -142,7 +175,7 @@ class Database:
         clock: Callable[[], float] = time.monotonic,
         pause: Callable[[float], object] = _pause,
     ) -> None:
-        """Log in as soon as the database answers. A refusal is final and not waited out.
+        """Log in as soon as the database answers. A refusal, of the login or of this client, is not waited out.
 
         Args:
             login: who logs in.
@@ -160,7 +193,7 @@ class Database:
                 return self.prove(login)
             except (DatabaseStarting, DatabaseUnreachable) as error:
                 left_seconds = deadline - clock()
-                if left_seconds <= 0:
+                if left_seconds <= 0 or error.code == Code.CLIENT_NOT_ADMITTED:
                     raise
                 if (error.code or error.seen) != seen:
                     seen = error.code or error.seen
@@ -247,6 +280,12 @@ class Database:
             connection.execute(_ALTER_OWN_PASSWORD.format(verifier))
             if valid_for is not None:
                 extend_validity(connection, login.username, valid_for)
+
+
+def alter_password(connection: Connection, login: Login) -> None:
+    """Give a login its password, in the caller's transaction, of which only a hash is sent."""
+    name, verifier = sql.Identifier(login.username), make_verifier(connection, login)
+    connection.execute(sql.SQL("ALTER ROLE {} PASSWORD {}").format(name, verifier))
 
 
 def make_verifier(connection: Connection, login: Login) -> str:

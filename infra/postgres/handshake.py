@@ -1,14 +1,12 @@
 """One new connection, and why it was refused.
 
 libpq reports a refused login only as text in the server's language. Its protocol trace has the SQLSTATE, so the
-handshake is driven here step by step with the trace written to memory. Only SCRAM is accepted: a server that asks for
-the password itself, or for nothing at all, gets no password and proves nothing.
+handshake is driven here step by step with the trace written to memory. A server that asks for the password itself, or
+for nothing at all, gets no password and proves nothing. SCRAM is demanded, unless the caller accepts md5 as well.
 https://www.postgresql.org/docs/current/libpq-control.html#LIBPQ-PQTRACE
-https://www.postgresql.org/docs/current/errcodes-appendix.html
 """
 
 import os
-import re
 import selectors
 import socket
 import time
@@ -19,43 +17,41 @@ from psycopg import pq
 from psycopg.conninfo import make_conninfo
 
 from infra.credentials.layouts import Login
-from infra.errors import (
-    Code,
-    DatabaseStarting,
-    DatabaseUnreachable,
-    KeyturnError,
-    LoginRefused,
-    NotFound,
-    ServiceFailed,
-    Unverified,
-)
-from infra.postgres.addresses import Address, Tls, find_route, tls_failed, unreachable
+from infra.errors import Code, DatabaseUnreachable, KeyturnError, Unverified
+from infra.postgres.addresses import Address, Tls, find_route, offers_tls
+from infra.postgres.refusals import explain_handshake
 from infra.settings import Settings
 
 Connection = psycopg.Connection[tuple[object, ...]]
 
-_SQLSTATE = re.compile(r'\bErrorResponse\t.*?\bC "(\w{5})" M "(.*?)"(?= \w "| \\x00)')
-_STARTING = ("57P03", "53300")
+_SCRAM, _MD5 = "scram-sha-256", "md5"
 _DONE = (pq.PollingStatus.OK, pq.PollingStatus.FAILED)
 
 
-def connect(address: Address, login: Login, settings: Settings) -> Connection:
+def connect(address: Address, login: Login, settings: Settings, *, accepts_md5: bool = False) -> Connection:
     """Log in on a new connection, which the caller closes.
 
+    Args:
+        address: where.
+        login: who.
+        settings: the bound on the attempt, routes, and certificate authorities.
+        accepts_md5: whether a proof by md5 is one, too. Of a new login it is not.
+
     Raises:
-        LoginRefused: the server refused the login; the code is its SQLSTATE, 28P01 for a wrong password.
+        LoginRefused: the server refused the login: 28P01 for a wrong password, 28000 for a role that may not log in.
         DatabaseStarting: it does not accept connections yet (57P03), or has no free slot (53300).
-        DatabaseUnreachable: nobody answers, or not as PostgreSQL does.
-        Unverified: TLS could not be verified, or the server asked for no proof of the password.
+        DatabaseUnreachable: nobody answers, or not as PostgreSQL does; or the server admits nobody from here.
+        Unverified: TLS could not be verified, or is demanded; or the server asked for no proof of the password.
         NotFound: the login works, but the database does not exist (3D000).
     """
-    connection = psycopg.Connection(_open(address, login, settings))
+    proofs = f"{_SCRAM},{_MD5}" if accepts_md5 else _SCRAM
+    connection = psycopg.Connection(_open(address, login, settings, proofs))
     connection.autocommit = True
     return connection
 
 
-def _open(address: Address, login: Login, settings: Settings) -> pq.abc.PGconn:
-    conninfo = make_conninfo("", **_parameters(address, login, settings))
+def _open(address: Address, login: Login, settings: Settings, proofs: str) -> pq.abc.PGconn:
+    conninfo = make_conninfo("", **_parameters(address, login, settings), require_auth=proofs)
     trace = os.memfd_create("keyturn-handshake")
     pgconn = pq.PGconn.connect_start(conninfo.encode())
     try:
@@ -64,11 +60,18 @@ def _open(address: Address, login: Login, settings: Settings) -> pq.abc.PGconn:
         pgconn.untrace()
         if pgconn.status == pq.ConnStatus.OK:
             return pgconn
-        error = _translate(address, _read(trace), pgconn.get_error_message(), in_time)
+        error = explain_handshake(address, _read(trace), pgconn.get_error_message(), in_time)
     finally:
         os.close(trace)
     pgconn.finish()
-    raise error
+    raise _look_for_tls(address, settings, error)
+
+
+def _look_for_tls(address: Address, settings: Settings, error: KeyturnError) -> KeyturnError:
+    """Return the error; for a plain connection that is not admitted, say whether the server has TLS."""
+    if error.code == Code.CLIENT_NOT_ADMITTED and address.tls is Tls.DISABLE and offers_tls(address, settings):
+        return Unverified(Code.TLS_DEMANDED, name=error.name, seen=f"{error.seen}; the server has TLS")
+    return error
 
 
 def _parameters(address: Address, login: Login, settings: Settings) -> dict[str, str]:
@@ -81,10 +84,12 @@ def _parameters(address: Address, login: Login, settings: Settings) -> dict[str,
         "password": login.password,
         "sslmode": address.tls.value,
         "gssencmode": "disable",
-        "require_auth": "scram-sha-256",
         "application_name": "keyturn",
         "client_encoding": "utf-8",
         "passfile": os.devnull,
+        "keepalives_idle": str(settings.connect_timeout_seconds),
+        "keepalives_interval": "5",
+        "keepalives_count": "3",
     }
     if address.tls is Tls.VERIFY_FULL:
         parameters["sslrootcert"] = str(settings.postgres_ca_file or certifi.where())
@@ -123,34 +128,3 @@ def _read(trace: int) -> str:
     os.lseek(trace, 0, os.SEEK_SET)
     with open(trace, "rb", closefd=False) as file:
         return file.read().decode("utf-8", "replace")
-
-
-def _translate(address: Address, trace: str, message: str, in_time: bool) -> KeyturnError:
-    found = _SQLSTATE.search(trace)
-    if not found:
-        return _translate_transport(address, message if in_time else "no answer in time")
-    code, said = found.groups()
-    name = str(address)
-    if code in _STARTING:
-        return DatabaseStarting("The database accepts no connections at the moment", name=name, seen=said, code=code)
-    if code.startswith("28"):
-        return LoginRefused(
-            "The database refused the login",
-            name=name,
-            seen="a wrong username or password" if code == "28P01" else "the server does not admit this login",
-            fix="find out which versions of the secrets the database was given",
-            code=code,
-        )
-    if code == "3D000":
-        return NotFound("The login works, but the database does not exist", name=name, seen=said, code=code)
-    return ServiceFailed("The database closed the connection", name=name, seen=said, code=code)
-
-
-def _translate_transport(address: Address, message: str) -> KeyturnError:
-    """Translate a connection that ended before the server gave a reason. These texts are libpq's own, in English."""
-    seen = " ".join(message.split()).removeprefix("connection is bad: ")
-    if "certificate" in seen or "SSL" in seen:
-        return tls_failed(address, seen)
-    if "authentication" in seen or "auth method" in seen:
-        return Unverified(Code.NO_PASSWORD_PROOF, name=str(address), seen=seen)
-    return unreachable(address, seen)

@@ -6,6 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from infra.credentials import Consumer, Strategy, WorkloadRef
+from infra.errors import KeyturnError
 
 ROTATION_ID = "rotation_id"
 """Tag on every version that a rotation writes."""
@@ -162,14 +163,14 @@ class Logins:
         current: with the newest versions.
         candidate: with the staged candidate.
         previous: with the candidate's base versions; without a candidate, with the enabled versions before the newest.
-        detail: the error of the current login, if it did not work.
+        error: why the current login did not work.
         oddity: what may be wrong with the values of a current login that is refused; names alone.
     """
 
     current: LoginState = LoginState.NOT_TRIED
     candidate: LoginState = LoginState.NOT_TRIED
     previous: LoginState = LoginState.NOT_TRIED
-    detail: str = ""
+    error: KeyturnError | None = field(default=None, compare=False)
     oddity: str = ""
 
 

@@ -17,12 +17,15 @@ from infra.errors import (
     SecretUnusable,
 )
 from infra.rotation.candidate import name_candidate
-from infra.rotation.observation import Grace, LoginState, Observation, Phase
+from infra.rotation.observation import Grace, Logins, LoginState, Observation, Phase
 from infra.rotation.options import RotationOptions
 from infra.rotation.preflight import Finding, refuse
 from infra.rotation.state import RotationState
 from infra.rotation.steps import Action, Rule, Step, StrategyRules
 from infra.rotation.strategies import STRATEGIES
+
+_NOT_PERMITTED = "28000"
+"""The SQLSTATE of a login whose password is right, but whose role may not log in."""
 
 
 class PlanStatus(StrEnum):
@@ -187,33 +190,44 @@ def _find_refusal(state: RotationState, strategy: StrategyRules) -> KeyturnError
 
 
 def _find_broken_login(state: RotationState) -> KeyturnError | None:
-    """Refuse to start where the current login does not work; an unfinished rotation is another matter."""
-    current, logins = state.observation.logins.current, state.observation.logins
-    if state.candidate is not None or current is LoginState.WORKS:
+    """Refuse to start where the current login does not work; an unfinished rotation is another matter.
+
+    The cause is what the database answered. Only a refused login is the secrets' fault.
+    """
+    logins = state.observation.logins
+    if state.candidate is not None or logins.current is LoginState.WORKS:
         return None
-    where = str(state.credential.endpoint)
-    if current is not LoginState.REFUSED:
+    cause, where = logins.error, str(state.credential.endpoint)
+    if logins.current is not LoginState.REFUSED:
         return DatabaseUnreachable(
             "The current login cannot be proven, so no rotation starts",
             name=where,
-            seen=logins.detail or str(current),
-            fix="see that the database runs and can be reached from here; then run again",
-        )
-    fix = "set the secrets to a login that the database accepts, or restart the workload so that it gets theirs"
-    if logins.oddity:
-        fix = "write the value again without it, as a new version: `printf` adds no line break, `echo` and editors do"
-    if logins.previous is LoginState.WORKS:
-        fix = (
-            "the versions before still log in: the newest were written by hand and never reached the database. "
-            "Write the previous values again as new versions, or restart the workload once its Secret has the new ones"
+            seen="" if cause else str(logins.current),
+            fix="remove the cause below; then run again",
+            code=cause.code if cause else "",
+            cause=cause,
         )
     return LoginRefused(
         "The database refuses the newest versions' login, so no rotation starts",
         name=where,
         seen=logins.oddity or "no unfinished rotation explains it",
-        fix=fix,
-        code="28P01",
+        fix=_explain_refusal(logins),
+        code=cause.code if cause else "",
+        cause=cause,
     )
+
+
+def _explain_refusal(logins: Logins) -> str:
+    if logins.oddity and logins.previous is not LoginState.WORKS:
+        return "write the value again without it, as a new version: `printf` adds no line break, `echo` and editors do"
+    if logins.previous is LoginState.WORKS:
+        return (
+            "the versions before still log in: the newest were written by hand and never reached the database. "
+            "Write the previous values again as new versions, or restart the workload once its Secret has the new ones"
+        )
+    if logins.error and logins.error.code == _NOT_PERMITTED:
+        return "let the role log in (ALTER ROLE ... LOGIN), or set the secrets to a login that the database accepts"
+    return "set the secrets to a login that the database accepts, or restart the workload so that it gets theirs"
 
 
 def _newer_version(state: RotationState, where: str, versions: tuple[str, ...]) -> Conflict:

@@ -36,16 +36,16 @@ class Backend:
 class Refusal(Exception):
     """A connection that ends with PostgreSQL's own error message."""
 
-    def __init__(self, code: str, message: str) -> None:
+    def __init__(self, code: str, message: str, routine: str) -> None:
         super().__init__(message)
-        self.packet = error_response(code, message)
+        self.packet = error_response(code, message, routine)
 
 
-def error_response(code: str, message: str) -> bytes:
-    """An ErrorResponse of the PostgreSQL protocol, severity FATAL."""
+def error_response(code: str, message: str, routine: str) -> bytes:
+    """An ErrorResponse of the PostgreSQL protocol, severity FATAL, with the server's routine that reports it."""
     fields = b"".join(
         kind + value.encode() + b"\0"
-        for kind, value in ((b"S", "FATAL"), (b"V", "FATAL"), (b"C", code), (b"M", message))
+        for kind, value in ((b"S", "FATAL"), (b"V", "FATAL"), (b"C", code), (b"M", message), (b"R", routine))
     )
     return b"E" + struct.pack("!i", len(fields) + 5) + fields + b"\0"
 
@@ -117,7 +117,8 @@ class TlsFront:
             host = await self._negotiate(reader, writer)
             backend = self._backends.get(host)
             if backend is None:
-                raise Refusal("28000", "no server of this name behind the gateway (the client names it by SNI)")
+                said = "no server of this name behind the gateway (the client names it by SNI)"
+                raise Refusal("28000", said, "ClientAuthentication")
             behind_reader, behind_writer = await self._connect(backend)
         await _join(reader, writer, behind_reader, behind_writer)
 
@@ -125,7 +126,7 @@ class TlsFront:
         try:
             return await asyncio.open_connection(backend.address, backend.port)
         except OSError:
-            raise Refusal("57P03", "the database system is starting up") from None
+            raise Refusal("57P03", "the database system is starting up", "ProcessStartupPacket") from None
 
     async def _negotiate(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> str:
         """Bring the connection to TLS; returns the server's name as the client gave it."""
@@ -163,6 +164,7 @@ class TlsFront:
         return Refusal(
             "28000",
             f'no pg_hba.conf entry for host "{peer}", user "{user}", database "{database}", no encryption',
+            "ClientAuthentication",
         )
 
 

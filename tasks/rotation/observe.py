@@ -113,7 +113,7 @@ def _count_alternates(access: Access, current: Login) -> int | None:
     """Count the logins that take turns with the current one, for the strategy that needs it."""
     if not STRATEGIES[access.credential.strategy].needs_alternates:
         return None
-    with access.database.connected(current) as connection:
+    with access.database.accepting_md5.connected(current) as connection:
         owner = find_owner_role(connection, current.username)
     return None if owner is None else len(owner.logins) - 1
 
@@ -127,19 +127,20 @@ def _try_logins(
     except AccessDenied:
         raise
     except KeyturnError as error:
-        return Logins(LoginState.UNREACHABLE, detail=str(error))
-    logins: list[Login | None] = [newest, None, None]
+        return Logins(LoginState.UNREACHABLE, error=error)
+    existing = database.accepting_md5
+    tries: list[tuple[Database, Login | None]] = [(existing, newest), (database, None), (existing, None)]
     if candidate and candidate[1].phase.is_live:
-        logins[1] = read_candidate(access.vault, candidate[0])
-        logins[2] = _read_or_none(lambda: read_base(access.vault, access.credential, candidate[1]))
-    with ThreadPoolExecutor(len(logins)) as pool:
-        (current, detail), (staged, _), (base, _) = pool.map(lambda login: _try(database, login), logins)
+        tries[1] = database, read_candidate(access.vault, candidate[0])
+        tries[2] = existing, _read_or_none(lambda: read_base(access.vault, access.credential, candidate[1]))
+    with ThreadPoolExecutor(len(tries)) as pool:
+        (current, failure), (staged, _), (base, _) = pool.map(lambda each: _try(*each), tries)
     if current is LoginState.REFUSED and candidate is None:
-        base, _ = _try(database, _read_or_none(lambda: _read_before(access, secrets)))
+        base, _ = _try(existing, _read_or_none(lambda: _read_before(access, secrets)))
     oddity = ""
     if newest and current is LoginState.REFUSED:
         oddity = find_oddity(access.credential.secrets.render(newest))
-    return Logins(current, staged, base, detail, oddity)
+    return Logins(current, staged, base, failure, oddity)
 
 
 def _read_or_none(read: Callable[[], Login]) -> Login | None:
@@ -155,15 +156,15 @@ def _read_before(access: Access, secrets: tuple[SecretFacts, ...]) -> Login:
     return access.credential.secrets.parse({name: access.vault.read(name, version) for name, version in before.items()})
 
 
-def _try(database: Database, login: Login | None) -> tuple[LoginState, str]:
+def _try(database: Database, login: Login | None) -> tuple[LoginState, KeyturnError | None]:
     if login is None:
-        return LoginState.NOT_TRIED, ""
+        return LoginState.NOT_TRIED, None
     try:
         database.prove(login)
     except LoginRefused as error:
-        return LoginState.REFUSED, str(error)
+        return LoginState.REFUSED, error
     except DatabaseStarting as error:
-        return LoginState.STARTING, str(error)
+        return LoginState.STARTING, error
     except KeyturnError as error:
-        return LoginState.UNREACHABLE, str(error)
-    return LoginState.WORKS, ""
+        return LoginState.UNREACHABLE, error
+    return LoginState.WORKS, None

@@ -10,6 +10,7 @@ from infra.kubernetes.deliveries import DeliveryHandle, open_delivery
 from infra.kubernetes.pods import Files
 from infra.kubernetes.workloads import open_workload
 from infra.postgres.database import Database
+from infra.postgres.refusals import REFUSALS
 from infra.rotation.observation import Phase
 from infra.rotation.options import Sync
 from infra.rotation.steps import Action
@@ -36,7 +37,7 @@ def verify(context: StepContext) -> None:
         candidate, facts = get_candidate(access.vault, context.credential, context.rotation_id)
         previous = read_base(access.vault, context.credential, facts)
         _verify_new_login(context, access, facts.strategy)
-        verify_refused(access.database, previous)
+        verify_refused(access.database.accepting_md5, previous)
         get_run_logger().info("the previous login is refused")
         set_phase(access.vault, candidate, Phase.PROVEN)
 
@@ -78,21 +79,23 @@ def verify_restored(context: StepContext) -> None:
         DatabaseStarting, DatabaseUnreachable: it did not answer in time.
     """
     with opened_for(context) as access:
-        _wait_for_login(context, access.database, access.read_newest())
+        _wait_for_login(context, access.database.accepting_md5, access.read_newest())
         get_run_logger().info("the previous login works again at %s", access.database)
 
 
 def verify_refused(database: Database, login: Login) -> None:
-    """Verify that a login is refused, and for no other reason fails.
+    """Verify that a login is refused, and for no other reason fails: its password is wrong, or its role disabled.
 
     Raises:
-        Unverified: it works.
-        DatabaseUnreachable, ServiceFailed: it failed for another reason, which proves nothing.
+        Unverified: it works; or it failed for another reason, which proves nothing.
+        DatabaseUnreachable, DatabaseStarting, ServiceFailed: it failed for another reason, which proves nothing.
     """
     try:
         database.prove(login)
-    except LoginRefused:
-        return
+    except LoginRefused as error:
+        if error.code in REFUSALS:
+            return
+        raise
     seen = "a new connection with the previous versions was accepted"
     raise Unverified(Code.OLD_LOGIN_WORKS, name=str(database), seen=seen)
 

@@ -218,9 +218,9 @@ async def test_a_certificate_of_another_name_is_refused(front: Front, use: Calla
 
 
 async def test_a_plain_connection_to_a_server_that_demands_tls_is_refused(front: Front) -> None:
-    with pytest.raises(LoginRefused) as caught:
+    with pytest.raises(Unverified) as caught:
         await asyncio.to_thread(replace(front.database, address=Address(HOST, tls=Tls.DISABLE)).prove, ADMIN)
-    assert caught.value.code == "28000"
+    assert caught.value.code == "TlsDemanded"
 
 
 @pytest.mark.parametrize("use", USES)

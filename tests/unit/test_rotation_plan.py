@@ -26,6 +26,7 @@ from rotation_facts import (
 from infra.credentials import Strategy
 from infra.errors import (
     AccessDenied,
+    Code,
     Conflict,
     DatabaseUnreachable,
     KeyturnError,
@@ -242,19 +243,48 @@ def test_a_disabled_newest_version_is_refused(name: str) -> None:
     assert refusal.name == f"dexterkeyvault/{name}"
 
 
+WRONG_PASSWORD = LoginRefused("The database refused the login", name="db", seen="a wrong password", code="28P01")
+
+
+def broken_by(error: KeyturnError, state: LoginState = LoginState.REFUSED) -> Observation:
+    return replace(HEALTHY, logins=Logins(state, error=error))
+
+
 def test_no_rotation_starts_with_a_login_that_is_refused() -> None:
-    assert_refused(plan_for(replace(HEALTHY, logins=Logins(LoginState.REFUSED))), LoginRefused, "28P01")
+    refusal = assert_refused(plan_for(broken_by(WRONG_PASSWORD)), LoginRefused, "28P01")
+    assert refusal.cause is WRONG_PASSWORD
+    assert "set the secrets" in refusal.fix
+
+
+def test_a_role_that_may_not_log_in_is_not_told_as_a_wrong_password() -> None:
+    disabled = LoginRefused("The database refused the login", name="db", seen="the role may not log in", code="28000")
+    refusal = assert_refused(plan_for(broken_by(disabled)), LoginRefused, "28000")
+    assert "ALTER ROLE ... LOGIN" in refusal.fix
+    assert "28P01" not in str(refusal)
+
+
+def test_a_client_that_is_not_admitted_is_told_with_its_own_fix_and_the_secrets_are_left() -> None:
+    blocked = DatabaseUnreachable(Code.CLIENT_NOT_ADMITTED, name="db", seen="refused for 20.1.2.3")
+    refusal = assert_refused(
+        plan_for(broken_by(blocked, LoginState.UNREACHABLE)), DatabaseUnreachable, "ClientNotAdmitted"
+    )
+    assert refusal.cause is blocked
+    assert str(refusal).count(Code.CLIENT_NOT_ADMITTED.fix) == 1
+    assert "20.1.2.3" in str(refusal)
+    assert "28P01" not in str(refusal)
+    assert "set the secrets" not in str(refusal)
 
 
 def test_versions_written_by_hand_that_never_reached_the_database_are_explained() -> None:
-    logins = Logins(LoginState.REFUSED, previous=LoginState.WORKS)
+    logins = Logins(LoginState.REFUSED, previous=LoginState.WORKS, error=WRONG_PASSWORD)
     refusal = assert_refused(plan_for(replace(HEALTHY, logins=logins)), LoginRefused, "28P01")
     assert "written by hand" in refusal.fix
 
 
 @pytest.mark.parametrize("state", [LoginState.UNREACHABLE, LoginState.STARTING])
 def test_no_rotation_starts_while_the_database_does_not_answer(state: LoginState) -> None:
-    plan = plan_for(replace(HEALTHY, logins=Logins(state, detail="Connection refused")))
+    silent = DatabaseUnreachable("The database does not answer", name="db", seen="Connection refused")
+    plan = plan_for(broken_by(silent, state))
     assert type(plan.refusal) is DatabaseUnreachable
     assert "Connection refused" in str(plan.refusal)
 

@@ -21,7 +21,7 @@ VENDORS = {
     *("SecretNotFound", "ServerNameAlreadyExists", "StorageAccountAlreadyTaken", "VaultAlreadyExists"),
     *("AADSTS70021", "AADSTS700016", "AADSTS700211", "AADSTS700212", "AADSTS700213", "AADSTS90061"),
     *("AADSTS7000215", "AADSTS7000222"),
-    *("28P01", "3D000", "42501", "42710", "42939", "53300", "57P03"),
+    *("08P01", "28000", "28P01", "3D000", "42501", "42710", "42939", "53300", "57014", "57P01", "57P03"),
     *("CrashLoopBackOff", "CreateContainerConfigError", "ErrImagePull", "ImagePullBackOff", "InvalidImageName"),
     *("DriverMissing", "FailedMount", "InvalidProviderClass", "InvalidVaultName", "NoAddress", "NoIdentity"),
     *("NotALoadBalancer", "ProviderClassNotFound", "ProviderMissing", "SecretKeyMissing", "SecretMissing"),
