@@ -1,7 +1,11 @@
 """The steps of a rotation in the database: prove, rehearse, change and restore logins. Each first looks if it is done.
 
-A login is changed by one of three ways: it sets its own password (in-place), a session that may manage roles enables
-and disables the owner role's logins (alternating), or Azure sets the administrator's password (managed).
+A login is changed by one of three ways: it or the credential's administrator sets its password (in-place), a session
+that may manage roles enables and disables the owner role's logins (alternating), or Azure sets the administrator's
+password (managed).
+
+A login that exists may prove itself by md5, the candidate only by SCRAM. Once clients restart, every connection may be
+taken for a while: a free one is waited for as long as for the clients themselves.
 """
 
 from collections.abc import Callable, Iterator
@@ -13,8 +17,8 @@ from prefect.logging import get_run_logger
 from infra.azure.servers import DatabaseServers
 from infra.credentials import FlexibleServerEndpoint, Login
 from infra.errors import Code, Conflict, LoginRefused, NotFound, WorkloadUnhealthy
-from infra.postgres import acting_role, owner_role
-from infra.postgres.database import Database, RoleChange
+from infra.postgres import acting_role, login_parts, owner_role
+from infra.postgres.database import Database, RoleChange, alter_password
 from infra.postgres.handshake import Connection
 from infra.postgres.owner_role import OwnerRole
 from infra.provisioning.reconciling import wait_until_settled
@@ -35,6 +39,11 @@ ADMINISTRATOR_FIX = (
 )
 ENABLE = RoleChange("The database does not let the alternate login be enabled", ADMINISTRATOR_FIX)
 DISABLE = RoleChange("The database does not let a login be disabled", ADMINISTRATOR_FIX)
+SET_PASSWORD = RoleChange(
+    "The database does not let the administrator set the login's password",
+    "give the credential an administrator that may: with CREATEROLE, and from PostgreSQL 16 on with ADMIN OPTION on "
+    "the login; or none, if the login may set its own password",
+)
 REENABLE = RoleChange("The database does not let a login be enabled again", ADMINISTRATOR_FIX)
 
 
@@ -46,10 +55,10 @@ def prove_current(context: StepContext) -> None:
         LoginRefused: the database refuses them; nothing was changed.
     """
     with opened_for(context) as access:
-        access.database.prove(access.read_newest())
+        access.database.accepting_md5.prove(access.read_newest())
 
 
-@performs(Action.PROVE_CANDIDATE)
+@performs(Action.PROVE_CANDIDATE, retries=0)
 def prove_candidate(context: StepContext) -> None:
     """Log in with the candidate.
 
@@ -58,37 +67,46 @@ def prove_candidate(context: StepContext) -> None:
     """
     with opened_for(context) as access:
         candidate, _ = get_candidate(access.vault, context.credential, context.rotation_id)
-        access.database.prove(read_candidate(access.vault, candidate))
+        _patient(context, access).prove(read_candidate(access.vault, candidate))
+
+
+def _patient(context: StepContext, access: Access) -> Database:
+    """The database, of which a free connection is waited for."""
+    return access.database.patient(context.options.ready_timeout_seconds)
 
 
 @performs(Action.REHEARSE)
 def rehearse(context: StepContext) -> None:
-    """Let the current login change its own password in a transaction that is rolled back.
+    """Let the current login or the administrator set the password in a transaction that is rolled back.
 
     Raises:
         Refused: the database does not let it; nothing was changed.
         LoginRefused: it refuses the current login.
     """
     with opened_for(context) as access:
-        access.database.rehearse_own_password(access.read_newest())
+        current = access.read_newest()
+        _set_password(context, access, current, current.password, is_rehearsal=True)
 
 
-@performs(Action.SET_PASSWORD)
+@performs(Action.SET_PASSWORD, retries=0)
 def set_password(context: StepContext) -> bool:
-    """Set the candidate's password, logged in with the previous one. Returns whether it was changed.
+    """Set the candidate's password, once the previous one has logged in. Returns whether it was changed.
 
     Raises:
         LoginRefused: the database refuses both.
-        Refused: it does not let the login change its password.
+        Refused: it does not let the password be changed.
     """
     with opened_for(context) as access:
         new, previous = read_both(access, context.rotation_id)
-        return _change_password(access, previous, new, lambda: find_valid_for(access, previous, context.rotation_id))
+        if _has_already(_patient(context, access), new):
+            return False
+        valid_for = find_valid_for(access, previous, context.rotation_id)
+        return _change_password(context, access, previous, new, valid_for)
 
 
-@performs(Action.RESTORE_PASSWORD)
+@performs(Action.RESTORE_PASSWORD, retries=0)
 def restore_password(context: StepContext) -> bool:
-    """Set the previous password, logged in with the candidate. Returns whether it was changed.
+    """Set the previous password, once the candidate has logged in. Returns whether it was changed.
 
     Raises:
         LoginRefused: the database refuses both.
@@ -96,19 +114,46 @@ def restore_password(context: StepContext) -> bool:
     """
     with opened_for(context) as access:
         new, previous = read_both(access, context.rotation_id)
-        return _change_password(access, new, previous, lambda: None)
+        database = _patient(context, access).accepting_md5
+        return not _has_already(database, previous) and _change_password(context, access, new, previous)
+
+
+def _has_already(database: Database, wanted: Login) -> bool:
+    """Return whether the database accepts a login: then its change was made before."""
+    if database.takes(wanted):
+        get_run_logger().info("%s accepts it already", database)
+        return True
+    return False
+
+
+def _set_password(
+    context: StepContext,
+    access: Access,
+    current: Login,
+    password: str,
+    valid_for: timedelta | None = None,
+    *,
+    is_rehearsal: bool = False,
+) -> None:
+    """Set a login's password, by the credential's administrator if it names one, else by the login itself."""
+    if access.credential.administrator is not None:
+        with _admin_session(context, access, SET_PASSWORD, current, is_rehearsal=is_rehearsal) as connection:
+            alter_password(connection, Login(current.username, password))
+            if valid_for is not None:
+                login_parts.extend_validity(connection, current.username, valid_for)
+    elif is_rehearsal:
+        access.database.accepting_md5.rehearse_own_password(current)
+    else:
+        _patient(context, access).accepting_md5.set_own_password(current, password, valid_for)
 
 
 def _change_password(
-    access: Access, current: Login, wanted: Login, find_length: Callable[[], timedelta | None]
+    context: StepContext, access: Access, current: Login, wanted: Login, valid_for: timedelta | None = None
 ) -> bool:
-    """Change the password from one to the other; which of them works says whether that is done already."""
-    database = access.database
-    if database.takes(wanted):
-        get_run_logger().info("%s accepts it already", database)
-        return False
+    """Change the password from one that works to the other."""
+    database = _patient(context, access).accepting_md5
     try:
-        database.set_own_password(current, wanted.password, find_length())
+        database.prove(current)
     except LoginRefused as error:
         raise LoginRefused(
             "The database refuses both the previous and the new password",
@@ -117,6 +162,7 @@ def _change_password(
             fix="set the login's password in the database to the newest version's; then run again",
             code=error.code,
         ) from None
+    _set_password(context, access, current, wanted.password, valid_for)
     get_run_logger().info("%s has the password; no statement contained it", database)
     return True
 
@@ -132,13 +178,13 @@ def rehearse_alternate(context: StepContext) -> None:
     with opened_for(context) as access:
         current = access.read_newest()
         alternate = Login(choose_username(context, access, current), generate_password())
-        with _admin_session(access, ENABLE, current, is_rehearsal=True) as connection:
+        with _admin_session(context, access, ENABLE, current, is_rehearsal=True) as connection:
             owner = get_owner_role(connection, access.database, current.username)
             owner_role.enable_login(connection, owner, alternate, current.username, find_valid_for(access, current))
             owner_role.disable_login(connection, current.username)
 
 
-@performs(Action.ENABLE_ALTERNATE)
+@performs(Action.ENABLE_ALTERNATE, retries=0)
 def enable_alternate(context: StepContext) -> bool:
     """Let the candidate log in beside the current login. Returns whether anything was changed.
 
@@ -150,29 +196,28 @@ def enable_alternate(context: StepContext) -> bool:
     """
     with opened_for(context) as access:
         new, current = read_both(access, context.rotation_id)
-        if is_enabled := access.database.takes(new):
-            get_run_logger().info("%s accepts it already", access.database)
-        else:
+        if not (is_enabled := _has_already(_patient(context, access), new)):
             confirm_lock(access.cluster, context.credential, context.rotation_id)
             valid_for = find_valid_for(access, current, context.rotation_id)
-            with _admin_session(access, ENABLE, current) as connection:
+            with _admin_session(context, access, ENABLE, current) as connection:
                 owner = get_owner_role(connection, access.database, current.username)
                 until = owner_role.enable_login(connection, owner, new, current.username, valid_for)
             get_run_logger().info("%s accepts both logins; no statement contained a password", access.database)
             get_run_logger().info(
                 "the new password is valid %s", f"until {until:%Y-%m-%d %H:%M} UTC" if until else "for ever"
             )
-        _prove_acts_as_owner(access, new)
+        _prove_acts_as_owner(context, access, new)
         return not is_enabled
 
 
-def _prove_acts_as_owner(access: Access, login: Login) -> None:
-    with access.database.connected(login) as connection:
-        owner = get_owner_role(connection, access.database, login.username)
-    acting_role.prove_acts_as(access.database, login, owner.name)
+def _prove_acts_as_owner(context: StepContext, access: Access, login: Login) -> None:
+    database = _patient(context, access)
+    with database.connected(login) as connection:
+        owner = get_owner_role(connection, database, login.username)
+    acting_role.prove_acts_as(database, login, owner.name)
 
 
-@performs(Action.DISABLE_PREVIOUS)
+@performs(Action.DISABLE_PREVIOUS, retries=0)
 def disable_previous(context: StepContext) -> None:
     """Disable the previous login, once the new one has proven that it works.
 
@@ -182,10 +227,10 @@ def disable_previous(context: StepContext) -> None:
     """
     with opened_for(context) as access:
         new, previous = read_both(access, context.rotation_id)
-        access.database.prove(new)
+        _patient(context, access).prove(new)
         _wait_for_replaced_pods(context, access)
         confirm_lock(access.cluster, context.credential, context.rotation_id)
-        with _admin_session(access, DISABLE, new) as connection:
+        with _admin_session(context, access, DISABLE, new) as connection:
             sessions = owner_role.count_sessions(connection, previous.username)
             owner_role.disable_login(connection, previous.username)
     if sessions:
@@ -207,7 +252,7 @@ def _wait_for_replaced_pods(context: StepContext, access: Access) -> None:
             get_run_logger().warning("the previous login is disabled although %s", error.seen)
 
 
-@performs(Action.REENABLE_PREVIOUS)
+@performs(Action.REENABLE_PREVIOUS, retries=0)
 def reenable_previous(context: StepContext) -> None:
     """Let the previous login log in again.
 
@@ -217,16 +262,17 @@ def reenable_previous(context: StepContext) -> None:
     """
     with opened_for(context) as access:
         new, previous = read_both(access, context.rotation_id)
-        if access.database.takes(previous):
+        existing = _patient(context, access).accepting_md5
+        if existing.takes(previous):
             return
         confirm_lock(access.cluster, context.credential, context.rotation_id)
-        with _admin_session(access, REENABLE, new) as connection:
+        with _admin_session(context, access, REENABLE, new) as connection:
             owner_role.reenable_login(connection, previous.username)
-        access.database.prove(previous)
+        existing.prove(previous)
         get_run_logger().info("the previous login works again at %s", access.database)
 
 
-@performs(Action.DISABLE_CANDIDATE)
+@performs(Action.DISABLE_CANDIDATE, retries=0)
 def disable_candidate(context: StepContext) -> None:
     """Disable the failed candidate's login; a later rotation enables it with another password.
 
@@ -236,7 +282,7 @@ def disable_candidate(context: StepContext) -> None:
     with opened_for(context) as access:
         new, previous = read_both(access, context.rotation_id)
         confirm_lock(access.cluster, context.credential, context.rotation_id)
-        with _admin_session(access, DISABLE, previous) as connection:
+        with _admin_session(context, access, DISABLE, previous) as connection:
             if owner_role.has_role(connection, new.username):
                 owner_role.disable_login(connection, new.username)
         get_run_logger().info("the failed login is disabled at %s", access.database)
@@ -244,12 +290,16 @@ def disable_candidate(context: StepContext) -> None:
 
 @contextmanager
 def _admin_session(
-    access: Access, change: RoleChange, login: Login, *, is_rehearsal: bool = False
+    context: StepContext, access: Access, change: RoleChange, login: Login, *, is_rehearsal: bool = False
 ) -> Iterator[Connection]:
-    """Open the session that changes roles: the administrator's if the credential names one, else that of a login."""
+    """Open the session that changes roles: the administrator's if the credential names one, else that of a login.
+
+    A rehearsal is not patient: what is full then may be full later, too.
+    """
     administrator = access.read_administrator() or login
+    database = (access.database if is_rehearsal else _patient(context, access)).accepting_md5
     try:
-        with access.database.changing(administrator, change, is_rehearsal=is_rehearsal) as connection:
+        with database.changing(administrator, change, is_rehearsal=is_rehearsal) as connection:
             yield connection
     except LoginRefused as error:
         raise LoginRefused(
@@ -276,7 +326,7 @@ def choose_username(context: StepContext, access: Access, current: Login) -> str
         case UsernamePolicy.DERIVE:
             return wanted or derive_username(current.username)
         case UsernamePolicy.ALTERNATE:
-            with access.database.connected(current) as connection:
+            with access.database.accepting_md5.connected(current) as connection:
                 logins = get_owner_role(connection, access.database, current.username).logins
             return choose_login(current.username, logins, wanted)
 
@@ -322,13 +372,15 @@ def _change_administrator(context: StepContext, choose: Callable[[Login, Login],
     endpoint, logger = context.credential.endpoint, get_run_logger()
     assert isinstance(endpoint, FlexibleServerEndpoint)
     with opened_for(context) as access:
-        wanted = choose(*read_both(access, context.rotation_id))
+        new, previous = read_both(access, context.rotation_id)
+        wanted = choose(new, previous)
+        database = access.database if wanted == new else access.database.accepting_md5
         servers, server = DatabaseServers(access.azure, endpoint.resource_group), DatabaseServer(name=endpoint.server)
         found = wait_until_settled(lambda: servers.find(server), endpoint.server, logger.info)
         if found is None or found.resource is None:
             where = f"{endpoint.server} in {endpoint.resource_group}"
             raise NotFound("There is no such Flexible Server", name=where, fix="correct the credential's endpoint")
-        if access.database.takes(wanted):
+        if database.takes(wanted):
             logger.info("%s accepts it already", endpoint.server)
             return False
         confirm_lock(access.cluster, context.credential, context.rotation_id)
