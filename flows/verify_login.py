@@ -7,6 +7,7 @@ from prefect import flow
 from pydantic import Field
 
 from flows.cli import run_from_shell
+from infra.errors import Code
 from infra.postgres.database import ServerReport
 from tasks import login
 from tasks.context import connections_shared, get_credential
@@ -21,10 +22,12 @@ class Verified:
     Args:
         server: what it saw of the server.
         older: the logins of older versions.
+        unfinished: the rotation that is in the middle of its steps; empty if there is none.
     """
 
     server: ServerReport
     older: tuple[OlderLogin, ...]
+    unfinished: str = ""
 
 
 @flow(name="verify login", flow_run_name="{credential}: verify the login", persist_result=False)
@@ -36,7 +39,8 @@ def verify_login(
 ) -> Any:
     """Log in with the vault's newest versions, list the databases, and prove that older logins are refused.
 
-    It changes nothing.
+    It changes nothing. In the middle of a rotation another login than that of the newest versions may work, or two:
+    then it says so and does not fail.
 
     Args:
         credential: the credential's name in the inventory.
@@ -45,11 +49,18 @@ def verify_login(
     """
     found = get_credential(credential)
     with connections_shared():
-        report = login.log_in(found, timeout_seconds)
+        newest = login.log_in(found, timeout_seconds)
+        report = newest.server
         older = login.try_older_logins(found) if check_older else []
         login.report_login(found, report, older)
     message = f"PostgreSQL {report.server_version} at {report.address}, {len(report.databases)} databases."
-    return end("verified", credential, message, data=Verified(report, tuple(older)))
+    unfinished = next(filter(None, (newest.unfinished, *(tried.unfinished for tried in older))), "")
+    data = Verified(report, tuple(older), unfinished)
+    if not unfinished:
+        return end("verified", credential, message, data=data)
+    state = "are not in force now" if newest.is_refused else "log in"
+    told = f"Rotation {unfinished}: the newest versions {state}. If nobody runs it: {Code.UNFINISHED.fix}. {message}"
+    return end("unfinished-rotation", credential, told, data=data)
 
 
 if __name__ == "__main__":
