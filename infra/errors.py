@@ -106,6 +106,11 @@ class Code(StrEnum):
         "Allow the client's address: by a firewall rule of the Flexible Server, or by a line for this host, login and "
         "database in the server's pg_hba.conf. The secrets may be right: leave them",
     )
+    CONNECTIONS_SCARCE = (
+        "ConnectionsScarce",
+        "Too few connections are free for a rotation",
+        "Raise the limit that is named, or let the clients keep fewer connections",
+    )
     CONSENT_MISSING = (
         "ConsentMissing",
         "The strategy recreate needs consent to data loss",
@@ -120,6 +125,11 @@ class Code(StrEnum):
         "ContextMissing",
         "The kubeconfig has no context for the cluster",
         "Add it with `az aks get-credentials`, which names it after the cluster, or set KEYTURN_KUBE_CONTEXT",
+    )
+    COPIES_HIDDEN = (
+        "CopiesHidden",
+        "What may keep a copy of the password could not be looked at",
+        "Ask its owner whether it uses this login; or name an administrator in the credential, who sees more",
     )
     FILES_DIFFER = (
         "FilesDiffer",
@@ -295,6 +305,12 @@ class Code(StrEnum):
         "Paused",
         "The workload's rollout is paused, so a restart would never come",
         "kubectl rollout resume, or finish what it was paused for; then run again",
+    )
+    PASSWORD_COPIED = (
+        "PasswordCopied",
+        "Copies of the password inside the database would stop working",
+        "Let them use a login of their own. Or set the credential's password_copies to warn, and update them right "
+        "after each rotation: ALTER USER MAPPING, ALTER SUBSCRIPTION",
     )
     PODS_LEFT = (
         "PodsLeft",

@@ -31,6 +31,13 @@ class ValidUntil(StrEnum):
     KEEP = "keep"
 
 
+class PasswordCopies(StrEnum):
+    """What copies of the password inside the database mean for a rotation."""
+
+    BLOCK = "block"
+    WARN = "warn"
+
+
 class Credential(Model):
     """One credential of the inventory."""
 
@@ -61,8 +68,14 @@ class Credential(Model):
     administrator: SecretLayout | None = Field(
         None,
         title="Administrator's secrets",
-        description="Used with `alternating`: the vault's secrets of a login that may create roles. "
-        "None: the credential's own login does it.",
+        description="Used with `alternating` and `in-place`: the vault's secrets of a login that may create roles and "
+        "set their passwords. None: the credential's own login does it.",
+    )
+    password_copies: PasswordCopies = Field(
+        PasswordCopies.BLOCK,
+        title="Copies of the password",
+        description="User mappings, subscriptions, dblink strings and jobs that use the login do not get its new "
+        "password. block: such a rotation is refused. warn: somebody updates them right after it.",
     )
     grace: str = Field(
         NO_GRACE,

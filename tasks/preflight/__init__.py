@@ -3,7 +3,7 @@
 A check is a function that yields what it finds; its module is imported below, which registers it.
 """
 
-from tasks.preflight import consumers, discovery, rights, roles, vault
+from tasks.preflight import consumers, database, discovery, rights, roles, vault
 from tasks.preflight.registry import Question, check, run_preflight
 from tasks.preflight.rights import denials_explained
 
@@ -11,6 +11,7 @@ __all__ = [
     "Question",
     "check",
     "consumers",
+    "database",
     "denials_explained",
     "discovery",
     "rights",

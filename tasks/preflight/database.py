@@ -1,0 +1,91 @@
+"""What is looked at in the database: copies of the password, free connections, and how passwords are kept."""
+
+from collections.abc import Iterator
+
+from infra.credentials import Login, PasswordCopies, Strategy
+from infra.errors import Code, KeyturnError, Refused
+from infra.postgres.copies import Copies, find_copies, list_databases
+from infra.postgres.database import Database
+from infra.postgres.slots import Slots, list_slots
+from infra.rotation.observation import LoginState
+from infra.rotation.preflight import Finding
+from tasks.preflight.registry import Question, check
+
+NEEDED = 2
+"""A proof may log in while another session is still open; the clients have all the others."""
+_SCARCE = {
+    "role": "Raise the role's CONNECTION LIMIT, or let its clients keep fewer connections: it does not pass by itself",
+    "database": "Raise the database's CONNECTION LIMIT, or let its clients keep fewer connections: it does not pass by "
+    "itself",
+    "server": "Close connections that nobody needs, or raise max_connections; a free one is waited for",
+}
+
+
+@check
+def password_copies(question: Question) -> Iterator[Finding]:
+    """Find what keeps a copy of the password: it fails once the password has changed, or its login is disabled."""
+    if not _works(question) or question.credential.strategy is Strategy.RECREATE:
+        return
+    login, name = question.access.read_newest(), str(question.credential.endpoint)
+    copies = _find_copies(question, login)
+    if copies.found:
+        is_blocking = question.credential.password_copies is PasswordCopies.BLOCK
+        yield Finding(Refused(Code.PASSWORD_COPIED, name=name, seen="; ".join(copies.found)), is_blocking)
+    if copies.hidden:
+        yield Finding(Refused(Code.COPIES_HIDDEN, name=name, seen="; ".join(copies.hidden)), is_blocking=False)
+
+
+def _find_copies(question: Question, login: Login) -> Copies:
+    """Look in every database of the server, as the administrator if there is one, who sees more."""
+    database, stays = question.access.database.accepting_md5, question.credential.strategy is not Strategy.ALTERNATING
+    looker = question.access.read_administrator() or login
+    with database.connected(looker) as connection:
+        names = list_databases(connection)
+    copies = Copies()
+    for name in names:
+        try:
+            with database.beside(name).connected(looker) as connection:
+                copies += find_copies(connection, login, stays=stays)
+        except KeyturnError:
+            copies += Copies(hidden=(f"everything in the database {name}",))
+    return copies
+
+
+@check
+def free_connections(question: Question) -> Iterator[Finding]:
+    """Find limits that leave too few connections for the proofs, beside those that the clients keep."""
+    if not _works(question):
+        return
+    database = question.access.database.accepting_md5
+    yield from _find_scarce(database, question.access.read_newest(), NEEDED)
+    if administrator := question.access.read_administrator():
+        yield from _find_scarce(database, administrator, 1)
+
+
+def _find_scarce(database: Database, login: Login, needed: int) -> Iterator[Finding]:
+    with database.connected(login) as connection:
+        scarce = [slots for slots in list_slots(connection) if slots.free < needed]
+    for slots in scarce:
+        yield Finding(_explain(database, slots, needed), is_blocking=slots.whose != "server")
+
+
+def _explain(database: Database, slots: Slots, needed: int) -> Refused:
+    seen = f"the {slots.whose} allows {slots.limit}, and others have {slots.used}; the rotation needs {needed}"
+    return Refused(Code.CONNECTIONS_SCARCE, name=str(database), seen=seen, fix=_SCARCE[slots.whose])
+
+
+@check
+def password_encryption(question: Question) -> Iterator[Finding]:
+    """Find a server that would keep the new password as md5, where the server itself makes the hash of it."""
+    if not _works(question) or question.credential.strategy not in (Strategy.MANAGED, Strategy.RECREATE):
+        return
+    database = question.access.database.accepting_md5
+    with database.connected(question.access.read_newest()) as connection:
+        (encryption,) = connection.execute("SELECT current_setting('password_encryption')").fetchall()[0]
+    if encryption == "md5":
+        yield Finding(Refused(Code.MD5_PASSWORD, name=str(database), seen="password_encryption is md5"))
+
+
+def _works(question: Question) -> bool:
+    """Whether there is a login to look with; that there is none is told by the plan."""
+    return question.observation.logins.current is LoginState.WORKS
