@@ -7,7 +7,6 @@ from prefect import flow
 from pydantic import Field
 
 from flows.cli import run_from_shell
-from infra.errors import Code
 from infra.postgres.database import ServerReport
 from tasks import login
 from tasks.context import connections_shared, get_credential
@@ -59,7 +58,7 @@ def verify_login(
     if not unfinished:
         return end("verified", credential, message, data=data)
     state = "are not in force now" if newest.is_refused else "log in"
-    told = f"Rotation {unfinished}: the newest versions {state}. If nobody runs it: {Code.UNFINISHED.fix}. {message}"
+    told = f"Rotation {unfinished}: the newest versions {state}. If nobody runs it, run the flow rotate, which finishes it. {message}"
     return end("unfinished-rotation", credential, told, data=data)
 
 

@@ -1,9 +1,12 @@
 """Logins as the flow proves them: through the load balancer, and through the Flexible Server over verified TLS."""
 
 import uuid
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from clients import IN_PLACE
+from killing import kill
 from prefect.client.schemas.objects import State
 from reports import verdict
 
@@ -11,6 +14,7 @@ from flows.provision import provision
 from flows.verify_login import Verified, verify_login
 from infra.credentials import Credential, Login, SecretPair
 from infra.errors import KeyturnError, LoginRefused, NotFound, SecretUnusable, Unverified
+from infra.rotation.candidate import dump_candidate, name_candidate
 from infra.rotation.execution import Verdict
 from testing.inventory import listed
 from testing.rotating import PROVISIONED, STACK, World, rotate
@@ -92,8 +96,7 @@ def test_an_older_login_that_can_still_be_read_is_tried_and_refused(world: World
     finally:
         for name, version in versions.items():
             world.vault.set_enabled(name, version, False)
-    assert older[0].outcome == "refused (28P01)"
-    assert older[0].versions == versions
+    assert {tried.outcome for tried in older if tried.versions == versions} == {"refused (28P01)"}
 
 
 def test_an_older_login_that_still_works_is_not_verified(world: World, spares: SecretPair) -> None:
@@ -113,6 +116,66 @@ def test_an_older_login_that_still_works_is_not_verified(world: World, spares: S
     (older,) = {found.version for found in world.vault.list_versions(spares.username)} - {newest}
     assert older in error.seen
     assert "still-here-1" not in str(error)
+
+
+@pytest.fixture
+def lingering(world: World) -> Iterator[tuple[str, str]]:
+    """A login that still works, beside the newest versions."""
+    with world.session() as connection:
+        connection.execute("CREATE ROLE lingering LOGIN PASSWORD 'still-here-1'")
+    yield "lingering", "still-here-1"
+    with world.session() as connection:
+        connection.execute("DROP ROLE lingering")
+
+
+def test_every_older_password_is_tried_with_the_one_username_that_there_is(world: World, spares: SecretPair) -> None:
+    credential, current = changed(DEXTER, secrets=spares), world.values()
+    world.vault.write(spares.username, current[0])
+    older = [world.vault.write(spares.password, value).version for value in ("older-1", "older-2")]
+    world.vault.write(spares.password, current[1])
+    tried = proven(credential).older
+    assert {each.versions[spares.password] for each in tried} == set(older)
+    assert {each.outcome for each in tried} == {"refused (28P01)"}
+
+
+def test_a_password_is_tried_with_each_username_of_its_time(
+    world: World, spares: SecretPair, lingering: tuple[str, str]
+) -> None:
+    credential, current = changed(DEXTER, secrets=spares), world.values()
+    world.vault.write(spares.username, "nobody")
+    write(world, credential, lingering)
+    world.vault.write(spares.username, "somebody")
+    write(world, credential, current)
+    error = refused(credential)
+    assert (type(error), error.code) == (Unverified, "OldLoginWorks")
+    assert lingering[1] not in str(error)
+
+
+def test_an_unfinished_rotation_explains_a_newest_version_that_the_database_has_not_yet(world: World) -> None:
+    before = world.values()
+    kill("after", "2", IN_PLACE)
+    assert world.values() != before
+    try:
+        state = run(DEXTER)
+        assert verdict(state) == "unfinished rotation", state.message
+        assert state.name == "Completed"
+        assert "the newest versions are not in force now" in state.message
+        assert state.result().unfinished in state.message
+    finally:
+        assert rotate(IN_PLACE, sync="express").verdict is Verdict.ROTATED
+    assert proven(DEXTER).unfinished == ""
+
+
+def test_an_unfinished_rotation_explains_no_other_older_login_that_works(
+    world: World, spares: SecretPair, lingering: tuple[str, str]
+) -> None:
+    credential, current = changed(DEXTER, secrets=spares), world.values()
+    write(world, credential, lingering, current)
+    base = ",".join(world.vault.get_latest(name).version for name in spares.names)
+    tags = {"rotation_id": "r1", "phase": "staged", "strategy": "in-place", "base_versions": base}
+    world.vault.write(name_candidate(spares.names), dump_candidate(Login(current[0], "new-1")), tags)
+    error = refused(credential)
+    assert (type(error), error.code) == (Unverified, "OldLoginWorks")
 
 
 def test_who_asks_for_no_older_logins_gets_none(world: World) -> None:

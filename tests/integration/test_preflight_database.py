@@ -1,10 +1,10 @@
-"""What the preflight finds in a real PostgreSQL: copies of the password, scarce connections, md5; and whose change it is.
+"""What the preflight finds in a real PostgreSQL: copies of the password, scarce connections, md5; and who changes it.
 
 Where the vault would be are two logins; all else is as in a rotation.
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -269,7 +269,7 @@ def perform(server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callabl
 
     def performed(step: Any, credential: Credential, administrator: Login | None = None) -> object:
         opened: Any = LocalAccess(credential, server.database(), administrator=administrator)
-        monkeypatch.setattr(logins, "opened_for", contextmanager(lambda _: iter((opened,))))
+        monkeypatch.setattr(logins, "opened_for", lambda _: nullcontext(opened))
         monkeypatch.setattr(logins, "read_both", lambda *_: (replace(APP, password=NEW), APP))
         options = RotationOptions(ready_timeout_seconds=5)
         with without_prefect():
