@@ -58,8 +58,8 @@ def verify_login(
     if not unfinished:
         return end("verified", credential, message, data=data)
     state = "are not in force now" if newest.is_refused else "log in"
-    told = f"Rotation {unfinished}: the newest versions {state}. If nobody runs it, run the flow rotate, which finishes it. {message}"
-    return end("unfinished-rotation", credential, told, data=data)
+    told = f"Rotation {unfinished}: the newest versions {state}. If nobody runs it, run the flow rotate."
+    return end("unfinished-rotation", credential, f"{told} {message}", data=data)
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ def check_valid_until(question: Question) -> Iterator[Finding]:
     if question.credential.strategy is Strategy.RECREATE:
         return
     current = question.access.read_newest()
-    with question.access.database.connected(current) as connection:
+    with question.access.database.accepting_md5.connected(current) as connection:
         until, now = get_valid_until(connection, current.username)
     if until is None or _will_extend(question, now):
         return
@@ -48,7 +48,7 @@ def _will_extend(question: Question, now: datetime) -> bool:
     if strategy is Strategy.ALTERNATING:
         return True
     current = access.read_newest()
-    with access.database.changing(current, EXTEND, is_rehearsal=True) as connection:
+    with access.database.accepting_md5.changing(current, EXTEND, is_rehearsal=True) as connection:
         connection.execute("SET LOCAL ROLE NONE")
         return extend_validity(connection, current.username, LEAST_VALIDITY)
 
@@ -60,11 +60,11 @@ def check_alternate_login(question: Question) -> Iterator[Finding]:
     if not STRATEGIES[credential.strategy].needs_alternates or question.observation.alternates is None:
         return
     current = access.read_newest()
-    with access.database.connected(current) as connection:
+    with access.database.accepting_md5.connected(current) as connection:
         owner, own = find_owner_role(connection, current.username), list_own_rights(connection, current.username)
     if own:
         error = Refused(Code.RIGHTS_OF_ONE_LOGIN, name=credential.name, seen=", ".join(own))
         yield Finding(error, is_blocking=False)
     if owner:
-        acting_role.prove_acts_as(access.database, current, owner.name)
+        acting_role.prove_acts_as(access.database.accepting_md5, current, owner.name)
     rehearse_alternate.fn(StepContext(credential, question.options, question.plan.rotation_id, credential.name, ""))

@@ -100,8 +100,9 @@ def set_password(context: StepContext) -> bool:
         new, previous = read_both(access, context.rotation_id)
         if _has_already(_patient(context, access), new):
             return False
-        valid_for = find_valid_for(access, previous, context.rotation_id)
-        return _change_password(context, access, previous, new, valid_for)
+        return _change_password(
+            context, access, previous, new, lambda: find_valid_for(access, previous, context.rotation_id)
+        )
 
 
 @performs(Action.RESTORE_PASSWORD, retries=0)
@@ -148,7 +149,11 @@ def _set_password(
 
 
 def _change_password(
-    context: StepContext, access: Access, current: Login, wanted: Login, valid_for: timedelta | None = None
+    context: StepContext,
+    access: Access,
+    current: Login,
+    wanted: Login,
+    find_length: Callable[[], timedelta | None] = lambda: None,
 ) -> bool:
     """Change the password from one that works to the other."""
     database = _patient(context, access).accepting_md5
@@ -162,7 +167,7 @@ def _change_password(
             fix="set the login's password in the database to the newest version's; then run again",
             code=error.code,
         ) from None
-    _set_password(context, access, current, wanted.password, valid_for)
+    _set_password(context, access, current, wanted.password, find_length())
     get_run_logger().info("%s has the password; no statement contained it", database)
     return True
 

@@ -41,7 +41,7 @@ def find_valid_for(access: Access, current: Login, rotation_id: str = "") -> tim
     """
     if access.credential.valid_until is ValidUntil.KEEP:
         return None
-    with access.database.connected(current) as connection:
+    with access.database.accepting_md5.connected(current) as connection:
         until, _ = get_valid_until(connection, current.username)
     if until is None:
         return None
