@@ -137,7 +137,7 @@ def read_volumes(template: Object) -> tuple[Volume, ...]:
     spec = template.get("spec") or {}
     sources = {volume["name"]: volume for volume in spec.get("volumes") or []}
     return tuple(
-        _read_volume(sources[mount["name"]], mount, container["name"])
+        _read_volume(sources[mount["name"]], mount, container.get("name", ""))
         for container in spec.get("containers") or []
         for mount in container.get("volumeMounts") or []
         if mount["name"] in sources

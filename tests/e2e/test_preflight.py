@@ -141,7 +141,7 @@ def test_a_change_that_the_caller_may_not_make_is_found_before_anything_is_stage
 @pytest.mark.parametrize(
     ("role", "rights"),
     [
-        (CONSUMERS, ("get deployments 'postgres-pod-kv'", "list pods", "list secretproviderclasspodstatuses")),
+        (CONSUMERS, ("get deployments 'postgres-pod-kv'", "watch pods", "list secretproviderclasspodstatuses")),
         (ENDPOINT, ("get services 'dexter-service'",)),
         (LOCK, ("create leases", "update leases")),
         (DISCOVERY, ("list secretproviderclasses", "list cronjobs")),
