@@ -40,8 +40,9 @@ ARTIFACTS = tuple(
 
 def verdict_of(message: str) -> Verdict:
     """Return the verdict of a run by its state's message, as in "dexter: rolled back. The pods do not get ready"."""
-    words = message.partition(": ")[2].partition(". ")[0]
-    return Verdict(words.replace(" ", "-"))
+    words = message.partition(": ")[2].partition(". ")[0].replace(" ", "-")
+    assert words in set(Verdict), message
+    return Verdict(words)
 
 
 class Ended(NamedTuple):

@@ -217,7 +217,8 @@ def _statement(guillotine: Guillotine) -> Callable[..., Any]:
     execute = psycopg.Connection.execute
 
     def guarded(self: Any, query: Any, *args: Any, **kwargs: Any) -> Any:
-        words = (query if isinstance(query, str) else query.as_string(self)).split()
+        text = query if isinstance(query, str | bytes) else query.as_string(self)
+        words = (text.decode() if isinstance(text, bytes) else text).split()
         name = " ".join(words[:2])
         return guillotine.around(name, words[0] in CHANGES, lambda: execute(self, query, *args, **kwargs))
 

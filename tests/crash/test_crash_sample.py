@@ -5,11 +5,12 @@ from itertools import count
 
 import pytest
 
-from infra.credentials import Login, Strategy
+from infra.credentials import UNTIL_NEXT_ROTATION, Login, Strategy
 from infra.rotation.execution import Verdict
 from infra.rotation.options import Sync
 from infra.rotation.steps import Action
 from infra.rotation.strategies import STRATEGIES
+from testing.walkthrough import change
 from tests.crash.cases import Case, find_case
 from tests.crash.faulty import prefix_of
 from tests.crash.guillotine import FIRST_WRITE, KillPoint, When
@@ -73,5 +74,26 @@ def test_a_rotation_killed_in_one_step_after_the_other_is_finished_by_the_last_r
 
 def test_the_sample_has_every_step_of_every_strategy() -> None:
     steps = {rule.action for strategy in STRATEGIES.values() for rule in strategy.forward}
-    assert steps == {action for actions in SAMPLE.values() for action in actions}
+    assert steps == {A.BEGIN_GRACE, *(action for actions in SAMPLE.values() for action in actions)}
     assert {strategy for strategy, _ in SAMPLE} == set(STRATEGIES)
+
+
+@pytest.mark.parametrize("when", [When.BEFORE, When.AFTER])
+def test_a_rotation_killed_while_its_grace_begins_leaves_both_logins_and_is_finished_later(
+    scene: Scene, when: When
+) -> None:
+    case = find_case(Strategy.ALTERNATING, Sync.EXPRESS)
+    credential, name = change(case.credential, grace=UNTIL_NEXT_ROTATION), f"grace-{when}"
+    with case.prepared(scene):
+        before, point = scene.newest(credential), KillPoint(prefix_of(A.BEGIN_GRACE), FIRST_WRITE, when)
+        killed = scene.zygote.run(credential, case.options(name), point)
+        assert killed.killed_at
+        case.check_after_kill(scene, before)
+        ended = scene.zygote.run(credential, case.options(name))
+        assert ended.verdict in (Verdict.ROTATED, Verdict.NOTHING_TO_DO), ended.message
+        assert scene.logs_in(credential, before)
+        assert scene.logs_in(credential, scene.newest(credential))
+        options = case.options(name).model_copy(update={"no_grace": True})
+        ended = scene.zygote.run(credential, options)
+        assert ended.verdict == Verdict.ROTATED, ended.message
+        case.check_after_rotation(scene, before)

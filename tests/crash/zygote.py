@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+import traceback
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
@@ -114,6 +115,8 @@ def _run_in_child(request: dict[str, Any]) -> str:
         try:
             _run(request, writable)
             status = 0
+        except BaseException:
+            traceback.print_exc()
         finally:
             os._exit(status)
     os.close(writable)
