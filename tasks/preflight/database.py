@@ -26,7 +26,7 @@ def password_copies(question: Question) -> Iterator[Finding]:
     """Find what keeps a copy of the password: it fails once the password has changed, or its login is disabled."""
     if not _works(question) or question.credential.strategy is Strategy.RECREATE:
         return
-    login, name = question.access.read_newest(), str(question.credential.endpoint)
+    login, name = question.current, str(question.credential.endpoint)
     copies = _find_copies(question, login)
     if copies.found:
         is_blocking = question.credential.password_copies is PasswordCopies.BLOCK
@@ -38,7 +38,7 @@ def password_copies(question: Question) -> Iterator[Finding]:
 def _find_copies(question: Question, login: Login) -> Copies:
     """Look in every database of the server, as the administrator if there is one, who sees more."""
     database, stays = question.access.database.accepting_md5, question.credential.strategy is not Strategy.ALTERNATING
-    looker = question.access.read_administrator() or login
+    looker = question.administrator or login
     with database.connected(looker) as connection:
         names = list_databases(connection)
     copies = Copies()
@@ -57,8 +57,8 @@ def free_connections(question: Question) -> Iterator[Finding]:
     if not _works(question):
         return
     database = question.access.database.accepting_md5
-    yield from _find_scarce(database, question.access.read_newest(), NEEDED)
-    if administrator := question.access.read_administrator():
+    yield from _find_scarce(database, question.current, NEEDED)
+    if administrator := question.administrator:
         yield from _find_scarce(database, administrator, 1)
 
 
@@ -80,7 +80,7 @@ def password_encryption(question: Question) -> Iterator[Finding]:
     if not _works(question) or question.credential.strategy not in (Strategy.MANAGED, Strategy.RECREATE):
         return
     database = question.access.database.accepting_md5
-    with database.connected(question.access.read_newest()) as connection:
+    with database.connected(question.current) as connection:
         (encryption,) = connection.execute("SELECT current_setting('password_encryption')").fetchall()[0]
     if encryption == "md5":
         yield Finding(Refused(Code.MD5_PASSWORD, name=str(database), seen="password_encryption is md5"))

@@ -12,8 +12,9 @@ right or an unreachable database needs no code in the checks, and keeps no other
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cached_property
 
-from infra.credentials import Credential
+from infra.credentials import Credential, Login
 from infra.errors import KeyturnError
 from infra.rotation.observation import Observation
 from infra.rotation.options import RotationOptions
@@ -44,6 +45,17 @@ class Question:
     def credential(self) -> Credential:
         """What would be rotated."""
         return self.access.credential
+
+
+    @cached_property
+    def current(self) -> Login:
+        """The current login, read once for all checks."""
+        return self.access.read_newest()
+
+    @cached_property
+    def administrator(self) -> Login | None:
+        """The login that may create roles, if the credential names one, read once for all checks."""
+        return self.access.read_administrator()
 
 
 Check = Callable[[Question], Iterable[Finding]]

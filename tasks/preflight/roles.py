@@ -28,7 +28,7 @@ def check_valid_until(question: Question) -> Iterator[Finding]:
     """
     if question.credential.strategy is Strategy.RECREATE:
         return
-    current = question.access.read_newest()
+    current = question.current
     with question.access.database.accepting_md5.connected(current) as connection:
         until, now = get_valid_until(connection, current.username)
     if until is None or _will_extend(question, now):
@@ -47,7 +47,7 @@ def _will_extend(question: Question, now: datetime) -> bool:
         return False
     if strategy is Strategy.ALTERNATING:
         return True
-    current = access.read_newest()
+    current = question.current
     with access.database.accepting_md5.changing(current, EXTEND, is_rehearsal=True) as connection:
         connection.execute("SET LOCAL ROLE NONE")
         return extend_validity(connection, current.username, LEAST_VALIDITY)
@@ -59,7 +59,7 @@ def check_alternate_login(question: Question) -> Iterator[Finding]:
     credential, access = question.credential, question.access
     if not STRATEGIES[credential.strategy].needs_alternates or question.observation.alternates is None:
         return
-    current = access.read_newest()
+    current = question.current
     with access.database.accepting_md5.connected(current) as connection:
         owner, own = find_owner_role(connection, current.username), list_own_rights(connection, current.username)
     if own:

@@ -28,6 +28,7 @@ REFUSED: dict[type[Model], dict[str, list[Any]]] = {
     Credential: {
         "grace": ["", "soon", "0h", "24", "1w", "12345d"],
         "unlisted_consumers": ["", "ignore"],
+        "password_copies": ["", "ignore"],
         "valid_until": ["", "2027-01-01", "never"],
         "name": ["", "Upper", "under_score", "with.dot", "with space", "-begins", "ends-", "ends\n", "a" * 64],
         "vault": ["kv", "1vault", "double--hyphen", "ends-", "under_score", "a" * 25],

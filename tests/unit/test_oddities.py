@@ -28,7 +28,8 @@ def test_only_the_end_of_a_value_is_odd_and_only_its_name_is_said(values: dict[s
 def test_the_refusal_of_a_broken_login_names_the_oddity_unless_the_previous_login_works() -> None:
     seen = "the value of password ends with a line break"
     for previous, is_told in ((LoginState.NOT_TRIED, True), (LoginState.WORKS, False)):
-        logins = Logins(LoginState.REFUSED, previous=previous, oddity=seen)
+        error = LoginRefused("The database refuses the login", name="db", code="28P01")
+        logins = Logins(LoginState.REFUSED, previous=previous, oddity=seen, error=error)
         refusal = make_plan(DEXTER, OPTIONS, replace(HEALTHY, logins=logins), "r1").refusal
         assert isinstance(refusal, LoginRefused)
         assert (refusal.code, refusal.seen) == ("28P01", seen)
