@@ -16,7 +16,7 @@ from tests.crash.scene import Scene
 PAGE = 25
 """How many versions Key Vault lists in a page."""
 MOST = {Strategy.MANAGED: 38, Strategy.IN_PLACE: 46, Strategy.RECREATE: 49, Strategy.ALTERNATING: 56}
-"""With at most a page of versions: challenge, preflight, two lists, each value that a task needs, each look before a write."""
+"""At most a page of versions. Challenge, preflight, two lists, the values that each task needs, looks before writes."""
 
 
 @pytest.fixture(params=MOST, ids=str)
