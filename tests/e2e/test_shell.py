@@ -96,7 +96,7 @@ def test_an_error_is_told_in_its_own_words_without_a_traceback(run_here: Runner)
     code, out, err = run_here("verify_login", listed(nowhere))
     assert code == 1
     last = out.splitlines()[-1]
-    assert last.startswith("nowhere: failed. Cannot read the secret: nosuchvault/username. ")
+    assert last.startswith("nowhere: failed. Cannot read the secret: nosuchvault/username-password-candidate. ")
     assert "HostNotFound" in last
     assert "Traceback" not in out + err
     assert "Flow run encountered" not in out
