@@ -74,6 +74,7 @@ class AzureCloud:
         faults: what is to go wrong.
         now: the clock of tokens, propagation, limits and retention.
         signing_key: signs the access tokens; None makes a new one.
+        steady: the clock by which deletions take their time, which nobody sets; `now` by default.
     """
 
     def __init__(
@@ -84,6 +85,7 @@ class AzureCloud:
         faults: Faults,
         now: Callable[[], datetime] = utc_now,
         signing_key: rsa.RSAPrivateKey | None = None,
+        steady: Callable[[], datetime] | None = None,
     ) -> None:
         propagation = timedelta(seconds=options.propagation_delay_seconds)
         self._authority, self._faults = authority, faults
@@ -92,7 +94,7 @@ class AzureCloud:
         self.access.make_owner(self.directory.operator.object_id, f"/subscriptions/{SUBSCRIPTION_ID}")
         self.tokens = Tokens(TENANT_ID, self.directory, now, key=signing_key)
         faults.follow("tokens-short-lived", self._shorten_tokens)
-        self.vaults = VaultStore(now, timedelta(seconds=options.operation_seconds))
+        self.vaults = VaultStore(now, timedelta(seconds=options.operation_seconds), steady)
         faults.follow("secrets-deleted-slowly", self.vaults.slow_down)
         self.storage = StorageStore(now)
         self.cluster_access = ClusterAccess(self.tokens, self.directory, self.access)

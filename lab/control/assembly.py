@@ -4,7 +4,7 @@ import asyncio
 from pathlib import Path
 
 from lab.azure.backends import ClusterSpec, Origin, Proxies, RunningCluster
-from lab.azure.cloud import AzureCloud
+from lab.azure.cloud import AzureCloud, utc_now
 from lab.cluster.cluster import Cluster, ClusterPlace
 from lab.commands import tools
 from lab.control import network
@@ -58,7 +58,7 @@ class Lab:
             )
         )
         self._backends = LabBackends(self._start_cluster, self._machines, self._servers, folder.kubeconfig)
-        self._cloud = AzureCloud(options, self._backends, self.authority, self.faults, self.faults.now)
+        self._cloud = AzureCloud(options, self._backends, self.authority, self.faults, self.faults.now, steady=utc_now)
         self._control: ControlServer | None = None
         self._operator_proxy = ""
         home = options.prefect_home

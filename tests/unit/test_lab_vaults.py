@@ -142,6 +142,20 @@ def test_a_purge_takes_its_time_and_holds_the_name_until_it_is_over(vault: Vault
     assert vault.set_secret("username", "therema").value == "therema"
 
 
+@pytest.mark.parametrize("purged", [True, False])
+def test_a_clock_that_is_set_back_holds_no_name_of_a_deleted_secret(clock: Clock, purged: bool) -> None:
+    vault = VaultStore(clock, steady=Clock()).create(f"/subscriptions/x/{NAME}", NAME, "eastus2")
+    vault.set_secret("username", "dexter")
+    vault.delete_secret("username")
+    if purged:
+        vault.purge_secret("username")
+    clock.moment -= timedelta(minutes=1)
+    if not purged:
+        vault.purge_secret("username")
+    assert vault.list_deleted() == []
+    assert vault.set_secret("username", "therema").value == "therema"
+
+
 def test_an_update_moves_updated_and_leaves_created(vault: Vault, clock: Clock) -> None:
     made = vault.set_secret("username", "dexter")
     clock.moment += timedelta(seconds=5)

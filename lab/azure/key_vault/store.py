@@ -14,12 +14,18 @@ class VaultStore:
     """All vaults of the lab, live and in soft delete. Names are unique among both, as they are in Azure.
 
     Args:
-        now: the clock.
+        now: the clock that they show, which may be set.
         settle: how long deleting or purging a secret takes.
+        steady: the clock by which it takes that; `now` by default.
     """
 
-    def __init__(self, now: Callable[[], datetime], settle: timedelta = timedelta(0)) -> None:
-        self._now, self._settle = now, settle
+    def __init__(
+        self,
+        now: Callable[[], datetime],
+        settle: timedelta = timedelta(0),
+        steady: Callable[[], datetime] | None = None,
+    ) -> None:
+        self._now, self._settle, self._steady = now, settle, steady or now
         self._quick = settle
         self._live: dict[str, Vault] = {}
         self._deleted: dict[str, Vault] = {}
@@ -59,7 +65,8 @@ class VaultStore:
                 "existing key vault. Follow this link https://go.microsoft.com/fwlink/?linkid=2149745 for more "
                 "information on soft delete.",
             )
-        vault = Vault(name.lower(), resource_id, location, self._now, retention_days, purge_protection, rbac)
+        clocks = self._now, self._steady
+        vault = Vault(name.lower(), resource_id, location, *clocks, retention_days, purge_protection, rbac)
         vault.policies, vault.settle = dict(policies or {}), self._settle
         self._live[key] = vault
         return vault

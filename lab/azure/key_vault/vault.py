@@ -46,7 +46,10 @@ class SecretVersion:
 
 @dataclass
 class DeletedSecret:
-    """A secret that was deleted and can be recovered, or that is being purged until `gone_at`."""
+    """A secret that was deleted and can be recovered from `ready_at` on, or that is being purged until `gone_at`.
+
+    Both are times of the vault's steady clock.
+    """
 
     versions: dict[str, SecretVersion]
     deleted_at: datetime
@@ -68,7 +71,8 @@ class Vault:
         name: its name, lower case; the first label of its host.
         resource_id: its ARM id, the scope of role assignments.
         location: its region.
-        now: the clock.
+        now: the clock that it shows, which may be set.
+        steady: the clock by which deleting and purging take their time; it is never set.
         retention_days: how long deleted secrets are kept, 7 to 90.
         purge_protection: whether purging is refused.
         rbac: whether role assignments decide; else `policies` do.
@@ -80,6 +84,7 @@ class Vault:
     resource_id: str
     location: str
     now: Callable[[], datetime] = field(repr=False)
+    steady: Callable[[], datetime] = field(repr=False)
     retention_days: int = 90
     purge_protection: bool = False
     rbac: bool = True
@@ -126,7 +131,7 @@ class Vault:
         return made
 
     def _name_is_taken(self, name: str, deleted: DeletedSecret) -> AzureError:
-        if deleted.gone_at or self.now() < deleted.ready_at:
+        if deleted.gone_at or self.steady() < deleted.ready_at:
             return _being_deleted(name)
         return AzureError(
             409,
@@ -205,7 +210,10 @@ class Vault:
         self.get_version(name)
         moment = self.now()
         deleted = DeletedSecret(
-            self._live.pop(_key(name)), moment, moment + self.settle, moment + timedelta(days=self.retention_days)
+            self._live.pop(_key(name)),
+            moment,
+            self.steady() + self.settle,
+            moment + timedelta(days=self.retention_days),
         )
         self._deleted[_key(name)] = deleted
         return deleted
@@ -213,7 +221,7 @@ class Vault:
     def get_deleted(self, name: str) -> DeletedSecret:
         """A secret in soft delete, also while it is being purged; 404 as long as the deletion is under way."""
         found = self._find_deleted(_key(name))
-        if found is None or self.now() < found.ready_at:
+        if found is None or self.steady() < found.ready_at:
             raise AzureError(
                 404,
                 "SecretNotFound",
@@ -224,7 +232,7 @@ class Vault:
     def list_deleted(self) -> list[DeletedSecret]:
         """All secrets in soft delete, ordered by name."""
         found = [self._find_deleted(key) for key in sorted(self._deleted)]
-        return [deleted for deleted in found if deleted and deleted.ready_at <= self.now()]
+        return [deleted for deleted in found if deleted and deleted.ready_at <= self.steady()]
 
     def recover_secret(self, name: str) -> SecretVersion:
         """Bring a secret back from soft delete.
@@ -248,12 +256,12 @@ class Vault:
             raise AzureError(403, "Forbidden", 'Operation "purge" is not enabled for this vault.')
         if deleted.gone_at:
             raise _being_deleted(name)
-        deleted.gone_at = self.now() + self.settle
+        deleted.gone_at = self.steady() + self.settle
 
     def _find_deleted(self, key: str) -> DeletedSecret | None:
         """The secret that holds a name in soft delete; one whose purge is over is forgotten."""
         found = self._deleted.get(key)
-        if found and found.gone_at and self.now() >= found.gone_at:
+        if found and found.gone_at and self.steady() >= found.gone_at:
             del self._deleted[key]
             return None
         return found
