@@ -173,6 +173,7 @@ class KeyVault:
             pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
 
     def _set(self, name: str, value: str, attributes: Attributes) -> SecretVersion:
+        repeats = list[int]()
         with self._opened("Cannot write the secret", name, WRITER) as client:
             secret = client.set_secret(
                 name,
@@ -181,8 +182,11 @@ class KeyVault:
                 expires_on=attributes.expires_at,
                 not_before=attributes.not_before,
                 tags=dict(attributes.tags),
+                raw_response_hook=lambda response: repeats.append(response.context.get("retry_count", 0)),
             )
         written = self._read(name, secret)
+        if any(repeats):  # the attempt before may have written a version, too
+            self._memory.forget(name)
         self._memory.keep_written(written)
         return written
 

@@ -54,8 +54,9 @@ def read_properties(name: str, properties: SecretProperties) -> SecretVersion:
 class VersionMemory:
     """What one run knows of one vault's versions: it has listed them once, and has made every later change itself.
 
-    A version that somebody else writes is seen by the next look at the newest one, and then they are listed anew.
-    Never values. Names of secrets are compared without case, as Key Vault does.
+    A version that somebody else writes is seen by the next look at the newest one, and then they are listed anew. So
+    they are after a write that the SDK has repeated: its first attempt may have written a version, too. Never values.
+    Names of secrets are compared without case, as Key Vault does.
     """
 
     def __init__(self) -> None:
