@@ -49,7 +49,7 @@ class AdvancedOptions(Model):
     no_grace: bool = Field(
         False,
         title="No grace",
-        description="Disable the previous login at once, even one whose grace is not over: after a leak.",
+        description="After a leak: disable the previous login even in its grace.",
     )
     sync_timeout_seconds: int = Field(
         360,
@@ -116,7 +116,7 @@ class Guards(Model):
         ge=0,
         le=86400,
         title="Random delay (seconds)",
-        description="Start after a random delay of up to this many seconds, so that schedules spread out.",
+        description="Start after a random delay of up to this many seconds. It makes schedules spread out.",
     )
     minimum_age_hours: int = Field(
         0,
