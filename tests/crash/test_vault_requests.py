@@ -15,7 +15,7 @@ from tests.crash.scene import Scene
 
 PAGE = 25
 """How many versions Key Vault lists in a page."""
-MOST = {Strategy.MANAGED: 38, Strategy.IN_PLACE: 46, Strategy.RECREATE: 49, Strategy.ALTERNATING: 56}
+MOST = {Strategy.MANAGED: 40, Strategy.IN_PLACE: 50, Strategy.RECREATE: 53, Strategy.ALTERNATING: 60}
 """At most a page of versions. Challenge, preflight, two lists, the values that each task needs, looks before writes."""
 
 
