@@ -18,7 +18,7 @@ from typing import Generic, TypeVar
 
 from infra.errors import ServiceFailed
 from infra.kubernetes.client import Cluster, Object
-from infra.kubernetes.errors import Expired
+from infra.kubernetes.errors import Expired, Unreachable
 
 Clock = Callable[[], float]
 """Seconds on a clock that never goes back."""
@@ -53,8 +53,8 @@ def follow(
 ) -> Iterator[tuple[Mapping[str, Object], float]]:
     """Yield the objects at `path` by uid and the seconds left: at once, after each change, and every few seconds.
 
-    Lists again when the watch has expired, and keeps trying while the API server is away. Ends at the timeout; the
-    caller then raises with what it saw last.
+    Lists again when the watch has expired, and keeps trying while the API server is away, from the first list on. Ends
+    at the timeout; the caller then raises with what it saw last.
 
     Args:
         cluster: where to look.
@@ -64,7 +64,7 @@ def follow(
         clock: measures the timeout.
 
     Raises:
-        KeyturnError: the first list failed, or the API server rejects the caller.
+        KeyturnError: the first list failed, unless the API server was only away; or it rejects the caller.
     """
     deadline = clock() + timeout_seconds
     return follow_while(cluster, path, query, lambda: deadline - clock())
@@ -74,7 +74,7 @@ def follow_while(
     cluster: Cluster, path: str, query: Mapping[str, str], left_seconds: Callable[[], float]
 ) -> Iterator[tuple[Mapping[str, Object], float]]:
     """Yield as `follow` does, as long as seconds are left by a function: its answer may grow meanwhile."""
-    objects, version = _list(cluster, path, query)
+    objects, version = _list_once_reached(cluster, path, query, left_seconds)
     while True:
         left = left_seconds()
         yield objects, max(0.0, left)
@@ -94,7 +94,7 @@ def follow_while(
         except Expired:
             version = ""
         except ServiceFailed:
-            threading.Event().wait(min(_RECONNECT_SECONDS, max(0.0, left_seconds())))
+            _pause(left_seconds)
             version = ""
 
 
@@ -111,6 +111,24 @@ class Reporter(Generic[P]):
         if progress.seen != self._seen or now - self._at >= self._every:
             self._seen, self._at = progress.seen, now
             self._on_progress(progress)
+
+
+def _list_once_reached(
+    cluster: Cluster, path: str, query: Mapping[str, str], left_seconds: Callable[[], float]
+) -> tuple[dict[str, Object], str]:
+    """List for the first time, and try again while the API server does not answer and seconds are left."""
+    while True:
+        try:
+            return _list(cluster, path, query)
+        except Unreachable:
+            if left_seconds() <= 0:
+                raise
+        _pause(left_seconds)
+
+
+def _pause(left_seconds: Callable[[], float]) -> None:
+    """Wait a moment before the API server is asked again, no longer than seconds are left."""
+    threading.Event().wait(min(_RECONNECT_SECONDS, max(0.0, left_seconds())))
 
 
 def _list(cluster: Cluster, path: str, query: Mapping[str, str]) -> tuple[dict[str, Object], str]:

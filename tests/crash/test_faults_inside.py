@@ -2,14 +2,15 @@
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 from unittest.mock import patch
 
 import pytest
 
 from infra.errors import NeedsOperator, RolledBack, SyncPending
-from infra.kubernetes.workloads import open_workload
+from infra.kubernetes.workloads import WorkloadHandle, open_workload
 from infra.postgres import handshake
 from infra.rotation.execution import Verdict
 from infra.rotation.options import Sync
@@ -31,20 +32,25 @@ def _without_faults(scene: Scene) -> None:
     scene.lab.faults.clear_faults()
 
 
-def test_an_api_server_that_restarts_while_pods_are_waited_for_is_waited_for_too(scene: Scene) -> None:
+@pytest.mark.parametrize("call", ["wait_for_ready", "_inspect"], ids=["from the first look on", "after the first look"])
+def test_an_api_server_that_restarts_while_pods_are_waited_for_is_waited_for_too(scene: Scene, call: str) -> None:
     faults, timers = scene.lab.faults, list[threading.Timer]()
+    made: Callable[..., Any] = getattr(WorkloadHandle, call)
 
-    def restart() -> None:
-        """Be away for a second, some moments after the wait began."""
-        for after, on in ((0.2, True), (1.2, False)):
-            timers.append(threading.Timer(after, faults.switch, ("api-server-down", on)))
+    def made_while_away(*args: Any, **options: Any) -> Any:
+        """Let the API server be away for a second, from the first call on."""
+        if not timers:
+            faults.switch("api-server-down")
+            timers.append(threading.Timer(1, faults.switch, ("api-server-down", False)))
             timers[-1].start()
+        return made(*args, **options)
 
     with nothing_lost(scene, RECREATE) as before:
-        with between(restart, Action.AWAIT_READY):
-            assert rotate(RECREATE).verdict is Verdict.ROTATED
-        for timer in timers:
-            timer.join()
+        with patch.object(WorkloadHandle, call, made_while_away):
+            ended = rotate(RECREATE)
+        assert ended.verdict is Verdict.ROTATED, ended.message
+        assert timers, "the API server was not away"
+        timers[-1].join()
     scene.assert_well(RECREATE, before)
 
 

@@ -161,6 +161,20 @@ def test_a_server_that_is_away_for_a_while_is_waited_for() -> None:
     assert len(api.asked) == 5
 
 
+def test_a_server_that_is_away_when_a_wait_begins_is_waited_for() -> None:
+    away = [Answer(0)] * 9  # urllib3 tries each request four times
+    with scripted_api(*away, listing("9", secret("9", "bmV3"))) as api:
+        userpass(api).wait_for({"USERNAME": "new"}, 10)
+    assert len(api.asked) == 10
+
+
+def test_a_server_that_stays_away_ends_a_wait_at_its_bound() -> None:
+    moments = iter([0.0, 0.0])
+    with scripted_api(Answer(0)) as api, pytest.raises(ServiceFailed) as caught:
+        userpass(api).wait_for({"USERNAME": "new"}, 40, clock=lambda: next(moments, 99.0))
+    assert (caught.value.name, caught.value.code) == (api.url, "Unreachable")
+
+
 def test_a_token_that_expires_during_a_wait_ends_it() -> None:
     refused = Answer(401, status(401, "Unauthorized"))
     with scripted_api(listing("1", secret("1")), refused) as api, pytest.raises(AuthenticationFailed):
