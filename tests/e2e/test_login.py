@@ -153,7 +153,7 @@ def test_a_password_is_tried_with_each_username_of_its_time(
 
 def test_an_unfinished_rotation_explains_a_newest_version_that_the_database_has_not_yet(world: World) -> None:
     before = world.values()
-    kill("after", "2", IN_PLACE)
+    assert kill("after", "write password", IN_PLACE) == "killed after write password"
     assert world.values() != before
     try:
         state = run(DEXTER)

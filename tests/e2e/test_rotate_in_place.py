@@ -134,7 +134,7 @@ def test_a_database_that_does_not_answer_is_refused(world: World) -> None:
 @pytest.mark.slow
 def test_a_foreign_version_of_the_password_stays(world: World) -> None:
     before = world.values()
-    kill("after", "2", IN_PLACE)
+    assert kill("after", "write password", IN_PLACE) == "killed after write password"
     theirs = world.vault.write("password", before[1], {})
     ended = rotate(IN_PLACE, sync="express")
     assert ended.verdict is Verdict.NEEDS_OPERATOR
