@@ -18,9 +18,11 @@ from prefect.settings import (
 )
 from prefect_server import shared_server
 
+from testing.inventory import listed
 from testing.labs import RunningLab
 from testing.rotating import NAMESPACE, World, install_stack
 from testing.rotator import ensure_bound
+from testing.walkthrough import INVENTORY
 
 
 @pytest.fixture(scope="session")
@@ -84,8 +86,10 @@ def stack(lab: RunningLab, stacks: dict[str, World], prefect_api: str) -> Iterat
 
 @pytest.fixture
 def world(stack: World, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    """The stack, without faults from earlier tests. Who runs flows may rotate and no more, but for the mark `owner`."""
+    """The stack, without what earlier tests left. Who runs flows may rotate and no more, but for the mark `owner`."""
     stack.lab.faults.clear_faults()
+    for credential in INVENTORY.credentials.values():
+        listed(credential)
     if request.node.get_closest_marker("owner") is None:
         for name, value in stack.rotator.items():
             monkeypatch.setenv(name, value)
