@@ -23,7 +23,7 @@ from flows.migrate import migrate
 from flows.provision import provision
 from flows.rotate import rotate
 from infra.credentials import Credential
-from infra.errors import KeyturnError
+from infra.errors import Code, KeyturnError
 from infra.provisioning.options import ProvisionOptions
 from infra.rotation.execution import Verdict
 from infra.rotation.options import AdvancedOptions, Guards, RotationOptions
@@ -62,6 +62,17 @@ class Ended(NamedTuple):
     def code(self) -> str:
         """The error's code; empty if there is none."""
         return self.error.code if self.error else ""
+
+    @property
+    def causes(self) -> list[KeyturnError]:
+        """The errors that refuse the rotation: the one, or the causes of several."""
+        if self.error is None or self.code != Code.PREFLIGHT:
+            return [self.error] if self.error else []
+        error, found = self.error, list[KeyturnError]()
+        while cause := error.cause:
+            found.append(cause)
+            error = cause
+        return found
 
 
 class Done:

@@ -16,6 +16,7 @@ from azure.mgmt.authorization.v2022_04_01.models import RoleAssignmentCreatePara
 from infra.azure.client import Azure
 from infra.azure.servers import SERVER_TYPE
 from infra.kubernetes.client import Cluster
+from infra.kubernetes.kubeconfig import Context
 from infra.kubernetes.manifests import apply, parse
 from testing.labs import ROOT, RunningLab
 from testing.rights import write_kubeconfig
@@ -57,6 +58,15 @@ def make_rotator(lab: RunningLab, azure: Azure, cluster: Cluster) -> dict[str, s
             "Contributor": azure.resource_id(GROUP, SERVER_TYPE, server),
         },
     )
+    context = add_account(cluster)
+    kubeconfig = lab.state_dir / f"{NAMESPACE}.kubeconfig"
+    kubeconfig.touch(mode=0o600)
+    kubeconfig.write_text(yaml.safe_dump(write_kubeconfig(context, CLUSTER)))
+    return {**caller, "KEYTURN_KUBECONFIG": str(kubeconfig)}
+
+
+def add_account(cluster: Cluster) -> Context:
+    """Make the service account and the roles, none of which is bound yet, and return how it signs in."""
     metadata = {"name": ACCOUNT, "namespace": NAMESPACE}
     apply(
         cluster,
@@ -66,11 +76,7 @@ def make_rotator(lab: RunningLab, azure: Azure, cluster: Cluster) -> dict[str, s
             {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata},
         ],
     )
-    kubeconfig = lab.state_dir / f"{NAMESPACE}.kubeconfig"
-    kubeconfig.touch(mode=0o600)
-    context = replace(cluster.context, user={"token": _get_token(cluster)})
-    kubeconfig.write_text(yaml.safe_dump(write_kubeconfig(context, CLUSTER)))
-    return {**caller, "KEYTURN_KUBECONFIG": str(kubeconfig)}
+    return replace(cluster.context, user={"token": _get_token(cluster)})
 
 
 def add_caller(lab: RunningLab, azure: Azure, roles: Mapping[str, str]) -> dict[str, str]:

@@ -13,17 +13,18 @@ from azure.mgmt.containerservice import ContainerServiceClient, models
 
 from infra.azure.client import Azure
 from infra.credentials import Credential
-from infra.errors import AccessDenied, InvalidInput
+from infra.errors import AccessDenied, Code, InvalidInput
 from infra.kubernetes import kubeconfig
 from infra.rotation.execution import Verdict
 from infra.settings import Settings
 from lab.control import lifecycle
 from tasks.context import open_cluster
+from tasks.preflight.rights import CONSUMERS, DISCOVERY, ENDPOINT, LOCK, PINS
 from testing import bare
 from testing.inventory import listed
 from testing.labs import RunningLab, make_state_folder
-from testing.rights import make_caller
 from testing.rotating import NAMESPACE, install_stack, options_with, rotate
+from testing.rotator import ROLE_NAMES, add_account, bind
 from testing.walkthrough import DEXTER, change
 
 IN_PLACE = change(DEXTER, strategy="in-place")
@@ -31,17 +32,7 @@ GROUP, NAME = IN_PLACE.cluster.in_azure
 WRITER = "a7ffa36f-339b-4b5c-8bdf-e2c188b2c0eb"
 ADMIN = "3498e952-d568-435e-9b2c-8d77e338d7f7"
 CLUSTER_ADMIN = "b1ff04bb-8a4e-4dc4-8eb5-8693973ce19b"
-RIGHTS = {
-    "deployments.apps": "get list watch patch",
-    "pods": "list watch",
-    "pods/exec": "get create",
-    "events": "list",
-    "secrets": "get list watch patch",
-    "secretproviderclasses.secrets-store.csi.x-k8s.io": "get",
-    "secretproviderclasspodstatuses.secrets-store.csi.x-k8s.io": "list watch",
-    "leases.coordination.k8s.io": "get create update",
-    "services": "get",
-}
+IN_PLACE_ROLES = tuple(name for name in ROLE_NAMES if name != PINS)
 """What docs/security.md lists for a rotation in place."""
 
 Assign = Callable[..., None]
@@ -122,16 +113,20 @@ def test_aks_hands_out_a_kubeconfig_for_kubelogin_and_no_static_credential(azure
 def test_the_owner_of_the_subscription_may_nothing_in_the_cluster(azure: Azure) -> None:
     ended = plan()
     assert ended.verdict is Verdict.REFUSED
-    assert type(ended.error) is AccessDenied
-    assert azure.get_caller().object_id in str(ended.error)
+    assert {(type(cause), cause.code) for cause in ended.causes} == {(AccessDenied, Code.RIGHTS_MISSING)}
+    who = f"--user={azure.get_caller().object_id}"
+    fixes = {f"--clusterrole={role} {who} -n {NAMESPACE}" for role in (CONSUMERS, ENDPOINT, LOCK, DISCOVERY)}
+    assert {fix for fix in fixes for cause in ended.causes if fix in cause.fix} == fixes
 
 
 def test_the_role_writer_leaves_out_custom_resources(assign: Assign) -> None:
     assign(WRITER)
     ended = plan()
     assert ended.verdict is Verdict.REFUSED
-    assert type(ended.error) is AccessDenied
-    assert "secretproviderclass" in str(ended.error)
+    assert {(type(cause), cause.code) for cause in ended.causes} == {(AccessDenied, Code.RIGHTS_MISSING)}
+    missing = [right for cause in ended.causes for right in cause.seen.partition(": ")[2].split(", ")]
+    assert missing
+    assert all(" secretproviderclass" in right for right in missing)
 
 
 def test_a_rotation_ends_well_with_the_role_admin_on_the_namespace(assign: Assign) -> None:
@@ -177,7 +172,8 @@ def worker(azure: Azure, assign: Assign, tmp_path: Path, monkeypatch: pytest.Mon
     """This process is a pod of the cluster: it has the files and variables that the kubelet gives to one."""
     assign(CLUSTER_ADMIN, "")
     with closing(open_cluster(IN_PLACE.cluster, azure)) as cluster:
-        context = make_caller(cluster, NAMESPACE, RIGHTS)
+        context = add_account(cluster)
+        bind(cluster, NAMESPACE, IN_PLACE_ROLES)
     (tmp_path / "token").write_text(context.user["token"])
     (tmp_path / "ca.crt").write_bytes(context.data(context.cluster, "certificate-authority-data") or b"")
     monkeypatch.setattr(kubeconfig, "SERVICE_ACCOUNT", tmp_path)

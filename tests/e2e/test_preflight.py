@@ -60,17 +60,6 @@ def look(credential: Credential, **changes: Any) -> Ended:
     return run_rotation(listed(credential), options_with(**changes), dry_run=True)
 
 
-def causes_of(error: KeyturnError | None) -> list[KeyturnError]:
-    """Return the errors that refuse a rotation: the one, or the causes of several."""
-    assert error is not None
-    if error.code != Code.PREFLIGHT:
-        return [error]
-    found = []
-    while error := error.cause:
-        found.append(error)
-    return found
-
-
 @contextmanager
 def bound(world: World, *roles: str) -> Iterator[None]:
     """Bind these roles alone for a block."""
@@ -154,7 +143,7 @@ def test_a_role_that_is_not_bound_is_named_with_what_it_gives(
         seen, done = look(IN_PLACE), rotate(IN_PLACE)
     for ended in (seen, done):
         assert ended.verdict is Verdict.REFUSED
-        found = [cause for cause in causes_of(ended.error) if cause.code == Code.RIGHTS_MISSING]
+        found = [cause for cause in ended.causes if cause.code == Code.RIGHTS_MISSING]
         assert len(found) == 1
         assert_missing(found[0], role, *rights)
 
@@ -182,7 +171,7 @@ def test_everything_that_blocks_is_listed_by_one_dry_run_which_ends_with_one(unc
         argv = [sys.executable, "-m", "flows.rotate", listed(credential)]
         printed = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
     assert done.verdict is Verdict.REFUSED
-    assert {(cause.code, cause.name) for cause in causes_of(done.error)} == {
+    assert {(cause.code, cause.name) for cause in done.causes} == {
         ("Paused", paused.key),
         ("NotMounted", unmounted.key),
         ("PartlyMounted", reader.key),
@@ -210,7 +199,7 @@ def test_who_may_only_read_the_vault_is_refused_before_anything_is_staged(
         seen, done = look(IN_PLACE), rotate(IN_PLACE)
     for ended in (seen, done):
         assert ended.verdict is Verdict.REFUSED
-        causes = causes_of(ended.error)
+        causes = ended.causes
         assert [(type(cause), cause.code) for cause in causes] == [(AccessDenied, "ForbiddenByRbac")] * 2
         assert all("Assign the role Key Vault Secrets Officer on the vault" in cause.fix for cause in causes)
 
@@ -283,6 +272,6 @@ def test_a_change_that_an_admission_policy_refuses_is_found_by_trying_it(unchang
         unchanged.cluster.delete(f"{classes}/fixed")
         unchanged.cluster.delete(f"{secrets}/fixed")
     assert ended.verdict is Verdict.REFUSED
-    (denied,) = (cause for cause in causes_of(ended.error) if cause.code == Code.CHANGE_DENIED)
+    (denied,) = (cause for cause in ended.causes if cause.code == Code.CHANGE_DENIED)
     assert denied.name == fixed.key
     assert "field is immutable" in denied.seen
