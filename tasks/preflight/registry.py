@@ -46,7 +46,6 @@ class Question:
         """What would be rotated."""
         return self.access.credential
 
-
     @cached_property
     def current(self) -> Login:
         """The current login, read once for all checks."""
