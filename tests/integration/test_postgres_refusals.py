@@ -186,11 +186,13 @@ def door(answer: Callable[[socket.socket], None]) -> Iterator[Database]:
                     with caller:
                         answer(caller)
 
-        thread = threading.Thread(target=serve)
+        thread = threading.Thread(target=serve, daemon=True)
         thread.start()
-        yield Database(Address("127.0.0.1", listener.getsockname()[1], tls=Tls.DISABLE), Settings())
-        listener.shutdown(socket.SHUT_RDWR)
-    thread.join(10)
+        try:
+            yield Database(Address("127.0.0.1", listener.getsockname()[1], tls=Tls.DISABLE), Settings())
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join(10)
 
 
 def error_response(**fields: str) -> bytes:
