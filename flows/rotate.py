@@ -13,7 +13,7 @@ from infra.credentials import Credential
 from infra.errors import KeyturnError
 from infra.rotation.execution import Ending, Verdict, execute, judge_refusal
 from infra.rotation.guards import check_guards
-from infra.rotation.observation import Observation
+from infra.rotation.observation import CandidateFacts, Observation, Phase
 from infra.rotation.options import AdvancedOptions, DataLoss, Guards, RotationOptions, Sync
 from infra.rotation.plan import Plan, make_plan
 from infra.rotation.preflight import Finding
@@ -96,8 +96,13 @@ class TaskExecutor:
         return self._observation
 
     def plan(self, observation: Observation, fresh_id: str) -> Plan:
-        """Work out what is left to do."""
-        return make_plan(self.credential, self.options, observation, self.options.rotation_id or fresh_id)
+        """Work out what is left to do, and try what a rotation that begins will need."""
+        plan = make_plan(self.credential, self.options, observation, self.options.rotation_id or fresh_id)
+        return plan.with_findings(self.preflight(plan), self.credential.name) if plan.is_beginning else plan
+
+    def finish(self, candidate: CandidateFacts) -> None:
+        """Let the run finish the candidate's rotation, and begin no other one."""
+        self.options = self.options.model_copy(update={"rotation_id": candidate.rotation_id})
 
     def _context(self, plan: Plan, step: Step) -> StepContext:
         return StepContext(self.credential, self.options, plan.rotation_id, step.subject, plan.mark)
@@ -148,8 +153,6 @@ def _plan(executor: TaskExecutor, guards: Guards, fresh_id: str) -> Any:
     """Show what would be done, and what would keep it from starting now."""
     observation = executor.observe()
     plan = executor.plan(observation, fresh_id)
-    if plan.is_beginning:
-        plan = plan.with_findings(executor.preflight(plan), executor.credential.name)
     notes = plan.notes
     if blocker := check_guards(guards, observation, datetime.now(UTC)):
         notes = (*notes, f"Not now: {blocker.reason}")
@@ -165,20 +168,17 @@ def _check_guards(executor: TaskExecutor, guards: Guards, fresh_id: str) -> Any:
     """Return the state of a run that does not start, or None. What is unfinished, or refused anyway, continues."""
     observation = executor.observe()
     candidate = observation.candidate
-    if candidate and candidate.phase.is_live and not candidate.grace:
-        return None
+    if candidate and candidate.phase.is_live and candidate.phase is not Phase.GRACE:
+        return executor.finish(candidate) if candidate.grace else None
     is_resumed = (flow_run.run_count or 1) > 1
     if not is_resumed and (blocker := check_guards(guards, observation, datetime.now(UTC))):
         if candidate and candidate.grace and candidate.grace.is_over and blocker.verdict is Verdict.TOO_YOUNG:
-            executor.options = executor.options.model_copy(update={"rotation_id": candidate.rotation_id})
-            return None
+            return executor.finish(candidate)
         return end(blocker.verdict, executor.credential.name, blocker.reason)
     delay(guards)
     if not guards.approval:
         return None
     plan = executor.plan(observation, fresh_id)
-    if plan.is_beginning:
-        plan = plan.with_findings(executor.preflight(plan), executor.credential.name)
     if plan.refusal or not plan.steps:
         return None
     executor.show(plan)

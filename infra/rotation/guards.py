@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from infra.rotation.execution import Verdict
-from infra.rotation.observation import Observation
+from infra.rotation.observation import Observation, Phase
 from infra.rotation.options import Day, Guards
 
 DAYS = tuple(Day)
@@ -34,7 +34,7 @@ def check_guards(guards: Guards, observation: Observation, now: datetime) -> Blo
         now: the time, aware of its zone.
     """
     candidate = observation.candidate
-    if guards.force or (candidate and candidate.phase.is_live):
+    if guards.force or (candidate and candidate.phase.is_live and candidate.phase is not Phase.GRACE):
         return None
     if not is_open(guards, now):
         opens = find_opening(guards, now)

@@ -67,13 +67,13 @@ def test_deleting_a_group_that_is_not_there_is_an_error(groups):
 
 
 def test_a_stranger_is_told_which_action_is_missing(world, group):
-    stranger: Principal = world.directory.add_user_identity("/x/stranger")
-    client = world.client(ResourceManagementClient, stranger)
+    outsider: Principal = world.directory.add_user_identity("/x/outsider")
+    client = world.client(ResourceManagementClient, outsider)
     with pytest.raises(HttpResponseError) as caught:
         client.resource_groups.get(group)
     assert (caught.value.status_code, caught.value.error.code) == (403, "AuthorizationFailed")
     assert caught.value.error.message == (
-        f"The client '{stranger.client_id}' with object id '{stranger.object_id}' does not have authorization to "
+        f"The client '{outsider.client_id}' with object id '{outsider.object_id}' does not have authorization to "
         f"perform action 'Microsoft.Resources/subscriptions/resourceGroups/read' over scope "
         f"'{SCOPE}/resourcegroups/{group}' or the scope is invalid. If access was recently granted, please refresh "
         "your credentials."
@@ -81,9 +81,9 @@ def test_a_stranger_is_told_which_action_is_missing(world, group):
 
 
 def test_an_identity_that_was_deleted_is_not_recognised(world):
-    stranger: Principal = world.directory.add_user_identity("/x/stranger")
-    world.directory.remove(stranger.object_id)
-    client = world.client(ResourceManagementClient, stranger)
+    outsider: Principal = world.directory.add_user_identity("/x/outsider")
+    world.directory.remove(outsider.object_id)
+    client = world.client(ResourceManagementClient, outsider)
     with pytest.raises(ClientAuthenticationError) as caught:
         client.resource_groups.get(GROUP)
     assert caught.value.error.code == "InvalidAuthenticationToken"

@@ -130,19 +130,19 @@ def test_federated_credentials_are_written_one_at_a_time(world, identity, msi, g
 
 def test_a_role_takes_effect_where_it_is_assigned(world, identity, msi, roles, group):
     principal = world.directory.by_object_id(identity.principal_id)
-    stranger = world.client(ManagedServiceIdentityClient, principal)
+    outsider = world.client(ManagedServiceIdentityClient, principal)
     with pytest.raises(HttpResponseError) as caught:
-        stranger.user_assigned_identities.get(group, IDENTITY)
+        outsider.user_assigned_identities.get(group, IDENTITY)
     assert caught.value.error.code == "AuthorizationFailed"
     made = assign(roles, identity.id, identity.principal_id)
     assert made.scope == identity.id
     assert made.role_definition_id.endswith(READER)
-    assert stranger.user_assigned_identities.get(group, IDENTITY).name == IDENTITY
+    assert outsider.user_assigned_identities.get(group, IDENTITY).name == IDENTITY
     with pytest.raises(HttpResponseError):
-        stranger.user_assigned_identities.delete(group, IDENTITY)
+        outsider.user_assigned_identities.delete(group, IDENTITY)
     roles.role_assignments.delete(identity.id, made.name)
     with pytest.raises(HttpResponseError):
-        stranger.user_assigned_identities.get(group, IDENTITY)
+        outsider.user_assigned_identities.get(group, IDENTITY)
 
 
 def test_the_same_assignment_is_a_conflict(identity, roles):

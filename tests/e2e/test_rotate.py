@@ -73,13 +73,13 @@ def test_a_second_rotation_is_refused_while_one_is_running(world: World) -> None
     lock = Lock(world.cluster, NAMESPACE, name, elsewhere, duration_seconds=3)
     lock.acquire()
     stopped = threading.Event()
-    keeper = threading.Thread(target=lock.keep, args=(stopped,))
-    keeper.start()
+    renewal = threading.Thread(target=lock.keep, args=(stopped,))
+    renewal.start()
     try:
         refused = rotate(sync="express")
     finally:
         stopped.set()
-        keeper.join()
+        renewal.join()
         lock.release()
     assert refused.verdict is Verdict.REFUSED
     assert refused.error is not None

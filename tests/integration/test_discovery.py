@@ -43,6 +43,13 @@ def pod(name: str, spec: Mapping[str, Any], namespace: str, owner: Mapping[str, 
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
 
 
+def controller(item: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the owner reference of what an object controls."""
+    metadata = item["metadata"]
+    reference = {"apiVersion": item["apiVersion"], "kind": item["kind"], "controller": True}
+    return {**reference, "name": metadata["name"], "uid": metadata["uid"]}
+
+
 def readers(cluster: Cluster, world: World, *secrets: str) -> dict[str, frozenset[Source]]:
     names = set(secrets or ("username", "password"))
     found = find_readers(cluster, VALUES["VAULT"].upper(), names, {world.namespace})
@@ -56,13 +63,6 @@ def test_every_way_to_read_the_secrets_is_found(world: World) -> None:
     before, place = readers(world.cluster, world), world.namespace
     projected = {"name": "all", "projected": {"sources": [{"secret": {"name": "userpass"}}]}}
     rollout = world.put("rollouts", {"apiVersion": f"{GROUP}/v1", "kind": "Rollout", "metadata": {"name": "api"}}, API)
-    by = {
-        "apiVersion": f"{GROUP}/v1",
-        "kind": "Rollout",
-        "name": "api",
-        "uid": rollout["metadata"]["uid"],
-        "controller": True,
-    }
     apply(
         world.cluster,
         [
@@ -71,7 +71,7 @@ def test_every_way_to_read_the_secrets_is_found(world: World) -> None:
             workload("DaemonSet", "agent", pod_spec(projected), place),
             workload("Deployment", "another", pod_spec({"name": "x", "secret": {"secretName": "other"}}), place),
             pod("by-hand", pod_spec({"name": "x", "secret": {"secretName": "userpass"}}, **FROM_ALL), place),
-            pod("api-x7f", pod_spec(MOUNT, **FROM_ALL), place, by),
+            pod("api-x7f", pod_spec(MOUNT, **FROM_ALL), place, controller(rollout)),
         ],
     )
     found = readers(world.cluster, world)
@@ -90,25 +90,14 @@ def test_pods_count_for_the_workload_that_made_them_and_finished_ones_not_at_all
     place = world.namespace
     apply(world.cluster, [workload("Deployment", "web", pod_spec(), place, replicas=0)])
     deployment = world.cluster.get(f"/apis/apps/v1/namespaces/{place}/deployments/web")
-    owner = {
-        "apiVersion": "apps/v1",
-        "kind": "Deployment",
-        "name": "web",
-        "uid": deployment["metadata"]["uid"],
-        "controller": True,
-    }
     older = workload("ReplicaSet", "web-1", pod_spec(MOUNT), place, replicas=0)
-    older["metadata"]["ownerReferences"] = [owner]
+    older["metadata"]["ownerReferences"] = [controller(deployment)]
     apply(world.cluster, [older])
     replica_set = world.cluster.get(f"/apis/apps/v1/namespaces/{place}/replicasets/web-1")
-    by = {
-        "apiVersion": "apps/v1",
-        "kind": "ReplicaSet",
-        "name": "web-1",
-        "uid": replica_set["metadata"]["uid"],
-        "controller": True,
-    }
-    apply(world.cluster, [pod("web-1-a", pod_spec(MOUNT), place, by), pod("done", pod_spec(MOUNT), place)])
+    apply(
+        world.cluster,
+        [pod("web-1-a", pod_spec(MOUNT), place, controller(replica_set)), pod("done", pod_spec(MOUNT), place)],
+    )
     world.cluster.patch(f"/api/v1/namespaces/{place}/pods/done/status", {"status": {"phase": "Succeeded"}})
     found = readers(world.cluster, world)
     assert found["Deployment web"] == {BY_CLASS}

@@ -135,8 +135,8 @@ async def test_there_are_no_earlier_logs_of_a_container_that_never_ended(kubectl
 async def test_the_kubelet_answers_to_the_api_server_alone(kubectl: Kubectl) -> None:
     node = await kubectl.world.get(api.NODES, "aks-nodepool1-31415926-vmss000000", "")
     port = node["status"]["daemonEndpoints"]["kubeletEndpoint"]["Port"]
-    stranger = api.Client(f"http://{node['status']['addresses'][0]['address']}:{port}", token="guessed")
-    async with stranger:
+    outsider = api.Client(f"http://{node['status']['addresses'][0]['address']}:{port}", token="guessed")
+    async with outsider:
         with pytest.raises(api.ApiError) as refused:
-            await stranger.request("GET", f"/containerLogs/{NAMESPACE}/one/main")
+            await outsider.request("GET", f"/containerLogs/{NAMESPACE}/one/main")
     assert refused.value.status == 401

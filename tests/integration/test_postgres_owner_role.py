@@ -199,9 +199,9 @@ def test_a_disabled_login_is_refused_and_works_again_with_the_password_that_it_h
 
 def test_a_role_that_is_not_one_of_the_owner_roles_logins_is_not_taken_over(migrated: Server) -> None:
     with session(migrated) as admin:
-        admin.execute("CREATE ROLE stranger LOGIN")
+        admin.execute("CREATE ROLE outsider LOGIN")
     with pytest.raises(Conflict) as caught:
-        enable_second(migrated, Login("stranger", SECOND.password))
+        enable_second(migrated, Login("outsider", SECOND.password))
     assert caught.value.code == "42710"
 
 

@@ -39,7 +39,7 @@ def test_the_server_needs_its_own_secrets_and_not_those_that_are_rotated() -> No
     assert not {"secret dexterkeyvault/username", "secret dexterkeyvault/password"} & set(after)
 
 
-@pytest.mark.parametrize(("found", "differs"), [("dexter", False), ("chief", False), ("stranger", True)])
+@pytest.mark.parametrize(("found", "differs"), [("dexter", False), ("chief", False), ("outsider", True)])
 def test_a_server_may_have_the_first_administrator_or_the_one_in_the_vault(found: str, differs: bool) -> None:
     server, _ = wanted_server("chief")
     there = DatabaseServer(**{**vars(server), "administrators": (found,)})

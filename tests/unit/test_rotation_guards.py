@@ -9,7 +9,7 @@ from rotation_facts import HEALTHY, T0, version, with_candidate, with_secret
 
 from infra.rotation.execution import Verdict
 from infra.rotation.guards import check_guards, find_opening, is_open, longest_delay
-from infra.rotation.observation import Phase, SecretFacts
+from infra.rotation.observation import Grace, Phase, SecretFacts
 from infra.rotation.options import Day, Guards
 
 NIGHT = Guards(window_start="22:00", window_end="04:00", time_zone="America/New_York")
@@ -89,7 +89,7 @@ def test_force_ignores_the_window_the_minimum_age_and_the_random_delay() -> None
     assert longest_delay(forced, at("2026-01-01 12:00")) == 0
 
 
-@pytest.mark.parametrize("phase", [phase for phase in Phase if phase.is_live])
+@pytest.mark.parametrize("phase", [phase for phase in Phase if phase.is_live and phase is not Phase.GRACE])
 def test_an_unfinished_rotation_is_never_held_back(phase: Phase) -> None:
     unfinished = with_candidate(HEALTHY, phase=phase)
     assert check_guards(guards(minimum_age_hours=24), unfinished, T0) is None
@@ -99,6 +99,14 @@ def test_an_unfinished_rotation_is_never_held_back(phase: Phase) -> None:
 def test_a_finished_rotation_does_not_exempt_the_next_one_from_the_guards() -> None:
     ended = with_candidate(HEALTHY, phase=Phase.DONE)
     assert check_guards(guards(minimum_age_hours=24), ended, T0) is not None
+
+
+def test_a_rotation_whose_previous_login_has_its_grace_does_not_exempt_the_next_one_from_the_guards() -> None:
+    graceful = with_candidate(HEALTHY, phase=Phase.GRACE, grace=Grace(None, is_over=False))
+    blocker = check_guards(guards(minimum_age_hours=24), graceful, T0)
+    assert blocker is not None
+    assert blocker.verdict is Verdict.TOO_YOUNG
+    assert check_guards(SUNDAYS, graceful, at("2026-01-12 12:00")) is not None
 
 
 def test_the_random_delay_ends_with_the_window() -> None:

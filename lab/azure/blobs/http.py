@@ -61,7 +61,7 @@ class BlobService:
             raise AzureError(404, "ResourceNotFound", "The specified resource does not exist.")
         known = self._operations.get((_kind(request), request.method, request.query.get("comp", "")))
         if known is None:
-            # Even what this service does not have is refused to strangers first.
+            # Even what this service does not have is refused first to callers without a right.
             self._guard.verify(request, account, Right.READ_BLOB, request.match_info.get("container", ""))
             raise AzureError(405, "UnsupportedHttpVerb", "The resource doesn't support specified Http Verb.")
         right, operation = known
