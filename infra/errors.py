@@ -366,6 +366,11 @@ class Code(StrEnum):
         "The rotation was rolled back earlier",
         "Give no rotation id: a new rotation begins",
     )
+    ROTATION_UNFINISHED = (
+        "RotationUnfinished",
+        "A rotation is unfinished, and what it stopped or pinned would be changed",
+        "Rotate the credential, which finishes it; then deploy",
+    )
     SCHEMA_OF_ITS_NAME = (
         "SchemaOfItsName",
         'Open sessions find the schema of the login\'s name by "$user", and would lose it at once',
