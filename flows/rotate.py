@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 from prefect import flow
-from prefect.runtime import flow_run
 
 from flows.cli import run_from_shell
 from infra.credentials import Credential
@@ -25,7 +24,15 @@ from tasks.reports.logs import best_effort
 from tasks.reports.rotation import describe_ending, describe_plan, report_rotation, show_plan
 from tasks.reports.timeline import Span, Timeline
 from tasks.rotation import STEPS, StepContext, begin_rollback, name_rotation, observe, rotation_locked
-from tasks.rotation.approval import Answer, ask_for_approval, delay
+from tasks.rotation.approval import (
+    Answer,
+    Question,
+    ask_for_approval,
+    await_window,
+    delay,
+    find_question,
+    get_answer,
+)
 
 
 @dataclass(frozen=True)
@@ -52,6 +59,7 @@ class TaskExecutor:
     def __init__(self, credential: Credential, options: RotationOptions) -> None:
         self.credential, self.options = credential, options
         self.timeline, self.plans = Timeline(), list[Plan]()
+        self.approved: Question | None = None
         self._observation: Observation | None = None
 
     def observe(self) -> Observation:
@@ -61,8 +69,10 @@ class TaskExecutor:
         return self._observation
 
     def preflight(self, plan: Plan) -> tuple[Finding, ...]:
-        """Try what the plan will need, without effect."""
+        """Try what the plan will need, without effect. A plan that is not the approved one is refused."""
         observation = self._observation or self.observe()
+        if self.approved and (change := self.approved.find_change(Question.about(plan, observation))):
+            return (Finding(change),)
         with self.timeline.span("preflight"):
             return run_preflight(self.credential, self.options, observation, plan)
 
@@ -130,7 +140,8 @@ def rotate(
         advanced: Rarely needed.
         guards: When the rotation may start, and who approves it.
     """
-    fresh_id = name_rotation()
+    asked = find_question()
+    fresh_id = asked.rotation_id if asked else name_rotation()
     options = RotationOptions(**advanced.model_dump(), sync=sync, data_loss=data_loss)
     executor = TaskExecutor(get_credential(credential), options)
     try:
@@ -170,22 +181,36 @@ def _check_guards(executor: TaskExecutor, guards: Guards, fresh_id: str) -> Any:
     candidate = observation.candidate
     if candidate and candidate.phase.is_live and candidate.phase is not Phase.GRACE:
         return executor.finish(candidate) if candidate.grace else None
-    is_resumed = (flow_run.run_count or 1) > 1
-    if not is_resumed and (blocker := check_guards(guards, observation, datetime.now(UTC))):
+    asked = find_question()
+    if asked and (answer := get_answer(asked, guards)).answer is not Answer.APPROVE:
+        return end(Verdict.DECLINED, executor.credential.name, f"The plan was declined. {answer.reason}".strip())
+    if blocker := check_guards(guards, observation, datetime.now(UTC)):
         if candidate and candidate.grace and candidate.grace.is_over and blocker.verdict is Verdict.TOO_YOUNG:
             return executor.finish(candidate)
+        if asked and blocker.verdict is Verdict.OUTSIDE_WINDOW and await_window(guards):
+            return _check_guards(executor, guards, fresh_id)
         return end(blocker.verdict, executor.credential.name, blocker.reason)
-    delay(guards)
-    if not guards.approval:
-        return None
-    plan = executor.plan(observation, fresh_id)
-    if plan.refusal or not plan.steps:
-        return None
-    executor.show(plan)
-    answer = ask_for_approval(plan, guards)
-    if answer.answer is Answer.APPROVE:
-        return None
-    return end(Verdict.DECLINED, executor.credential.name, f"The plan was declined. {answer.reason}".strip())
+    executor.approved = asked
+    if asked is None and delay(guards):
+        observation = executor.observe()
+    if asked is None and guards.approval:
+        _ask(executor, guards, observation, fresh_id)
+    return None
+
+
+def _ask(executor: TaskExecutor, guards: Guards, observation: Observation, fresh_id: str) -> None:
+    """Suspend the run until its plan is approved, if there is one that may be executed.
+
+    Where a grace is finished first, the approval is of that and of the rotation that follows.
+    """
+    plans = [executor.plan(observation, fresh_id)]
+    if plans[0].refusal or not plans[0].steps:
+        return
+    executor.show(plans[0])
+    if not plans[0].is_beginning and not executor.options.rotation_id:
+        after = observation.without_candidate
+        plans.append(make_plan(executor.credential, executor.options, after, fresh_id))
+    ask_for_approval(Question.about(plans[-1], observation), plans, guards)
 
 
 def _end(executor: TaskExecutor, ending: Ending) -> Any:

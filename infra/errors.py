@@ -312,6 +312,11 @@ class Code(StrEnum):
         "Let them use a login of their own. Or set the credential's password_copies to warn, and update them right "
         "after each rotation: ALTER USER MAPPING, ALTER SUBSCRIPTION",
     )
+    PLAN_CHANGED = (
+        "PlanChanged",
+        "The plan is no longer the one that was approved",
+        "Start a new run, and approve its plan",
+    )
     PODS_LEFT = (
         "PodsLeft",
         "Pods are left",
@@ -359,7 +364,12 @@ class Code(StrEnum):
     ROLLED_BACK = (
         "RolledBack",
         "The rotation was rolled back earlier",
-        "Give another rotation id, or none, to start a new one",
+        "Give no rotation id: a new rotation begins",
+    )
+    ROTATION_UNFINISHED = (
+        "RotationUnfinished",
+        "A rotation is unfinished, and what it stopped or pinned would be changed",
+        "Rotate the credential, which finishes it; then deploy",
     )
     SCHEMA_OF_ITS_NAME = (
         "SchemaOfItsName",
@@ -437,6 +447,11 @@ class Code(StrEnum):
         "Unreachable",
         "The cluster's API server does not answer",
         "Check that the cluster runs and that its server can be reached from here (HTTPS_PROXY and NO_PROXY included)",
+    )
+    UNKNOWN_ROTATION = (
+        "UnknownRotation",
+        "No rotation of this credential has this id: it is mistyped, or its run ended before anything was staged",
+        "Correct the id, or give none: an unfinished rotation resumes, else a new one begins",
     )
     USERNAME_STAYS = (
         "UsernameStays",

@@ -1,7 +1,7 @@
 """Facts about one credential as they were observed: the planner's only input. No values, no I/O."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 
@@ -262,6 +262,12 @@ class Observation:
     def newest_versions(self) -> dict[str, str]:
         """Secret -> newest version: what the consumers' mounts must report."""
         return {secret.name: secret.newest.version for secret in self.secrets}
+
+    @property
+    def without_candidate(self) -> "Observation":
+        """The same as it will be once the candidate's rotation has ended."""
+        logins = replace(self.logins, candidate=LoginState.NOT_TRIED, previous=LoginState.NOT_TRIED)
+        return replace(self, candidate=None, logins=logins)
 
     def secret(self, name: str) -> SecretFacts:
         """The secret called `name`."""

@@ -40,8 +40,8 @@ class Case:
         """What is rotated."""
         return SERVER if self.strategy is Strategy.MANAGED else change(WITH_CLIENT, strategy=self.strategy)
 
-    def options(self, rotation_id: str) -> RotationOptions:
-        """How it is rotated."""
+    def options(self, rotation_id: str = "") -> RotationOptions:
+        """How it is rotated, and which rotation is resumed, if an id is given."""
         return OPTIONS.model_copy(update={"sync": self.sync, "rotation_id": rotation_id})
 
     @contextmanager

@@ -18,6 +18,7 @@ from infra.kubernetes.pods import run_in_pod
 from infra.kubernetes.workloads import STOPPED_REPLICAS, open_workload
 from infra.postgres.database import Database
 from infra.rotation.candidate import name_candidate, parse_candidate
+from infra.rotation.observation import PHASE, Phase
 from infra.settings import Settings
 from lab.control import lifecycle
 from tasks.context import Access, connections_shared, opened, opened_azure
@@ -78,6 +79,11 @@ class Scene:
         """What the candidate holds, if there is one."""
         vault, name = self.vault(credential), name_candidate(credential.secrets.names)
         return None if vault.find_latest(name) is None else parse_candidate(vault.read(name), name)
+
+    def is_unfinished(self, credential: Credential) -> bool:
+        """Whether a rotation has steps left."""
+        staged = self.vault(credential).find_latest(name_candidate(credential.secrets.names))
+        return staged is not None and Phase(staged.tags[PHASE]).is_live
 
     def logs_in(self, credential: Credential, login: Login, timeout_seconds: float = 0) -> bool:
         """Whether the database accepts a login; it must answer, at once or within the time."""
