@@ -12,6 +12,7 @@ from infra.credentials.credential import (
 from infra.credentials.endpoints import ClusterRef, Endpoint, FlexibleServerEndpoint, LoadBalancerEndpoint, SignIn
 from infra.credentials.inventory import Inventory, load_inventory
 from infra.credentials.layouts import Login, Part, SecretLayout, SecretPair, find_oddity
+from infra.credentials.problems import Problem
 from infra.credentials.schedule import Day, Window
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "Login",
     "Part",
     "PasswordCopies",
+    "Problem",
     "SecretLayout",
     "SecretPair",
     "SignIn",
