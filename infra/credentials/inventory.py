@@ -129,6 +129,16 @@ class Inventory:
             NotFound: there is none; says which there are.
             InvalidInput: it cannot be used; says line and field of each mistake, or where it stands twice.
         """
+        self._verify_listed(name)
+        found = self._read(name)
+        if isinstance(found, Credential):
+            return found
+        seen = "; ".join(problem.brief for problem in found)
+        fix = f"correct it, then see: python -m flows.check {name}"
+        path = self.entries[name][0].path
+        raise InvalidInput("The credential cannot be used", name=f"{name} in {path}", seen=seen, fix=fix)
+
+    def _verify_listed(self, name: str) -> None:
         if name not in self.entries:
             raise NotFound(
                 "The inventory has no such credential",
@@ -137,13 +147,6 @@ class Inventory:
                 fix="correct the name, or add the credential to the inventory",
                 cause=self.unusable[0] if self.unusable else None,
             )
-        found = self._read(name)
-        if isinstance(found, Credential):
-            return found
-        seen = "; ".join(problem.brief for problem in found)
-        fix = f"correct it, then see: python -m flows.check {name}"
-        path = self.entries[name][0].path
-        raise InvalidInput("The credential cannot be used", name=f"{name} in {path}", seen=seen, fix=fix)
 
     def _list_names(self, wanted: str) -> str:
         if len(self.entries) <= FEW:
@@ -157,14 +160,20 @@ class Inventory:
         found = {name: self._read(name) for name in self.entries}
         return {name: credential for name, credential in found.items() if isinstance(credential, Credential)}
 
-    def list_problems(self) -> tuple[Problem, ...]:
-        """Return what cannot be used in any file. A mistake in `defaults` is told once."""
+    def list_problems(self, *names: str) -> tuple[Problem, ...]:
+        """Return what cannot be used, of some credentials or of all. A mistake in `defaults` is told once.
+
+        Raises:
+            NotFound: there is no such credential.
+        """
         found: dict[tuple[Path, int, str], Problem] = {}
-        for name in self.entries:
+        for name in names or self.entries:
+            self._verify_listed(name)
             read = self._read(name)
             for problem in read if isinstance(read, list) else ():
                 found.setdefault((problem.path, problem.line, problem.what), problem)
-        return tuple(sorted([*found.values(), *self._list_shared()]))
+        shared = (problem for problem in self._list_shared() if not names or problem.credential in names)
+        return tuple(sorted([*found.values(), *shared]))
 
     def _read(self, name: str) -> Credential | list[Problem]:
         first, *others = self.entries[name]
@@ -181,11 +190,11 @@ class Inventory:
             for secret in credential.secrets.names:
                 owners[credential.vault.lower(), secret.lower()].append(name)
         for (vault, secret), names in owners.items():
-            if names[1:]:
-                entry = self.entries[names[-1]][0]
-                seen = f"the secret {vault}/{secret} belongs to {' and to '.join(names)}"
+            for name in names[1:]:
+                entry = self.entries[name][0]
+                seen = f"the secret {vault}/{secret} is that of {names[0]}, too"
                 fix = "let one credential rotate it, and list all of its consumers there"
-                yield Problem(entry.path, find_line(entry.node, ("secrets",)), entry.name, "secrets", seen, fix)
+                yield Problem(entry.path, find_line(entry.node, ("secrets",)), name, "secrets", seen, fix)
 
 
 def load_inventory(path: Path) -> Inventory:

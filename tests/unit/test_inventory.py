@@ -252,7 +252,7 @@ def test_two_credentials_that_rotate_one_secret_are_a_mistake(tmp_path: Path) ->
     other = entry(secrets={"kind": "pair", "username": "u", "password": DEXTER.secrets.names[-1].upper()})
     [problem] = load_inventory(write_inventory(tmp_path, {"a": entry(), "b": other})).list_problems()
     assert (problem.credential, problem.field) == ("b", "secrets")
-    assert problem.seen == f"the secret {DEXTER.vault}/password belongs to a and to b"
+    assert problem.seen == f"the secret {DEXTER.vault}/password is that of a, too"
 
 
 def test_a_time_of_day_needs_no_quotes(tmp_path: Path) -> None:
