@@ -39,6 +39,8 @@ SETTING = "KEYTURN_CREDENTIALS"
 SUFFIXES = (".yaml", ".yml")
 FEW = 25
 """How many names a message or a drop-down lists."""
+SMALL_BYTES = 65536
+"""An inventory of few names is no larger; a larger one is not read for its names alone."""
 KEYS = ("defaults", "credentials")
 SCHEDULE = {"every", "before_expiry"}
 """Of these a credential has one: its own takes the place of a default that is the other."""
@@ -197,6 +199,17 @@ class Inventory:
                 yield Problem(entry.path, find_line(entry.node, ("secrets",)), name, "secrets", seen, fix)
 
 
+def list_few_names(path: Path) -> tuple[str, ...]:
+    """Return the names of an inventory that has few; none if it has many, or cannot be read."""
+    try:
+        if sum(file.stat().st_size for file in _list_files(path)) > SMALL_BYTES:
+            return ()
+        names = tuple(sorted(load_inventory(path).entries))
+    except (KeyturnError, OSError):
+        return ()
+    return names if len(names) <= FEW else ()
+
+
 def load_inventory(path: Path) -> Inventory:
     """Read the inventory. What its credentials say is looked at when they are asked for.
 
@@ -209,8 +222,7 @@ def load_inventory(path: Path) -> Inventory:
     """
     if not path.is_dir():
         return _collect(path, list(_read_file(path)), ())
-    entries, unusable = list[Entry](), list[KeyturnError]()
-    files = sorted(file for file in path.iterdir() if file.suffix in SUFFIXES and not file.name.startswith("."))
+    entries, unusable, files = list[Entry](), list[KeyturnError](), _list_files(path)
     if not files:
         fix = f"put files such as team.yaml into it, or set {SETTING} to another file or folder"
         raise NotFound("The folder has no inventory", name=str(path), seen="no file ends with .yaml", fix=fix)
@@ -220,6 +232,12 @@ def load_inventory(path: Path) -> Inventory:
         except KeyturnError as error:
             unusable.append(error)
     return _collect(path, entries, tuple(unusable))
+
+
+def _list_files(path: Path) -> list[Path]:
+    if not path.is_dir():
+        return [path]
+    return sorted(file for file in path.iterdir() if file.suffix in SUFFIXES and not file.name.startswith("."))
 
 
 def _collect(path: Path, entries: list[Entry], unusable: tuple[KeyturnError, ...]) -> Inventory:
