@@ -88,8 +88,8 @@ def list_mistakes(model: type[BaseModel], error: ValidationError) -> Iterator[Mi
     """
     for details in error.errors(include_url=False):
         location, schema, parent = _follow(model, details["loc"])
-        location += ("kind",) if details["type"].startswith("union_tag") else ()
-        yield Mistake(location, *_explain(details, schema, parent))
+        location += ("kind",) if _is_about_kind(details, _kinds_of(schema_of(model), schema)) else ()
+        yield Mistake(location, *_explain(details, schema, parent, _kinds_of(schema_of(model), schema)))
 
 
 @cache
@@ -104,8 +104,8 @@ def _follow(model: type[BaseModel], path: Location) -> tuple[Location, Schema, S
     node, parent, location = root, root, list[str | int]()
     for step in path:
         parent = _resolve(root, node)
-        if (kinds := parent.get("discriminator", {}).get("mapping", {})) and step in kinds:
-            node = {"$ref": kinds[step]}
+        if step in (kinds := _kinds_of(root, parent)):
+            node = kinds[str(step)]
             continue
         location.append(step)
         inner = {step: parent.get("items", {})} if isinstance(step, int) else parent.get("properties", {})
@@ -124,7 +124,18 @@ def _resolve(root: Schema, node: Schema) -> Schema:
             return node
 
 
-def _explain(details: ErrorDetails, schema: Schema, parent: Schema) -> tuple[str, str]:
+def _kinds_of(root: Schema, union: Schema) -> dict[str, Schema]:
+    """Return kind -> schema of a union that is told apart by a field of that name."""
+    options = [_resolve(root, option) for option in union.get("oneOf", ())]
+    kinds = [option.get("properties", {}).get("kind", {}).get("const") for option in options]
+    return {str(kind): option for kind, option in zip(kinds, options, strict=True) if kind}
+
+
+def _is_about_kind(details: ErrorDetails, kinds: Schema) -> bool:
+    return bool(kinds) and isinstance(details["input"], dict) and details["type"] not in ("missing", "value_error")
+
+
+def _explain(details: ErrorDetails, schema: Schema, parent: Schema, kinds: Schema) -> tuple[str, str]:
     """Say what was seen, and what to write."""
     kind, value, help_text = details["type"], details["input"], str(schema.get("description", ""))
     field = str(details["loc"][-1]) if details["loc"] else ""
@@ -137,16 +148,21 @@ def _explain(details: ErrorDetails, schema: Schema, parent: Schema) -> tuple[str
     if kind == "value_error":
         seen, _, fix = details["msg"].removeprefix("Value error, ").partition(": ")
         return (seen, fix) if fix else (seen, "")
-    if choices := _list_choices(details, schema):
-        written = value.get("kind") if isinstance(value, dict) else value
+    written = value
+    if is_about_kind := _is_about_kind(details, kinds):
+        written = value.get("kind")
+        if written is None:
+            return "it is missing", f"add kind: one of {', '.join(kinds)}"
+    choices = list(kinds) if is_about_kind else _list_choices(details, schema)
+    if choices:
         nearest = difflib.get_close_matches(str(written), choices, 1)
         meant = f"; {nearest[0]} was probably meant" if nearest else ""
         return f"{_describe(written)} is none of its values", f"write one of {', '.join(choices)}{meant}"
-    if kind == "union_tag_not_found":
-        return "it is missing", f"add kind: one of {', '.join(schema['discriminator']['mapping'])}"
     if kind == "string_pattern_mismatch":
         return f"{_describe(value)} does not fit", _say_rule(schema, help_text)
-    rule = details["msg"].replace("Input should", "must").replace("String should", "must").partition(", ")[0]
+    rule = str(details["msg"]).replace("Input should", "must").replace("String should", "must").partition(", ")[0]
+    if kind in ("model_type", "model_attributes_type", "dict_type"):
+        return f"{_describe(value)}, but it has fields", f"write them as {{name: value}}: {help_text.rstrip('.')}"
     return f"{_describe(value)}, but it {rule[:1].lower() + rule[1:]}", help_text
 
 
@@ -159,8 +175,6 @@ def _say_rule(schema: Schema, help_text: str) -> str:
 
 def _list_choices(details: ErrorDetails, schema: Schema) -> list[str]:
     """Return the values that a field may have, if they are few."""
-    if details["type"] == "union_tag_invalid":
-        return list(schema.get("discriminator", {}).get("mapping", {}))
     if details["type"] in ("enum", "literal_error"):
         return [str(choice) for choice in schema.get("enum", [schema["const"]] if "const" in schema else [])]
     return []
