@@ -8,6 +8,7 @@ from typing import Any
 from prefect import flow
 
 from flows.cli import run_from_shell
+from flows.parameters import CredentialName
 from infra.credentials import Credential
 from infra.errors import KeyturnError
 from infra.rotation.execution import Ending, Verdict, execute, judge_refusal
@@ -121,7 +122,7 @@ class TaskExecutor:
 @flow(name="rotate", flow_run_name="{credential}: rotate", persist_result=False)
 @ends_with_own_errors
 def rotate(
-    credential: str,
+    credential: CredentialName,
     dry_run: bool = True,
     sync: Sync = Sync.WAIT,
     data_loss: DataLoss = "no",

@@ -12,6 +12,8 @@ from infra.credentials.credential import (
 from infra.credentials.endpoints import ClusterRef, Endpoint, FlexibleServerEndpoint, LoadBalancerEndpoint, SignIn
 from infra.credentials.inventory import Inventory, load_inventory
 from infra.credentials.layouts import Login, Part, SecretLayout, SecretPair, find_oddity
+from infra.credentials.problems import Problem
+from infra.credentials.schedule import Day, Window
 
 __all__ = [
     "NO_GRACE",
@@ -20,6 +22,7 @@ __all__ = [
     "Consumer",
     "Credential",
     "CsiDelivery",
+    "Day",
     "Delivery",
     "Endpoint",
     "FlexibleServerEndpoint",
@@ -28,11 +31,13 @@ __all__ = [
     "Login",
     "Part",
     "PasswordCopies",
+    "Problem",
     "SecretLayout",
     "SecretPair",
     "SignIn",
     "Strategy",
     "ValidUntil",
+    "Window",
     "WorkloadKind",
     "WorkloadRef",
     "find_oddity",

@@ -1,12 +1,13 @@
 """The file of a stack: names that Azure would refuse, and credentials that make no stack, never get so far."""
 
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Any
 
 import pytest
 import yaml
 
-from infra.credentials import Credential, Inventory
+from infra.credentials import Credential, load_inventory
 from infra.errors import InvalidInput, NotFound
 from infra.provisioning.options import STACK_FILE, Stack, load_stack
 from testing.labs import ROOT
@@ -26,7 +27,11 @@ def changed(credential: Credential, path: str, value: object) -> Credential:
 
 def load(folder: Path = FOLDER, *credentials: Credential) -> Stack:
     known = {credential.name: credential for credential in (DEXTER, SERVER, *credentials)}
-    return load_stack("walkthrough", folder, Inventory(Path("credentials.yaml"), known))
+    entries = {name: credential.model_dump(mode="json", exclude={"name"}) for name, credential in known.items()}
+    with NamedTemporaryFile("w", suffix=".yaml") as file:
+        yaml.safe_dump({"credentials": entries}, file)
+        file.flush()
+        return load_stack("walkthrough", folder, load_inventory(Path(file.name)))
 
 
 def load_changed(folder: Path, **names: Any) -> Stack:
