@@ -121,6 +121,12 @@ class Code(StrEnum):
         "A deny assignment forbids it, whatever roles the caller has",
         "Ask who made the deny assignment that is named; no role helps against it",
     )
+    CONSENT_TO_LOSSES = (
+        "ConsentToLosses",
+        "Something that others may rely on would lose its effect",
+        "Give who is named a role on the vault in place of each access policy, then consent with drop_access_policies; "
+        "nothing was changed",
+    )
     CONTEXT_MISSING = (
         "ContextMissing",
         "The kubeconfig has no context for the cluster",

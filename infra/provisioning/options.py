@@ -215,6 +215,12 @@ class ProvisionOptions(Model):
         pattern=r"^1[1-9]$",
         description="A major version from 11 on. A server with a newer one is left as it is.",
     )
+    drop_access_policies: bool = Field(
+        False,
+        title="Drop the vault's access policies",
+        description="Consent to put an existing vault into RBAC mode, in which its access policies have no effect. "
+        "The plan names them.",
+    )
     first_address: str = Field(
         "0.0.0.0",  # noqa: S104
         title="First address that reaches the server",
