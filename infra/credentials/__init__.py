@@ -11,7 +11,7 @@ from infra.credentials.credential import (
 )
 from infra.credentials.endpoints import ClusterRef, Endpoint, FlexibleServerEndpoint, LoadBalancerEndpoint, SignIn
 from infra.credentials.inventory import Inventory, load_inventory
-from infra.credentials.layouts import Login, Part, SecretLayout, SecretPair, find_oddity
+from infra.credentials.layouts import Layout, Login, Part, SecretLayout, SecretPair, find_oddity
 
 __all__ = [
     "NO_GRACE",
@@ -24,6 +24,7 @@ __all__ = [
     "Endpoint",
     "FlexibleServerEndpoint",
     "Inventory",
+    "Layout",
     "LoadBalancerEndpoint",
     "Login",
     "Part",

@@ -1,5 +1,6 @@
 """A credential: where it is kept, which database takes it, and who consumes it. Names only, never values."""
 
+from collections.abc import Collection
 from datetime import timedelta
 from enum import StrEnum
 from typing import Literal, Self
@@ -9,7 +10,7 @@ from pydantic import Field, field_validator, model_validator
 from infra.credentials.consumers import Consumer
 from infra.credentials.endpoints import ClusterRef, Endpoint, FlexibleServerEndpoint, LoadBalancerEndpoint
 from infra.credentials.fields import CREDENTIAL_NAME, DatabaseName, Model, Namespace, VaultName
-from infra.credentials.layouts import SecretLayout
+from infra.credentials.layouts import Part, SecretLayout
 
 NO_GRACE, UNTIL_NEXT_ROTATION = "now", "next-rotation"
 UNITS = {"m": "minutes", "h": "hours", "d": "days"}
@@ -121,7 +122,7 @@ class Credential(Model):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        names = [*self.secrets.names, *(self.administrator.names if self.administrator else ())]
+        names = [*self.secret_names, *(self.administrator.names if self.administrator else ())]
         if len({name.lower() for name in names}) < len(names):
             raise ValueError("each of the secrets needs a name of its own; case does not count")
         if self.strategy is Strategy.MANAGED and not isinstance(self.endpoint, FlexibleServerEndpoint):
@@ -133,6 +134,15 @@ class Credential(Model):
         if self.grace != NO_GRACE and self.strategy is not Strategy.ALTERNATING:
             raise ValueError("grace needs the strategy alternating: with others the login has one password at a time")
         return self
+
+    @property
+    def secret_names(self) -> tuple[str, ...]:
+        """All secrets that a rotation reads, in the order in which they are published: the password's last."""
+        return self.secrets.names
+
+    def secrets_of(self, parts: Collection[Part]) -> tuple[str, ...]:
+        """Return the secrets that change when these parts of the login do, in the order in which they are published."""
+        return self.secrets.secrets_of(parts)
 
     @property
     def grace_period(self) -> timedelta | None:

@@ -1,10 +1,11 @@
-"""Secret layouts: how a login is kept in the vault's secrets. One class a layout.
+"""Secret layouts: how a login is kept in the vault's secrets. One class a layout, all behind one port.
 
 layout.parse({"username": "orders_a", "password": "..."})   # -> Login(...)
 layout.render(login)                                        # -> {"username": "orders_a", "password": "..."}
 layout.secrets_of({Part.PASSWORD})                          # -> ("password",)
 """
 
+from abc import abstractmethod
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -48,7 +49,41 @@ class Part(StrEnum):
     PASSWORD = "password"  # noqa: S105
 
 
-class SecretPair(Model):
+class Layout(Model):
+    """The port: which secrets there are, and how they hold a login."""
+
+    @property
+    @abstractmethod
+    def names(self) -> tuple[str, ...]:
+        """The secrets, in the order in which they are published: the password's last."""
+
+    @abstractmethod
+    def secrets_of(self, parts: Collection[Part]) -> tuple[str, ...]:
+        """Return the secrets that change when these parts do, in the order in which they are published."""
+
+    @abstractmethod
+    def parse(self, values: Mapping[str, str]) -> Login:
+        """Return the login that these values hold.
+
+        Args:
+            values: secret -> value, of all `names`.
+        """
+
+    @abstractmethod
+    def render(self, login: Login, values: Mapping[str, str]) -> dict[str, str]:
+        """Return secret -> value for a login.
+
+        Args:
+            login: the login.
+            values: secret -> value of the version that is replaced: what is not the login's stays as it is.
+        """
+
+    def find_oddity(self, values: Mapping[str, str]) -> str:
+        """Say what may be wrong with values whose login is refused, by their names alone; empty if nothing is."""
+        return find_oddity({name: values[name] for name in self.names})
+
+
+class SecretPair(Layout):
     """Two secrets: the username in one, the password in the other."""
 
     kind: Literal["pair"] = "pair"
@@ -63,24 +98,20 @@ class SecretPair(Model):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The secrets, in the order in which they are published: the password last."""
+        """The username's, then the password's."""
         return self.username, self.password
 
     def secrets_of(self, parts: Collection[Part]) -> tuple[str, ...]:
-        """Return the secrets that change when these parts do, in the order in which they are published."""
+        """Return the secret of each part."""
         by_part = {Part.USERNAME: self.username, Part.PASSWORD: self.password}
         return tuple(name for part, name in by_part.items() if part in parts)
 
     def parse(self, values: Mapping[str, str]) -> Login:
-        """Return the login that these values hold.
-
-        Args:
-            values: secret -> value, of all `names`.
-        """
+        """Take the values as they are."""
         return Login(values[self.username], values[self.password])
 
-    def render(self, login: Login) -> dict[str, str]:
-        """Return secret -> value for a login."""
+    def render(self, login: Login, values: Mapping[str, str] = {}) -> dict[str, str]:
+        """Give each part its secret."""
         return {self.username: login.username, self.password: login.password}
 
 

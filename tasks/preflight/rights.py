@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from infra.azure.permissions import has_permission
 from infra.azure.servers import SERVER_TYPE
-from infra.credentials import Consumer, Credential, FlexibleServerEndpoint, LoadBalancerEndpoint, Login, Strategy
+from infra.credentials import Consumer, Credential, FlexibleServerEndpoint, LoadBalancerEndpoint, Strategy
 from infra.errors import AccessDenied, Code, InvalidInput, KeyturnError, NotFound, Refused
 from infra.kubernetes.access import Rehearsal, Right, find_missing, get_subject, rehearsing
 from infra.kubernetes.client import Cluster
@@ -187,7 +187,7 @@ def _list_writes(rehearsal: Rehearsal, question: Question, consumer: Consumer) -
     elif is_restarted:
         yield lambda: workload.restart(MARK)
     if is_restarted or consumer.is_database:
-        yield lambda: delivery.refresh(credential.secrets.render(Login(MARK, MARK)))
+        yield lambda: delivery.refresh(dict.fromkeys(credential.secret_names, MARK))
     if credential.strategy is Strategy.ALTERNATING:
         yield lambda: delivery.pin(facts.newest_versions, MARK)
 

@@ -14,7 +14,7 @@ def secrets_of(*parts: Part) -> Subjects:
     """Make the subjects: the secrets that change when these parts of the login do, the password's last."""
 
     def secrets(state: RotationState) -> tuple[Subject, ...]:
-        return state.credential.secrets.secrets_of(parts)
+        return state.credential.secrets_of(parts)
 
     return secrets
 
