@@ -11,12 +11,23 @@ from infra.credentials.credential import (
 )
 from infra.credentials.endpoints import ClusterRef, Endpoint, FlexibleServerEndpoint, LoadBalancerEndpoint, SignIn
 from infra.credentials.inventory import Inventory, load_inventory
-from infra.credentials.layouts import Layout, Login, Part, SecretLayout, SecretPair, find_oddity
+from infra.credentials.layouts import (
+    ConnectionString,
+    JsonSecret,
+    Layout,
+    Login,
+    Part,
+    PasswordAlone,
+    SecretLayout,
+    SecretPair,
+    find_oddity,
+)
 
 __all__ = [
     "NO_GRACE",
     "UNTIL_NEXT_ROTATION",
     "ClusterRef",
+    "ConnectionString",
     "Consumer",
     "Credential",
     "CsiDelivery",
@@ -24,10 +35,12 @@ __all__ = [
     "Endpoint",
     "FlexibleServerEndpoint",
     "Inventory",
+    "JsonSecret",
     "Layout",
     "LoadBalancerEndpoint",
     "Login",
     "Part",
+    "PasswordAlone",
     "PasswordCopies",
     "SecretLayout",
     "SecretPair",

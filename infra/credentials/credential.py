@@ -10,7 +10,7 @@ from pydantic import Field, field_validator, model_validator
 from infra.credentials.consumers import Consumer
 from infra.credentials.endpoints import ClusterRef, Endpoint, FlexibleServerEndpoint, LoadBalancerEndpoint
 from infra.credentials.fields import CREDENTIAL_NAME, DatabaseName, Model, Namespace, VaultName
-from infra.credentials.layouts import Part, SecretLayout
+from infra.credentials.layouts import Part, SecretLayout, SecretPair
 
 NO_GRACE, UNTIL_NEXT_ROTATION = "now", "next-rotation"
 UNITS = {"m": "minutes", "h": "hours", "d": "days"}
@@ -125,6 +125,7 @@ class Credential(Model):
         names = [*self.secret_names, *(self.administrator.names if self.administrator else ())]
         if len({name.lower() for name in names}) < len(names):
             raise ValueError("each of the secrets needs a name of its own; case does not count")
+        self._refuse_layout()
         if self.strategy is Strategy.MANAGED and not isinstance(self.endpoint, FlexibleServerEndpoint):
             raise ValueError("the strategy managed is for a Flexible Server: give an endpoint of kind flexible-server")
         if self.strategy is Strategy.RECREATE and not isinstance(self.endpoint, LoadBalancerEndpoint):
@@ -135,6 +136,18 @@ class Credential(Model):
             raise ValueError("grace needs the strategy alternating: with others the login has one password at a time")
         return self
 
+    def _refuse_layout(self) -> None:
+        if self.strategy is Strategy.RECREATE and not isinstance(self.secrets, SecretPair):
+            raise ValueError(
+                "the strategy recreate initialises the database from two secrets: give secrets of kind pair, or use "
+                "in-place"
+            )
+        if self.strategy is Strategy.ALTERNATING and not self.secrets.keeps_username:
+            raise ValueError(
+                "the strategy alternating changes the username, so it must be in the vault: give secrets that hold it, "
+                "or use in-place"
+            )
+
     @property
     def secret_names(self) -> tuple[str, ...]:
         """All secrets that a rotation reads, in the order in which they are published: the password's last."""
@@ -143,6 +156,11 @@ class Credential(Model):
     def secrets_of(self, parts: Collection[Part]) -> tuple[str, ...]:
         """Return the secrets that change when these parts of the login do, in the order in which they are published."""
         return self.secrets.secrets_of(parts)
+
+    @property
+    def needs_pins(self) -> bool:
+        """Whether a mount may mix two logins while a new username is published: one secret is written at a time."""
+        return len(self.secrets_of(tuple(Part))) > 1
 
     @property
     def grace_period(self) -> timedelta | None:

@@ -90,7 +90,10 @@ def test_an_inventory_without_the_mapping_of_credentials_is_refused(tmp_path: Pa
     ("content", "field"),
     [
         (entry(vaults="x"), "vaults: Extra inputs are not permitted"),
-        (entry(secrets={"username": "user_name!", "password": "password"}), "secrets.username: String should match"),
+        (
+            entry(secrets={"username": "user_name!", "password": "password"}),
+            "secrets.pair.username: String should",
+        ),
         (entry(consumers=[entry()["consumers"][0] | {"workload": {"name": "x"}}]), "consumers.0.workload.namespace: "),
         (entry(endpoint={"kind": "load-balancer", "namespace": "x"}), "endpoint.load-balancer.service: Field required"),
         (entry(strategy="managed"), "the whole: Value error, the strategy managed is for a Flexible Server"),
