@@ -193,6 +193,11 @@ class Code(StrEnum):
         "The host's name does not resolve",
         "Check the name; provision it, or wait until a new name is known everywhere",
     )
+    LAYOUT_MISMATCH = (
+        "LayoutMismatch",
+        "The secret does not hold a login in the way that the credential's layout says",
+        "Correct the field `secrets` of the credential, or write the secret again in that form, as a new version",
+    )
     LOCK_LOST = (
         "LockLost",
         "Somebody else took the lock",

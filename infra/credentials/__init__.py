@@ -11,7 +11,17 @@ from infra.credentials.credential import (
 )
 from infra.credentials.endpoints import ClusterRef, Endpoint, FlexibleServerEndpoint, LoadBalancerEndpoint, SignIn
 from infra.credentials.inventory import Inventory, load_inventory
-from infra.credentials.layouts import Login, Part, SecretLayout, SecretPair, find_oddity
+from infra.credentials.layouts import (
+    ConnectionString,
+    JsonSecret,
+    Layout,
+    Login,
+    Part,
+    PasswordAlone,
+    SecretLayout,
+    SecretPair,
+    find_oddity,
+)
 from infra.credentials.problems import Problem
 from infra.credentials.schedule import Day, Window
 
@@ -19,6 +29,7 @@ __all__ = [
     "NO_GRACE",
     "UNTIL_NEXT_ROTATION",
     "ClusterRef",
+    "ConnectionString",
     "Consumer",
     "Credential",
     "CsiDelivery",
@@ -27,9 +38,12 @@ __all__ = [
     "Endpoint",
     "FlexibleServerEndpoint",
     "Inventory",
+    "JsonSecret",
+    "Layout",
     "LoadBalancerEndpoint",
     "Login",
     "Part",
+    "PasswordAlone",
     "PasswordCopies",
     "Problem",
     "SecretLayout",

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from infra.credentials import Consumer, Login
+from infra.credentials import Consumer
 from infra.errors import Code, Refused, Unverified
 from infra.kubernetes.deliveries import open_delivery
 from infra.kubernetes.obstacles import Obstacles, read_obstacles
@@ -55,7 +55,7 @@ def find_obstacles(facts: ConsumerFacts, seen: Obstacles, *, is_restarted: bool,
 @check
 def files(question: Question) -> Iterator[Finding]:
     """Read the files in the database's pods once, as the proof will; where that fails the driver's word counts."""
-    values = question.credential.secrets.render(Login(ANY, ANY))
+    values = dict.fromkeys(question.credential.secret_names, ANY)
     for consumer in question.credential.consumers:
         if consumer.is_database:
             yield from _read_files(question, consumer, values)

@@ -15,7 +15,7 @@ def unlisted_consumers(question: Question) -> Iterator[Finding]:
     credential = question.credential
     listed = {consumer.key: consumer for consumer in credential.consumers}
     namespaces = {credential.lock_namespace, *(consumer.workload.namespace for consumer in credential.consumers)}
-    readers = find_readers(question.access.cluster, credential.vault, credential.secrets.names, namespaces)
+    readers = find_readers(question.access.cluster, credential.vault, credential.secret_names, namespaces)
     for reader in readers:
         consumer = listed.get(str(reader))
         if consumer is None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from infra.azure.permissions import has_permission
 from infra.azure.servers import SERVER_TYPE
-from infra.credentials import Consumer, Credential, FlexibleServerEndpoint, LoadBalancerEndpoint, Login, Strategy
+from infra.credentials import Consumer, Credential, FlexibleServerEndpoint, LoadBalancerEndpoint, Strategy
 from infra.errors import AccessDenied, Code, InvalidInput, KeyturnError, NotFound, Refused
 from infra.kubernetes.access import Rehearsal, Right, find_missing, get_subject, rehearsing
 from infra.kubernetes.client import Cluster
@@ -131,11 +131,15 @@ def list_needs(cluster: Cluster, credential: Credential) -> Iterator[Need]:
         for path in LISTED:
             yield Need(Right.to("list", path.format(f"namespaces/{namespace}/")), DISCOVERY)
     for consumer in credential.consumers:
-        yield from _list_needs_of(cluster, credential.strategy, consumer)
+        yield from _list_needs_of(cluster, credential, consumer)
 
 
-def _list_needs_of(cluster: Cluster, strategy: Strategy, consumer: Consumer) -> Iterator[Need]:
-    namespace, delivery = consumer.workload.namespace, consumer.delivery
+def _pins(credential: Credential) -> bool:
+    return credential.strategy is Strategy.ALTERNATING and credential.needs_pins
+
+
+def _list_needs_of(cluster: Cluster, credential: Credential, consumer: Consumer) -> Iterator[Need]:
+    strategy, namespace, delivery = credential.strategy, consumer.workload.namespace, consumer.delivery
     core, apps = f"/api/v1/namespaces/{namespace}", f"/apis/apps/v1/namespaces/{namespace}"
     workloads = open_workload(cluster, consumer.workload).collection.format(namespace=namespace)
     provider_class = path_of(namespace, delivery.secret_provider_class)
@@ -153,7 +157,7 @@ def _list_needs_of(cluster: Cluster, strategy: Strategy, consumer: Consumer) -> 
         ),
         (provider_class, ("get",), CONSUMERS),
         (f"{API}/namespaces/{namespace}/secretproviderclasspodstatuses", ("list", "watch"), CONSUMERS),
-        (provider_class, ("patch",) if strategy is Strategy.ALTERNATING else (), PINS),
+        (provider_class, ("patch",) if _pins(credential) else (), PINS),
     )
     for path, verbs, role in rows:
         for verb in verbs:
@@ -187,8 +191,8 @@ def _list_writes(rehearsal: Rehearsal, question: Question, consumer: Consumer) -
     elif is_restarted:
         yield lambda: workload.restart(MARK)
     if is_restarted or consumer.is_database:
-        yield lambda: delivery.refresh(credential.secrets.render(Login(MARK, MARK)))
-    if credential.strategy is Strategy.ALTERNATING:
+        yield lambda: delivery.refresh(dict.fromkeys(credential.secret_names, MARK))
+    if _pins(credential):
         yield lambda: delivery.pin(facts.newest_versions, MARK)
 
 

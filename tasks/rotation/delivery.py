@@ -64,12 +64,11 @@ def await_sync(context: StepContext) -> None:
         SyncPending: it timed out; says what was seen last.
     """
     deadline = time.monotonic() + context.options.sync_timeout_seconds
-    consumer, layout = context.consumer, context.credential.secrets
+    consumer = context.consumer
     with opened_for(context) as access:
         delivery = open_delivery(access.cluster, consumer)
-        login, newest = access.read_newest_with_versions()
-        versions = {name: newest[name] for name in delivery.uses(layout.names)}
-        values = layout.render(login)
+        values, newest = access.read_newest_with_versions()
+        versions = {name: newest[name] for name in delivery.uses(newest)}
         pods = open_workload(access.cluster, consumer.workload).get().live_pods
         left = deadline - time.monotonic()
         show = show_sync(context.credential.name, context.subject, consumer.delivery.synced_secret, pods)
@@ -86,7 +85,6 @@ def refresh_secret(context: StepContext) -> bool:
     """
     with opened_for(context) as access:
         consumer: Consumer = context.consumer_by(lambda consumer: consumer.secret_key)
-        values = context.credential.secrets.render(access.read_newest())
-        before = open_delivery(access.cluster, consumer).refresh(values)
+        before = open_delivery(access.cluster, consumer).refresh(access.read_newest_values())
     get_run_logger().info("the Secret %s %s", context.subject, OUTCOMES[before])
     return before is SecretState.OTHER

@@ -7,16 +7,20 @@ from pydantic import ValidationError
 
 from infra.credentials import (
     ClusterRef,
+    ConnectionString,
     Credential,
     CsiDelivery,
     FlexibleServerEndpoint,
+    JsonSecret,
     LoadBalancerEndpoint,
+    PasswordAlone,
     SecretPair,
     Strategy,
     Window,
     WorkloadRef,
 )
 from infra.credentials.fields import Model
+from infra.credentials.texts import ConnectionFormat
 from infra.provisioning.options import DeployOptions, ProvisionOptions, StackNames, load_stack
 from testing.walkthrough import DATABASE, DEXTER, INVENTORY, ROOT, SERVER, change
 
@@ -46,6 +50,14 @@ REFUSED: dict[type[Model], dict[str, list[Any]]] = {
         "time_zone": ["", "Europe/Nowhere", "../etc"],
     },
     SecretPair: {"kind": ["", "json"], "username": SECRET_NAMES, "password": SECRET_NAMES},
+    PasswordAlone: {"kind": ["", "pair"], "username": ["", "a" * 64], "password": SECRET_NAMES},
+    JsonSecret: {
+        "kind": ["", "pair"],
+        "secret": SECRET_NAMES,
+        "username_field": ["", "a" * 256],
+        "password_field": ["", "a" * 256],
+    },
+    ConnectionString: {"kind": ["", "json"], "secret": SECRET_NAMES, "format": ["", "URI", "npgsql"]},
     ClusterRef: {
         "name": ["", "-begins", "ends-", "with.dot", "a" * 64],
         "resource_group": RESOURCE_GROUPS,
@@ -95,6 +107,9 @@ VALID: dict[type[Model], Model] = {
     Credential: change(DEXTER, every="60d"),
     Window: Window(start="22:00", end="04:00"),
     SecretPair: DEXTER.secrets,
+    PasswordAlone: PasswordAlone(username="dexter", password="password"),
+    JsonSecret: JsonSecret(secret="db", username_field="user", password_field="secret"),
+    ConnectionString: ConnectionString(secret="db", format=ConnectionFormat.URI),
     ClusterRef: DEXTER.cluster,
     LoadBalancerEndpoint: DEXTER.endpoint,
     FlexibleServerEndpoint: SERVER.endpoint,

@@ -75,6 +75,8 @@ def test_credentials_that_make_no_stack_are_refused_with_the_reason(tmp_path: Pa
         load(FOLDER, changed(SERVER, "vault", "othervault"))
     with pytest.raises(InvalidInput, match="dexter-server is not a database in the cluster"):
         load_changed(tmp_path, credential="dexter-server", server_credential="dexter")
+    with pytest.raises(InvalidInput, match="dexter-server is not kept as a pair of secrets"):
+        load(FOLDER, changed(SERVER, "secrets", {"kind": "json", "secret": "server"}))
 
 
 def test_a_stack_or_credential_that_does_not_exist_is_named(tmp_path: Path) -> None:

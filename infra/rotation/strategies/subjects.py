@@ -14,7 +14,7 @@ def secrets_of(*parts: Part) -> Subjects:
     """Make the subjects: the secrets that change when these parts of the login do, the password's last."""
 
     def secrets(state: RotationState) -> tuple[Subject, ...]:
-        return state.credential.secrets.secrets_of(parts)
+        return state.credential.secrets_of(parts)
 
     return secrets
 
@@ -57,8 +57,10 @@ def _clients_of(changed: Subjects, needs_restart: bool) -> Subjects:
     return clients
 
 
-def every_source(state: RotationState) -> tuple[Subject, ...]:
-    """Each source that the consumers' deliveries read from, once: where versions are pinned."""
+def sources_to_pin(state: RotationState) -> tuple[Subject, ...]:
+    """Each source that the consumers' deliveries read from, once; none if one write publishes all."""
+    if not state.credential.needs_pins:
+        return ()
     return tuple(dict.fromkeys(facts.consumer.source_key for facts in state.observation.consumers))
 
 
