@@ -137,6 +137,12 @@ class Code(StrEnum):
         "What may keep a copy of the password could not be looked at",
         "Ask its owner whether it uses this login; or name an administrator in the credential, who sees more",
     )
+    ENVIRONMENT_STAYS = (
+        "EnvironmentStays",
+        "Containers have the Secret in their environment, which they read only when they start, and the rotation does "
+        "not restart the workload",
+        "Let it be restarted (needs_restart), or let it read mounted files instead",
+    )
     FILES_DIFFER = (
         "FilesDiffer",
         "The files in the pod differ from the vault",
@@ -187,6 +193,11 @@ class Code(StrEnum):
         "HasMembers",
         "Roles are members of the login: they keep its privileges, but SET ROLE to it fails afterwards",
         "Let their sessions switch to the owner role instead",
+    )
+    HELD_BACK = (
+        "HeldBack",
+        "The workload's update strategy keeps a restart from replacing all of its pods",
+        "Set spec.updateStrategy.type to RollingUpdate, and its partition to 0; then run again",
     )
     HOST_NOT_FOUND = (
         "HostNotFound",
@@ -478,7 +489,7 @@ class Code(StrEnum):
     VOLUME_KEEPS_DATA = (
         "VolumeKeepsData",
         "The strategy recreate would change nothing",
-        "Use the strategy in-place: it changes the login inside the database",
+        "Use the strategy in-place or alternating: they change the login inside the database, and its files stay",
     )
     WRONG_CLUSTER = (
         "WrongCluster",

@@ -1,9 +1,9 @@
 """Who gets a credential, and how: workloads, and the deliveries that bring it to their pods."""
 
 from enum import StrEnum
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from infra.credentials.fields import Model, Namespace, ObjectName
 
@@ -12,6 +12,12 @@ class WorkloadKind(StrEnum):
     """The kinds of workload that can be restarted and watched."""
 
     DEPLOYMENT = "Deployment"
+    STATEFUL_SET = "StatefulSet"
+    DAEMON_SET = "DaemonSet"
+
+
+SCALABLE = (WorkloadKind.DEPLOYMENT, WorkloadKind.STATEFUL_SET)
+"""The kinds that can be scaled to 0 and back."""
 
 
 class WorkloadRef(Model):
@@ -61,6 +67,12 @@ class Consumer(Model):
         title="Needs a restart",
         description="Whether a client takes new values only when it restarts. Off: it re-reads its files by itself.",
     )
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.is_database and self.workload.kind not in SCALABLE:
+            raise ValueError(f"the database itself is a {' or a '.join(SCALABLE)}, not a {self.workload.kind}")
+        return self
 
     @property
     def key(self) -> str:

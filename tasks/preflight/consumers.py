@@ -39,6 +39,11 @@ def find_obstacles(facts: ConsumerFacts, seen: Obstacles, *, is_restarted: bool,
     name, delivery = facts.consumer.key, facts.consumer.delivery
     if seen.is_paused and is_rolled:
         yield Finding(Refused(Code.PAUSED, name=name, seen="spec.paused is true"))
+    if seen.hold and is_rolled:
+        yield Finding(Refused(Code.HELD_BACK, name=name, seen=seen.hold))
+    if seen.environments and not is_restarted and not facts.consumer.is_database:
+        found = f"{delivery.synced_secret} in the environment of {', '.join(seen.environments)}"
+        yield Finding(Refused(Code.ENVIRONMENT_STAYS, name=name, seen=found))
     if not seen.mounts_class and facts.replicas:
         found = f"no volume of {delivery.secret_provider_class}"
         yield Finding(Refused(Code.NOT_MOUNTED, name=name, seen=found))

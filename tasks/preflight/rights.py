@@ -140,14 +140,13 @@ def _pins(credential: Credential) -> bool:
 
 def _list_needs_of(cluster: Cluster, credential: Credential, consumer: Consumer) -> Iterator[Need]:
     strategy, namespace, delivery = credential.strategy, consumer.workload.namespace, consumer.delivery
-    core, apps = f"/api/v1/namespaces/{namespace}", f"/apis/apps/v1/namespaces/{namespace}"
-    workloads = open_workload(cluster, consumer.workload).collection.format(namespace=namespace)
+    core, workload = f"/api/v1/namespaces/{namespace}", open_workload(cluster, consumer.workload)
     provider_class = path_of(namespace, delivery.secret_provider_class)
     is_restarted = STRATEGIES[strategy].restarts(consumer)
     reads = ("get", "list", "watch")
     rows: tuple[tuple[str, tuple[str, ...], str], ...] = (
-        (f"{workloads}/{consumer.workload.name}", (*reads, "patch") if is_restarted else reads, CONSUMERS),
-        (f"{apps}/replicasets", ("list",), CONSUMERS),
+        (workload.path, (*reads, "patch") if is_restarted else reads, CONSUMERS),
+        (workload.makers.format(namespace=namespace), ("list",) if workload.makers else (), CONSUMERS),
         (f"{core}/pods", ("list", "watch"), CONSUMERS),
         (f"{core}/events", ("list",), CONSUMERS),
         (
