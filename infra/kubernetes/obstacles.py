@@ -1,7 +1,7 @@
 """What in a workload's own object keeps new values from its pods, whatever a rotation does.
 
 facts = read_obstacles(cluster, consumer)
-facts.is_paused, facts.mounts_class, facts.parts
+facts.is_paused, facts.unread, facts.parts
 """
 
 from collections.abc import Iterator
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from infra.credentials import Consumer
 from infra.kubernetes.client import Cluster, Object
+from infra.kubernetes.discovery import list_mounted, list_needed, read_sources
 from infra.kubernetes.workloads import open_workload
 
 
@@ -18,13 +19,13 @@ class Obstacles:
 
     Args:
         is_paused: whether its controller makes no rollout.
-        mounts_class: whether its pods have a volume of the consumer's SecretProviderClass.
-        parts: where its containers mount a part of that volume, by subPath.
+        unread: what its pods should take the credential from, by the inventory, and do not.
+        parts: where its containers mount a part of a class's volume, by subPath.
         controller: the kind and name of the object that controls it; empty: none.
     """
 
     is_paused: bool
-    mounts_class: bool
+    unread: tuple[str, ...]
     parts: tuple[str, ...]
     controller: str
 
@@ -39,20 +40,20 @@ def read_obstacles(cluster: Cluster, consumer: Consumer) -> Obstacles:
     collection = open_workload(cluster, workload).collection.format(namespace=workload.namespace)
     item = cluster.get(f"{collection}/{workload.name}")
     pod = item["spec"]["template"]["spec"]
-    volumes = set(_find_volumes(pod, consumer.delivery.secret_provider_class))
+    volumes = set(_find_volumes(pod, {source.name for source in list_mounted(consumer)}))
     return Obstacles(
         is_paused=bool(item["spec"].get("paused")),
-        mounts_class=bool(volumes),
+        unread=tuple(sorted(map(str, list_needed(consumer) - set(read_sources(pod))))),
         parts=tuple(_find_parts(pod, volumes)),
         controller=_find_controller(item),
     )
 
 
-def _find_volumes(pod: Object, provider_class: str) -> Iterator[str]:
-    """Yield the names of the volumes of a class."""
+def _find_volumes(pod: Object, classes: set[str]) -> Iterator[str]:
+    """Yield the names of the volumes of these classes."""
     for volume in pod.get("volumes") or []:
         attributes = (volume.get("csi") or {}).get("volumeAttributes") or {}
-        if attributes.get("secretProviderClass") == provider_class:
+        if attributes.get("secretProviderClass") in classes:
             yield volume["name"]
 
 

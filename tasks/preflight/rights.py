@@ -135,10 +135,9 @@ def list_needs(cluster: Cluster, credential: Credential) -> Iterator[Need]:
 
 
 def _list_needs_of(cluster: Cluster, strategy: Strategy, consumer: Consumer) -> Iterator[Need]:
-    namespace, delivery = consumer.workload.namespace, consumer.delivery
+    namespace = consumer.workload.namespace
     core, apps = f"/api/v1/namespaces/{namespace}", f"/apis/apps/v1/namespaces/{namespace}"
     workloads = open_workload(cluster, consumer.workload).collection.format(namespace=namespace)
-    provider_class = path_of(namespace, delivery.secret_provider_class)
     is_restarted = STRATEGIES[strategy].restarts(consumer)
     reads = ("get", "list", "watch")
     rows: tuple[tuple[str, tuple[str, ...], str], ...] = (
@@ -146,15 +145,16 @@ def _list_needs_of(cluster: Cluster, strategy: Strategy, consumer: Consumer) -> 
         (f"{apps}/replicasets", ("list",), CONSUMERS),
         (f"{core}/pods", ("list", "watch"), CONSUMERS),
         (f"{core}/events", ("list",), CONSUMERS),
-        (
-            f"{core}/secrets/{delivery.synced_secret}",
-            (*reads, "patch") if is_restarted or consumer.is_database else reads,
-            CONSUMERS,
-        ),
-        (provider_class, ("get",), CONSUMERS),
-        (f"{API}/namespaces/{namespace}/secretproviderclasspodstatuses", ("list", "watch"), CONSUMERS),
-        (provider_class, ("patch",) if strategy is Strategy.ALTERNATING else (), PINS),
     )
+    writes = (*reads, "patch") if is_restarted or consumer.is_database else reads
+    for delivery in consumer.every_delivery:
+        provider_class = path_of(namespace, delivery.source)
+        rows += ((f"{core}/secrets/{delivery.secret_name}", writes if delivery.secret_name else (), CONSUMERS),)
+        rows += (
+            (provider_class, ("get",), CONSUMERS),
+            (f"{API}/namespaces/{namespace}/secretproviderclasspodstatuses", ("list", "watch"), CONSUMERS),
+            (provider_class, ("patch",) if strategy is Strategy.ALTERNATING else (), PINS),
+        )
     for path, verbs, role in rows:
         for verb in verbs:
             yield Need(Right.to(verb, path), role)

@@ -29,6 +29,7 @@ from tasks.retries import task_with_retries
 from tasks.rotation.staged import Candidate, find_candidate, read_base, read_candidate
 
 SYNCED = {
+    SecretState.NONE: Synced.NONE,
     SecretState.ABSENT: Synced.ABSENT,
     SecretState.CURRENT: Synced.NEWEST,
     SecretState.OTHER: Synced.OTHER,
@@ -106,6 +107,7 @@ def _consumer(access: Access, consumer: Consumer, newest: Login | None) -> Consu
         settled=workload.settled,
         pinned_for=delivered.pinned_for,
         pinned=delivered.pinned,
+        unmounted=delivered.unmounted,
     )
 
 

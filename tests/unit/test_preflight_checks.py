@@ -12,8 +12,8 @@ from tasks.preflight.consumers import find_obstacles
 from tasks.preflight.rights import rehearse
 
 READY: ConsumerFacts = HEALTHY.consumers[0]
-CLEAR = Obstacles(is_paused=False, mounts_class=True, parts=(), controller="")
-PAUSED, UNMOUNTED = replace(CLEAR, is_paused=True), replace(CLEAR, mounts_class=False)
+CLEAR = Obstacles(is_paused=False, unread=(), parts=(), controller="")
+PAUSED, UNMOUNTED = replace(CLEAR, is_paused=True), replace(CLEAR, unread=("SecretProviderClass db",))
 PART, OPERATED = replace(CLEAR, parts=("/app/password",)), replace(CLEAR, controller="Postgres db")
 STOPPED = replace(READY, replicas=0, pods=())
 UNREADY = replace(READY, settled=False)
