@@ -287,10 +287,16 @@ class Code(StrEnum):
         "The name is held by a secret that is being deleted or purged",
         "Wait until that is over, which takes Azure some seconds; then run again",
     )
+    NOT_KEPT = (
+        "NotKept",
+        "Nothing keeps the Secret equal to the vault",
+        "Run a workload that mounts the class, or use the express sync, which writes the Secret itself",
+    )
     NOT_MOUNTED = (
         "NotMounted",
-        "The workload's pods do not mount the SecretProviderClass, so nothing would show that they have new versions",
-        "Mount the class in the workload's pods, or take the consumer out of the inventory and restart it by hand",
+        "The workload's pods do not take the credential from where the inventory says",
+        "Mount the class in the workload's pods. If they read a Secret that another workload's mount keeps, "
+        "list that: delivery: {kind: secret, secret: ..., kept_by: THE_CLASS}",
     )
     OLD_LOGIN_WORKS = (
         "OldLoginWorks",
@@ -463,7 +469,7 @@ class Code(StrEnum):
     UNLISTED_SOURCE = (
         "UnlistedSource",
         "A consumer takes the credential from more than its listed delivery",
-        "Let its pods take every part of the credential from one SecretProviderClass and its Secret, and list that one",
+        "List each SecretProviderClass and Secret that its pods take a part of the credential from, under deliveries",
     )
     UNREACHABLE = (
         "Unreachable",

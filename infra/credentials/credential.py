@@ -162,6 +162,13 @@ class Credential(Model):
             )
         if self.grace != NO_GRACE and self.strategy is not Strategy.ALTERNATING:
             raise ValueError("grace needs the strategy alternating: with others the login has one password at a time")
+        if self.strategy is Strategy.ALTERNATING:
+            for consumer in self.consumers:
+                if not consumer.needs_restart and len({delivery.source for delivery in consumer.every_delivery}) > 1:
+                    raise ValueError(
+                        f"{consumer.key} re-reads files of several SecretProviderClasses, each polled by itself: with "
+                        "alternating it would mix two logins meanwhile. Use one class, or let it restart"
+                    )
         return self
 
     @model_validator(mode="after")

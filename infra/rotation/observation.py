@@ -55,6 +55,7 @@ class LoginState(StrEnum):
 class Synced(StrEnum):
     """What the synced Secret holds, compared in memory with the vault's values."""
 
+    NONE = "no Secret"
     ABSENT = "absent"
     NEWEST = "the newest versions"
     OTHER = "something else"
@@ -207,6 +208,7 @@ class ConsumerFacts:
         settled: whether its controller has acted on the last change.
         pinned_for: the rotation that pinned its delivery to the versions before; empty: none.
         pinned: secret -> version that its delivery is pinned to now: somebody else may have taken pins away.
+        unmounted: those of the secrets that it uses which a Secret alone brings: pods report no versions of them.
     """
 
     consumer: Consumer
@@ -221,6 +223,7 @@ class ConsumerFacts:
     settled: bool = True
     pinned_for: str = ""
     pinned: Mapping[str, str] = field(default_factory=dict)
+    unmounted: frozenset[str] = frozenset()
 
     @property
     def workload(self) -> WorkloadRef:

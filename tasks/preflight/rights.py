@@ -139,9 +139,8 @@ def _pins(credential: Credential) -> bool:
 
 
 def _list_needs_of(cluster: Cluster, credential: Credential, consumer: Consumer) -> Iterator[Need]:
-    strategy, namespace, delivery = credential.strategy, consumer.workload.namespace, consumer.delivery
+    strategy, namespace = credential.strategy, consumer.workload.namespace
     core, workload = f"/api/v1/namespaces/{namespace}", open_workload(cluster, consumer.workload)
-    provider_class = path_of(namespace, delivery.secret_provider_class)
     is_restarted = STRATEGIES[strategy].restarts(consumer)
     reads = ("get", "list", "watch")
     rows: tuple[tuple[str, tuple[str, ...], str], ...] = (
@@ -149,15 +148,16 @@ def _list_needs_of(cluster: Cluster, credential: Credential, consumer: Consumer)
         (workload.makers.format(namespace=namespace), ("list",) if workload.makers else (), CONSUMERS),
         (f"{core}/pods", ("list", "watch"), CONSUMERS),
         (f"{core}/events", ("list",), CONSUMERS),
-        (
-            f"{core}/secrets/{delivery.synced_secret}",
-            (*reads, "patch") if is_restarted or consumer.is_database else reads,
-            CONSUMERS,
-        ),
-        (provider_class, ("get",), CONSUMERS),
-        (f"{API}/namespaces/{namespace}/secretproviderclasspodstatuses", ("list", "watch"), CONSUMERS),
-        (provider_class, ("patch",) if _pins(credential) else (), PINS),
     )
+    writes = (*reads, "patch") if is_restarted or consumer.is_database else reads
+    for delivery in consumer.every_delivery:
+        provider_class = path_of(namespace, delivery.source)
+        rows += ((f"{core}/secrets/{delivery.secret_name}", writes if delivery.secret_name else (), CONSUMERS),)
+        rows += (
+            (provider_class, ("get",), CONSUMERS),
+            (f"{API}/namespaces/{namespace}/secretproviderclasspodstatuses", ("list", "watch"), CONSUMERS),
+            (provider_class, ("patch",) if _pins(credential) else (), PINS),
+        )
     for path, verbs, role in rows:
         for verb in verbs:
             yield Need(Right.to(verb, path), role)

@@ -222,7 +222,8 @@ def verify_values(stack: Stack, workload: Workload, timeout_seconds: float) -> l
 def report_inventory(stack: Stack) -> None:
     """Make the tables of what cluster and namespace have; of the synced Secret, keys and lengths alone."""
     cluster, namespace = open_cluster(stack.database.cluster), stack.namespace
-    secret = stack.database_consumer.delivery.synced_secret
+    (delivery,) = stack.database_consumer.every_delivery
+    secret = delivery.secret_name
     report_table("csi-driver", _driver(cluster), "The Secrets Store CSI driver, and how it looks for new versions.")
     report_table("service-accounts", _accounts(cluster, namespace), f"Service accounts in `{namespace}`.")
     report_table("pods", _pods(cluster, namespace), f"Pods in `{namespace}`.")

@@ -30,6 +30,7 @@ from tasks.retries import task_with_retries
 from tasks.rotation.staged import Candidate, find_candidate, read_base, read_candidate
 
 SYNCED = {
+    SecretState.NONE: Synced.NONE,
     SecretState.ABSENT: Synced.ABSENT,
     SecretState.CURRENT: Synced.NEWEST,
     SecretState.OTHER: Synced.OTHER,
@@ -109,6 +110,7 @@ def _consumer(access: Access, consumer: Consumer, newest: Mapping[str, str] | No
         settled=workload.settled,
         pinned_for=delivered.pinned_for,
         pinned=delivered.pinned,
+        unmounted=delivered.unmounted,
     )
 
 

@@ -15,7 +15,8 @@ CSI = {"name": "login", "csi": {"volumeAttributes": {"secretProviderClass": CLAS
 PROJECTED = {"name": "login", "projected": {"sources": [{"configMap": {"name": "x"}}, {"secret": {"name": SECRET}}]}}
 PART = {"name": "login", "mountPath": "/app/password", "subPath": "password"}
 WHOLE = {"name": "login", "mountPath": "/app"}
-NOTHING = Obstacles(is_paused=False, mounts_class=False, parts=(), controller="")
+UNREAD = f"SecretProviderClass {CLASS}"
+NOTHING = Obstacles(is_paused=False, unread=(UNREAD,), parts=(), controller="")
 
 
 class Item:
@@ -66,7 +67,7 @@ def test_a_variable_of_another_secret_is_nothing() -> None:
 def test_a_part_of_the_class_or_of_its_secret_is_named(volume: dict[str, Any]) -> None:
     seen = read({"volumes": [volume], "containers": [container(volumeMounts=[PART])]})
     assert seen.parts == ("/app/password of the container client",)
-    assert seen.mounts_class is (volume is CSI)
+    assert seen.unread == (() if volume is CSI else (UNREAD,))
     assert read({"volumes": [volume], "containers": [container(volumeMounts=[WHOLE])]}).parts == ()
 
 

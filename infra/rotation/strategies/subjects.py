@@ -65,10 +65,11 @@ def sources_to_pin(state: RotationState) -> tuple[Subject, ...]:
 
 
 def synced_secrets_of(*workloads: Subjects) -> Subjects:
-    """Make the subjects: the synced Secrets that the pods of these workloads start with, each once."""
+    """Make the subjects: the synced Secrets that the pods of these workloads start with, each once; files need none."""
 
     def secrets(state: RotationState) -> tuple[Subject, ...]:
         found = [workload for subjects in workloads for workload in subjects(state)]
-        return tuple(dict.fromkeys(state.consumer(workload).consumer.secret_key for workload in found))
+        keys = dict.fromkeys(state.consumer(workload).consumer.secret_key for workload in found)
+        return tuple(filter(None, keys))
 
     return secrets
