@@ -12,6 +12,7 @@ from infra.credentials.credential import (
 from infra.credentials.endpoints import ClusterRef, Endpoint, FlexibleServerEndpoint, LoadBalancerEndpoint, SignIn
 from infra.credentials.inventory import Inventory, load_inventory
 from infra.credentials.layouts import Login, Part, SecretLayout, SecretPair, find_oddity
+from infra.credentials.schedule import Day, Window
 
 __all__ = [
     "NO_GRACE",
@@ -20,6 +21,7 @@ __all__ = [
     "Consumer",
     "Credential",
     "CsiDelivery",
+    "Day",
     "Delivery",
     "Endpoint",
     "FlexibleServerEndpoint",
@@ -33,6 +35,7 @@ __all__ = [
     "SignIn",
     "Strategy",
     "ValidUntil",
+    "Window",
     "WorkloadKind",
     "WorkloadRef",
     "find_oddity",

@@ -1,6 +1,6 @@
 """The inventory and the stack as files give them: what cannot be used is named with its file, line or field."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -241,3 +241,26 @@ def test_a_grace_that_cannot_be_kept_is_refused_with_its_field(
     error = inventory_error(write_inventory(tmp_path, {"orders-db": entry(**fields)}))
     assert type(error) is InvalidInput
     assert message in str(error)
+
+
+def test_a_credential_says_when_it_is_due() -> None:
+    by_age, by_expiry = change(DEXTER, every="60d"), change(DEXTER, before_expiry="36h", expires_after_days=2)
+    assert (by_age.interval, by_age.lead_time) == (timedelta(days=60), None)
+    assert (by_expiry.interval, by_expiry.lead_time) == (None, timedelta(hours=36))
+    assert (DEXTER.interval, DEXTER.lead_time, DEXTER.window, DEXTER.paused, DEXTER.ring) == (
+        None,
+        None,
+        None,
+        False,
+        1,
+    )
+
+
+def test_a_window_that_passes_midnight_opens_on_its_days_by_the_clocks_of_its_zone() -> None:
+    window = {"start": "22:00", "end": "04:00", "days": ["Friday"], "time_zone": "Europe/Berlin"}
+    found = change(DEXTER, window=window).window
+    assert found is not None
+    saturday_night = datetime(2026, 1, 10, 2, 59, tzinfo=UTC)
+    assert found.is_open(saturday_night)
+    assert not found.is_open(saturday_night + timedelta(minutes=1))
+    assert found.find_opening(saturday_night + timedelta(minutes=1)) == datetime(2026, 1, 16, 21, 0, tzinfo=UTC)

@@ -13,6 +13,7 @@ from infra.credentials import (
     LoadBalancerEndpoint,
     SecretPair,
     Strategy,
+    Window,
     WorkloadRef,
 )
 from infra.credentials.fields import Model
@@ -26,6 +27,9 @@ RESOURCE_GROUPS = ["", "ends-with.", "with space", "a" * 91]
 ADDRESSES = ["", "1.2.3", "host.example", "1.2.3.4/32"]
 REFUSED: dict[type[Model], dict[str, list[Any]]] = {
     Credential: {
+        "every": ["", "monthly", "0d", "60", "8w", "12345d"],
+        "ring": [-1, 100, "canary"],
+        "owner": ["a" * 201],
         "grace": ["", "soon", "0h", "24", "1w", "12345d"],
         "unlisted_consumers": ["", "ignore"],
         "password_copies": ["", "ignore"],
@@ -35,6 +39,11 @@ REFUSED: dict[type[Model], dict[str, list[Any]]] = {
         "lock_namespace": NAMESPACES,
         "database": ["", "a" * 64],
         "strategy": ["", "In-Place", "in_place", "replace"],
+    },
+    Window: {
+        "start": ["", "2:00", "24:00", "02:60"],
+        "end": ["", "5", "05:00:00"],
+        "time_zone": ["", "Europe/Nowhere", "../etc"],
     },
     SecretPair: {"kind": ["", "json"], "username": SECRET_NAMES, "password": SECRET_NAMES},
     ClusterRef: {
@@ -83,7 +92,8 @@ REFUSED: dict[type[Model], dict[str, list[Any]]] = {
 }
 STACK = load_stack("walkthrough", ROOT / "manifests", INVENTORY)
 VALID: dict[type[Model], Model] = {
-    Credential: DEXTER,
+    Credential: change(DEXTER, every="60d"),
+    Window: Window(start="22:00", end="04:00"),
     SecretPair: DEXTER.secrets,
     ClusterRef: DEXTER.cluster,
     LoadBalancerEndpoint: DEXTER.endpoint,
@@ -136,9 +146,27 @@ def test_an_unknown_field_is_refused(kind: type[Model]) -> None:
         ({"endpoint": SERVER.endpoint}, "recreate is for a database in the cluster"),
         ({"endpoint": {"kind": "dns", "host": "x"}}, "does not match any of the expected tags"),
         ({"endpoint": {"namespace": "dexter", "service": "x"}}, "Unable to extract tag"),
+        ({"before_expiry": "14d"}, "every and before_expiry exclude each other"),
+        ({"every": None, "before_expiry": "30d", "expires_after_days": 30}, "it would be due at once"),
+        ({"strategy": "alternating", "every": "1d", "grace": "24h"}, "grace lasts as long as every"),
+        ({"window": {"start": "02:00", "end": "02:00"}}, "start and end are equal"),
+        ({"window": {"start": "02:00", "end": "05:00", "days": ["Sun"]}}, "Input should be 'Monday', 'Tuesday'"),
         ({"consumers": (DATABASE, DATABASE)}, "a workload is listed once: deployment dexter/postgres-pod-kv"),
     ],
-    ids=["one secret", "shared secret", "managed", "recreate", "unknown endpoint", "no kind", "listed twice"],
+    ids=[
+        "one secret",
+        "shared secret",
+        "managed",
+        "recreate",
+        "unknown endpoint",
+        "no kind",
+        "two schedules",
+        "due at once",
+        "due in its grace",
+        "no window",
+        "no day",
+        "listed twice",
+    ],
 )
 def test_a_credential_whose_parts_do_not_fit_together_is_refused(fields: dict[str, Any], words: str) -> None:
     with pytest.raises(ValidationError, match=words):
