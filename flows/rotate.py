@@ -21,6 +21,7 @@ from infra.rotation.steps import Action, Step
 from tasks.context import get_credential
 from tasks.preflight import denials_explained, run_preflight
 from tasks.reports.endings import end, ends_with_own_errors
+from tasks.reports.events import Trail
 from tasks.reports.logs import best_effort
 from tasks.reports.rotation import describe_ending, describe_plan, report_rotation, show_plan
 from tasks.reports.timeline import Span, Timeline
@@ -52,6 +53,7 @@ class TaskExecutor:
     def __init__(self, credential: Credential, options: RotationOptions) -> None:
         self.credential, self.options = credential, options
         self.timeline, self.plans = Timeline(), list[Plan]()
+        self.trail = Trail(credential.name)
         self._observation: Observation | None = None
 
     def observe(self) -> Observation:
@@ -75,8 +77,13 @@ class TaskExecutor:
     def execute(self, plan: Plan, step: Step) -> None:
         """Run the step's task."""
         self._observation = None
+        told = {"rotation_id": plan.rotation_id, "strategy": (plan.strategy or self.credential.strategy).value}
+        if self.trail.last is None:
+            self.trail.emit("started", told)
         with self.timeline.span(str(step)):
             STEPS[step.action](self._context(plan, step))
+        if step.action is Action.PUBLISH:
+            self.trail.emit("published", {**told, "secret": str(step.subject)})
 
     def begin_rollback(self, plan: Plan, step: Step) -> None:
         """Note in the vault that the rotation is rolled back."""
@@ -182,7 +189,7 @@ def _check_guards(executor: TaskExecutor, guards: Guards, fresh_id: str) -> Any:
     if plan.refusal or not plan.steps:
         return None
     executor.show(plan)
-    answer = ask_for_approval(plan, guards)
+    answer = ask_for_approval(executor.credential.name, plan, guards)
     if answer.answer is Answer.APPROVE:
         return None
     return end(Verdict.DECLINED, executor.credential.name, f"The plan was declined. {answer.reason}".strip())
@@ -196,6 +203,7 @@ def _end(executor: TaskExecutor, ending: Ending) -> Any:
         error=ending.error,
         payload={"rotation_id": ending.rotation_id, "strategy": executor.credential.strategy.value},
         data=Rotation(ending, tuple(executor.timeline.spans)),
+        trail=executor.trail,
     )
 
 

@@ -165,7 +165,8 @@ def find_due(credential: Credential, facts: Facts, now: datetime) -> Due | None:
 
 def pause_after(failures: int) -> timedelta:
     """Return how long a credential is left alone after so many rotations in a row that ended badly."""
-    return min(FIRST_PAUSE * PAUSE_GROWS ** min(failures - 1, 8), LONGEST_PAUSE)
+    growth: int = PAUSE_GROWS ** min(failures - 1, 8)
+    return min(FIRST_PAUSE * growth, LONGEST_PAUSE)
 
 
 def choose_share(name: str, what: str) -> float:

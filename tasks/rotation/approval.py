@@ -17,6 +17,7 @@ from infra.errors import Code, Refused
 from infra.rotation.guards import longest_delay
 from infra.rotation.options import Guards
 from infra.rotation.plan import Plan
+from tasks.reports.events import Trail
 from tasks.retries import task_with_retries
 
 REPORT_SECONDS = 60.0
@@ -58,7 +59,7 @@ def delay(guards: Guards) -> None:
         wait_random_delay(longest)
 
 
-def ask_for_approval(plan: Plan, guards: Guards) -> Approval:
+def ask_for_approval(credential: str, plan: Plan, guards: Guards) -> Approval:
     """Suspend the run until a person answers to the plan. The run then starts over, and gets here with the answer.
 
     The answer belongs to these steps: if the plan has changed since, it is asked for again.
@@ -77,6 +78,8 @@ def ask_for_approval(plan: Plan, guards: Guards) -> Approval:
     description = f"Rotation plan, strategy {plan.strategy}:\n\n{steps}\n\n" + " ".join(plan.notes)
     key = hashlib.sha256(steps.encode()).hexdigest()[:16]
     form = Approval.with_initial_data(description=description)
+    if (flow_run.run_count or 1) <= 1:
+        Trail(credential).emit("approval_requested", {"rotation_id": plan.rotation_id})
     answer = suspend_flow_run(wait_for_input=form, timeout=guards.approval_timeout_hours * 3600, key=f"plan-{key}")
     get_run_logger().info("answer: %s %s", answer.answer.value, answer.reason)
     return answer
