@@ -22,6 +22,7 @@ from tasks.context import get_credential
 from tasks.preflight import denials_explained, run_preflight
 from tasks.reports.endings import end, ends_with_own_errors
 from tasks.reports.events import Trail
+from tasks.reports.history import Journey
 from tasks.reports.logs import best_effort
 from tasks.reports.rotation import describe_ending, describe_plan, report_rotation, show_plan
 from tasks.reports.timeline import Span, Timeline
@@ -55,11 +56,14 @@ class TaskExecutor:
         self.timeline, self.plans = Timeline(), list[Plan]()
         self.trail = Trail(credential.name)
         self._observation: Observation | None = None
+        self._before: Observation | None = None
+        self.approval = ""
 
     def observe(self) -> Observation:
         """Look at everything afresh."""
         with self.timeline.span("observe"), denials_explained(self.credential):
             self._observation = observe(self.credential)
+        self._before = self._before or self._observation
         return self._observation
 
     def preflight(self, plan: Plan) -> tuple[Finding, ...]:
@@ -93,7 +97,12 @@ class TaskExecutor:
     def report(self, ending: Ending) -> None:
         """Report how the run ended, with the state that things are in now."""
         with best_effort("report the rotation"):
-            report_rotation(self.credential, ending, self.plans, self._find_state(), self.timeline.spans)
+            after, was_begun = (
+                self._find_state(),
+                bool(self.plans and self.plans[0].steps and not self.plans[0].is_beginning),
+            )
+            journey = Journey(self.credential, ending, self._before, after, was_begun, self.approval)
+            report_rotation(self.credential, ending, self.plans, after, self.timeline.spans, journey)
 
     def _find_state(self) -> Observation | None:
         """Return what was observed last; if steps have changed it since, look again."""
@@ -191,6 +200,7 @@ def _check_guards(executor: TaskExecutor, guards: Guards, fresh_id: str) -> Any:
     executor.show(plan)
     answer = ask_for_approval(executor.credential.name, plan, guards)
     if answer.answer is Answer.APPROVE:
+        executor.approval = f"approved. {answer.reason}".strip()
         return None
     return end(Verdict.DECLINED, executor.credential.name, f"The plan was declined. {answer.reason}".strip())
 

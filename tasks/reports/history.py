@@ -1,7 +1,7 @@
 """A credential's history: one table for each run that rotated, and all of them newest first.
 
-The tables are artifacts with the key `NAME-history`, so Prefect keeps every version. Each says who started the rotation,
-what changed, who has the new login and how they got it, what was proven, and when the next one is due.
+The tables are artifacts with the key `NAME-history`, so Prefect keeps every version. Each says who started it, what
+changed, who has the new login and how they got it, what was proven, and when the next one is due.
 """
 
 import getpass
@@ -29,10 +29,22 @@ from infra.fleet.schedule import Facts, find_due
 from infra.rotation.execution import Ending
 from infra.rotation.observation import ConsumerFacts, Observation
 from infra.rotation.steps import Action
+from tasks.reports.artifacts import report_table
 from tasks.reports.logs import best_effort
+from tasks.retries import task_with_retries
 
 SUFFIX = "-history"
 PAGE = 200
+
+
+@task_with_retries(name="Show the history", run_name="{credential.name}: show its last rotations")
+def report_history(credential: Credential, runs: int) -> list[dict[str, str]]:
+    """Make the tables of a credential's history, and return it, newest first."""
+    histories = read_history(credential.name, runs)
+    if histories:
+        report_table(f"{credential.name}-rotations", list_runs(histories), f"The rotations of `{credential.name}`.")
+        report_table(f"{credential.name}-last-rotation", list_rows(histories[0]), "The last one.")
+    return histories
 
 
 @dataclass(frozen=True)
@@ -88,12 +100,18 @@ def _tell_change(before: Observation, after: Observation) -> dict[str, str]:
     """Say what was replaced; an earlier run of the rotation may have replaced some of it already."""
     candidate, password = before.candidate, before.secrets[-1]
     base = dict(candidate.base) if candidate and candidate.phase.is_live else before.newest_versions
-    versions = [f"{name} {base[name][:8]} → {new[:8]}" for name, new in after.newest_versions.items() if base[name] != new]
+    versions = [
+        f"{name} {base[name][:8]} → {new[:8]}" for name, new in after.newest_versions.items() if base[name] != new
+    ]
     replaced = next((known for known in password.versions if known.version == base[password.name]), password.newest)
     since = candidate.created_at if candidate and candidate.phase.is_live else datetime.now(UTC)
-    told = {"versions": ", ".join(versions) or "as before", "retired password": f"{_days(since - replaced.created_at)} old"}
+    told = {"versions": ", ".join(versions) or "as before"}
+    if base[password.name] != after.newest_versions[password.name]:
+        told["retired password"] = f"{_days(since - replaced.created_at)} old"
     if before.username and after.username:
-        told["username"] = f"{before.username} → {after.username}" if before.username != after.username else after.username
+        told["username"] = (
+            f"{before.username} → {after.username}" if before.username != after.username else after.username
+        )
     return told
 
 
@@ -172,7 +190,10 @@ def read_history(name: str, runs: int) -> list[dict[str, str]]:
 
 def read_latest() -> dict[str, dict[str, str]]:
     """Return the last rotation of every credential that has one, by name."""
-    wanted, latest = ArtifactCollectionFilter(key=ArtifactCollectionFilterKey(like_=SUFFIX)), dict[str, dict[str, str]]()
+    wanted, latest = (
+        ArtifactCollectionFilter(key=ArtifactCollectionFilterKey(like_=SUFFIX)),
+        dict[str, dict[str, str]](),
+    )
     with get_client(sync_client=True) as client:
         while True:
             page = client.read_latest_artifacts(artifact_filter=wanted, limit=PAGE, offset=len(latest))

@@ -65,7 +65,8 @@ def _observe(access: Access) -> Observation:
     consumers = tuple(_consumer(access, consumer, newest) for consumer in credential.consumers)
     logins = _try_logins(access, newest, candidate, secrets)
     alternates = _count_alternates(access, newest) if newest and logins.current is LoginState.WORKS else None
-    return Observation(secrets, candidate[1] if candidate else None, logins, consumers, alternates)
+    username = newest.username if newest else ""
+    return Observation(secrets, candidate[1] if candidate else None, logins, consumers, alternates, username)
 
 
 def _secret(vault: KeyVault, name: str) -> SecretFacts:

@@ -7,6 +7,7 @@ from prefect.client.schemas.objects import State
 from reports import artifacts, rows, verdict
 
 from flows.fleet import RotateIn, fleet
+from flows.history import history
 from infra.credentials import Strategy
 from infra.rotation.options import Sync
 from testing.inventory import listed
@@ -53,6 +54,10 @@ def test_what_is_asked_for_rotates_once_and_the_page_shows_it(due: World) -> Non
     assert row_of("dexter", state)["now"] == "rotated"
     [page] = [artifact.data for artifact in artifacts(state) if artifact.key == "fleet-page"]
     assert str(page).count("data:image/svg+xml;base64,") == 2
+    told = history("dexter", return_state=True).result()  # type: ignore[call-overload]
+    assert (told[0]["verdict"], told[0]["started by"]) == ("rotated", "the fleet")
+    assert told[0]["username"] == after[0], "in place, the username stays"
+    assert after[1] not in str(told)
     again = run(dry_run=False)
     assert (again.name, verdict(again)) == ("Completed", "all well")
     assert row_of("dexter", again)["last"] == "rotated"
