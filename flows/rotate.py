@@ -21,6 +21,8 @@ from infra.rotation.steps import Action, Step
 from tasks.context import get_credential
 from tasks.preflight import denials_explained, run_preflight
 from tasks.reports.endings import end, ends_with_own_errors
+from tasks.reports.events import Trail
+from tasks.reports.history import Journey
 from tasks.reports.logs import best_effort
 from tasks.reports.rotation import describe_ending, describe_plan, report_rotation, show_plan
 from tasks.reports.timeline import Span, Timeline
@@ -61,12 +63,16 @@ class TaskExecutor:
         self.credential, self.options = credential, options
         self.timeline, self.plans = Timeline(), list[Plan]()
         self.approved: Question | None = None
+        self.trail = Trail(credential.name)
         self._observation: Observation | None = None
+        self._before: Observation | None = None
+        self.approval = ""
 
     def observe(self) -> Observation:
         """Look at everything afresh."""
         with self.timeline.span("observe"), denials_explained(self.credential):
             self._observation = observe(self.credential)
+        self._before = self._before or self._observation
         return self._observation
 
     def preflight(self, plan: Plan) -> tuple[Finding, ...]:
@@ -86,8 +92,13 @@ class TaskExecutor:
     def execute(self, plan: Plan, step: Step) -> None:
         """Run the step's task."""
         self._observation = None
+        told = {"rotation_id": plan.rotation_id, "strategy": (plan.strategy or self.credential.strategy).value}
+        if self.trail.last is None:
+            self.trail.emit("started", told)
         with self.timeline.span(str(step)):
             STEPS[step.action](self._context(plan, step))
+        if step.action is Action.PUBLISH:
+            self.trail.emit("published", {**told, "secret": str(step.subject)})
 
     def begin_rollback(self, plan: Plan, step: Step) -> None:
         """Note in the vault that the rotation is rolled back."""
@@ -97,7 +108,10 @@ class TaskExecutor:
     def report(self, ending: Ending) -> None:
         """Report how the run ended, with the state that things are in now."""
         with best_effort("report the rotation"):
-            report_rotation(self.credential, ending, self.plans, self._find_state(), self.timeline.spans)
+            after = self._find_state()
+            was_begun = bool(self.plans and self.plans[0].steps and not self.plans[0].is_beginning)
+            journey = Journey(self.credential, ending, self._before, after, was_begun, self.approval)
+            report_rotation(self.credential, ending, self.plans, after, self.timeline.spans, journey)
 
     def _find_state(self) -> Observation | None:
         """Return what was observed last; if steps have changed it since, look again."""
@@ -182,9 +196,11 @@ def _check_guards(executor: TaskExecutor, guards: Guards, fresh_id: str) -> Any:
     candidate = observation.candidate
     if candidate and candidate.phase.is_live and candidate.phase is not Phase.GRACE:
         return executor.finish(candidate) if candidate.grace else None
-    asked = find_question()
-    if asked and (answer := get_answer(asked, guards)).answer is not Answer.APPROVE:
-        return end(Verdict.DECLINED, executor.credential.name, f"The plan was declined. {answer.reason}".strip())
+    if asked := find_question():
+        answer = get_answer(asked, guards)
+        if answer.answer is not Answer.APPROVE:
+            return end(Verdict.DECLINED, executor.credential.name, f"The plan was declined. {answer.reason}".strip())
+        executor.approval = f"approved. {answer.reason}".strip()
     if blocker := check_guards(guards, observation, datetime.now(UTC)):
         if candidate and candidate.grace and candidate.grace.is_over and blocker.verdict is Verdict.TOO_YOUNG:
             return executor.finish(candidate)
@@ -211,6 +227,7 @@ def _ask(executor: TaskExecutor, guards: Guards, observation: Observation, fresh
     if not plans[0].is_beginning and not executor.options.rotation_id:
         after = observation.without_candidate
         plans.append(make_plan(executor.credential, executor.options, after, fresh_id))
+    executor.trail.emit("approval_requested", {"rotation_id": plans[-1].rotation_id})
     ask_for_approval(Question.about(plans[-1], observation), plans, guards)
 
 
@@ -222,6 +239,7 @@ def _end(executor: TaskExecutor, ending: Ending) -> Any:
         error=ending.error,
         payload={"rotation_id": ending.rotation_id, "strategy": executor.credential.strategy.value},
         data=Rotation(ending, tuple(executor.timeline.spans)),
+        trail=executor.trail,
     )
 
 

@@ -164,6 +164,11 @@ class Code(StrEnum):
         "Azure does not accept the first password",
         "Use 8-128 characters of three kinds (lower case, upper case, digits, others), without the username",
     )
+    FLEET_TROUBLE = (
+        "FleetTrouble",
+        "Some credentials of the fleet need a person",
+        "See them at the top of the table `fleet`; the report of each rotation says what to do",
+    )
     FOLLOWED_BY_SETTING = (
         "FollowedBySetting",
         "Sessions of others start as the login by their setting `role`, and would start as a login that owns nothing",

@@ -17,7 +17,7 @@ from infra.azure.client import Azure
 from infra.azure.secrets import KeyVault
 from infra.azure.servers import get_host
 from infra.azure.versions import VersionMemory
-from infra.credentials import ClusterRef, Credential, FlexibleServerEndpoint, Login, SignIn, load_inventory
+from infra.credentials import ClusterRef, Credential, FlexibleServerEndpoint, Inventory, Login, SignIn, load_inventory
 from infra.kubernetes.client import Cluster, connect_to
 from infra.kubernetes.kubeconfig import find_own_context, load_kubeconfig, verify_issuer, verify_server
 from infra.kubernetes.services import get_load_balancer
@@ -44,6 +44,16 @@ _memory: ContextVar[VersionMemory | None] = ContextVar("memory of versions", def
 """What the enclosing `versions_remembered` knows of the vault's versions."""
 
 
+def get_inventory() -> Inventory:
+    """Return all credentials.
+
+    Raises:
+        NotFound: there is no inventory.
+        InvalidInput: it cannot be used.
+    """
+    return load_inventory(Settings().credentials)
+
+
 def get_credential(name: str) -> Credential:
     """Return a credential of the inventory.
 
@@ -51,7 +61,7 @@ def get_credential(name: str) -> Credential:
         NotFound: there is no such credential, or no inventory.
         InvalidInput: the inventory cannot be used.
     """
-    return load_inventory(Settings().credentials).get(name)
+    return get_inventory().get(name)
 
 
 @dataclass(frozen=True)

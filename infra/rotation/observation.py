@@ -253,6 +253,7 @@ class Observation:
         consumers: the consumers that the credential lists.
         alternates: how many logins take turns with the current one; None if it has no owner role, or if the strategy
             does not need to know.
+        username: the current login's username, for people; empty if it could not be read.
     """
 
     secrets: tuple[SecretFacts, ...]
@@ -260,6 +261,7 @@ class Observation:
     logins: Logins
     consumers: tuple[ConsumerFacts, ...]
     alternates: int | None = None
+    username: str = field(default="", compare=False)
 
     @property
     def newest_versions(self) -> dict[str, str]:

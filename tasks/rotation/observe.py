@@ -70,7 +70,8 @@ def _observe(access: Access) -> Observation:
     if newest and logins.current is LoginState.REFUSED:
         logins = replace(logins, oddity=credential.secrets.find_oddity(newest))
     alternates = _count_alternates(access, current) if current and logins.current is LoginState.WORKS else None
-    return Observation(secrets, candidate[1] if candidate else None, logins, consumers, alternates)
+    username = current.username if current else ""
+    return Observation(secrets, candidate[1] if candidate else None, logins, consumers, alternates, username)
 
 
 def _secret(vault: KeyVault, name: str) -> SecretFacts:
