@@ -73,6 +73,16 @@ class Code(StrEnum):
         "SQL asks for the current user, who is the owner role after the migration; and session_user takes turns",
         "See whether each of them may get the owner role's name; correct those that may not",
     )
+    BOTH_ENABLED = (
+        "BothEnabled",
+        "More than one login of the owner role can log in, and no rotation explains it",
+        "See who uses the login that is not current; then rotate, which disables it, or ALTER ROLE ... NOLOGIN",
+    )
+    CANDIDATE_LEFT = (
+        "CandidateLeft",
+        "A candidate was left behind",
+        "If its rotation is unfinished, run flows.rotate, which finishes it; else delete that secret",
+    )
     CANDIDATE_LOST = (
         "CandidateLost",
         "The candidate of the rotation is gone",
@@ -130,6 +140,22 @@ class Code(StrEnum):
         "CopiesHidden",
         "What may keep a copy of the password could not be looked at",
         "Ask its owner whether it uses this login; or name an administrator in the credential, who sees more",
+    )
+    DRIFTED = (
+        "Drifted",
+        "A consumer does not have what the vault has",
+        "If its pods start with older values they are locked out later: wait for the driver's next poll, else restart "
+        "the workload; if the class pins versions, unpin them",
+    )
+    EXPIRED = (
+        "Expired",
+        "The newest version has expired",
+        "Rotate now: the new version gets a new expiry",
+    )
+    EXPIRES_SOON = (
+        "ExpiresSoon",
+        "The newest version expires soon",
+        "Rotate, or give the credential the field before_expiry, and the fleet does",
     )
     FILES_DIFFER = (
         "FilesDiffer",
@@ -191,6 +217,11 @@ class Code(StrEnum):
         "HostNotFound",
         "The host's name does not resolve",
         "Check the name; provision it, or wait until a new name is known everywhere",
+    )
+    LOCK_LEFT = (
+        "LockLeft",
+        "A lock is held that nobody renews",
+        "Nothing if a rotation was killed: the next one takes it. It may be deleted",
     )
     LOCK_LOST = (
         "LockLost",
@@ -285,6 +316,11 @@ class Code(StrEnum):
         "The operation timed out",
         "Look at it in the portal; run again to keep waiting",
     )
+    OVERDUE = (
+        "Overdue",
+        "The credential should have been rotated by now",
+        "See how its last rotation ended, and whether it is paused, its window opens, or its ring is held up",
+    )
     OWNS_SUBSCRIPTIONS = (
         "OwnsSubscriptions",
         "The login owns subscriptions, which stop when their owner can no longer log in",
@@ -316,6 +352,12 @@ class Code(StrEnum):
         "Copies of the password inside the database would stop working",
         "Let them use a login of their own. Or set the credential's password_copies to warn, and update them right "
         "after each rotation: ALTER USER MAPPING, ALTER SUBSCRIPTION",
+    )
+    PIN_LEFT = (
+        "PinLeft",
+        "A SecretProviderClass is pinned, and no rotation is unfinished",
+        "Put the text of the annotation keyturn/unpinned-objects back into spec.parameters.objects, then delete both "
+        "annotations",
     )
     PODS_LEFT = (
         "PodsLeft",
@@ -453,6 +495,11 @@ class Code(StrEnum):
         "The new password would end on the date on which the current one does",
         "Move the date on (ALTER ROLE ... VALID UNTIL), or use the strategy alternating with an administrator and the "
         "field valid_until: extend",
+    )
+    VERSIONS_ENABLED = (
+        "VersionsEnabled",
+        "Older versions can still be read, and no rotation is unfinished",
+        "See that the database refuses their logins (flows.verify_login), then disable them; or rotate",
     )
     VOLUME_KEEPS_DATA = (
         "VolumeKeepsData",
