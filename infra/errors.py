@@ -73,6 +73,16 @@ class Code(StrEnum):
         "SQL asks for the current user, who is the owner role after the migration; and session_user takes turns",
         "See whether each of them may get the owner role's name; correct those that may not",
     )
+    BOTH_ENABLED = (
+        "BothEnabled",
+        "More than one login of the owner role can log in, and no rotation explains it",
+        "See who uses the login that is not current; then rotate, which disables it, or ALTER ROLE ... NOLOGIN",
+    )
+    CANDIDATE_LEFT = (
+        "CandidateLeft",
+        "A candidate was left behind",
+        "If its rotation is unfinished, run flows.rotate, which finishes it; else delete that secret",
+    )
     CANDIDATE_LOST = (
         "CandidateLost",
         "The candidate of the rotation is gone",
@@ -142,6 +152,22 @@ class Code(StrEnum):
         "Containers have the Secret in their environment, which they read only when they start, and the rotation does "
         "not restart the workload",
         "Let it be restarted (needs_restart), or let it read mounted files instead",
+    )
+    DRIFTED = (
+        "Drifted",
+        "A consumer does not have what the vault has",
+        "If its pods start with older values they are locked out later: wait for the driver's next poll, else restart "
+        "the workload; if the class pins versions, unpin them",
+    )
+    EXPIRED = (
+        "Expired",
+        "The newest version has expired",
+        "Rotate now: the new version gets a new expiry",
+    )
+    EXPIRES_SOON = (
+        "ExpiresSoon",
+        "The newest version expires soon",
+        "Rotate, or give the credential the field before_expiry, and the fleet does",
     )
     FILES_DIFFER = (
         "FilesDiffer",
@@ -213,6 +239,11 @@ class Code(StrEnum):
         "LayoutMismatch",
         "The secret does not hold a login in the way that the credential's layout says",
         "Correct the field `secrets` of the credential, or write the secret again in that form, as a new version",
+    )
+    LOCK_LEFT = (
+        "LockLeft",
+        "A lock is held that nobody renews",
+        "Nothing if a rotation was killed: the next one takes it. It may be deleted",
     )
     LOCK_LOST = (
         "LockLost",
@@ -313,6 +344,11 @@ class Code(StrEnum):
         "The operation timed out",
         "Look at it in the portal; run again to keep waiting",
     )
+    OVERDUE = (
+        "Overdue",
+        "The credential should have been rotated by now",
+        "See how its last rotation ended, and whether it is paused, its window opens, or its ring is held up",
+    )
     OWNS_SUBSCRIPTIONS = (
         "OwnsSubscriptions",
         "The login owns subscriptions, which stop when their owner can no longer log in",
@@ -349,6 +385,12 @@ class Code(StrEnum):
         "PlanChanged",
         "The plan is no longer the one that was approved",
         "Start a new run, and approve its plan",
+    )
+    PIN_LEFT = (
+        "PinLeft",
+        "A SecretProviderClass is pinned, and no rotation is unfinished",
+        "Put the text of the annotation keyturn/unpinned-objects back into spec.parameters.objects, then delete both "
+        "annotations",
     )
     PODS_LEFT = (
         "PodsLeft",
@@ -496,6 +538,11 @@ class Code(StrEnum):
         "The new password would end on the date on which the current one does",
         "Move the date on (ALTER ROLE ... VALID UNTIL), or use the strategy alternating with an administrator and the "
         "field valid_until: extend",
+    )
+    VERSIONS_ENABLED = (
+        "VersionsEnabled",
+        "Older versions can still be read, and no rotation is unfinished",
+        "See that the database refuses their logins (flows.verify_login), then disable them; or rotate",
     )
     VOLUME_KEEPS_DATA = (
         "VolumeKeepsData",

@@ -232,6 +232,31 @@ class Lock:
         )
 
 
+@dataclass(frozen=True)
+class LeaseFacts:
+    """Who has a lock, as its Lease says.
+
+    Args:
+        holder: who holds it; empty if nobody does.
+        purpose: the rotation that it was taken for.
+        renewed_at: when it was renewed last, by the holder's clock.
+    """
+
+    holder: str
+    purpose: str
+    renewed_at: datetime
+
+
+def find_lease(cluster: Cluster, namespace: str, name: str) -> LeaseFacts | None:
+    """Return who has a lock; None if nobody ever had it."""
+    lease = cluster.find(f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases/{name}")
+    if lease is None:
+        return None
+    spec, annotations = lease["spec"], lease["metadata"].get("annotations") or {}
+    renewed_at = datetime.fromisoformat(spec.get("renewTime") or lease["metadata"]["creationTimestamp"])
+    return LeaseFacts(spec.get("holderIdentity") or "", annotations.get(_PURPOSE, ""), renewed_at)
+
+
 class _Raced(Exception):
     """Somebody wrote the lease between our read and our write: read again."""
 
