@@ -14,6 +14,13 @@ CALLER = "caller"
 
 
 @dataclass(frozen=True, kw_only=True)
+class ResourceProvider(Resource):
+    """A resource provider of the subscription, by its namespace: without it Azure makes none of its resources."""
+
+    KIND = "resource provider"
+
+
+@dataclass(frozen=True, kw_only=True)
 class ResourceGroup(Resource):
     """The group that everything is in."""
 

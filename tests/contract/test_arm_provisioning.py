@@ -13,7 +13,8 @@ from azure.mgmt.keyvault import KeyVaultManagementClient
 from azure.mgmt.resource.resources import ResourceManagementClient
 
 from flows.provision import provision
-from infra.errors import KeyturnError, Refused
+from flows.tear_down import tear_down
+from infra.errors import AccessDenied, KeyturnError, Refused
 from infra.provisioning.options import ProvisionOptions
 from lab.azure.roles import find_role_by_name
 from lab.control.options import SUBSCRIPTION_ID, TENANT_ID
@@ -21,7 +22,10 @@ from testing.bare import without_prefect
 from testing.rotating import STACK
 
 SOMEBODY = "11111111-0000-4000-8000-000000000001"
+IN_GROUP = f"{SCOPE}/resourceGroups/{GROUP}"
+ADMINISTRATOR = "Role Based Access Control Administrator"
 Run = Callable[..., Any]
+Become = Callable[[Mapping[str, str]], None]
 
 
 @pytest.fixture
@@ -37,7 +41,7 @@ def run(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
 
 
 @pytest.fixture
-def as_caller(world: World, monkeypatch: pytest.MonkeyPatch) -> Callable[[Mapping[str, str]], None]:
+def as_caller(world: World, monkeypatch: pytest.MonkeyPatch) -> Become:
     """Lets the flows be run by an application that has roles, each at a scope, and no others."""
 
     def become(roles: Mapping[str, str]) -> None:
@@ -52,13 +56,32 @@ def as_caller(world: World, monkeypatch: pytest.MonkeyPatch) -> Callable[[Mappin
     return become
 
 
+@pytest.fixture
+def remove(run: Run) -> Run:
+    """Runs the flow tear_down with its confirmation; returns how it ended."""
+
+    def removed() -> Any:
+        with without_prefect():
+            return tear_down.fn(STACK.name, GROUP)
+
+    return removed
+
+
 def groups(world: World) -> list[str]:
     return [group.name for group in world.client(ResourceManagementClient).resource_groups.list()]
 
 
+def make_group(world: World) -> None:
+    world.client(ResourceManagementClient).resource_groups.create_or_update(GROUP, {"location": LOCATION})
+
+
+def deleted_vaults(world: World) -> list[str]:
+    return [str(vault.name) for vault in world.client(KeyVaultManagementClient).vaults.list_deleted()]
+
+
 def make_vault_with_policy(world: World) -> None:
     """A vault with an access policy of somebody else."""
-    world.client(ResourceManagementClient).resource_groups.create_or_update(GROUP, {"location": LOCATION})
+    make_group(world)
     policy = {"tenantId": TENANT_ID, "objectId": SOMEBODY, "permissions": {"secrets": ["get", "list"], "keys": []}}
     properties = {
         "tenantId": TENANT_ID,
@@ -103,3 +126,73 @@ def test_the_pods_identity_may_read_the_secrets_of_its_credential_and_no_others(
         "password",
     ]
     assert run().verdict == "unchanged"
+
+
+def test_the_documented_roles_on_the_subscription_make_everything(run: Run, as_caller: Become) -> None:
+    as_caller({"Contributor": SCOPE, ADMINISTRATOR: SCOPE})
+    assert not isinstance(made := run(), KeyturnError), made
+    assert made.verdict == "provisioned"
+    assert run().verdict == "unchanged"
+
+
+@pytest.mark.parametrize("above", [{"Reader": SCOPE}, {}], ids=["and Reader on the subscription", "and nothing else"])
+def test_the_documented_roles_on_a_group_that_exists_make_everything(
+    world: World, run: Run, as_caller: Become, above: Mapping[str, str]
+) -> None:
+    make_group(world)
+    as_caller({"Contributor": IN_GROUP, ADMINISTRATOR: IN_GROUP, **above})
+    assert not isinstance(made := run(), KeyturnError), made
+    assert made.verdict == "provisioned"
+    assert run().verdict == "unchanged"
+
+
+def test_without_the_right_to_assign_roles_nothing_is_made(world: World, run: Run, as_caller: Become) -> None:
+    as_caller({"Contributor": SCOPE})
+    for dry_run in (True, False):
+        error = run(dry_run)
+        assert (type(error), error.code, error.name) == (AccessDenied, "AzureRightsMissing", "the subscription")
+        assert "Microsoft.Authorization/roleAssignments/write" in error.seen
+        assert ADMINISTRATOR in error.seen
+        assert "Microsoft.KeyVault" not in error.seen
+    assert groups(world) == []
+
+
+def test_who_may_make_nothing_is_told_all_that_is_missing_in_the_group(
+    world: World, run: Run, as_caller: Become
+) -> None:
+    make_group(world)
+    as_caller({"Reader": SCOPE, "Network Contributor": IN_GROUP})
+    error = run()
+    assert (type(error), error.code, error.name) == (AccessDenied, "AzureRightsMissing", f"the resource group {GROUP}")
+    for action in ("KeyVault/vaults", "Compute/virtualMachines", "DBforPostgreSQL/flexibleServers"):
+        assert f"Microsoft.{action}/write" in error.seen
+    assert "Microsoft.Network" not in error.seen
+    assert list(world.client(ResourceManagementClient).resources.list_by_resource_group(GROUP)) == []
+
+
+def test_the_documented_roles_remove_everything(world: World, run: Run, remove: Run, as_caller: Become) -> None:
+    run()
+    as_caller({"Contributor": IN_GROUP, "Reader": SCOPE, "Key Vault Purge Operator": SCOPE})
+    assert remove().message.startswith("walkthrough: removed")
+    assert (groups(world), deleted_vaults(world)) == ([], [])
+    assert remove().message.startswith("walkthrough: unchanged")
+
+
+@pytest.mark.parametrize(
+    ("roles", "action"),
+    [
+        ({"Contributor": IN_GROUP, "Key Vault Contributor": SCOPE, "Reader": SCOPE}, "deletedVaults/purge/action"),
+        ({"Reader": SCOPE, "Key Vault Purge Operator": SCOPE}, "resourceGroups/delete"),
+    ],
+    ids=["no right to purge", "no right to delete"],
+)
+def test_a_tear_down_that_could_not_end_removes_nothing(
+    world: World, run: Run, remove: Run, as_caller: Become, roles: Mapping[str, str], action: str
+) -> None:
+    make_vault_with_policy(world)
+    as_caller(roles)
+    error = remove().data
+    assert (type(error), error.code) == (AccessDenied, "AzureRightsMissing")
+    assert action in error.seen
+    assert world.vaults.find(STACK.vault) is not None
+    assert groups(world) == [GROUP]
