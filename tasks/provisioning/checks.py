@@ -5,18 +5,19 @@ from typing import TypeVar
 
 from prefect import get_run_logger
 
+from infra.azure.catalogue import list_machine_sizes, list_server_offers
 from infra.azure.client import Azure
 from infra.azure.kinds import kinds_of
 from infra.azure.permissions import find_denied
 from infra.azure.vaults import PURGE, PURGER
 from infra.errors import MISSING_ROLE, AccessDenied, KeyturnError
 from infra.provisioning.changes import ProvisioningPlan, Verb
-from infra.provisioning.checks import Right, block, list_rights, refuse_rights
+from infra.provisioning.checks import Catalogue, Right, block, find_unsupported, list_rights, refuse_rights
 from infra.provisioning.comparing import Resource
 from infra.provisioning.kinds import Found, Kinds
 from infra.provisioning.options import Stack
 from infra.provisioning.reconciling import find_all
-from infra.provisioning.resources import ResourceGroup, ResourceProvider, Vault
+from infra.provisioning.resources import DatabaseServer, Machine, ManagedCluster, ResourceGroup, ResourceProvider, Vault
 from tasks.context import opened_azure
 from tasks.retries import task_with_retries
 
@@ -31,7 +32,7 @@ def check_plan(plan: ProvisioningPlan, stack: Stack) -> KeyturnError | None:
     if not plan.left:
         return None
     with opened_azure() as azure:
-        errors = _check_rights(plan, azure, stack)
+        errors = [*_check_rights(plan, azure, stack), *_check_offers(plan, azure, stack)]
     return block(errors, stack.resource_group)
 
 
@@ -86,6 +87,20 @@ def _check_rights(plan: ProvisioningPlan, azure: Azure, stack: Stack) -> list[Ke
     has_group = ResourceGroup not in creates
     rights = list_rights(plan, kinds_of(azure, stack.resource_group))
     return refuse_rights(_find_denied(azure, stack, rights, has_group), _scopes(stack, has_group))
+
+
+def _check_offers(plan: ProvisioningPlan, azure: Azure, stack: Stack) -> list[KeyturnError]:
+    """Look at what the region offers; a provider that is not registered yet would be by that, so it is not asked."""
+    asking = {(type(change.resource)) for change in plan.left}
+    missing = {change.resource.name for change in plan.left if isinstance(change.resource, ResourceProvider)}
+    asks_servers = DatabaseServer in asking and "Microsoft.DBforPostgreSQL" not in missing
+    asks_machines = asking & {Machine, ManagedCluster} and "Microsoft.Compute" not in missing
+    unseen, where = f"what {stack.location} offers", stack.location
+    servers = unless_denied(lambda: list_server_offers(azure, where), None, unseen) if asks_servers else None
+    machines = unless_denied(lambda: list_machine_sizes(azure, where), None, unseen) if asks_machines else None
+    versions, sizes = servers or (None, None)
+    error = find_unsupported(plan, Catalogue(versions, sizes, machines), where)
+    return [error] if error else []
 
 
 def _find_denied(azure: Azure, stack: Stack, rights: Sequence[Right], has_group: bool) -> list[Right]:

@@ -14,7 +14,7 @@ from azure.mgmt.resource.resources import ResourceManagementClient
 
 from flows.provision import provision
 from flows.tear_down import tear_down
-from infra.errors import AccessDenied, KeyturnError, Refused
+from infra.errors import AccessDenied, InvalidInput, KeyturnError, Refused
 from infra.provisioning.options import ProvisionOptions
 from lab.azure.roles import find_role_by_name
 from lab.control.options import SUBSCRIPTION_ID, TENANT_ID
@@ -196,3 +196,20 @@ def test_a_tear_down_that_could_not_end_removes_nothing(
     assert action in error.seen
     assert world.vaults.find(STACK.vault) is not None
     assert groups(world) == [GROUP]
+
+
+def test_what_the_region_does_not_offer_is_refused_before_anything_is_made(world: World, run: Run) -> None:
+    sizes = {"server_size": "Standard_B9ms", "machine_size": "Standard_Z1", "node_size": "Standard_D3s_v5"}
+    error = run(server_version="12", **sizes)
+    assert (type(error), error.code) == (InvalidInput, "NotOffered")
+    assert set(error.name.split(", ")) == {"server_version", *sizes}
+    assert "server_version is 12, eastus2 offers 14, 15, 16, 17, 18" in error.seen
+    assert "Standard_D2s_v5" in error.seen
+    assert groups(world) == []
+
+
+def test_everything_that_keeps_a_plan_from_being_made_is_said_at_once(run: Run, as_caller: Become) -> None:
+    as_caller({"Contributor": SCOPE})
+    error = run(server_version="12")
+    assert (type(error), error.code) == (Refused, "PlanBlocked")
+    assert [error.cause.code, error.cause.cause.code] == ["AzureRightsMissing", "NotOffered"]

@@ -77,7 +77,8 @@ def check_api_version(path: Path, version: str, method: str) -> None:
     Raises:
         ArmError: 400 InvalidApiVersionParameter, 400 NoRegisteredProviderFound or 404 InvalidResourceType.
     """
-    namespace = path.namespace or RESOURCES
+    is_provider = not path.types or path.types == ("register",)
+    namespace = RESOURCES if is_provider else path.namespace or RESOURCES
     known = versions_of(namespace)
     if not known or version.lower() in known:
         return

@@ -24,6 +24,7 @@ from lab.azure.arm.network import (
     Subnets,
     VirtualNetworks,
 )
+from lab.azure.arm.offers import MachineSizes, ServerCapabilities
 from lab.azure.arm.operations import Operations
 from lab.azure.arm.routing import Routing
 from lab.azure.arm.servers import Databases, FirewallRules, FlexibleServers
@@ -115,7 +116,8 @@ class Arm:
         kinds = [self._clusters, *(kind(context) for kind in KINDS)]
         answering: dict[str, Any] = {kind.type_name.lower(): kind for kind in kinds}
         answering["microsoft.keyvault/deletedvaults"] = answering[DeletedVaults.type_name.lower()]
-        for provider in (RoleAssignments(context), RoleDefinitions(context), Permissions(context)):
+        around = (RoleAssignments(context), RoleDefinitions(context), Permissions(context))
+        for provider in (*around, ServerCapabilities(context), MachineSizes()):
             answering[provider.type_name.lower()] = provider
         answering["tenants"] = Tenants()
         answering["subscriptions"] = Subscriptions(context)
