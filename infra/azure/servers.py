@@ -7,18 +7,19 @@ https://learn.microsoft.com/azure/postgresql/flexible-server/concepts-security
 from azure.mgmt.postgresqlflexibleservers import PostgreSQLManagementClient, models
 
 from infra.azure.arm import ArmKind, as_found, as_taken, get_location, unless_hidden, word
+from infra.azure.clouds import CLOUDS
 from infra.azure.errors import translated
 from infra.credentials import Login
 from infra.provisioning.kinds import Found, OnProgress, ignore
 from infra.provisioning.resources import DatabaseServer, FirewallRule
+from infra.settings import AzureCloud
 
-DOMAIN = "postgres.database.azure.com"
 SERVER_TYPE = "Microsoft.DBforPostgreSQL/flexibleServers"
 
 
-def get_host(name: str) -> str:
+def get_host(name: str, cloud: AzureCloud = AzureCloud.PUBLIC) -> str:
     """Return the host name of a Flexible Server."""
-    return f"{name}.{DOMAIN}"
+    return f"{name}.{CLOUDS[cloud].postgres_domain}"
 
 
 class DatabaseServers(ArmKind[DatabaseServer, PostgreSQLManagementClient]):

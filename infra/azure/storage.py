@@ -68,12 +68,10 @@ class BlobKind(AzureKind[R]):
     def opened(self, verb: str, wanted: R, role: str) -> Iterator[BlobServiceClient]:
         """Open a client of the resource's account."""
         account = wanted.parent.split("/")[0]
-        what = f"Cannot {verb} the {self.resource.KIND}"
+        what, url = f"Cannot {verb} the {self.resource.KIND}", f"https://{account}.{self.azure.cloud.blob_domain}"
         with (
             translated(what, name=wanted.label, role=role, scope=f"the storage account {account}"),
-            BlobServiceClient(
-                f"https://{account}.blob.core.windows.net", self.azure.credential, **self.azure.client_options()
-            ) as client,
+            BlobServiceClient(url, self.azure.credential, **self.azure.client_options()) as client,
         ):
             yield client
 
