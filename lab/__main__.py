@@ -50,6 +50,7 @@ def _start_options(arguments: argparse.Namespace) -> lifecycle.StartOptions:
         poll_interval_seconds=arguments.poll_interval,
         propagation_delay_seconds=arguments.propagation_delay,
         operation_seconds=arguments.operation_seconds,
+        is_fresh=arguments.fresh_subscription,
         prefect_home=_prefect_home(arguments),
     )
 
@@ -253,6 +254,11 @@ def _add_up(parser: argparse.ArgumentParser) -> None:
         default=0.2,
         metavar="SECONDS",
         help="shortest duration of a long-running operation (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--fresh-subscription",
+        action="store_true",
+        help="no resource provider is registered yet, as in a new subscription (default: all are)",
     )
     parser.add_argument(
         "--no-prefect", action="store_true", help="start no Prefect server (default: one, if Prefect is installed)"

@@ -42,6 +42,7 @@ class Arguments:
     poll_interval_seconds: float | None
     propagation_delay_seconds: float
     operation_seconds: float
+    is_fresh: bool
     prefect_home: str | None
     lifeline: int
     report: int
@@ -56,6 +57,7 @@ class Arguments:
             poll_interval_seconds=self.poll_interval_seconds,
             propagation_delay_seconds=self.propagation_delay_seconds,
             operation_seconds=self.operation_seconds,
+            is_fresh=self.is_fresh,
             prefect_home=Path(self.prefect_home) if self.prefect_home else None,
         )
 

@@ -38,6 +38,7 @@ class StartOptions:
         poll_interval_seconds: overrides the interval that clusters are created with.
         propagation_delay_seconds: how long a new role assignment or federated credential has no effect.
         operation_seconds: how long a long-running operation takes at least.
+        is_fresh: whether no resource provider is registered yet, as in a new subscription.
         prefect_home: PREFECT_HOME of the Prefect server that runs with the lab; None for no such server.
         timeout_seconds: bound on the start.
     """
@@ -49,6 +50,7 @@ class StartOptions:
     poll_interval_seconds: float | None = None
     propagation_delay_seconds: float = 0.0
     operation_seconds: float = 0.2
+    is_fresh: bool = False
     prefect_home: Path | None = None
     timeout_seconds: float = 150.0
 
@@ -164,6 +166,7 @@ def spawn(options: StartOptions) -> Starting:
         "poll_interval_seconds": options.poll_interval_seconds,
         "propagation_delay_seconds": options.propagation_delay_seconds,
         "operation_seconds": options.operation_seconds,
+        "is_fresh": options.is_fresh,
         "prefect_home": str(options.prefect_home.absolute()) if options.prefect_home else None,
         "lifeline": lifeline_read,
         "report": report_write,

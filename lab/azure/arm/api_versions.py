@@ -77,13 +77,13 @@ def check_api_version(path: Path, version: str, method: str) -> None:
     Raises:
         ArmError: 400 InvalidApiVersionParameter, 400 NoRegisteredProviderFound or 404 InvalidResourceType.
     """
-    is_provider = not path.types or path.types == ("register",)
-    namespace = RESOURCES if is_provider else path.namespace or RESOURCES
+    about_provider = path.types in ((), ("register",))
+    namespace = RESOURCES if about_provider else path.namespace or RESOURCES
     known = versions_of(namespace)
     if not known or version.lower() in known:
         return
     supported, kind = ",".join(known), "/".join(path.types)
-    if not path.namespace:
+    if namespace == RESOURCES:
         text = f"The api-version '{version}' is invalid. The supported versions are '{supported}'."
         raise ArmError(400, "InvalidApiVersionParameter", text)
     if method == "PUT":

@@ -1,7 +1,7 @@
 """Azure Resource Manager, put together."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from aiohttp import web
@@ -26,6 +26,7 @@ from lab.azure.arm.network import (
 )
 from lab.azure.arm.offers import MachineSizes, ServerCapabilities
 from lab.azure.arm.operations import Operations
+from lab.azure.arm.registration import Registrations
 from lab.azure.arm.routing import Routing
 from lab.azure.arm.servers import Databases, FirewallRules, FlexibleServers
 from lab.azure.arm.store import Store
@@ -92,7 +93,9 @@ class Arm:
     ) -> None:
         operations = Operations(options.operation_seconds, now)
         self._operations = operations
-        context = Context(options, directory, access, backends, vaults, storage, Store(), operations, now)
+        registrations = Registrations(options.is_fresh, now, timedelta(seconds=options.operation_seconds))
+        parts = (directory, access, backends, vaults, storage, Store(), operations, registrations)
+        context = Context(options, *parts, now)
         self._clusters = ManagedClusters(context)
         availability = Availability(context)
         self._front_door = FrontDoor(context, tokens, Routing(self._kinds(context), availability.check))
@@ -125,5 +128,5 @@ class Arm:
         answering["subscriptions/resourcegroups"] = Groups(context, kinds)
         resources = Resources(context)
         answering["subscriptions/resources"] = answering["subscriptions/resourcegroups/resources"] = resources
-        answering["subscriptions/providers"] = Providers(kind.type_name for kind in kinds)
+        answering["subscriptions/providers"] = Providers(context, [kind.type_name for kind in kinds])
         return answering

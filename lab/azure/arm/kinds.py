@@ -219,7 +219,7 @@ class Kind:
                 resource.state = "Failed" if error else SUCCEEDED
 
         url = self.operations_url(call, resource.location)
-        operation = self.context.operations.start(work, url, reply, end, after)
+        operation = self.context.operations.start(work, url, reply, end, after, caller_id=call.caller.object_id)
         return operation
 
     def operations_url(self, call: Call, region: str) -> str:

@@ -114,7 +114,12 @@ class VirtualMachines(Kind):
 
         url = self.operations_url(call, resource.location)
         operation = self.context.operations.start(
-            work(), url, lambda: Reply(200, output), lambda error: None, output=output
+            work(),
+            url,
+            lambda: Reply(200, output),
+            lambda error: None,
+            output=output,
+            caller_id=call.caller.object_id,
         )
         resource.operation = operation
         return Reply(202, None, self.headers(operation, call, Monitor.BOTH))

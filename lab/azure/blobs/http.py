@@ -6,8 +6,9 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 
 from lab.azure.blobs import answers
+from lab.azure.blobs.conditions import verify_conditions, verify_digest, verify_served
 from lab.azure.blobs.guard import Guard, Right
-from lab.azure.blobs.store import Account, Blob, StorageStore
+from lab.azure.blobs.store import Account, StorageStore
 from lab.azure.errors import AzureError
 
 _PAGE = 5_000
@@ -65,7 +66,9 @@ class BlobService:
             self._guard.verify(request, account, Right.READ_BLOB, request.match_info.get("container", ""))
             raise AzureError(405, "UnsupportedHttpVerb", "The resource doesn't support specified Http Verb.")
         right, operation = known
+        kind = _kind(request)
         self._guard.verify(request, account, right, request.match_info.get("container", ""))
+        verify_served(request, kind)
         return await operation(request, account)
 
 
@@ -110,10 +113,12 @@ async def _put_blob(request: web.Request, account: Account) -> web.Response:
     container, name = account.get_container(request.match_info["container"]), request.match_info["blob"]
     if request.headers.get("x-ms-blob-type") != "BlockBlob":
         raise AzureError(400, "InvalidHeaderValue", "The value for x-ms-blob-type is not in the correct format.")
-    _verify_conditions(request, container.blobs.get(name))
+    verify_conditions(request, container.blobs.get(name))
     content_type = request.headers.get("x-ms-blob-content-type", request.headers.get("Content-Type", ""))
     metadata = {key[10:]: value for key, value in request.headers.items() if key.lower().startswith("x-ms-meta-")}
-    blob = container.put_blob(name, await request.read(), account.now(), content_type, metadata)
+    content = await request.read()
+    verify_digest(request, content)
+    blob = container.put_blob(name, content, account.now(), content_type, metadata)
     headers = {
         "ETag": blob.etag,
         "Last-Modified": answers.http_date(blob.modified),
@@ -123,17 +128,9 @@ async def _put_blob(request: web.Request, account: Account) -> web.Response:
     return web.Response(status=201, headers=headers)
 
 
-def _verify_conditions(request: web.Request, present: Blob | None) -> None:
-    if present and request.headers.get("If-None-Match") == "*":
-        raise AzureError(409, "BlobAlreadyExists", "The specified blob already exists.")
-    wanted = request.headers.get("If-Match", "*")
-    if wanted != "*" and (present is None or wanted != present.etag):
-        raise AzureError(412, "ConditionNotMet", "The condition specified using HTTP conditional header(s) is not met.")
-
-
 async def _get_blob(request: web.Request, account: Account) -> web.Response:
     blob = account.get_container(request.match_info["container"]).get_blob(request.match_info["blob"])
-    _verify_conditions(request, blob)
+    verify_conditions(request, blob)
     headers = {**answers.blob_headers(blob), "Content-Type": blob.content_type}
     wanted = request.headers.get("x-ms-range") or request.headers.get("Range")
     if request.method == "HEAD" or not wanted:
@@ -162,5 +159,7 @@ def _range(header: str, size_bytes: int) -> tuple[int, int]:
 
 
 async def _delete_blob(request: web.Request, account: Account) -> web.Response:
-    account.get_container(request.match_info["container"]).delete_blob(request.match_info["blob"])
+    container, name = account.get_container(request.match_info["container"]), request.match_info["blob"]
+    verify_conditions(request, container.get_blob(name))
+    container.delete_blob(name)
     return web.Response(status=202, headers={"x-ms-delete-type-permanent": "true"})
