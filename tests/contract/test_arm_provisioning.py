@@ -4,7 +4,8 @@ Who runs them has the roles that docs/azure.md names, at the scopes that it name
 """
 
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from azure.mgmt.resource.resources import ResourceManagementClient
 from flows.provision import provision
 from flows.tear_down import tear_down
 from infra.errors import AccessDenied, InvalidInput, KeyturnError, Refused
+from infra.provisioning import reconciling
 from infra.provisioning.options import ProvisionOptions
 from lab.azure.roles import find_role_by_name
 from lab.control.options import SUBSCRIPTION_ID, TENANT_ID
@@ -28,32 +30,43 @@ Run = Callable[..., Any]
 Become = Callable[[Mapping[str, str]], None]
 
 
+def provisioned(dry_run: bool = False, **options: Any) -> Any:
+    """Run the flow provision in this process; return what it came to, or its error."""
+    with without_prefect():
+        return provision.fn(STACK.name, dry_run, ProvisionOptions(**options)).data
+
+
+def become(world: World, patch: pytest.MonkeyPatch, roles: Mapping[str, str]) -> None:
+    """Let the flows be run by an application that has roles, each at a scope, and no others."""
+    made = world.cloud.add_application("somebody")
+    for name, scope in roles.items():
+        role = find_role_by_name(name)
+        assert role is not None
+        world.access.assign(scope, role.guid, made["object_id"], str(uuid.uuid4()))
+    patch.setenv("AZURE_CLIENT_ID", made["client_id"])
+    patch.setenv("AZURE_CLIENT_SECRET", made["client_secret"])
+
+
 @pytest.fixture
-def run(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
-    """Runs the flow provision in this process; returns what it came to, or its error."""
+def run(world: World, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Runs the flow provision in a subscription that has all providers."""
     monkeypatch.setenv("AZURE_SUBSCRIPTION_ID", SUBSCRIPTION_ID)
-
-    def provisioned(dry_run: bool = False, **options: Any) -> Any:
-        with without_prefect():
-            return provision.fn(STACK.name, dry_run, ProvisionOptions(**options)).data
-
     return provisioned
 
 
 @pytest.fixture
 def as_caller(world: World, monkeypatch: pytest.MonkeyPatch) -> Become:
-    """Lets the flows be run by an application that has roles, each at a scope, and no others."""
+    """Lets the flows be run by somebody else; see `become`."""
+    return partial(become, world, monkeypatch)
 
-    def become(roles: Mapping[str, str]) -> None:
-        made = world.cloud.add_application("somebody")
-        for name, scope in roles.items():
-            role = find_role_by_name(name)
-            assert role is not None
-            world.access.assign(scope, role.guid, made["object_id"], str(uuid.uuid4()))
-        monkeypatch.setenv("AZURE_CLIENT_ID", made["client_id"])
-        monkeypatch.setenv("AZURE_CLIENT_SECRET", made["client_secret"])
 
-    return become
+@pytest.fixture
+def new(fresh: World, monkeypatch: pytest.MonkeyPatch) -> World:
+    """A new subscription, where flows find it; its providers are looked at often."""
+    for name, value in {**fresh.env, "AZURE_SUBSCRIPTION_ID": SUBSCRIPTION_ID}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(reconciling, "POLL_SECONDS", 0.05)
+    return fresh
 
 
 @pytest.fixture
@@ -204,7 +217,7 @@ def test_what_the_region_does_not_offer_is_refused_before_anything_is_made(world
     assert (type(error), error.code) == (InvalidInput, "NotOffered")
     assert set(error.name.split(", ")) == {"server_version", *sizes}
     assert "server_version is 12, eastus2 offers 14, 15, 16, 17, 18" in error.seen
-    assert "Standard_D2s_v5" in error.seen
+    assert "Standard_D32s_v5" in error.seen
     assert groups(world) == []
 
 
@@ -213,3 +226,33 @@ def test_everything_that_keeps_a_plan_from_being_made_is_said_at_once(run: Run, 
     error = run(server_version="12")
     assert (type(error), error.code) == (Refused, "PlanBlocked")
     assert [error.cause.code, error.cause.cause.code] == ["AzureRightsMissing", "NotOffered"]
+
+
+def registered(world: World) -> set[str]:
+    providers = world.client(ResourceManagementClient).providers.list()
+    return {str(provider.namespace) for provider in providers if provider.registration_state == "Registered"}
+
+
+def test_in_a_new_subscription_the_providers_are_registered_by_provision_and_not_by_its_dry_run(
+    new: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    become(new, monkeypatch, {"Contributor": SCOPE, ADMINISTRATOR: SCOPE})
+    before = registered(new)
+    assert "Microsoft.KeyVault" not in before
+    planned = provisioned(dry_run=True)
+    assert not isinstance(planned, KeyturnError), planned
+    assert registered(new) == before
+    assert provisioned().verdict == "provisioned"
+    assert {"Microsoft.KeyVault", "Microsoft.Compute", "Microsoft.DBforPostgreSQL"} <= registered(new)
+    assert provisioned().verdict == "unchanged"
+
+
+def test_providers_that_the_caller_may_not_register_are_named_all_at_once(
+    new: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    become(new, monkeypatch, {"Reader": SCOPE, "Contributor": IN_GROUP, ADMINISTRATOR: IN_GROUP})
+    error = provisioned()
+    assert (type(error), error.code) == (AccessDenied, "ProvidersUnregistered")
+    for name in ("Compute", "ContainerService", "DBforPostgreSQL", "KeyVault", "ManagedIdentity", "Network", "Storage"):
+        assert f"Microsoft.{name}" in error.name
+    assert list(new.client(ResourceManagementClient).resources.list_by_resource_group(GROUP)) == []
