@@ -11,7 +11,7 @@ from infra.azure.clouds import CLOUDS
 from infra.azure.errors import translated
 from infra.credentials import Login
 from infra.provisioning.kinds import Found, OnProgress, ignore
-from infra.provisioning.resources import DatabaseServer, FirewallRule
+from infra.provisioning.resources import NEW_SERVER_VERSION, DatabaseServer, FirewallRule
 from infra.settings import AzureCloud
 
 SERVER_TYPE = "Microsoft.DBforPostgreSQL/flexibleServers"
@@ -129,7 +129,7 @@ def _new(wanted: DatabaseServer, login: Login) -> models.Server:
         location=wanted.location,
         sku=models.Sku(name=wanted.size, tier=get_tier(wanted.size)),
         properties=models.ServerProperties(
-            version=wanted.version,
+            version=wanted.version or NEW_SERVER_VERSION,
             administrator_login=login.username,
             administrator_login_password=login.password,
             create_mode="Create",

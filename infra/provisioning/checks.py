@@ -10,7 +10,14 @@ from difflib import get_close_matches
 from infra.errors import AccessDenied, Code, InvalidInput, KeyturnError, Refused
 from infra.provisioning.changes import ProvisioningPlan, ResourceChange, Verb
 from infra.provisioning.kinds import Kinds
-from infra.provisioning.resources import DatabaseServer, Machine, ManagedCluster, ResourceGroup, ResourceProvider
+from infra.provisioning.resources import (
+    NEW_SERVER_VERSION,
+    DatabaseServer,
+    Machine,
+    ManagedCluster,
+    ResourceGroup,
+    ResourceProvider,
+)
 
 NAMED_LIMIT = 8
 """How many sizes are named of those that a region offers: the ones that are written most alike."""
@@ -121,7 +128,7 @@ def _asked(change: ResourceChange, catalogue: Catalogue) -> list[Asked]:
     asked: list[Asked] = []
     if isinstance(resource, DatabaseServer):
         if is_new:
-            asked.append(("server_version", resource.version, catalogue.server_versions))
+            asked.append(("server_version", resource.version or NEW_SERVER_VERSION, catalogue.server_versions))
         if resizes:
             asked.append(("server_size", resource.size, catalogue.server_sizes))
     elif isinstance(resource, Machine) and resizes:

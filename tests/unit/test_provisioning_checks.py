@@ -135,6 +135,14 @@ def test_of_a_server_that_is_changed_only_a_new_size_is_checked() -> None:
     assert error.name == "server_size"
 
 
+def test_a_new_server_gets_a_version_of_its_own_choice_only_if_it_is_offered() -> None:
+    server = DatabaseServer(name="s", size="Standard_B2s")
+    assert find_unsupported(plan(server), OFFERED, "x") is None
+    error = find_unsupported(plan(server), Catalogue(("18",)), "x")
+    assert error is not None
+    assert "server_version is 17, x offers 18" in error.seen
+
+
 def test_what_the_caller_may_not_see_is_not_checked() -> None:
     assert find_unsupported(plan(SERVER, MACHINE, CLUSTER), Catalogue(), "x") is None
 
