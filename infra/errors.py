@@ -78,6 +78,16 @@ class Code(StrEnum):
         "The caller lacks rights in Azure that the plan needs",
         "Assign the roles that docs/azure.md names for the flow, at the scope that is named here; nothing was changed",
     )
+    BOTH_ENABLED = (
+        "BothEnabled",
+        "More than one login of the owner role can log in, and no rotation explains it",
+        "See who uses the login that is not current; then rotate, which disables it, or ALTER ROLE ... NOLOGIN",
+    )
+    CANDIDATE_LEFT = (
+        "CandidateLeft",
+        "A candidate was left behind",
+        "If its rotation is unfinished, run flows.rotate, which finishes it; else delete that secret",
+    )
     CANDIDATE_LOST = (
         "CandidateLost",
         "The candidate of the rotation is gone",
@@ -142,6 +152,28 @@ class Code(StrEnum):
         "What may keep a copy of the password could not be looked at",
         "Ask its owner whether it uses this login; or name an administrator in the credential, who sees more",
     )
+    ENVIRONMENT_STAYS = (
+        "EnvironmentStays",
+        "Containers have the Secret in their environment, which they read only when they start, and the rotation does "
+        "not restart the workload",
+        "Let it be restarted (needs_restart), or let it read mounted files instead",
+    )
+    DRIFTED = (
+        "Drifted",
+        "A consumer does not have what the vault has",
+        "If its pods start with older values they are locked out later: wait for the driver's next poll, else restart "
+        "the workload; if the class pins versions, unpin them",
+    )
+    EXPIRED = (
+        "Expired",
+        "The newest version has expired",
+        "Rotate now: the new version gets a new expiry",
+    )
+    EXPIRES_SOON = (
+        "ExpiresSoon",
+        "The newest version expires soon",
+        "Rotate, or give the credential the field before_expiry, and the fleet does",
+    )
     FILES_DIFFER = (
         "FilesDiffer",
         "The files in the pod differ from the vault",
@@ -162,6 +194,11 @@ class Code(StrEnum):
         "FirstPasswordWeak",
         "Azure does not accept the first password",
         "Use 8-128 characters of three kinds (lower case, upper case, digits, others), without the username",
+    )
+    FLEET_TROUBLE = (
+        "FleetTrouble",
+        "Some credentials of the fleet need a person",
+        "See them at the top of the table `fleet`; the report of each rotation says what to do",
     )
     FOLLOWED_BY_SETTING = (
         "FollowedBySetting",
@@ -193,10 +230,25 @@ class Code(StrEnum):
         "Roles are members of the login: they keep its privileges, but SET ROLE to it fails afterwards",
         "Let their sessions switch to the owner role instead",
     )
+    HELD_BACK = (
+        "HeldBack",
+        "The workload's update strategy keeps a restart from replacing all of its pods",
+        "Set spec.updateStrategy.type to RollingUpdate, and its partition to 0; then run again",
+    )
     HOST_NOT_FOUND = (
         "HostNotFound",
         "The host's name does not resolve",
         "Check the name; provision it, or wait until a new name is known everywhere",
+    )
+    LAYOUT_MISMATCH = (
+        "LayoutMismatch",
+        "The secret does not hold a login in the way that the credential's layout says",
+        "Correct the field `secrets` of the credential, or write the secret again in that form, as a new version",
+    )
+    LOCK_LEFT = (
+        "LockLeft",
+        "A lock is held that nobody renews",
+        "Nothing if a rotation was killed: the next one takes it. It may be deleted",
     )
     LOCK_LOST = (
         "LockLost",
@@ -281,10 +333,16 @@ class Code(StrEnum):
         "The name is held by a secret that is being deleted or purged",
         "Wait until that is over, which takes Azure some seconds; then run again",
     )
+    NOT_KEPT = (
+        "NotKept",
+        "Nothing keeps the Secret equal to the vault",
+        "Run a workload that mounts the class, or use the express sync, which writes the Secret itself",
+    )
     NOT_MOUNTED = (
         "NotMounted",
-        "The workload's pods do not mount the SecretProviderClass, so nothing would show that they have new versions",
-        "Mount the class in the workload's pods, or take the consumer out of the inventory and restart it by hand",
+        "The workload's pods do not take the credential from where the inventory says",
+        "Mount the class in the workload's pods. If they read a Secret that another workload's mount keeps, "
+        "list that: delivery: {kind: secret, secret: ..., kept_by: THE_CLASS}",
     )
     OLD_LOGIN_WORKS = (
         "OldLoginWorks",
@@ -295,6 +353,11 @@ class Code(StrEnum):
         "OperationTimedOut",
         "The operation timed out",
         "Look at it in the portal; run again to keep waiting",
+    )
+    OVERDUE = (
+        "Overdue",
+        "The credential should have been rotated by now",
+        "See how its last rotation ended, and whether it is paused, its window opens, or its ring is held up",
     )
     OWNS_SUBSCRIPTIONS = (
         "OwnsSubscriptions",
@@ -332,6 +395,17 @@ class Code(StrEnum):
         "PlanBlocked",
         "More than one thing keeps the plan from being made",
         "Fix each cause below, and look at the plan with a dry run; nothing was changed",
+    )
+    PLAN_CHANGED = (
+        "PlanChanged",
+        "The plan is no longer the one that was approved",
+        "Start a new run, and approve its plan",
+    )
+    PIN_LEFT = (
+        "PinLeft",
+        "A SecretProviderClass is pinned, and no rotation is unfinished",
+        "Put the text of the annotation keyturn/unpinned-objects back into spec.parameters.objects, then delete both "
+        "annotations",
     )
     PODS_LEFT = (
         "PodsLeft",
@@ -386,7 +460,12 @@ class Code(StrEnum):
     ROLLED_BACK = (
         "RolledBack",
         "The rotation was rolled back earlier",
-        "Give another rotation id, or none, to start a new one",
+        "Give no rotation id: a new rotation begins",
+    )
+    ROTATION_UNFINISHED = (
+        "RotationUnfinished",
+        "A rotation is unfinished, and what it stopped or pinned would be changed",
+        "Rotate the credential, which finishes it; then deploy",
     )
     SCHEMA_OF_ITS_NAME = (
         "SchemaOfItsName",
@@ -458,12 +537,17 @@ class Code(StrEnum):
     UNLISTED_SOURCE = (
         "UnlistedSource",
         "A consumer takes the credential from more than its listed delivery",
-        "Let its pods take every part of the credential from one SecretProviderClass and its Secret, and list that one",
+        "List each SecretProviderClass and Secret that its pods take a part of the credential from, under deliveries",
     )
     UNREACHABLE = (
         "Unreachable",
         "The cluster's API server does not answer",
         "Check that the cluster runs and that its server can be reached from here (HTTPS_PROXY and NO_PROXY included)",
+    )
+    UNKNOWN_ROTATION = (
+        "UnknownRotation",
+        "No rotation of this credential has this id: it is mistyped, or its run ended before anything was staged",
+        "Correct the id, or give none: an unfinished rotation resumes, else a new one begins",
     )
     USERNAME_STAYS = (
         "UsernameStays",
@@ -476,10 +560,15 @@ class Code(StrEnum):
         "Move the date on (ALTER ROLE ... VALID UNTIL), or use the strategy alternating with an administrator and the "
         "field valid_until: extend",
     )
+    VERSIONS_ENABLED = (
+        "VersionsEnabled",
+        "Older versions can still be read, and no rotation is unfinished",
+        "See that the database refuses their logins (flows.verify_login), then disable them; or rotate",
+    )
     VOLUME_KEEPS_DATA = (
         "VolumeKeepsData",
         "The strategy recreate would change nothing",
-        "Use the strategy in-place: it changes the login inside the database",
+        "Use the strategy in-place or alternating: they change the login inside the database, and its files stay",
     )
     WRONG_CLUSTER = (
         "WrongCluster",

@@ -30,7 +30,10 @@ class Settings(BaseSettings):
         description="The Azure subscription that everything is in.",
     )
     azure_cloud: AzureCloud = Field(AzureCloud.PUBLIC, description="The cloud that the subscription is in.")
-    credentials: Path = Field(Path("credentials.yaml"), description="The inventory: which credentials there are.")
+    credentials: Path = Field(
+        Path("credentials.yaml"),
+        description="The inventory: a file, or a folder of files, that says which credentials there are.",
+    )
     stacks: Path = Field(Path("manifests"), description="Where stacks are: <stacks>/<name>/stack.yaml.")
     kubeconfig: Path | None = Field(
         None,

@@ -7,7 +7,7 @@ use those of the tasks before them, for as long as the block lasts:
         access.database.prove(access.read_newest())
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ from infra.azure.client import Azure
 from infra.azure.secrets import KeyVault
 from infra.azure.servers import get_host
 from infra.azure.versions import VersionMemory
-from infra.credentials import ClusterRef, Credential, FlexibleServerEndpoint, Login, SignIn, load_inventory
+from infra.credentials import ClusterRef, Credential, FlexibleServerEndpoint, Inventory, Login, SignIn, load_inventory
 from infra.kubernetes.client import Cluster, connect_to
 from infra.kubernetes.kubeconfig import find_own_context, load_kubeconfig, verify_issuer, verify_server
 from infra.kubernetes.services import get_load_balancer
@@ -44,6 +44,16 @@ _memory: ContextVar[VersionMemory | None] = ContextVar("memory of versions", def
 """What the enclosing `versions_remembered` knows of the vault's versions."""
 
 
+def get_inventory() -> Inventory:
+    """Return all credentials.
+
+    Raises:
+        NotFound: there is no inventory.
+        InvalidInput: it cannot be used.
+    """
+    return load_inventory(Settings().credentials)
+
+
 def get_credential(name: str) -> Credential:
     """Return a credential of the inventory.
 
@@ -51,7 +61,7 @@ def get_credential(name: str) -> Credential:
         NotFound: there is no such credential, or no inventory.
         InvalidInput: the inventory cannot be used.
     """
-    return load_inventory(Settings().credentials).get(name)
+    return get_inventory().get(name)
 
 
 @dataclass(frozen=True)
@@ -96,14 +106,21 @@ class Access:
         return Database(find_address(self), self.settings)
 
     def read_newest(self) -> Login:
-        """Read the newest versions from the vault."""
+        """Read the login of the newest versions from the vault."""
+        layout = self.credential.secrets
+        return layout.parse(self._read_newest(layout.names)[0])
+
+    def read_newest_values(self) -> dict[str, str]:
+        """Read the newest versions from the vault: secret -> value."""
         return self.read_newest_with_versions()[0]
 
-    def read_newest_with_versions(self) -> tuple[Login, dict[str, str]]:
-        """Read the newest versions from the vault, and return which they are: secret -> version."""
-        layout = self.credential.secrets
-        versions = {name: self.vault.get_latest(name).version for name in layout.names}
-        return layout.parse({name: self.vault.read(name, versions[name]) for name in layout.names}), versions
+    def read_newest_with_versions(self) -> tuple[dict[str, str], dict[str, str]]:
+        """Read the newest versions from the vault: secret -> value, and secret -> version."""
+        return self._read_newest(self.credential.secret_names)
+
+    def _read_newest(self, names: Sequence[str]) -> tuple[dict[str, str], dict[str, str]]:
+        versions = {name: self.vault.get_latest(name).version for name in names}
+        return {name: self.vault.read(name, version) for name, version in versions.items()}, versions
 
     def read_administrator(self) -> Login | None:
         """Read the login that may create roles, if the credential names one."""

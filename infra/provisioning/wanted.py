@@ -105,7 +105,7 @@ def _vault(stack: Stack, options: ProvisionOptions, tenant: str, group: str) -> 
 def _secrets(stack: Stack) -> tuple[VaultSecret, ...]:
     """Both logins start with the first username; the variable's password is that of the database in the cluster."""
     vault, login = stack.vault, stack.first_username
-    database, server = stack.database.secrets, stack.administrator.secrets
+    database, server = stack.database_secrets, stack.administrator_secrets
     return (
         VaultSecret(name=database.username, parent=vault, username=login),
         VaultSecret(name=database.password, parent=vault, login=login, variable=stack.first_password_variable),

@@ -54,7 +54,7 @@ class Proof:
 
 @task_with_retries(
     name="Read a secret on the machine",
-    run_name="S1: {stack.virtual_machine} reads the secret {stack.database.secrets.username} of {stack.vault}",
+    run_name="S1: {stack.virtual_machine} reads the secret {stack.database_secrets.username} of {stack.vault}",
 )
 def read_secret_on_machine(stack: Stack) -> Proof:
     """Let the machine read the username by its system-assigned identity, and compare it with the vault's.
@@ -65,7 +65,7 @@ def read_secret_on_machine(stack: Stack) -> Proof:
         AccessDenied: the machine's identity lacks Key Vault Secrets User.
         NotYetPropagated: it has the role, which is not effective yet.
     """
-    started, secret = time.monotonic(), stack.database.secrets.username
+    started, secret = time.monotonic(), stack.database_secrets.username
     name = f"{stack.vault}/{secret}"
     with opened_azure() as azure:
         expected = azure.vault(stack.vault).read(secret)

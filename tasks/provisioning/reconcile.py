@@ -68,7 +68,7 @@ def plan_stack(stack: Stack, options: ProvisionOptions) -> ProvisioningPlan:
         kinds = kinds_of(azure, stack.resource_group)
         unregistered = find_unregistered(kinds, wanted)
         found = _find(kinds, wanted, unregistered)
-        if VaultSecret(name=stack.database.secrets.password, parent=stack.vault).key not in found:
+        if VaultSecret(name=stack.database_secrets.password, parent=stack.vault).key not in found:
             read_first_password(stack.first_password_variable, stack.first_username, os.environ)
         username = _read_username(azure, stack) if Vault(name=stack.vault).key in found else ""
     plan = plan_changes(list_wanted(stack, options, tenant, found, username), found).behind(unregistered)
@@ -226,7 +226,7 @@ def _find(kinds: Kinds, wanted: Sequence[Resource], unregistered: Sequence[Resou
 def _read_username(azure: Azure, stack: Stack) -> str:
     """Return the administrator's login in the vault, if it can be read: an existing server may have it."""
     try:
-        return azure.vault(stack.vault).read(stack.administrator.secrets.username)
+        return azure.vault(stack.vault).read(stack.administrator_secrets.username)
     except (AccessDenied, NotFound, SecretUnusable):
         return ""
 

@@ -6,6 +6,7 @@ runbook explains it; then the time it took. It is made of names and version ids 
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from infra.credentials import Credential
 from infra.errors import KeyturnError
@@ -15,6 +16,7 @@ from infra.rotation.plan import Plan
 from infra.rotation.steps import Action
 from infra.settings import Settings
 from tasks.reports.artifacts import report_markdown, report_table
+from tasks.reports.history import SUFFIX, Journey, find_starter, list_rows, tell
 from tasks.reports.logs import run_logger
 from tasks.reports.timeline import Span, picture
 from tasks.retries import task_with_retries
@@ -53,6 +55,7 @@ class RotationReport:
         state: what -> the state it is in now; empty: unknown.
         spans: how long each part took.
         runbook: where the runbook is: a URL, or a path in the repository.
+        told: what -> what the history says of it.
     """
 
     credential: str
@@ -64,6 +67,7 @@ class RotationReport:
     state: Mapping[str, str] = field(default_factory=dict)
     spans: Sequence[Span] = ()
     runbook: str = "docs/runbook.md"
+    told: Mapping[str, str] = field(default_factory=dict)
 
 
 @task_with_retries(name="Show the plan", run_name="{credential.name}: show the plan of rotation {plan.rotation_id}")
@@ -103,8 +107,9 @@ def report_rotation(
     plans: Sequence[Plan],
     observation: Observation | None,
     spans: Sequence[Span],
+    journey: Journey,
 ) -> None:
-    """Make the report of a run that ended, and say in the plan's table what came of each step.
+    """Make the report of a run that ended and its entry in the history, and say what came of each step of the plan.
 
     Args:
         credential: what was rotated.
@@ -112,7 +117,10 @@ def report_rotation(
         plans: the plans that it showed, in order.
         observation: the state after the run; None if it is unknown.
         spans: how long each part took.
+        journey: what the run went through.
     """
+    told = tell(journey, find_starter(), datetime.now(UTC))
+    report_table(f"{credential.name}{SUFFIX}", list_rows(told), f"What rotation `{ending.rotation_id}` changed.")
     results = list_results(_steps_of(plans), spans)
     if results:
         _report_plan(plans[-1], credential, results)
@@ -126,6 +134,7 @@ def report_rotation(
         describe_state(observation) if observation else {},
         spans,
         Settings().runbook_url,
+        told,
     )
     report_markdown(
         f"{credential.name}-rotation-report",
@@ -207,6 +216,7 @@ def render(report: RotationReport) -> str:
         "State now": _table(("what", "state"), report.state.items()) or "It could not be observed.",
         "Fix": f"{error.fix[0].upper()}{error.fix[1:].rstrip('.')}." if error and error.fix else "Nothing to do.",
         "Runbook": _runbook_link(report),
+        "History": _table(("what", "is"), report.told.items()) or "Nothing was kept.",
         "Time": "\n\n".join((picture(report.spans), _times(report.spans))),
     }
     pages = [f"## {title}\n\n{text}" for title, text in sections.items()]

@@ -16,7 +16,7 @@ from prefect.client.schemas.objects import FlowRun, State
 from prefect.deployments import run_deployment
 from prefect.events import Event
 
-from tasks.reports import endings
+from tasks.reports import endings, events
 from testing.labs import ROOT
 
 pytestmark = pytest.mark.usefixtures("prefect_api")
@@ -97,7 +97,7 @@ def test_an_error_of_prefects_api_changes_no_ending(monkeypatch: pytest.MonkeyPa
         raise RuntimeError("the API does not answer")
 
     monkeypatch.setattr(endings, "get_client", fail)
-    monkeypatch.setattr(endings, "emit_event", fail)
+    monkeypatch.setattr(events, "emit_event", fail)
     state, _ = run(ending, "orders-db")
     assert (state.name, state.result()) == ("Completed", 42)
     state, _ = run(ending, "orders-db", "refused")
