@@ -102,7 +102,7 @@ class AzureCloud:
         self.gateway = Gateway(Routes(options.network, self._finds), options.ports)
         self.arm = Arm(options, self.directory, self.access, self.tokens, backends, self.vaults, self.storage, now)
         self._given_issuers: dict[str, Issuer] = {}
-        self._issuers = Issuers(self._find_issuer)
+        self._issuers = Issuers(self._find_issuer, options.trusted_issuers)
         self._federation = Federation(self.directory, self._issuers.fetch_keys, now)
         self.limits = Limits(now)
         self._now = now

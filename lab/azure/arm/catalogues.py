@@ -3,6 +3,7 @@
 They are the same lists that the bodies of these resources are checked against.
 """
 
+import re
 from typing import Any
 
 from lab.azure.arm import errors, names
@@ -11,6 +12,8 @@ from lab.azure.arm.context import Call, Context
 from lab.azure.arm.operations import Reply
 from lab.azure.arm.server_rules import STORAGE_GB, offered_versions
 from lab.azure.arm.sizes import MACHINES, SERVERS
+
+AVAILABLE = {"status": "Available"}
 
 
 class Catalogue:
@@ -52,6 +55,22 @@ class MachineSizes(Catalogue):
         }
 
 
+class ResourceSkus(Catalogue):
+    """https://learn.microsoft.com/rest/api/compute/resource-skus/list
+
+    All sizes are in every region; a filter names one.
+    """
+
+    type_name = "Microsoft.Compute/skus"
+
+    async def list_all(self, call: Call) -> Reply:
+        """Answer the sizes with the regions that have them."""
+        wanted = re.search(r"location eq '([^']*)'", call.query.get("$filter", ""), re.IGNORECASE)
+        regions = [region for region in names.REGIONS if wanted is None or region == wanted[1].lower()]
+        sizes = MACHINES.values() if regions else ()
+        return Reply(200, {"value": [_size(size.name, regions) for size in sizes]})
+
+
 class KubernetesVersions(Catalogue):
     """https://learn.microsoft.com/rest/api/aks/managed-clusters/list-kubernetes-versions"""
 
@@ -81,8 +100,8 @@ class ServerCapabilities(Catalogue):
 
     def items(self) -> dict[str, Any]:
         """Tiers with their sizes and storage, and the versions of today."""
-        sizes = [{"storageSizeMb": gigabytes * 1024, "supportedIops": 120} for gigabytes in STORAGE_GB]
-        storage = {"name": "ManagedDisk", "defaultStorageSizeMb": 32768, "supportedStorageMb": sizes}
+        sizes = [{"storageSizeMb": gigabytes * 1024, "supportedIops": 120} | AVAILABLE for gigabytes in STORAGE_GB]
+        storage = {"name": "ManagedDisk", "defaultStorageSizeMb": 32768, "supportedStorageMb": sizes} | AVAILABLE
         editions = [
             {
                 "name": tier,
@@ -90,9 +109,10 @@ class ServerCapabilities(Catalogue):
                 "supportedStorageEditions": [storage],
                 "supportedServerSkus": [{"name": sku, **_hardware(sku)} for sku in skus],
             }
+            | AVAILABLE
             for tier, skus in SERVERS.items()
         ]
-        versions = [{"name": version} for version in offered_versions(self.context.now())]
+        versions = [{"name": version} | AVAILABLE for version in offered_versions(self.context.now())]
         return {
             "value": [
                 {
@@ -101,6 +121,7 @@ class ServerCapabilities(Catalogue):
                     "supportedServerEditions": editions,
                     "supportedServerVersions": versions,
                 }
+                | AVAILABLE
             ]
         }
 
@@ -126,7 +147,17 @@ class DeletedModules(Catalogue):
 def _hardware(sku: str) -> dict[str, Any]:
     size = MACHINES[sku.lower()]
     per_core = int(size.memory_gib * 1024 / size.cores)
-    return {"vCores": size.cores, "supportedMemoryPerVcoreMb": per_core, "supportedIops": 640, "supportedHaMode": []}
+    return {
+        "vCores": size.cores,
+        "supportedMemoryPerVcoreMb": per_core,
+        "supportedIops": 640,
+        "supportedHaMode": [],
+    } | AVAILABLE
 
 
-CATALOGUES = (MachineSizes, KubernetesVersions, ServerCapabilities, CapabilitiesOfServers, DeletedModules)
+def _size(name: str, regions: list[str]) -> dict[str, Any]:
+    locations = {"locations": regions, "locationInfo": [{"location": region, "zones": []} for region in regions]}
+    return {"resourceType": "virtualMachines", "name": name, **locations, "capabilities": [], "restrictions": []}
+
+
+CATALOGUES = (MachineSizes, ResourceSkus, KubernetesVersions, ServerCapabilities, CapabilitiesOfServers, DeletedModules)
