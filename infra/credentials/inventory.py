@@ -135,10 +135,13 @@ class Inventory:
         found = self._read(name)
         if isinstance(found, Credential):
             return found
+        raise self._explain(name, found)
+
+    def _explain(self, name: str, found: list[Problem]) -> InvalidInput:
         seen = "; ".join(problem.brief for problem in found)
         fix = f"correct it, then see: python -m flows.check {name}"
         path = self.entries[name][0].path
-        raise InvalidInput("The credential cannot be used", name=f"{name} in {path}", seen=seen, fix=fix)
+        return InvalidInput("The credential cannot be used", name=f"{name} in {path}", seen=seen, fix=fix)
 
     def _verify_listed(self, name: str) -> None:
         if name not in self.entries:
@@ -161,6 +164,13 @@ class Inventory:
         """Name -> credential, of all that can be used."""
         found = {name: self._read(name) for name in self.entries}
         return {name: credential for name, credential in found.items() if isinstance(credential, Credential)}
+
+    @cached_property
+    def errors(self) -> Mapping[str, KeyturnError]:
+        """What cannot be used and why: credentials by their names, files by their paths. Nobody else misses them."""
+        found = {name: read for name in self.entries if isinstance(read := self._read(name), list)}
+        files = {error.name: error for error in self.unusable}
+        return {**files, **{name: self._explain(name, problems) for name, problems in found.items()}}
 
     def list_problems(self, *names: str) -> tuple[Problem, ...]:
         """Return what cannot be used, of some credentials or of all. A mistake in `defaults` is told once.
