@@ -118,6 +118,36 @@ def test_a_workload_of_a_kind_that_cannot_be_listed_is_told_with_the_reason() ->
     assert said in proposed(users=(API, old))
 
 
+def test_a_secret_that_another_workload_keeps_is_proposed_with_its_class(tmp_path: Path) -> None:
+    reader = user("reader", secrets=["orders-login"])
+    path = tmp_path / "credentials.yaml"
+    path.write_text(proposed(users=(API, reader)))
+    consumers = load_inventory(path).get("orders").consumers
+    kept = {"kind": "secret", "secret": "orders-login", "kept_by": "orders"}
+    assert [delivery.model_dump() for delivery in consumers[1].every_delivery] == [kept]
+
+
+def test_a_pod_with_the_username_in_one_class_and_the_password_in_another_has_both(tmp_path: Path) -> None:
+    one = Bundle("SecretProviderClass", "shop", "names", "shopkv", NAMES[:1], {"name": frozenset(NAMES[:1])})
+    two = Bundle("SecretProviderClass", "shop", "words", "shopkv", NAMES[1:], {"word": frozenset(NAMES[1:])})
+    both = user("api", classes=["names", "words"], secrets=["name", "word"])
+    path = tmp_path / "credentials.yaml"
+    path.write_text(proposed(bundles=(one, two), users=(both,)))
+    inventory = load_inventory(path)
+    assert inventory.list_problems() == ()
+    [consumer] = inventory.get("orders").consumers
+    assert [delivery.source for delivery in consumer.every_delivery] == ["names", "words"]
+
+
+def test_a_connection_string_is_a_credential_of_its_own(tmp_path: Path) -> None:
+    bundle = Bundle("SecretProviderClass", "shop", "billing", "shopkv", ("billing-connection-string",), {})
+    path = tmp_path / "credentials.yaml"
+    path.write_text(proposed(bundles=(bundle,), users=(user("api", classes=["billing"]),)))
+    found = load_inventory(path).get("billing")
+    assert found.secrets.names == ("billing-connection-string",)
+    assert [consumer.secret_key for consumer in found.consumers] == [""], "files alone"
+
+
 def test_the_database_itself_is_marked() -> None:
     database = user("db", classes=["orders"], secrets=["orders-login"], is_database=True)
     entry = yaml.safe_load(proposed(users=(database, API)))["credentials"]["orders"]
