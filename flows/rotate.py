@@ -19,6 +19,7 @@ from infra.rotation.plan import Plan, make_plan
 from infra.rotation.preflight import Finding
 from infra.rotation.steps import Action, Step
 from tasks.context import get_credential
+from tasks.fleet.slots import slots_held
 from tasks.preflight import denials_explained, run_preflight
 from tasks.reports.endings import end, ends_with_own_errors
 from tasks.reports.events import Trail
@@ -155,6 +156,7 @@ def rotate(
         if guards != Guards() and (ended := _check_guards(executor, guards, fresh_id)):
             return ended
         with (
+            slots_held(executor.credential),
             denials_explained(executor.credential),
             rotation_locked(executor.credential, executor.options.rotation_id or fresh_id),
         ):
