@@ -6,6 +6,7 @@ from prefect import flow
 from pydantic import Field
 
 from flows.cli import run_from_shell
+from flows.parameters import CredentialName
 from tasks.context import get_credential
 from tasks.reports.endings import end, ends_with_own_errors
 from tasks.reports.history import report_history
@@ -13,7 +14,7 @@ from tasks.reports.history import report_history
 
 @flow(name="history", flow_run_name="{credential}: history", persist_result=False)
 @ends_with_own_errors
-def history(credential: str, runs: Annotated[int, Field(ge=1, le=200)] = 20) -> Any:
+def history(credential: CredentialName, runs: Annotated[int, Field(ge=1, le=200)] = 20) -> Any:
     """Show the last rotations of a credential, newest first, and everything about the newest one. Changes nothing.
 
     Args:

@@ -131,6 +131,12 @@ class Code(StrEnum):
         "A deny assignment forbids it, whatever roles the caller has",
         "Ask who made the deny assignment that is named; no role helps against it",
     )
+    CONSENT_TO_LOSSES = (
+        "ConsentToLosses",
+        "Something that others may rely on would lose its effect",
+        "Give who is named a role on the vault in place of each access policy, then consent with drop_access_policies; "
+        "nothing was changed",
+    )
     CONTEXT_MISSING = (
         "ContextMissing",
         "The kubeconfig has no context for the cluster",
@@ -140,6 +146,12 @@ class Code(StrEnum):
         "CopiesHidden",
         "What may keep a copy of the password could not be looked at",
         "Ask its owner whether it uses this login; or name an administrator in the credential, who sees more",
+    )
+    ENVIRONMENT_STAYS = (
+        "EnvironmentStays",
+        "Containers have the Secret in their environment, which they read only when they start, and the rotation does "
+        "not restart the workload",
+        "Let it be restarted (needs_restart), or let it read mounted files instead",
     )
     DRIFTED = (
         "Drifted",
@@ -213,10 +225,20 @@ class Code(StrEnum):
         "Roles are members of the login: they keep its privileges, but SET ROLE to it fails afterwards",
         "Let their sessions switch to the owner role instead",
     )
+    HELD_BACK = (
+        "HeldBack",
+        "The workload's update strategy keeps a restart from replacing all of its pods",
+        "Set spec.updateStrategy.type to RollingUpdate, and its partition to 0; then run again",
+    )
     HOST_NOT_FOUND = (
         "HostNotFound",
         "The host's name does not resolve",
         "Check the name; provision it, or wait until a new name is known everywhere",
+    )
+    LAYOUT_MISMATCH = (
+        "LayoutMismatch",
+        "The secret does not hold a login in the way that the credential's layout says",
+        "Correct the field `secrets` of the credential, or write the secret again in that form, as a new version",
     )
     LOCK_LEFT = (
         "LockLeft",
@@ -301,10 +323,16 @@ class Code(StrEnum):
         "The name is held by a secret that is being deleted or purged",
         "Wait until that is over, which takes Azure some seconds; then run again",
     )
+    NOT_KEPT = (
+        "NotKept",
+        "Nothing keeps the Secret equal to the vault",
+        "Run a workload that mounts the class, or use the express sync, which writes the Secret itself",
+    )
     NOT_MOUNTED = (
         "NotMounted",
-        "The workload's pods do not mount the SecretProviderClass, so nothing would show that they have new versions",
-        "Mount the class in the workload's pods, or take the consumer out of the inventory and restart it by hand",
+        "The workload's pods do not take the credential from where the inventory says",
+        "Mount the class in the workload's pods. If they read a Secret that another workload's mount keeps, "
+        "list that: delivery: {kind: secret, secret: ..., kept_by: THE_CLASS}",
     )
     OLD_LOGIN_WORKS = (
         "OldLoginWorks",
@@ -352,6 +380,11 @@ class Code(StrEnum):
         "Copies of the password inside the database would stop working",
         "Let them use a login of their own. Or set the credential's password_copies to warn, and update them right "
         "after each rotation: ALTER USER MAPPING, ALTER SUBSCRIPTION",
+    )
+    PLAN_CHANGED = (
+        "PlanChanged",
+        "The plan is no longer the one that was approved",
+        "Start a new run, and approve its plan",
     )
     PIN_LEFT = (
         "PinLeft",
@@ -406,7 +439,12 @@ class Code(StrEnum):
     ROLLED_BACK = (
         "RolledBack",
         "The rotation was rolled back earlier",
-        "Give another rotation id, or none, to start a new one",
+        "Give no rotation id: a new rotation begins",
+    )
+    ROTATION_UNFINISHED = (
+        "RotationUnfinished",
+        "A rotation is unfinished, and what it stopped or pinned would be changed",
+        "Rotate the credential, which finishes it; then deploy",
     )
     SCHEMA_OF_ITS_NAME = (
         "SchemaOfItsName",
@@ -478,12 +516,17 @@ class Code(StrEnum):
     UNLISTED_SOURCE = (
         "UnlistedSource",
         "A consumer takes the credential from more than its listed delivery",
-        "Let its pods take every part of the credential from one SecretProviderClass and its Secret, and list that one",
+        "List each SecretProviderClass and Secret that its pods take a part of the credential from, under deliveries",
     )
     UNREACHABLE = (
         "Unreachable",
         "The cluster's API server does not answer",
         "Check that the cluster runs and that its server can be reached from here (HTTPS_PROXY and NO_PROXY included)",
+    )
+    UNKNOWN_ROTATION = (
+        "UnknownRotation",
+        "No rotation of this credential has this id: it is mistyped, or its run ended before anything was staged",
+        "Correct the id, or give none: an unfinished rotation resumes, else a new one begins",
     )
     USERNAME_STAYS = (
         "UsernameStays",
@@ -504,7 +547,7 @@ class Code(StrEnum):
     VOLUME_KEEPS_DATA = (
         "VolumeKeepsData",
         "The strategy recreate would change nothing",
-        "Use the strategy in-place: it changes the login inside the database",
+        "Use the strategy in-place or alternating: they change the login inside the database, and its files stay",
     )
     WRONG_CLUSTER = (
         "WrongCluster",

@@ -20,7 +20,10 @@ class Settings(BaseSettings):
         validation_alias=AliasChoices("KEYTURN_SUBSCRIPTION_ID", "AZURE_SUBSCRIPTION_ID"),
         description="The Azure subscription that everything is in.",
     )
-    credentials: Path = Field(Path("credentials.yaml"), description="The inventory: which credentials there are.")
+    credentials: Path = Field(
+        Path("credentials.yaml"),
+        description="The inventory: a file, or a folder of files, that says which credentials there are.",
+    )
     stacks: Path = Field(Path("manifests"), description="Where stacks are: <stacks>/<name>/stack.yaml.")
     kubeconfig: Path | None = Field(
         None,

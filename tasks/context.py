@@ -7,7 +7,7 @@ use those of the tasks before them, for as long as the block lasts:
         access.database.prove(access.read_newest())
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -106,14 +106,21 @@ class Access:
         return Database(find_address(self), self.settings)
 
     def read_newest(self) -> Login:
-        """Read the newest versions from the vault."""
+        """Read the login of the newest versions from the vault."""
+        layout = self.credential.secrets
+        return layout.parse(self._read_newest(layout.names)[0])
+
+    def read_newest_values(self) -> dict[str, str]:
+        """Read the newest versions from the vault: secret -> value."""
         return self.read_newest_with_versions()[0]
 
-    def read_newest_with_versions(self) -> tuple[Login, dict[str, str]]:
-        """Read the newest versions from the vault, and return which they are: secret -> version."""
-        layout = self.credential.secrets
-        versions = {name: self.vault.get_latest(name).version for name in layout.names}
-        return layout.parse({name: self.vault.read(name, versions[name]) for name in layout.names}), versions
+    def read_newest_with_versions(self) -> tuple[dict[str, str], dict[str, str]]:
+        """Read the newest versions from the vault: secret -> value, and secret -> version."""
+        return self._read_newest(self.credential.secret_names)
+
+    def _read_newest(self, names: Sequence[str]) -> tuple[dict[str, str], dict[str, str]]:
+        versions = {name: self.vault.get_latest(name).version for name in names}
+        return {name: self.vault.read(name, version) for name, version in versions.items()}, versions
 
     def read_administrator(self) -> Login | None:
         """Read the login that may create roles, if the credential names one."""

@@ -30,6 +30,7 @@ CLUSTER, IDENTITY, MACHINE, SERVER = (
     "AzureVM-Server",
     "sonarqube-postgresql3",
 )
+PUBLIC_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGtleXR1cm4ga2V5dHVybiBrZXl0dXJuIGtleXR1cm4h lab"
 FIRST_USERNAME, FIRST_PASSWORD = "dexter", "Admin123"
 SECRETS_USER = "4633458b-17de-408a-b874-0445c86b69e6"
 SECRETS_OFFICER = "b86a8fe4-44ce-4948-aee5-eccb2c155cd7"
@@ -183,7 +184,7 @@ class Azure:
         properties = {
             "administratorLogin": FIRST_USERNAME,
             "administratorLoginPassword": FIRST_PASSWORD,
-            "version": "14",
+            "version": "17",
             "storage": {"storageSizeGB": 32},
             "createMode": "Default",
         }
@@ -208,11 +209,7 @@ def _machine_body(nic_id: str) -> dict[str, Any]:
                 "adminUsername": "azureuser",
                 "linuxConfiguration": {
                     "disablePasswordAuthentication": True,
-                    "ssh": {
-                        "publicKeys": [
-                            {"path": "/home/azureuser/.ssh/authorized_keys", "keyData": "ssh-ed25519 AAAA lab"}
-                        ]
-                    },
+                    "ssh": {"publicKeys": [{"path": "/home/azureuser/.ssh/authorized_keys", "keyData": PUBLIC_KEY}]},
                 },
             },
             "networkProfile": {"networkInterfaces": [{"id": nic_id}]},

@@ -84,7 +84,11 @@ class RoleAssignments(ArmKind[RoleAssignment, AuthorizationManagementClient]):
                 raise
 
     def _scope_id(self, wanted: RoleAssignment) -> str:
-        return self.azure.resource_id(self.group, wanted.scope.TYPE, wanted.scope.name)
+        scope = wanted.scope
+        if scope.PARENT is None:
+            return self.azure.resource_id(self.group, scope.TYPE, scope.name)
+        parent = self.azure.resource_id(self.group, scope.PARENT.TYPE, scope.parent)
+        return f"{parent}/{scope.TYPE.rsplit('/', 1)[-1]}/{scope.name}"
 
     def _get_principal(self, wanted: RoleAssignment) -> tuple[str, str]:
         """Return object id and type of the principal: looked up, never typed."""

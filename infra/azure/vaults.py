@@ -117,4 +117,12 @@ def _seen(found: models.Vault, name: str) -> Vault:
         location=get_location(found.location),
         tenant=found.properties.tenant_id,
         rbac=bool(found.properties.enable_rbac_authorization),
+        policies=tuple(_describe(policy) for policy in found.properties.access_policies or ()),
     )
+
+
+def _describe(policy: models.AccessPolicyEntry) -> str:
+    """Return who may do what: "OBJECT_ID (secrets get, list)"."""
+    rights = "; ".join(f"{kind} {', '.join(verbs)}" for kind, verbs in policy.permissions.as_dict().items() if verbs)
+    who = f"{policy.object_id} by application {policy.application_id}" if policy.application_id else policy.object_id
+    return f"{who} ({rights or 'no rights'})"

@@ -1,6 +1,6 @@
 """What is rotated: credentials by name, their layouts, endpoints, clusters and consumers. Names only, never values."""
 
-from infra.credentials.consumers import Consumer, CsiDelivery, Delivery, WorkloadKind, WorkloadRef
+from infra.credentials.consumers import Consumer, CsiDelivery, Delivery, SecretDelivery, WorkloadKind, WorkloadRef
 from infra.credentials.credential import (
     NO_GRACE,
     UNTIL_NEXT_ROTATION,
@@ -11,13 +11,25 @@ from infra.credentials.credential import (
 )
 from infra.credentials.endpoints import ClusterRef, Endpoint, FlexibleServerEndpoint, LoadBalancerEndpoint, SignIn
 from infra.credentials.inventory import Inventory, load_inventory
-from infra.credentials.layouts import Login, Part, SecretLayout, SecretPair, find_oddity
+from infra.credentials.layouts import (
+    ConnectionString,
+    JsonSecret,
+    Layout,
+    Login,
+    Part,
+    PasswordAlone,
+    SecretLayout,
+    SecretPair,
+    find_oddity,
+)
+from infra.credentials.problems import Problem
 from infra.credentials.schedule import Day, Window
 
 __all__ = [
     "NO_GRACE",
     "UNTIL_NEXT_ROTATION",
     "ClusterRef",
+    "ConnectionString",
     "Consumer",
     "Credential",
     "CsiDelivery",
@@ -26,10 +38,15 @@ __all__ = [
     "Endpoint",
     "FlexibleServerEndpoint",
     "Inventory",
+    "JsonSecret",
+    "Layout",
     "LoadBalancerEndpoint",
     "Login",
     "Part",
+    "PasswordAlone",
     "PasswordCopies",
+    "Problem",
+    "SecretDelivery",
     "SecretLayout",
     "SecretPair",
     "SignIn",

@@ -1,5 +1,6 @@
 """A credential: where it is kept, which database takes it, and who consumes it. Names only, never values."""
 
+from collections.abc import Collection
 from datetime import timedelta
 from enum import StrEnum
 from typing import Literal, Self
@@ -9,7 +10,7 @@ from pydantic import Field, field_validator, model_validator
 from infra.credentials.consumers import Consumer
 from infra.credentials.endpoints import ClusterRef, Endpoint, FlexibleServerEndpoint, LoadBalancerEndpoint
 from infra.credentials.fields import CREDENTIAL_NAME, DatabaseName, Model, Namespace, VaultName
-from infra.credentials.layouts import SecretLayout
+from infra.credentials.layouts import Part, SecretLayout, SecretPair
 from infra.credentials.schedule import LENGTH, Length, Window, parse_length
 
 NO_GRACE, UNTIL_NEXT_ROTATION = "now", "next-rotation"
@@ -149,9 +150,10 @@ class Credential(Model):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        names = [*self.secrets.names, *(self.administrator.names if self.administrator else ())]
+        names = [*self.secret_names, *(self.administrator.names if self.administrator else ())]
         if len({name.lower() for name in names}) < len(names):
             raise ValueError("each of the secrets needs a name of its own; case does not count")
+        self._refuse_layout()
         if self.strategy is Strategy.MANAGED and not isinstance(self.endpoint, FlexibleServerEndpoint):
             raise ValueError("the strategy managed is for a Flexible Server: give an endpoint of kind flexible-server")
         if self.strategy is Strategy.RECREATE and not isinstance(self.endpoint, LoadBalancerEndpoint):
@@ -160,6 +162,13 @@ class Credential(Model):
             )
         if self.grace != NO_GRACE and self.strategy is not Strategy.ALTERNATING:
             raise ValueError("grace needs the strategy alternating: with others the login has one password at a time")
+        if self.strategy is Strategy.ALTERNATING:
+            for consumer in self.consumers:
+                if not consumer.needs_restart and len({delivery.source for delivery in consumer.every_delivery}) > 1:
+                    raise ValueError(
+                        f"{consumer.key} re-reads files of several SecretProviderClasses, each polled by itself: with "
+                        "alternating it would mix two logins meanwhile. Use one class, or let it restart"
+                    )
         return self
 
     @model_validator(mode="after")
@@ -171,6 +180,32 @@ class Credential(Model):
         if self.lead_time and self.expires_after_days and self.lead_time >= timedelta(days=self.expires_after_days):
             raise ValueError("before_expiry is not shorter than expires_after_days: it would be due at once")
         return self
+
+    def _refuse_layout(self) -> None:
+        if self.strategy is Strategy.RECREATE and not isinstance(self.secrets, SecretPair):
+            raise ValueError(
+                "the strategy recreate initialises the database from two secrets: give secrets of kind pair, or use "
+                "in-place"
+            )
+        if self.strategy is Strategy.ALTERNATING and not self.secrets.keeps_username:
+            raise ValueError(
+                "the strategy alternating changes the username, so it must be in the vault: give secrets that hold it, "
+                "or use in-place"
+            )
+
+    @property
+    def secret_names(self) -> tuple[str, ...]:
+        """All secrets that a rotation reads, in the order in which they are published: the password's last."""
+        return self.secrets.names
+
+    def secrets_of(self, parts: Collection[Part]) -> tuple[str, ...]:
+        """Return the secrets that change when these parts of the login do, in the order in which they are published."""
+        return self.secrets.secrets_of(parts)
+
+    @property
+    def needs_pins(self) -> bool:
+        """Whether a mount may mix two logins while a new username is published: one secret is written at a time."""
+        return len(self.secrets_of(tuple(Part))) > 1
 
     @property
     def grace_period(self) -> timedelta | None:

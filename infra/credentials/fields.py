@@ -11,6 +11,13 @@ DNS_SUBDOMAIN = rf"^{_LABEL}(\.{_LABEL})*$"
 CREDENTIAL_NAME = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
 SECRET_NAME = r"^[0-9a-zA-Z-]{1,127}$"  # noqa: S105
 
+RULES = {
+    DNS_LABEL: "lower-case letters, digits and hyphens; a letter or digit first and last",
+    DNS_SUBDOMAIN: "lower-case letters, digits, hyphens and dots; a letter or digit first and last",
+    SECRET_NAME: "1-127 letters, digits and hyphens",
+}
+"""Pattern -> what it lets through, in words."""
+
 
 class Model(BaseModel):
     """Base of all parameter models: unknown fields are refused, instances do not change."""

@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from infra.credentials import Consumer, CsiDelivery
 from infra.errors import AccessDenied
 from infra.kubernetes.client import Cluster, Object
 from infra.kubernetes.deliveries.provider_classes import API, ProviderClass, read_provider_class
@@ -86,9 +87,27 @@ def find_readers(
     sources = _find_sources(cluster, vault, secrets, namespaces)
     found = defaultdict[tuple[str, str, str], set[Source]](set)
     for (kind, namespace, name), template in _list_templates(cluster, namespaces):
-        if used := sources.get(namespace, frozenset()) & set(_sources_of(template)):
+        if used := sources.get(namespace, frozenset()) & set(read_sources(template)):
             found[kind, namespace, name] |= used
     return tuple(Reader(*key, frozenset(used)) for key, used in sorted(found.items()))
+
+
+def list_sources(consumer: Consumer) -> frozenset[Source]:
+    """Return everything that a consumer's deliveries let its pods read."""
+    secrets = {Source("Secret", delivery.secret_name) for delivery in consumer.every_delivery if delivery.secret_name}
+    return frozenset(secrets) | list_mounted(consumer)
+
+
+def list_needed(consumer: Consumer) -> frozenset[Source]:
+    """Return what a consumer's pods must read: the classes that they mount, and the Secrets that others keep."""
+    others = (delivery for delivery in consumer.every_delivery if not isinstance(delivery, CsiDelivery))
+    return list_mounted(consumer) | {Source("Secret", delivery.secret_name) for delivery in others}
+
+
+def list_mounted(consumer: Consumer) -> frozenset[Source]:
+    """Return the classes that a consumer's pods mount."""
+    own = (delivery for delivery in consumer.every_delivery if isinstance(delivery, CsiDelivery))
+    return frozenset(Source("SecretProviderClass", delivery.source) for delivery in own)
 
 
 def _find_sources(
@@ -149,7 +168,7 @@ def _list(cluster: Cluster, path: str, namespaces: Collection[str]) -> Iterator[
         yield from (found or {"items": []})["items"]
 
 
-def _sources_of(spec: Mapping[str, Any]) -> Iterator[Source]:
+def read_sources(spec: Mapping[str, Any]) -> Iterator[Source]:
     """Yield the classes that a pod mounts, and the Secrets that it mounts or has in its environment."""
     for volume in spec.get("volumes") or []:
         attributes = (volume.get("csi") or {}).get("volumeAttributes") or {}

@@ -36,7 +36,7 @@ class Holder:
     """Who holds a lock.
 
     Args:
-        purpose: what for: the rotation's id. For people.
+        purpose: what for: the rotation's id, or what else is done. For people.
         machine: a digest of host, boot and process namespace.
         process: id and start time of the process, such as "4711.8833".
         host: the host's name. For people.
@@ -225,7 +225,7 @@ class Lock:
         return Conflict(
             Code.LOCKED,
             name=f"lease {self._name} in {self._namespace}",
-            seen=f"held by {spec.get('holderIdentity')} for rotation {annotations.get(_PURPOSE, 'unknown')} "
+            seen=f"held by {spec.get('holderIdentity')} for {annotations.get(_PURPOSE, 'an unknown purpose')} "
             f"since {spec.get('acquireTime')}",
             fix=f"{Code.LOCKED.fix}, after {spec.get('leaseDurationSeconds')} s. To break it: "
             f"kubectl delete lease {self._name} -n {self._namespace}",

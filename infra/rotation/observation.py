@@ -1,7 +1,7 @@
 """Facts about one credential as they were observed: the planner's only input. No values, no I/O."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 
@@ -55,6 +55,7 @@ class LoginState(StrEnum):
 class Synced(StrEnum):
     """What the synced Secret holds, compared in memory with the vault's values."""
 
+    NONE = "no Secret"
     ABSENT = "absent"
     NEWEST = "the newest versions"
     OTHER = "something else"
@@ -207,6 +208,7 @@ class ConsumerFacts:
         settled: whether its controller has acted on the last change.
         pinned_for: the rotation that pinned its delivery to the versions before; empty: none.
         pinned: secret -> version that its delivery is pinned to now: somebody else may have taken pins away.
+        unmounted: those of the secrets that it uses which a Secret alone brings: pods report no versions of them.
     """
 
     consumer: Consumer
@@ -221,6 +223,7 @@ class ConsumerFacts:
     settled: bool = True
     pinned_for: str = ""
     pinned: Mapping[str, str] = field(default_factory=dict)
+    unmounted: frozenset[str] = frozenset()
 
     @property
     def workload(self) -> WorkloadRef:
@@ -264,6 +267,12 @@ class Observation:
     def newest_versions(self) -> dict[str, str]:
         """Secret -> newest version: what the consumers' mounts must report."""
         return {secret.name: secret.newest.version for secret in self.secrets}
+
+    @property
+    def without_candidate(self) -> "Observation":
+        """The same as it will be once the candidate's rotation has ended."""
+        logins = replace(self.logins, candidate=LoginState.NOT_TRIED, previous=LoginState.NOT_TRIED)
+        return replace(self, candidate=None, logins=logins)
 
     def secret(self, name: str) -> SecretFacts:
         """The secret called `name`."""

@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator
 
-from infra.credentials import Consumer, Login
+from infra.credentials import Consumer
 from infra.errors import Code, Refused, Unverified
 from infra.kubernetes.deliveries import open_delivery
 from infra.kubernetes.obstacles import Obstacles, read_obstacles
 from infra.kubernetes.workloads import open_workload
-from infra.rotation.observation import ConsumerFacts
+from infra.rotation.observation import ConsumerFacts, Synced
+from infra.rotation.options import Sync
 from infra.rotation.preflight import Finding
 from infra.rotation.steps import Action
 from infra.rotation.strategies import STRATEGIES
@@ -36,12 +37,16 @@ def find_obstacles(facts: ConsumerFacts, seen: Obstacles, *, is_restarted: bool,
         is_restarted: whether the strategy replaces its pods.
         is_rolled: whether it does so by a rollout.
     """
-    name, delivery = facts.consumer.key, facts.consumer.delivery
+    name = facts.consumer.key
     if seen.is_paused and is_rolled:
         yield Finding(Refused(Code.PAUSED, name=name, seen="spec.paused is true"))
-    if not seen.mounts_class and facts.replicas:
-        found = f"no volume of {delivery.secret_provider_class}"
-        yield Finding(Refused(Code.NOT_MOUNTED, name=name, seen=found))
+    if seen.hold and is_rolled:
+        yield Finding(Refused(Code.HELD_BACK, name=name, seen=seen.hold))
+    if seen.environments and not is_restarted and not facts.consumer.is_database:
+        found = f"a Secret's values in the environment of {', '.join(seen.environments)}"
+        yield Finding(Refused(Code.ENVIRONMENT_STAYS, name=name, seen=found))
+    if seen.unread and facts.replicas:
+        yield Finding(Refused(Code.NOT_MOUNTED, name=name, seen=f"nothing of {', '.join(seen.unread)}"))
     if seen.parts and not is_restarted:
         yield Finding(Refused(Code.PARTLY_MOUNTED, name=name, seen=f"subPath at {', '.join(seen.parts)}"))
     if is_restarted and seen.controller:
@@ -53,11 +58,20 @@ def find_obstacles(facts: ConsumerFacts, seen: Obstacles, *, is_restarted: bool,
 
 
 @check
+def kept_secrets(question: Question) -> Iterator[Finding]:
+    """See whether the Secrets that others keep follow the vault: a wait needs it, and so does one that is absent."""
+    for facts in question.observation.consumers:
+        error = open_delivery(question.access.cluster, facts.consumer).find_stillness()
+        if error and facts.replicas:
+            yield Finding(error, is_blocking=question.options.sync is Sync.WAIT or facts.synced is Synced.ABSENT)
+
+
+@check
 def files(question: Question) -> Iterator[Finding]:
-    """Read the files in the database's pods once, as the proof will; where that fails the driver's word counts."""
-    values = question.credential.secrets.render(Login(ANY, ANY))
+    """Read the files once, where the proof will; where that fails the driver's word counts."""
+    values = dict.fromkeys(question.credential.secret_names, ANY)
     for consumer in question.credential.consumers:
-        if consumer.is_database:
+        if consumer.is_database or not consumer.secret_key:
             yield from _read_files(question, consumer, values)
 
 

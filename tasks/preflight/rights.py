@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from infra.azure.permissions import has_permission
 from infra.azure.servers import SERVER_TYPE
-from infra.credentials import Consumer, Credential, FlexibleServerEndpoint, LoadBalancerEndpoint, Login, Strategy
+from infra.credentials import Consumer, Credential, FlexibleServerEndpoint, LoadBalancerEndpoint, Strategy
 from infra.errors import AccessDenied, Code, InvalidInput, KeyturnError, NotFound, Refused
 from infra.kubernetes.access import Rehearsal, Right, find_missing, get_subject, rehearsing
 from infra.kubernetes.client import Cluster
@@ -131,30 +131,33 @@ def list_needs(cluster: Cluster, credential: Credential) -> Iterator[Need]:
         for path in LISTED:
             yield Need(Right.to("list", path.format(f"namespaces/{namespace}/")), DISCOVERY)
     for consumer in credential.consumers:
-        yield from _list_needs_of(cluster, credential.strategy, consumer)
+        yield from _list_needs_of(cluster, credential, consumer)
 
 
-def _list_needs_of(cluster: Cluster, strategy: Strategy, consumer: Consumer) -> Iterator[Need]:
-    namespace, delivery = consumer.workload.namespace, consumer.delivery
-    core, apps = f"/api/v1/namespaces/{namespace}", f"/apis/apps/v1/namespaces/{namespace}"
-    workloads = open_workload(cluster, consumer.workload).collection.format(namespace=namespace)
-    provider_class = path_of(namespace, delivery.secret_provider_class)
+def _pins(credential: Credential) -> bool:
+    return credential.strategy is Strategy.ALTERNATING and credential.needs_pins
+
+
+def _list_needs_of(cluster: Cluster, credential: Credential, consumer: Consumer) -> Iterator[Need]:
+    strategy, namespace = credential.strategy, consumer.workload.namespace
+    core, workload = f"/api/v1/namespaces/{namespace}", open_workload(cluster, consumer.workload)
     is_restarted = STRATEGIES[strategy].restarts(consumer)
     reads = ("get", "list", "watch")
     rows: tuple[tuple[str, tuple[str, ...], str], ...] = (
-        (f"{workloads}/{consumer.workload.name}", (*reads, "patch") if is_restarted else reads, CONSUMERS),
-        (f"{apps}/replicasets", ("list",), CONSUMERS),
+        (workload.path, (*reads, "patch") if is_restarted else reads, CONSUMERS),
+        (workload.makers.format(namespace=namespace), ("list",) if workload.makers else (), CONSUMERS),
         (f"{core}/pods", ("list", "watch"), CONSUMERS),
         (f"{core}/events", ("list",), CONSUMERS),
-        (
-            f"{core}/secrets/{delivery.synced_secret}",
-            (*reads, "patch") if is_restarted or consumer.is_database else reads,
-            CONSUMERS,
-        ),
-        (provider_class, ("get",), CONSUMERS),
-        (f"{API}/namespaces/{namespace}/secretproviderclasspodstatuses", ("list", "watch"), CONSUMERS),
-        (provider_class, ("patch",) if strategy is Strategy.ALTERNATING else (), PINS),
     )
+    writes = (*reads, "patch") if is_restarted or consumer.is_database else reads
+    for delivery in consumer.every_delivery:
+        provider_class = path_of(namespace, delivery.source)
+        rows += ((f"{core}/secrets/{delivery.secret_name}", writes if delivery.secret_name else (), CONSUMERS),)
+        rows += (
+            (provider_class, ("get",), CONSUMERS),
+            (f"{API}/namespaces/{namespace}/secretproviderclasspodstatuses", ("list", "watch"), CONSUMERS),
+            (provider_class, ("patch",) if _pins(credential) else (), PINS),
+        )
     for path, verbs, role in rows:
         for verb in verbs:
             yield Need(Right.to(verb, path), role)
@@ -187,8 +190,8 @@ def _list_writes(rehearsal: Rehearsal, question: Question, consumer: Consumer) -
     elif is_restarted:
         yield lambda: workload.restart(MARK)
     if is_restarted or consumer.is_database:
-        yield lambda: delivery.refresh(credential.secrets.render(Login(MARK, MARK)))
-    if credential.strategy is Strategy.ALTERNATING:
+        yield lambda: delivery.refresh(dict.fromkeys(credential.secret_names, MARK))
+    if _pins(credential):
         yield lambda: delivery.pin(facts.newest_versions, MARK)
 
 

@@ -54,7 +54,7 @@ class Proof:
 
 @task_with_retries(
     name="Read a secret on the machine",
-    run_name="S1: {stack.virtual_machine} reads the secret {stack.database.secrets.username} of {stack.vault}",
+    run_name="S1: {stack.virtual_machine} reads the secret {stack.database_secrets.username} of {stack.vault}",
 )
 def read_secret_on_machine(stack: Stack) -> Proof:
     """Let the machine read the username by its system-assigned identity, and compare it with the vault's.
@@ -65,7 +65,7 @@ def read_secret_on_machine(stack: Stack) -> Proof:
         AccessDenied: the machine's identity lacks Key Vault Secrets User.
         NotYetPropagated: it has the role, which is not effective yet.
     """
-    started, secret = time.monotonic(), stack.database.secrets.username
+    started, secret = time.monotonic(), stack.database_secrets.username
     name = f"{stack.vault}/{secret}"
     with opened_azure() as azure:
         expected = azure.vault(stack.vault).read(secret)
@@ -73,7 +73,7 @@ def read_secret_on_machine(stack: Stack) -> Proof:
         try:
             value = read_secret_answer(printed, name)
         except AccessDenied as error:
-            needed, _ = read_rights(stack, Machine(name=stack.virtual_machine))
+            needed, *_ = read_rights(stack, Machine(name=stack.virtual_machine))
             raise explain_denial(error, needed, kinds_of(azure, stack.resource_group)) from None
     verify_same("The machine read another username than the vault holds", name, value, expected)
     return _proof("S1", f"curl with the identity of {stack.virtual_machine}: secret {name}", value, started)
@@ -99,7 +99,7 @@ def read_blob_on_machine(stack: Stack) -> Proof:
         try:
             content = read_blob_answer(printed, blob.label)
         except AccessDenied as error:
-            _, needed = read_rights(stack, Machine(name=stack.virtual_machine))
+            *_, needed = read_rights(stack, Machine(name=stack.virtual_machine))
             raise explain_denial(error, needed, kinds_of(azure, stack.resource_group)) from None
     verify_same("The machine read another text than the blob holds", blob.label, content, expected)
     asked = f"curl with the identity of {stack.virtual_machine}: blob {blob.label}"
@@ -128,7 +128,7 @@ def read_blob_in_pod(stack: Stack) -> Proof:
         try:
             content = read_pod_answer(body, status, blob.label)
         except AccessDenied as error:
-            _, needed = read_rights(stack, Identity(name=stack.identity))
+            *_, needed = read_rights(stack, Identity(name=stack.identity))
             raise explain_denial(error, needed, kinds) from None
         except AuthenticationFailed as error:
             raise explain_federation(error, federation(stack), kinds) from None

@@ -63,7 +63,7 @@ def plan_stack(stack: Stack, options: ProvisionOptions) -> ProvisioningPlan:
         tenant = azure.get_caller().tenant_id
         wanted = [each.resource for each in list_wanted(stack, options, tenant, {})]
         found = find_all(kinds_of(azure, stack.resource_group), wanted)
-        if VaultSecret(name=stack.database.secrets.password, parent=stack.vault).key not in found:
+        if VaultSecret(name=stack.database_secrets.password, parent=stack.vault).key not in found:
             read_first_password(stack.first_password_variable, stack.first_username, os.environ)
         username = _read_username(azure, stack) if Vault(name=stack.vault).key in found else ""
     plan = plan_changes(list_wanted(stack, options, tenant, found, username), found)
@@ -209,7 +209,7 @@ def _row(change: ResourceChange, result: ResourceResult | None) -> dict[str, str
 def _read_username(azure: Azure, stack: Stack) -> str:
     """Return the administrator's login in the vault, if it can be read: an existing server may have it."""
     try:
-        return azure.vault(stack.vault).read(stack.administrator.secrets.username)
+        return azure.vault(stack.vault).read(stack.administrator_secrets.username)
     except (AccessDenied, NotFound, SecretUnusable):
         return ""
 

@@ -1,13 +1,14 @@
 """Observing everything that a rotation is planned from. Values are compared and tried here, and stay here."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 from prefect.logging import get_run_logger
 
 from infra.azure.secrets import KeyVault
 from infra.azure.versions import SecretVersion
-from infra.credentials import Consumer, Credential, Login, find_oddity
+from infra.credentials import Consumer, Credential, Login
 from infra.errors import AccessDenied, DatabaseStarting, KeyturnError, LoginRefused, SecretUnusable
 from infra.kubernetes.deliveries import SecretState, open_delivery
 from infra.kubernetes.workloads import open_workload
@@ -29,6 +30,7 @@ from tasks.retries import task_with_retries
 from tasks.rotation.staged import Candidate, find_candidate, read_base, read_candidate
 
 SYNCED = {
+    SecretState.NONE: Synced.NONE,
     SecretState.ABSENT: Synced.ABSENT,
     SecretState.CURRENT: Synced.NEWEST,
     SecretState.OTHER: Synced.OTHER,
@@ -59,13 +61,16 @@ def observe(credential: Credential) -> Observation:
 
 def _observe(access: Access) -> Observation:
     vault, credential = access.vault, access.credential
-    secrets = tuple(_secret(vault, name) for name in credential.secrets.names)
+    secrets = tuple(_secret(vault, name) for name in credential.secret_names)
     candidate = find_candidate(vault, credential)
     newest = _read(access, secrets) if all(secret.newest.enabled for secret in secrets) else None
     consumers = tuple(_consumer(access, consumer, newest) for consumer in credential.consumers)
-    logins = _try_logins(access, newest, candidate, secrets)
-    alternates = _count_alternates(access, newest) if newest and logins.current is LoginState.WORKS else None
-    username = newest.username if newest else ""
+    current = credential.secrets.parse(newest) if newest else None
+    logins = _try_logins(access, current, candidate, secrets)
+    if newest and logins.current is LoginState.REFUSED:
+        logins = replace(logins, oddity=credential.secrets.find_oddity(newest))
+    alternates = _count_alternates(access, current) if current and logins.current is LoginState.WORKS else None
+    username = current.username if current else ""
     return Observation(secrets, candidate[1] if candidate else None, logins, consumers, alternates, username)
 
 
@@ -74,23 +79,22 @@ def _secret(vault: KeyVault, name: str) -> SecretFacts:
     return SecretFacts(name, newest, tuple(older))
 
 
-def _read(access: Access, secrets: tuple[SecretFacts, ...]) -> Login:
+def _read(access: Access, secrets: tuple[SecretFacts, ...]) -> dict[str, str]:
     """Read the newest versions that were observed."""
-    values = {secret.name: access.vault.read(secret.name, secret.newest.version) for secret in secrets}
-    return access.credential.secrets.parse(values)
+    return {secret.name: access.vault.read(secret.name, secret.newest.version) for secret in secrets}
 
 
 def _version(found: SecretVersion) -> Version:
     return Version.of(found.version, found.enabled, found.created_at, found.tags)
 
 
-def _consumer(access: Access, consumer: Consumer, newest: Login | None) -> ConsumerFacts:
-    credential, names = access.credential, access.credential.secrets.names
+def _consumer(access: Access, consumer: Consumer, newest: Mapping[str, str] | None) -> ConsumerFacts:
+    credential, names = access.credential, access.credential.secret_names
     delivery = open_delivery(access.cluster, consumer)
     if mismatch := delivery.find_mismatch(credential.vault, names):
         raise mismatch
     workload = open_workload(access.cluster, consumer.workload).get()
-    delivered = delivery.observe(names, credential.secrets.render(newest) if newest else None)
+    delivered = delivery.observe(names, newest)
     return ConsumerFacts(
         consumer=consumer,
         uses=delivered.uses,
@@ -107,6 +111,7 @@ def _consumer(access: Access, consumer: Consumer, newest: Login | None) -> Consu
         settled=workload.settled,
         pinned_for=delivered.pinned_for,
         pinned=delivered.pinned,
+        unmounted=delivered.unmounted,
     )
 
 
@@ -138,10 +143,7 @@ def _try_logins(
         (current, failure), (staged, _), (base, _) = pool.map(lambda each: _try(*each), tries)
     if current is LoginState.REFUSED and candidate is None:
         base, _ = _try(existing, _read_or_none(lambda: _read_before(access, secrets)))
-    oddity = ""
-    if newest and current is LoginState.REFUSED:
-        oddity = find_oddity(access.credential.secrets.render(newest))
-    return Logins(current, staged, base, failure, oddity)
+    return Logins(current, staged, base, failure)
 
 
 def _read_or_none(read: Callable[[], Login]) -> Login | None:
@@ -153,8 +155,9 @@ def _read_or_none(read: Callable[[], Login]) -> Login | None:
 
 def _read_before(access: Access, secrets: tuple[SecretFacts, ...]) -> Login:
     """Read the enabled versions before the newest."""
+    layout = access.credential.secrets
     before = {secret.name: (secret.older_enabled[:1] or (secret.newest,))[0].version for secret in secrets}
-    return access.credential.secrets.parse({name: access.vault.read(name, version) for name, version in before.items()})
+    return layout.parse({name: access.vault.read(name, before[name]) for name in layout.names})
 
 
 def _try(database: Database, login: Login | None) -> tuple[LoginState, KeyturnError | None]:

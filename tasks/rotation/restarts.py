@@ -41,7 +41,7 @@ def start(context: StepContext) -> int:
     """Scale a workload to what it had before, so that it starts with the vault's values. Returns its number of pods."""
     with opened_for(context) as access:
         delivery = open_delivery(access.cluster, context.consumer)
-        version = _refresh(delivery, context.credential.secrets.render(access.read_newest()))
+        version = _refresh(delivery, access.read_newest_values())
         replicas = open_workload(access.cluster, context.consumer.workload).start(context.mark, version)
     get_run_logger().info("%s is scaled to %d", context.subject, replicas)
     return replicas
@@ -116,7 +116,7 @@ class _HeldValues:
         began = open_workload(access.cluster, context.consumer.workload).get().restart
         self.version = began.secret_version if began.restarted_for == context.mark else ""
         self._delivery = open_delivery(access.cluster, context.consumer)
-        self._values = context.credential.secrets.render(access.read_newest()) if self.version else {}
+        self._values = access.read_newest_values() if self.version else {}
 
     def were_others(self) -> bool:
         """Whether it held other values since the last look; not known of an absent Secret, or without a start."""
@@ -131,7 +131,7 @@ class _HeldValues:
 
 def _restart(context: StepContext, access: Access) -> None:
     delivery = open_delivery(access.cluster, context.consumer)
-    version = _refresh(delivery, context.credential.secrets.render(access.read_newest()))
+    version = _refresh(delivery, access.read_newest_values())
     confirm_lock(access.cluster, context.credential, context.rotation_id)
     open_workload(access.cluster, context.consumer.workload).restart(context.mark, version)
 

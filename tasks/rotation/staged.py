@@ -46,7 +46,7 @@ def recall_candidate(vault: KeyVault, credential: Credential, rotation_id: str) 
 
 
 def _parse(found: SecretVersion, credential: Credential) -> Candidate:
-    names, tags = credential.secrets.names, found.tags
+    names, tags = credential.secret_names, found.tags
     try:
         base = dict(zip(names, tags[BASE_VERSIONS].split(","), strict=True))
         facts = CandidateFacts(
@@ -97,7 +97,7 @@ def read_base(vault: KeyVault, credential: Credential, candidate: CandidateFacts
     Raises:
         SecretUnusable: one of its versions is disabled.
     """
-    return credential.secrets.parse({name: vault.read(name, version) for name, version in candidate.base.items()})
+    return credential.secrets.parse({name: vault.read(name, candidate.base[name]) for name in credential.secrets.names})
 
 
 def read_both(access: Access, rotation_id: str) -> tuple[Login, Login]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 from azure.core.credentials import AccessToken
 
 from lab.azure.backends import ClusterSpec, CommandResult, Origin
@@ -159,6 +160,29 @@ class World:
         self._clients.append(made)
         return made
 
+    def ask(self, method: str, url: str, body: Any = None, principal: Principal | None = None) -> requests.Response:
+        """Send one request as it is: no SDK that checks or adds anything. A path is one of management.azure.com."""
+        url = url if url.startswith("https://") else f"{self.url}{url}"
+        audience = "https://vault.azure.net" if ".vault.azure.net" in url else self.url
+        token = self.tokens.issue(principal or self.directory.operator, audience)
+        with requests.Session() as session:
+            session.trust_env = False
+            return session.request(
+                method,
+                url,
+                json=body,
+                headers={"Authorization": f"Bearer {token}"},
+                proxies={"https": self.proxy},
+                verify=str(self.authority.pem_path),
+                timeout=30,
+            )
+
+    def refusal(self, method: str, url: str, body: Any = None, principal: Principal | None = None) -> tuple[int, str]:
+        """Status and code of a request; the code is empty when nothing was refused."""
+        answer = self.ask(method, url, body, principal)
+        error = answer.json().get("error", {}) if answer.content else {}
+        return answer.status_code, str(error.get("code", ""))
+
     def pause(self) -> None:
         """Let the backends' work wait until `resume`."""
         self.call(self.backends.open.clear)
@@ -190,6 +214,15 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     made = World(tmp_path)
     for name, value in made.env.items():
         monkeypatch.setenv(name, value)
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """One subscription for all tests of a module, with the walkthrough's group; they ask it by `ask`."""
+    made = World(tmp_path_factory.mktemp("shared"))
+    made.ask("PUT", f"{SCOPE}/resourceGroups/{GROUP}?api-version=2024-11-01", {"location": LOCATION})
     yield made
     made.close()
 

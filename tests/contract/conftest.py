@@ -1,6 +1,6 @@
 """Fixtures of the contract tests."""
 
-from arm_world import group, world
+from arm_world import group, shared, world
 from azure_world import azure, make_azure
 from kubernetes_world import kubectl, kubernetes, pytest_runtest_makereport, space, widgets
 
@@ -11,6 +11,7 @@ __all__ = [
     "kubernetes",
     "make_azure",
     "pytest_runtest_makereport",
+    "shared",
     "space",
     "widgets",
     "world",

@@ -161,7 +161,7 @@ def test_a_changed_poll_interval_reaches_the_cluster(world, cluster, clusters, g
         ({"dnsPrefix": "another"}, "dnsPrefix"),
         ({"nodeResourceGroup": "another"}, "nodeResourceGroup"),
         ({"networkProfile": {"networkPlugin": "kubenet"}}, "networkProfile.networkPlugin"),
-        ({"agentPoolProfiles": [{"name": "nodepool1", "vmSize": "Standard_D4"}]}, "agentPoolProfile.vmSize"),
+        ({"agentPoolProfiles": [{"name": "nodepool1", "vmSize": "Standard_D4s_v5"}]}, "agentPoolProfile.vmSize"),
     ],
 )
 def test_what_cannot_change_in_place_is_named(world, cluster, clusters, group, change, target):

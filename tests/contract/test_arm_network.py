@@ -18,6 +18,7 @@ VNET = {
     },
 }
 PASSWORD = "Canary-Machine-1"
+IMAGE = {"publisher": "Canonical", "offer": "ubuntu-24_04-lts", "sku": "server", "version": "latest"}
 
 
 def machine_body(interface_id: str, **changes):
@@ -26,6 +27,7 @@ def machine_body(interface_id: str, **changes):
         "identity": {"type": "SystemAssigned"},
         "properties": {
             "hardwareProfile": {"vmSize": "Standard_B1s"},
+            "storageProfile": {"imageReference": IMAGE, "osDisk": {"createOption": "FromImage"}},
             "osProfile": {"computerName": "AzureVM-Server", "adminUsername": "azureuser", "adminPassword": PASSWORD},
             "networkProfile": {"networkInterfaces": [{"id": interface_id}]},
             **changes,

@@ -90,7 +90,7 @@ def test_a_restarted_client_finds_the_state_on_the_resource(world, clusters, gro
 
 def test_operations_whose_id_nobody_knows_are_not_found(world, group):
     client = world.client(ResourceManagementClient)
-    url = f"{world.url}{SCOPE}/providers/Microsoft.Compute/locations/eastus2/operations/none?api-version=2025-01-01"
+    url = f"{world.url}{SCOPE}/providers/Microsoft.Compute/locations/eastus2/operations/none?api-version=2025-04-01"
     from azure.core.rest import HttpRequest
 
     answer = client._client.send_request(HttpRequest("GET", url))

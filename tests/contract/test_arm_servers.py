@@ -12,11 +12,11 @@ FIRST, SECOND = "Canary-Server-1", "Canary-Server-2"
 
 
 def body(**properties):
-    given = {"administratorLogin": "dexter", "administratorLoginPassword": FIRST, "version": "14"}
+    given = {"administratorLogin": "dexter", "administratorLoginPassword": FIRST, "version": "17"}
     return {
         "location": LOCATION,
         "sku": {"name": "Standard_B1ms", "tier": "Burstable"},
-        "properties": {**given, "storage": {"storageSizeGB": 32}, **properties},
+        "properties": {**given, "storage": {"storageSizeGB": 64}, **properties},
     }
 
 
@@ -33,8 +33,8 @@ def server(client, group):
 def test_a_server_gets_its_administrator_and_keeps_no_password(world, server, client, group):
     assert server.state == "Ready"
     assert server.fully_qualified_domain_name == f"{SERVER}.postgres.database.azure.com"
-    assert (server.administrator_login, server.version) == ("dexter", "14")
-    assert world.backends.servers == {SERVER: ("dexter", FIRST, "14")}
+    assert (server.administrator_login, server.version) == ("dexter", "17")
+    assert world.backends.servers == {SERVER: ("dexter", FIRST, "17")}
     assert FIRST not in str(client.servers.get(group, SERVER).as_dict())
     assert [item.name for item in client.servers.list_by_resource_group(group)] == [SERVER]
 
@@ -44,7 +44,7 @@ def test_the_password_is_changed_by_patch(world, server, client, group):
         group, SERVER, {"properties": {"administratorLoginPassword": SECOND}}
     ).result()
     assert changed.state == "Ready"
-    assert world.backends.servers == {SERVER: ("dexter", SECOND, "14")}
+    assert world.backends.servers == {SERVER: ("dexter", SECOND, "17")}
     assert SECOND not in str(client.servers.get(group, SERVER).as_dict())
 
 
@@ -89,7 +89,7 @@ def test_a_reserved_administrator_is_refused(client, group):
     [
         ({"administratorLogin": "somebody"}, "properties.administratorLogin"),
         ({"version": "13"}, "properties.version"),
-        ({"storage": {"storageSizeGB": 16}}, "properties.storage.storageSizeGB"),
+        ({"storage": {"storageSizeGB": 32}}, "properties.storage.storageSizeGB"),
     ],
 )
 def test_what_cannot_change_in_place_is_named(world, server, client, group, change, target):
@@ -97,7 +97,7 @@ def test_what_cannot_change_in_place_is_named(world, server, client, group, chan
         client.servers.begin_create_or_update(group, SERVER, body(**change))
     assert (caught.value.status_code, caught.value.error.code) == (400, "PropertyChangeNotAllowed")
     assert caught.value.error.target == target
-    assert world.backends.servers == {SERVER: ("dexter", FIRST, "14")}
+    assert world.backends.servers == {SERVER: ("dexter", FIRST, "17")}
 
 
 def test_a_firewall_rule_is_written_to_a_ready_server(world, server, client, group):

@@ -124,7 +124,7 @@ def _make_kills_of_case(share: Share, case: Case, labs: Labs, end: float) -> Ite
 
 
 def _find_kills(scene: Scene, case: Case) -> list[Kill]:
-    ended = scene.zygote.run(case.credential, case.options(""))
+    ended = scene.zygote.run(case.credential, case.options())
     assert ended.verdict == Verdict.ROTATED, ended.message
     return list(list_kills(ended.calls))
 

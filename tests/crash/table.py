@@ -19,9 +19,10 @@ killed run had done everything and has the same id; the newest versions are in e
 in and the previous login does not; every older version is disabled; candidate and lock are gone; data is kept, except
 by recreate.
 
-The next run is given the same id, another id (it finishes the killed rotation first, then makes its own), or none (it
-resumes the killed one). Kills around writes and at the ends of steps are made with the same id and with another one,
-kills in reads with the same id and with none alternately. A rotation is killed once in a read that a step repeats.
+The next run is given the same id, another id, or none; each resumes the killed rotation. Where nothing is unfinished,
+an id that names no rotation is refused, and the run after it is given none. Kills around writes and at the ends of
+steps are made with the same id and with another one, kills in reads with the same id and with none alternately. A
+rotation is killed once in a read that a step repeats.
 
 Vault, cluster and database are the lab's, with a real PostgreSQL and real HTTP. Prefect's engine is left out, and two
 things differ from an ordinary run to save time: the token is requested once, before, and the kubeconfig comes from a

@@ -50,9 +50,8 @@ def case(request: pytest.FixtureRequest, scene: Scene) -> Iterator[Case]:
 
 def kill(scene: Scene, case: Case, before: Login, action: Action, rotation_id: str) -> bool:
     """Run a rotation that is killed in a step, and return whether the step was left to do."""
-    killed = scene.zygote.run(
-        case.credential, case.options(rotation_id), KillPoint(prefix_of(action), FIRST_WRITE, When.AFTER)
-    )
+    point = KillPoint(prefix_of(action), FIRST_WRITE, When.AFTER)
+    killed = scene.zygote.run(case.credential, case.options(), point, fresh_id=rotation_id)
     if killed.killed_at:
         case.check_after_kill(scene, before)
     else:
@@ -67,7 +66,7 @@ def test_a_rotation_killed_in_one_step_after_the_other_is_finished_by_the_last_r
         if not kill(scene, case, before, action, name):
             before, name = scene.newest(case.credential), next(names)
             assert kill(scene, case, before, action, name), f"'{action}' was not reached"
-    ended = scene.zygote.run(case.credential, case.options(""))
+    ended = scene.zygote.run(case.credential, case.options())
     assert ended.verdict == Verdict.ROTATED, ended.message
     case.check_after_rotation(scene, before)
 
@@ -86,7 +85,7 @@ def test_a_rotation_killed_while_its_grace_begins_leaves_both_logins_and_is_fini
     credential, name = change(case.credential, grace=UNTIL_NEXT_ROTATION), f"grace-{when}"
     with case.prepared(scene):
         before, point = scene.newest(credential), KillPoint(prefix_of(A.BEGIN_GRACE), FIRST_WRITE, when)
-        killed = scene.zygote.run(credential, case.options(name), point)
+        killed = scene.zygote.run(credential, case.options(), point, fresh_id=name)
         assert killed.killed_at
         case.check_after_kill(scene, before)
         ended = scene.zygote.run(credential, case.options(name))

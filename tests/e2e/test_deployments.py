@@ -16,11 +16,14 @@ from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterDeploymen
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.deployments import run_deployment
+from prefect.states import AwaitingRetry
 from reports import verdict
 
+from infra.rotation.observation import ROTATION_ID
 from infra.rotation.options import Guards
 from testing.labs import ROOT
 from testing.rotating import World, fault, parameters
+from testing.walkthrough import DEXTER
 
 pytestmark = pytest.mark.owner
 
@@ -216,25 +219,29 @@ def find_ended(runs: list[FlowRun]) -> State[Any] | None:
 
 
 @pytest.mark.usefixtures("worker")
-@pytest.mark.parametrize(
-    ("answer", "words"), [pytest.param("decline", "declined", marks=pytest.mark.slow), ("approve", "rotated")]
-)
-def test_a_rotation_that_needs_approval_shows_its_plan_and_waits_for_the_answer(
-    world: World, answer: str, words: str
-) -> None:
+def test_the_approved_rotation_is_performed_and_a_retried_run_asks_again(world: World) -> None:
     values, before = world.values(), world.snapshot()
     run = start_rotation(approval=True)
-    form = suspended_or_ended(run).state_details.run_input_keyset
-    assert form
+    form = find_form(run)
     assert world.snapshot() == before, "nothing is changed before the answer"
     with get_client(sync_client=True) as client:
-        description = client.read_flow_run_input(run.id, form["description"])
-        assert "publish the new version of username" in description
-        client.resume_flow_run(run.id, run_input={"answer": answer, "reason": "as agreed"})
-    state = ended(run)
-    assert verdict(state) == words, state.message
-    if answer == "decline":
-        assert world.snapshot() == before
-    else:
+        assert "publish the new version of username" in client.read_flow_run_input(run.id, form["description"])
+        client.resume_flow_run(run.id, run_input={"answer": "approve", "reason": "as agreed"})
+        assert verdict(ended(run)) == "rotated", ended(run).message
+        performed = world.vault.get_latest(DEXTER.secrets.names[-1]).tags[ROTATION_ID]
+        assert form["response"].endswith(f"-{performed}-response"), "the approved rotation is the performed one"
         assert world.values() != values
         world.assert_well()
+        after = world.snapshot()
+        client.set_flow_run_state(run.id, AwaitingRetry())
+        assert find_form(run)["response"] != form["response"], "it is another question"
+        client.resume_flow_run(run.id, run_input={"answer": "decline", "reason": "enough"})
+    state = ended(run)
+    assert (verdict(state), world.snapshot()) == ("declined", after)
+
+
+def find_form(run: FlowRun) -> dict[str, str]:
+    """Return the keys of the form of a run that is suspended."""
+    form = suspended_or_ended(run).state_details.run_input_keyset
+    assert form, "it ended without a question"
+    return form

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pod_world import NAMESPACE, VAULT, VAULT_ID, PodWorld, pod_world
+from pod_world import NAMESPACE, PATIENCE_SECONDS, VAULT, VAULT_ID, PodWorld, pod_world
 from walkthrough import CLASS, DEPLOYMENT, OBJECTS, SECRET, another_pod, apply_walkthrough, the_pod
 
 from lab.azure.key_vault.vault import SecretAttributes, Vault
 from lab.cluster import client as api
 from lab.cluster.client import Object
+from lab.cluster.node import volumes
 from lab.control.options import TENANT_ID, DriverGeneration
 
 START = 'MountVolume.SetUp failed for volume "postgresql-store" : rpc error: code = Unknown desc = '
@@ -245,3 +246,33 @@ def is_ready(pod: Object) -> bool:
 
 async def password_in_secret(world: PodWorld) -> str:
     return base64.b64decode((await world.get(api.SECRETS, SECRET))["data"]["PASSWORD"]).decode()
+
+
+async def test_a_pod_does_not_end_before_the_driver_of_its_mount_is_back(
+    world: PodWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused = asyncio.Event()
+    monkeypatch.setattr(volumes, "RETRY_SECONDS", 0.1)
+    monkeypatch.setattr(volumes.log, "warning", lambda *_: refused.set())
+    await apply_walkthrough(world)
+    await world.until(api.DEPLOYMENTS, DEPLOYMENT, lambda d: d["status"].get("readyReplicas") == 1)
+    pod = str((await the_pod(world))["metadata"]["name"])
+    assert world.node is not None
+    assert world.store is not None
+    world.node.unregister_driver(world.store.name)
+    await world.client.delete(api.PODS, NAMESPACE, pod)
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        await refused.wait()
+    assert (await world.get(api.PODS, pod))["metadata"]["deletionTimestamp"]
+    world.node.register_driver(world.store)
+    await world.until_gone(api.PODS, pod)
+
+
+async def test_a_node_ends_although_the_driver_of_a_mount_is_gone(world: PodWorld) -> None:
+    await apply_walkthrough(world)
+    await world.until(api.DEPLOYMENTS, DEPLOYMENT, lambda d: d["status"].get("readyReplicas") == 1)
+    assert world.node is not None
+    assert world.store is not None
+    world.node.unregister_driver(world.store.name)
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        await world.node.stop()

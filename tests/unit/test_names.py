@@ -7,16 +7,22 @@ from pydantic import ValidationError
 
 from infra.credentials import (
     ClusterRef,
+    ConnectionString,
+    Consumer,
     Credential,
     CsiDelivery,
     FlexibleServerEndpoint,
+    JsonSecret,
     LoadBalancerEndpoint,
+    PasswordAlone,
+    SecretDelivery,
     SecretPair,
     Strategy,
     Window,
     WorkloadRef,
 )
 from infra.credentials.fields import Model
+from infra.credentials.texts import ConnectionFormat
 from infra.provisioning.options import DeployOptions, ProvisionOptions, StackNames, load_stack
 from testing.walkthrough import DATABASE, DEXTER, INVENTORY, ROOT, SERVER, change
 
@@ -46,6 +52,14 @@ REFUSED: dict[type[Model], dict[str, list[Any]]] = {
         "time_zone": ["", "Europe/Nowhere", "../etc"],
     },
     SecretPair: {"kind": ["", "json"], "username": SECRET_NAMES, "password": SECRET_NAMES},
+    PasswordAlone: {"kind": ["", "pair"], "username": ["", "a" * 64], "password": SECRET_NAMES},
+    JsonSecret: {
+        "kind": ["", "pair"],
+        "secret": SECRET_NAMES,
+        "username_field": ["", "a" * 256],
+        "password_field": ["", "a" * 256],
+    },
+    ConnectionString: {"kind": ["", "json"], "secret": SECRET_NAMES, "format": ["", "URI", "npgsql"]},
     ClusterRef: {
         "name": ["", "-begins", "ends-", "with.dot", "a" * 64],
         "resource_group": RESOURCE_GROUPS,
@@ -59,6 +73,7 @@ REFUSED: dict[type[Model], dict[str, list[Any]]] = {
     },
     WorkloadRef: {"kind": ["", "deployment", "ReplicaSet"], "namespace": NAMESPACES, "name": OBJECT_NAMES},
     CsiDelivery: {"kind": ["", "CSI"], "secret_provider_class": OBJECT_NAMES, "synced_secret": OBJECT_NAMES},
+    SecretDelivery: {"kind": ["", "Secret"], "secret": OBJECT_NAMES, "kept_by": OBJECT_NAMES},
     StackNames: {
         "credential": [None, 1],
         "server_credential": [None, 1],
@@ -95,11 +110,15 @@ VALID: dict[type[Model], Model] = {
     Credential: change(DEXTER, every="60d"),
     Window: Window(start="22:00", end="04:00"),
     SecretPair: DEXTER.secrets,
+    PasswordAlone: PasswordAlone(username="dexter", password="password"),
+    JsonSecret: JsonSecret(secret="db", username_field="user", password_field="secret"),
+    ConnectionString: ConnectionString(secret="db", format=ConnectionFormat.URI),
     ClusterRef: DEXTER.cluster,
     LoadBalancerEndpoint: DEXTER.endpoint,
     FlexibleServerEndpoint: SERVER.endpoint,
     WorkloadRef: DATABASE.workload,
-    CsiDelivery: DATABASE.delivery,
+    CsiDelivery: DATABASE.every_delivery[0],
+    SecretDelivery: SecretDelivery(kind="secret", secret="userpass", kept_by="postgresql-kvname"),
     StackNames: StackNames.model_validate(STACK.model_dump(include=set(StackNames.model_fields))),
     ProvisionOptions: ProvisionOptions(),
     DeployOptions: DeployOptions(),
@@ -171,6 +190,42 @@ def test_an_unknown_field_is_refused(kind: type[Model]) -> None:
 def test_a_credential_whose_parts_do_not_fit_together_is_refused(fields: dict[str, Any], words: str) -> None:
     with pytest.raises(ValidationError, match=words):
         Credential.model_validate(with_fields(Credential, **fields))
+
+
+KEPT = {"kind": "secret", "secret": "userpass", "kept_by": "postgresql-kvname"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"delivery": None}, "give delivery, or deliveries"),
+        ({"deliveries": [KEPT]}, "give delivery, or deliveries"),
+        ({"delivery": None, "deliveries": [KEPT, KEPT]}, "each of the deliveries is listed once"),
+        ({"delivery": KEPT, "needs_restart": False}, "needs_restart: false is for files of kind csi"),
+        ({"delivery": {"kind": "vault-agent"}}, "does not match any of the expected tags"),
+    ],
+    ids=["none", "both forms", "listed twice", "files of a Secret", "unknown kind"],
+)
+def test_a_consumer_whose_parts_do_not_fit_together_is_refused(fields: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValidationError, match=words):
+        Consumer.model_validate({**DATABASE.model_dump(), "is_database": False, **fields})
+
+
+def test_files_of_two_classes_that_are_re_read_would_mix_two_logins() -> None:
+    classes = tuple(CsiDelivery(secret_provider_class=name) for name in ("only-username", "only-password"))
+    follower = Consumer(workload=DATABASE.workload, deliveries=classes, needs_restart=False)
+    assert change(DEXTER, strategy=Strategy.IN_PLACE, consumers=(follower,))
+    with pytest.raises(ValidationError, match="would mix two logins"):
+        change(DEXTER, strategy=Strategy.ALTERNATING, consumers=(follower,))
+
+
+def test_several_deliveries_are_one_source_and_one_set_of_secrets() -> None:
+    classes = [{"kind": "csi", "secret_provider_class": name, "synced_secret": f"sec-{name}"} for name in ("u", "p")]
+    files = {"kind": "csi", "secret_provider_class": "f"}
+    several = Consumer(workload=DATABASE.workload, deliveries=(*classes, files))
+    assert several.source_key == "dexter/u, dexter/p, dexter/f"
+    assert several.secret_key == "dexter/sec-u, dexter/sec-p"
+    assert Consumer.model_validate(several.model_dump()) == several
 
 
 @pytest.mark.parametrize("strategy", [Strategy.IN_PLACE, Strategy.ALTERNATING])

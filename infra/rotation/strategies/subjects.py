@@ -14,7 +14,7 @@ def secrets_of(*parts: Part) -> Subjects:
     """Make the subjects: the secrets that change when these parts of the login do, the password's last."""
 
     def secrets(state: RotationState) -> tuple[Subject, ...]:
-        return state.credential.secrets.secrets_of(parts)
+        return state.credential.secrets_of(parts)
 
     return secrets
 
@@ -57,16 +57,19 @@ def _clients_of(changed: Subjects, needs_restart: bool) -> Subjects:
     return clients
 
 
-def every_source(state: RotationState) -> tuple[Subject, ...]:
-    """Each source that the consumers' deliveries read from, once: where versions are pinned."""
+def sources_to_pin(state: RotationState) -> tuple[Subject, ...]:
+    """Each source that the consumers' deliveries read from, once; none if one write publishes all."""
+    if not state.credential.needs_pins:
+        return ()
     return tuple(dict.fromkeys(facts.consumer.source_key for facts in state.observation.consumers))
 
 
 def synced_secrets_of(*workloads: Subjects) -> Subjects:
-    """Make the subjects: the synced Secrets that the pods of these workloads start with, each once."""
+    """Make the subjects: the synced Secrets that the pods of these workloads start with, each once; files need none."""
 
     def secrets(state: RotationState) -> tuple[Subject, ...]:
         found = [workload for subjects in workloads for workload in subjects(state)]
-        return tuple(dict.fromkeys(state.consumer(workload).consumer.secret_key for workload in found))
+        keys = dict.fromkeys(state.consumer(workload).consumer.secret_key for workload in found)
+        return tuple(filter(None, keys))
 
     return secrets

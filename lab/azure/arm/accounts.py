@@ -6,7 +6,7 @@ https://learn.microsoft.com/rest/api/storagerp
 from typing import Any
 
 from lab.azure.arm import errors, ids, names
-from lab.azure.arm.bodies import dig
+from lab.azure.arm.account_rules import CONTAINER_RULES, RULES
 from lab.azure.arm.context import Call
 from lab.azure.arm.errors import ArmError
 from lab.azure.arm.ids import Path
@@ -24,14 +24,13 @@ class Accounts(Kind):
 
     type_name = "Microsoft.Storage/storageAccounts"
     name_rule = names.ACCOUNT_NAME
+    rules = RULES
     created = 202
     put_monitor = Monitor.LOCATION
     segments = ("asyncoperations", "asyncoperations")
 
     def fill(self, body: dict[str, Any], call: Call, old: Resource | None) -> None:
-        """Check sku, kind and what cannot change; fill in defaults and endpoints."""
-        if not dig(body, "sku.name") or not body.get("kind"):
-            raise ArmError(400, "InvalidRequestPropertyValue", "The account's 'sku' and 'kind' are required.")
+        """Check what cannot change; fill in defaults and endpoints."""
         given, name = body["properties"], call.path.name
         if old:
             _check_changes(body, old)
@@ -88,6 +87,7 @@ class Containers(Kind):
 
     type_name = "Microsoft.Storage/storageAccounts/blobServices/containers"
     name_rule = names.CONTAINER_NAME
+    rules = CONTAINER_RULES
     is_tracked = False
     is_long = False
     has_state = False

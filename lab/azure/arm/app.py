@@ -10,6 +10,7 @@ from typing import Any
 from aiohttp import web
 
 from lab.azure.arm import errors
+from lab.azure.arm.api_versions import check_api_version
 from lab.azure.arm.context import Call, Context
 from lab.azure.arm.errors import ArmError
 from lab.azure.arm.ids import Path, parse
@@ -52,6 +53,7 @@ class FrontDoor:
         if "api-version" not in query:
             text = "The api-version query parameter (?api-version=) is required for all requests."
             raise ArmError(400, "MissingApiVersionParameter", text)
+        check_api_version(path, query["api-version"], request.method)
         if path.subscription and path.subscription.lower() != SUBSCRIPTION_ID:
             text = f"The subscription '{path.subscription}' could not be found."
             raise ArmError(404, "SubscriptionNotFound", text)

@@ -10,12 +10,12 @@ from typing import Any
 
 from lab.azure.arm import errors, names
 from lab.azure.arm.bodies import dig
+from lab.azure.arm.cluster_rules import VERSION
 from lab.azure.arm.errors import ArmError
 from lab.azure.arm.ids import Path
 from lab.control.options import TENANT_ID
 
 ADDON = "azureKeyvaultSecretsProvider"
-VERSION = "1.34"
 KEPT = (
     "aadProfile",
     "addonProfiles",

@@ -11,6 +11,7 @@ from lab.azure.arm import ids, names
 from lab.azure.arm.assigned import assign_identities, check_identities, forget_identities
 from lab.azure.arm.bodies import dig
 from lab.azure.arm.cluster_bodies import ADDON, check_cluster, complete_cluster
+from lab.azure.arm.cluster_rules import RULES
 from lab.azure.arm.context import Call, Context
 from lab.azure.arm.errors import ArmError
 from lab.azure.arm.kinds import Action, Kind
@@ -26,6 +27,7 @@ class ManagedClusters(Kind):
 
     type_name = "Microsoft.ContainerService/managedClusters"
     name_rule = names.CLUSTER_NAME
+    rules = RULES
     rank = 0
 
     def __init__(self, context: Context) -> None:

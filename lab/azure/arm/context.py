@@ -53,5 +53,5 @@ class Call:
 
     @property
     def api_version(self) -> str:
-        """The API version that was asked for; any is served."""
+        """The API version that was asked for, one that its provider has."""
         return self.query.get("api-version", "")

@@ -9,11 +9,13 @@ from enum import Flag, auto
 from typing import Any, ClassVar
 
 from lab.azure.arm import errors, names
+from lab.azure.arm import rules as value_rules
 from lab.azure.arm.bodies import merge, without
 from lab.azure.arm.context import Call, Context
 from lab.azure.arm.errors import ArmError
 from lab.azure.arm.ids import Path
 from lab.azure.arm.operations import Operation, Reply
+from lab.azure.arm.rules import Rule
 from lab.azure.arm.store import SUCCEEDED, Resource
 from lab.azure.errors import AzureError
 
@@ -39,6 +41,10 @@ class Kind:
 
     type_name: ClassVar[str]
     name_rule: ClassVar[names.NameRule | None] = None
+    rules: ClassVar[tuple[Rule, ...]] = ()
+    """What the values of a body must be."""
+    new_rules: ClassVar[tuple[Rule, ...]] = ()
+    """What they must be as well when the resource is made."""
     is_tracked: ClassVar[bool] = True
     """Has a region and tags."""
     is_long: ClassVar[bool] = True
@@ -48,6 +54,7 @@ class Kind:
     created: ClassVar[int] = 201
     updated: ClassVar[int] = 200
     making_state: ClassVar[str] = "Creating"
+    updating_state: ClassVar[str] = "Updating"
     put_monitor: ClassVar[Monitor] = Monitor.STATUS
     delete_monitor: ClassVar[Monitor] = Monitor.BOTH
     segments: ClassVar[tuple[str, str]] = ("operations", "operationResults")
@@ -115,6 +122,7 @@ class Kind:
         body["properties"] = dict(body.get("properties") or {})
         if self.is_tracked:
             self._place(body, old, call)
+        value_rules.check(self.rules if old else (*self.rules, *self.new_rules), body)
         self.fill(body, call, old)
         resource = old or self._new(parent_id, call.path)
         before, resource.body = resource.body, without(body, self.write_only)
@@ -227,7 +235,7 @@ class Kind:
 
     def _begin(self, resource: Resource, call: Call) -> Reply:
         status = self.updated if resource.is_real else self.created
-        resource.state = "Updating" if resource.is_real else self.making_state
+        resource.state = self.updating_state if resource.is_real else self.making_state
         work = self.make(resource, call)
         resource.operation = self.start(work, resource, call, lambda: Reply(200, self.present(resource)))
         headers = self.headers(resource.operation, call, self.put_monitor)

@@ -13,7 +13,9 @@ from lab.azure.arm.bodies import dig
 from lab.azure.arm.context import Call
 from lab.azure.arm.errors import ArmError
 from lab.azure.arm.kinds import Action, Kind, Monitor
+from lab.azure.arm.machine_rules import FITTING, NEW_RULES, RULES, check_image
 from lab.azure.arm.operations import Reply
+from lab.azure.arm.rules import check
 from lab.azure.arm.store import Resource
 from lab.azure.backends import CommandResult
 
@@ -26,14 +28,16 @@ class VirtualMachines(Kind):
 
     type_name = "Microsoft.Compute/virtualMachines"
     name_rule = names.MACHINE_NAME
+    rules, new_rules = RULES, NEW_RULES
     segments = ("operations", "operations")
     write_only = ("adminPassword", "customData", "userData")
     rank = 0
 
     def fill(self, body: dict[str, Any], call: Call, old: Resource | None) -> None:
-        """Check sizes, interfaces and identities; some properties stay what they were."""
-        if not dig(body, "properties.hardwareProfile.vmSize"):
-            raise errors.invalid_parameter("hardwareProfile.vmSize")
+        """Check image, interfaces and identities; some properties stay what they were."""
+        if not old:
+            check_image(body)
+            check(FITTING, body)
         self._check_interfaces(body, call)
         if old:
             self._keep(body, old)

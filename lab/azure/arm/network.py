@@ -13,6 +13,7 @@ from lab.azure.arm.bodies import dig
 from lab.azure.arm.context import Call
 from lab.azure.arm.errors import ArmError
 from lab.azure.arm.kinds import Kind
+from lab.azure.arm.network_rules import ADDRESS_RULES, INTERFACE_RULES, NEW_ADDRESS_RULES, check_security_rules
 from lab.azure.arm.operations import Reply
 from lab.azure.arm.store import Resource
 
@@ -129,6 +130,10 @@ class SecurityGroups(Parent):
         "order to delete the Network security group, remove the association with the resource(s).",
     )
 
+    def fill(self, body: dict[str, Any], call: Call, old: Resource | None) -> None:
+        """Check the rules, each and beside the others."""
+        check_security_rules(dig(body, "properties.securityRules", []))
+
 
 class SecurityRules(Network):
     """Rules of a security group, when written by themselves."""
@@ -136,11 +141,18 @@ class SecurityRules(Network):
     type_name = "Microsoft.Network/networkSecurityGroups/securityRules"
     is_tracked = False
 
+    def fill(self, body: dict[str, Any], call: Call, old: Resource | None) -> None:
+        """Check the rule, and that its place among the group's rules is free."""
+        others = [rule for rule in self.store.within(str(call.path.owner), self.type_name) if rule is not old]
+        given = [{"name": rule.name, "properties": rule.properties} for rule in others]
+        check_security_rules([*given, {"name": call.path.name, **body}])
+
 
 class PublicAddresses(Network):
     """Public IP addresses, out of the block that is kept for documentation."""
 
     type_name = "Microsoft.Network/publicIPAddresses"
+    rules, new_rules = ADDRESS_RULES, NEW_ADDRESS_RULES
     rank = 4
     in_use = (
         "PublicIPAddressCannotBeDeleted",
@@ -150,17 +162,19 @@ class PublicAddresses(Network):
 
     def fill(self, body: dict[str, Any], call: Call, old: Resource | None) -> None:
         """Allocate an address, which then stays."""
-        body.setdefault("sku", {"name": "Standard", "tier": "Regional"})
+        body["sku"] = {"tier": "Regional", **(body.get("sku") or (old.body["sku"] if old else {}))}
         taken = {address.properties.get("ipAddress") for address in self.store.within("", self.type_name)}
         free = (str(host) for host in ipaddress.ip_network("203.0.113.0/24").hosts() if str(host) not in taken)
         body["properties"]["ipAddress"] = old.properties["ipAddress"] if old else next(free)
-        body["properties"].setdefault("publicIPAllocationMethod", "Static")
+        body["properties"].setdefault("publicIPAddressVersion", "IPv4")
+        body["properties"].setdefault("idleTimeoutInMinutes", 4)
 
 
 class Interfaces(Network):
     """Network interfaces."""
 
     type_name = "Microsoft.Network/networkInterfaces"
+    rules = INTERFACE_RULES
     rank = 2
     in_use = (
         "NicInUse",

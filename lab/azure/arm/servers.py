@@ -15,12 +15,13 @@ from lab.azure.arm.context import Call
 from lab.azure.arm.errors import ArmError
 from lab.azure.arm.kinds import Kind, Monitor
 from lab.azure.arm.operations import Operation
+from lab.azure.arm.server_rules import RULES, check_version
 from lab.azure.arm.store import Resource
 
 logger = logging.getLogger(__name__)
 
 PASSWORD = "administratorLoginPassword"  # noqa: S105
-VERSIONS = ("11", "12", "13", "14", "15", "16", "17", "18")
+DEFAULT_VERSION = "17"
 RESERVED_LOGINS = {"azure_superuser", "azuresu", "azure_pg_admin", "admin", "administrator", "root", "guest", "public"}
 BUILT_IN = ("azure_maintenance", "azure_sys", "postgres")
 READY = {"Creating": "Provisioning", "Updating": "Updating", "Deleting": "Dropping", "Failed": "Disabled"}
@@ -31,6 +32,7 @@ class FlexibleServers(Kind):
 
     type_name = "Microsoft.DBforPostgreSQL/flexibleServers"
     name_rule = names.SERVER_NAME
+    rules = RULES
     has_state = False
     created = 202
     updated = 202
@@ -48,8 +50,7 @@ class FlexibleServers(Kind):
             self._check_new(given, name)
         if given.get(PASSWORD) is not None:
             _check_password(given[PASSWORD], given["administratorLogin"])
-        body.setdefault("sku", {"name": "Standard_B1ms", "tier": "Burstable"})
-        given.setdefault("version", "17")
+        given.setdefault("version", DEFAULT_VERSION)
         given.setdefault("minorVersion", "0")
         given.setdefault("storage", {"storageSizeGB": 32, "autoGrow": "Disabled"})
         given.setdefault("authConfig", {"activeDirectoryAuth": "Disabled", "passwordAuth": "Enabled"})
@@ -107,9 +108,7 @@ class FlexibleServers(Kind):
         if login.lower() in RESERVED_LOGINS or login.lower().startswith("pg_"):
             text = f"Invalid value given for parameter administratorLogin: '{login}' is reserved."
             raise ArmError(400, "InvalidParameterValue", text, "administratorLogin")
-        if str(given.get("version", "17")) not in VERSIONS:
-            text = f"Invalid value given for parameter version. Supported versions are {', '.join(VERSIONS)}."
-            raise ArmError(400, "InvalidParameterValue", text, "version")
+        check_version(str(given.get("version", DEFAULT_VERSION)), self.context.now())
 
 
 class Nested(Kind):

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from lab.azure.arm.api_versions import versions_of
 from lab.azure.arm.context import Call, Context
 from lab.azure.arm.errors import ArmError, group_not_found
 from lab.azure.arm.names import REGIONS
@@ -93,7 +94,7 @@ class Providers:
 
     def _present(self, namespace: str) -> dict[str, Any]:
         kinds = [
-            {"resourceType": kind, "locations": list(REGIONS), "apiVersions": ["2025-01-01"]}
+            {"resourceType": kind, "locations": list(REGIONS), "apiVersions": list(reversed(versions_of(namespace)))}
             for kind in self._types[namespace]
         ]
         base = f"/subscriptions/{SUBSCRIPTION_ID}/providers/{namespace}"

@@ -14,7 +14,9 @@ from lab.azure.arm.errors import ArmError
 from lab.azure.arm.ids import Path
 from lab.azure.arm.kinds import Action, Kind, Monitor
 from lab.azure.arm.operations import Reply
+from lab.azure.arm.rules import check
 from lab.azure.arm.store import Resource
+from lab.azure.arm.vault_rules import NEW_RULES, POLICIES_OR_ROLES, RBAC_BY_DEFAULT, RULES
 
 IRREVERSIBLE = "Enabling the {what} for a vault is an irreversible action."
 
@@ -25,24 +27,22 @@ class Vaults(Kind):
     type_name = "Microsoft.KeyVault/vaults"
     name_rule = names.VAULT_NAME
     created = 200
-    making_state = "RegisteringDns"
+    making_state = updating_state = "RegisteringDns"
+    rules, new_rules = RULES, NEW_RULES
     put_monitor = Monitor.NONE
 
     def fill(self, body: dict[str, Any], call: Call, old: Resource | None) -> None:
         """Check what cannot be taken back, fill in defaults, refuse a name that is in use."""
         given = body["properties"]
-        if not given.get("tenantId") or not dig(given, "sku.name"):
-            raise ArmError(400, "BadRequest", "The vault's properties 'tenantId' and 'sku' are required.")
         _check_changes(given, old)
         given.setdefault("enableSoftDelete", True)
         given.setdefault(
             "softDeleteRetentionInDays", dig(old.properties if old else {}, "softDeleteRetentionInDays", 90)
         )
-        if not 7 <= given["softDeleteRetentionInDays"] <= 90:
-            text = 'The property "softDeleteRetentionInDays" must be between 7 and 90 days.'
-            raise ArmError(400, "BadRequest", text)
+        _choose_model(given, old, call)
+        if given.get("createMode") != "recover":
+            check(POLICIES_OR_ROLES, body)
         given.setdefault("accessPolicies", [])
-        given.setdefault("enableRbacAuthorization", False)
         given.setdefault("publicNetworkAccess", "Enabled")
         given["vaultUri"] = f"https://{call.path.name.lower()}.vault.azure.net/"
         if not old:
@@ -160,6 +160,18 @@ def _check_changes(given: Mapping[str, Any], old: Resource | None) -> None:
     if days != old.properties["softDeleteRetentionInDays"]:
         text = 'The property "softDeleteRetentionInDays" has been set already and it can\'t be modified.'
         raise ArmError(400, "BadRequest", text)
+
+
+def _choose_model(given: dict[str, Any], old: Resource | None, call: Call) -> None:
+    """Fill in who decides about the data; from one version of the API on it stays what it was, and is RBAC at first.
+
+    https://learn.microsoft.com/azure/key-vault/general/access-control-default
+    """
+    if given.get("enableRbacAuthorization") is not None:
+        return
+    by_default = call.api_version >= RBAC_BY_DEFAULT
+    before = old.properties.get("enableRbacAuthorization") if old and by_default else None
+    given["enableRbacAuthorization"] = by_default if before is None else before
 
 
 def _policies(given: Mapping[str, Any]) -> dict[str, frozenset[str]]:

@@ -22,6 +22,9 @@ CACHED = (
     api.CLAIMS,
     api.DEPLOYMENTS,
     api.REPLICA_SETS,
+    api.STATEFUL_SETS,
+    api.DAEMON_SETS,
+    api.REVISIONS,
 )
 
 
