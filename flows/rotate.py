@@ -189,7 +189,8 @@ def _plan(executor: TaskExecutor, guards: Guards, fresh_id: str) -> Any:
     executor.show(replace(plan, notes=notes))
     verdict = judge_refusal(plan.refusal) if plan.refusal else Verdict.PLANNED
     ending = Ending(verdict, plan.rotation_id, error=plan.refusal)
-    return end(verdict, executor.credential.name, describe_plan(plan), error=plan.refusal, data=ending)
+    told, event = describe_plan(plan), Verdict.PLANNED  # nobody is paged for a dry run
+    return end(verdict, executor.credential.name, told, error=plan.refusal, data=ending, event=event)
 
 
 def _check_guards(executor: TaskExecutor, guards: Guards, fresh_id: str) -> Any:
