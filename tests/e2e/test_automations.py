@@ -123,7 +123,7 @@ def make_automations(pager: Pager, folder: Path, url: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def emit(client: SyncPrefectClient, event: str, resource: str, **related: str) -> None:
+def emit(client: SyncPrefectClient, event: str, resource: str, follows: Event | None = None, **related: str) -> Event:
     """Send an event as a flow does."""
     tags = [{"prefect.resource.id": f"prefect.tag.{tag}", "prefect.resource.role": "tag"} for tag in related.values()]
     made = Event(
@@ -131,14 +131,17 @@ def emit(client: SyncPrefectClient, event: str, resource: str, **related: str) -
         event=event,
         resource={"prefect.resource.id": resource, "prefect.resource.name": resource.rpartition(".")[2]},
         related=tags,
+        follows=follows.id if follows else None,
         payload={"message": "told", "name": "x", "seen": "y", "rotation_id": "r1"},
     )
     client.request("POST", "/events", json=[made.model_dump(mode="json")])
+    return made
 
 
 def credential_event(client: SyncPrefectClient, name: str, *words: str) -> None:
+    last: Event | None = None
     for word in words:
-        emit(client, f"keyturn.credential.{word}", f"keyturn.credential.{name}")
+        last = emit(client, f"keyturn.credential.{word}", f"keyturn.credential.{name}", last)
 
 
 def make_run(client: SyncPrefectClient, *tags: str) -> FlowRun:
