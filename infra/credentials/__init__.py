@@ -9,6 +9,7 @@ from infra.credentials.credential import (
     Strategy,
     ValidUntil,
 )
+from infra.credentials.derived import DerivedSecret
 from infra.credentials.endpoints import ClusterRef, Endpoint, FlexibleServerEndpoint, LoadBalancerEndpoint, SignIn
 from infra.credentials.inventory import Inventory, load_inventory
 from infra.credentials.layouts import (
@@ -32,6 +33,7 @@ __all__ = [
     "Credential",
     "CsiDelivery",
     "Delivery",
+    "DerivedSecret",
     "Endpoint",
     "FlexibleServerEndpoint",
     "Inventory",

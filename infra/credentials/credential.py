@@ -8,11 +8,13 @@ from typing import Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from infra.credentials.consumers import Consumer
+from infra.credentials.derived import DerivedSecret
 from infra.credentials.endpoints import ClusterRef, Endpoint, FlexibleServerEndpoint, LoadBalancerEndpoint
 from infra.credentials.fields import CREDENTIAL_NAME, DatabaseName, Model, Namespace, VaultName
 from infra.credentials.layouts import Part, SecretLayout, SecretPair
 
 NO_GRACE, UNTIL_NEXT_ROTATION = "now", "next-rotation"
+MOST_DERIVED = 20
 UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 
 
@@ -50,6 +52,12 @@ class Credential(Model):
     )
     vault: VaultName
     secrets: SecretLayout = Field(title="Secrets", description="How the login is kept in the vault's secrets.")
+    derived: tuple[DerivedSecret, ...] = Field(
+        (),
+        title="Derived secrets",
+        max_length=MOST_DERIVED,
+        description="Further secrets of the vault that are made of the login by a template, and published with it.",
+    )
     cluster: ClusterRef = Field(title="Cluster", description="The cluster that the consumers run in.")
     lock_namespace: Namespace = Field(
         title="Lock's namespace",
@@ -151,11 +159,16 @@ class Credential(Model):
     @property
     def secret_names(self) -> tuple[str, ...]:
         """All secrets that a rotation reads, in the order in which they are published: the password's last."""
-        return self.secrets.names
+        return (*(derived.secret for derived in self.derived), *self.secrets.names)
 
     def secrets_of(self, parts: Collection[Part]) -> tuple[str, ...]:
         """Return the secrets that change when these parts of the login do, in the order in which they are published."""
-        return self.secrets.secrets_of(parts)
+        changed = tuple(derived.secret for derived in self.derived if derived.parts & set(parts))
+        return (*changed, *self.secrets.secrets_of(parts))
+
+    def find_derived(self, secret: str) -> DerivedSecret | None:
+        """Return what makes a secret of the login; None if its layout holds it."""
+        return next((derived for derived in self.derived if derived.secret == secret), None)
 
     @property
     def needs_pins(self) -> bool:

@@ -10,6 +10,7 @@ from infra.credentials import (
     ConnectionString,
     Credential,
     CsiDelivery,
+    DerivedSecret,
     FlexibleServerEndpoint,
     JsonSecret,
     LoadBalancerEndpoint,
@@ -49,6 +50,10 @@ REFUSED: dict[type[Model], dict[str, list[Any]]] = {
         "password_field": ["", "a" * 256],
     },
     ConnectionString: {"kind": ["", "json"], "secret": SECRET_NAMES, "format": ["", "URI", "npgsql"]},
+    DerivedSecret: {
+        "secret": SECRET_NAMES,
+        "template": ["", "x", "{username", "{nosuch}", "{password:nosuch}", "{password!r}", "{}", "{username.x}"],
+    },
     ClusterRef: {
         "name": ["", "-begins", "ends-", "with.dot", "a" * 64],
         "resource_group": RESOURCE_GROUPS,
@@ -100,6 +105,7 @@ VALID: dict[type[Model], Model] = {
     PasswordAlone: PasswordAlone(username="dexter", password="password"),
     JsonSecret: JsonSecret(secret="db", username_field="user", password_field="secret"),
     ConnectionString: ConnectionString(secret="db", format=ConnectionFormat.URI),
+    DerivedSecret: DerivedSecret(secret="url", template="{username}:{password}"),
     ClusterRef: DEXTER.cluster,
     LoadBalancerEndpoint: DEXTER.endpoint,
     FlexibleServerEndpoint: SERVER.endpoint,

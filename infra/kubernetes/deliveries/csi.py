@@ -98,7 +98,7 @@ class CsiSecretsStore:
             return self._mismatch(
                 f"it pins a version of {_join(pinned)} (objectVersion), so its pods never get a newer one"
             )
-        if missing := self._needed(secrets) - used:
+        if missing := (frozenset(secrets) if self._consumer.is_database else self._needed(secrets)) - used:
             return self._mismatch(f"it does not mount {_join(missing)}")
         return self._find_missing_keys(secrets)
 
@@ -254,8 +254,7 @@ class CsiSecretsStore:
         return self._mismatch(f"the Secret {self._secret} has no key for {_join(missing)}") if missing else None
 
     def _needed(self, secrets: Collection[str]) -> frozenset[str]:
-        used = self.uses(secrets)
-        return frozenset(secrets) if self._consumer.is_database or not used else used
+        return self.uses(secrets) or frozenset(secrets)
 
     def _mismatch(self, seen: str) -> KeyturnError:
         return Conflict(Code.PROVIDER_CLASS_MISMATCH, name=self._label, seen=seen)
