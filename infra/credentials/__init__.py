@@ -3,6 +3,7 @@
 from infra.credentials.consumers import Consumer, CsiDelivery, Delivery, WorkloadKind, WorkloadRef
 from infra.credentials.credential import (
     NO_GRACE,
+    SUFFIXES,
     UNTIL_NEXT_ROTATION,
     Credential,
     PasswordCopies,
@@ -23,10 +24,13 @@ from infra.credentials.layouts import (
     SecretPair,
     find_oddity,
 )
+from infra.credentials.passwords import CharacterSet, PasswordRule
 
 __all__ = [
     "NO_GRACE",
+    "SUFFIXES",
     "UNTIL_NEXT_ROTATION",
+    "CharacterSet",
     "ClusterRef",
     "ConnectionString",
     "Consumer",
@@ -44,6 +48,7 @@ __all__ = [
     "Part",
     "PasswordAlone",
     "PasswordCopies",
+    "PasswordRule",
     "SecretLayout",
     "SecretPair",
     "SignIn",

@@ -53,7 +53,7 @@ def stage(context: StepContext) -> str:
             return get_candidate(vault, credential, context.rotation_id)[0].version
         base = {secret: vault.get_latest(secret) for secret in credential.secret_names}
         current = layout.parse({secret: vault.read(secret, found.version) for secret, found in base.items()})
-        new = Login(choose_username(context, access, current), generate_password())
+        new = Login(choose_username(context, access, current), generate_password(credential.password))
         tags = {
             ROTATION_ID: context.rotation_id,
             STRATEGY: credential.strategy.value,

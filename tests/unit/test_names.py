@@ -15,6 +15,7 @@ from infra.credentials import (
     JsonSecret,
     LoadBalancerEndpoint,
     PasswordAlone,
+    PasswordRule,
     SecretPair,
     Strategy,
     WorkloadRef,
@@ -54,6 +55,7 @@ REFUSED: dict[type[Model], dict[str, list[Any]]] = {
         "secret": SECRET_NAMES,
         "template": ["", "x", "{username", "{nosuch}", "{password:nosuch}", "{password!r}", "{}", "{username.x}"],
     },
+    PasswordRule: {"length": [0, 15, 129], "symbols": ["a", " ", "é", "\n", "-" * 33]},
     ClusterRef: {
         "name": ["", "-begins", "ends-", "with.dot", "a" * 64],
         "resource_group": RESOURCE_GROUPS,
@@ -106,6 +108,7 @@ VALID: dict[type[Model], Model] = {
     JsonSecret: JsonSecret(secret="db", username_field="user", password_field="secret"),
     ConnectionString: ConnectionString(secret="db", format=ConnectionFormat.URI),
     DerivedSecret: DerivedSecret(secret="url", template="{username}:{password}"),
+    PasswordRule: PasswordRule(),
     ClusterRef: DEXTER.cluster,
     LoadBalancerEndpoint: DEXTER.endpoint,
     FlexibleServerEndpoint: SERVER.endpoint,
