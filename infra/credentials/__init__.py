@@ -11,6 +11,7 @@ from infra.credentials.credential import (
     ValidUntil,
 )
 from infra.credentials.derived import DerivedSecret
+from infra.credentials.encodings import Encoding
 from infra.credentials.endpoints import ClusterRef, Endpoint, FlexibleServerEndpoint, LoadBalancerEndpoint, SignIn
 from infra.credentials.inventory import Inventory, load_inventory
 from infra.credentials.layouts import (
@@ -38,6 +39,7 @@ __all__ = [
     "CsiDelivery",
     "Delivery",
     "DerivedSecret",
+    "Encoding",
     "Endpoint",
     "FlexibleServerEndpoint",
     "Inventory",

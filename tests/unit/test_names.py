@@ -26,6 +26,7 @@ from infra.provisioning.options import DeployOptions, ProvisionOptions, StackNam
 from testing.walkthrough import DATABASE, DEXTER, INVENTORY, ROOT, SERVER, change
 
 SECRET_NAMES = ["", "under_score", "with.dot", "with space", "with/slash", "a" * 128]
+ENCODINGS = ["base64", 1]
 NAMESPACES = ["", "Upper", "under_score", "with.dot", "-begins", "ends-", "a" * 64]
 OBJECT_NAMES = ["", "Upper", "under_score", "-begins", "ends-", "a" * 254]
 RESOURCE_GROUPS = ["", "ends-with.", "with space", "a" * 91]
@@ -42,15 +43,26 @@ REFUSED: dict[type[Model], dict[str, list[Any]]] = {
         "database": ["", "a" * 64],
         "strategy": ["", "In-Place", "in_place", "replace"],
     },
-    SecretPair: {"kind": ["", "json"], "username": SECRET_NAMES, "password": SECRET_NAMES},
-    PasswordAlone: {"kind": ["", "pair"], "username": ["", "a" * 64], "password": SECRET_NAMES},
+    SecretPair: {"kind": ["", "json"], "username": SECRET_NAMES, "password": SECRET_NAMES, "encodings": ENCODINGS},
+    PasswordAlone: {
+        "kind": ["", "pair"],
+        "username": ["", "a" * 64],
+        "password": SECRET_NAMES,
+        "encodings": ENCODINGS,
+    },
     JsonSecret: {
         "kind": ["", "pair"],
         "secret": SECRET_NAMES,
         "username_field": ["", "a" * 256],
         "password_field": ["", "a" * 256],
+        "encodings": ENCODINGS,
     },
-    ConnectionString: {"kind": ["", "json"], "secret": SECRET_NAMES, "format": ["", "URI", "npgsql"]},
+    ConnectionString: {
+        "kind": ["", "json"],
+        "secret": SECRET_NAMES,
+        "format": ["", "URI", "npgsql"],
+        "encodings": ENCODINGS,
+    },
     DerivedSecret: {
         "secret": SECRET_NAMES,
         "template": ["", "x", "{username", "{nosuch}", "{password:nosuch}", "{password!r}", "{}", "{username.x}"],
