@@ -131,6 +131,11 @@ class Code(StrEnum):
         "The strategy recreate needs consent to data loss",
         "Set data_loss to 'I accept data loss' if nothing in the database must be kept",
     )
+    DERIVED_DIFFERS = (
+        "DerivedDiffers",
+        "The derived secret does not have what its template makes of the current login",
+        "Compare the template with the secret's value; what else differs changes with the rotation, too",
+    )
     DENY_ASSIGNMENT = (
         "DenyAssignmentAuthorizationFailed",
         "A deny assignment forbids it, whatever roles the caller has",

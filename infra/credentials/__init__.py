@@ -3,12 +3,15 @@
 from infra.credentials.consumers import Consumer, CsiDelivery, Delivery, SecretDelivery, WorkloadKind, WorkloadRef
 from infra.credentials.credential import (
     NO_GRACE,
+    SUFFIXES,
     UNTIL_NEXT_ROTATION,
     Credential,
     PasswordCopies,
     Strategy,
     ValidUntil,
 )
+from infra.credentials.derived import DerivedSecret
+from infra.credentials.encodings import Encoding
 from infra.credentials.endpoints import ClusterRef, Endpoint, FlexibleServerEndpoint, LoadBalancerEndpoint, SignIn
 from infra.credentials.inventory import Inventory, load_inventory
 from infra.credentials.layouts import (
@@ -22,12 +25,15 @@ from infra.credentials.layouts import (
     SecretPair,
     find_oddity,
 )
+from infra.credentials.passwords import CharacterSet, PasswordRule
 from infra.credentials.problems import Problem
 from infra.credentials.schedule import Day, Window
 
 __all__ = [
     "NO_GRACE",
+    "SUFFIXES",
     "UNTIL_NEXT_ROTATION",
+    "CharacterSet",
     "ClusterRef",
     "ConnectionString",
     "Consumer",
@@ -35,6 +41,8 @@ __all__ = [
     "CsiDelivery",
     "Day",
     "Delivery",
+    "DerivedSecret",
+    "Encoding",
     "Endpoint",
     "FlexibleServerEndpoint",
     "Inventory",
@@ -45,6 +53,7 @@ __all__ = [
     "Part",
     "PasswordAlone",
     "PasswordCopies",
+    "PasswordRule",
     "Problem",
     "SecretDelivery",
     "SecretLayout",

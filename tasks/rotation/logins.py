@@ -195,7 +195,7 @@ def rehearse_alternate(context: StepContext) -> None:
     """
     with opened_for(context) as access:
         current = access.read_newest()
-        alternate = Login(choose_username(context, access, current), generate_password())
+        alternate = Login(choose_username(context, access, current), generate_password(context.credential.password))
         with _admin_session(context, access, ENABLE, current, is_rehearsal=True) as connection:
             owner = get_owner_role(connection, access.database, current.username)
             owner_role.enable_login(connection, owner, alternate, current.username, find_valid_for(access, current))
@@ -342,11 +342,11 @@ def choose_username(context: StepContext, access: Access, current: Login) -> str
         case UsernamePolicy.KEEP:
             return current.username
         case UsernamePolicy.DERIVE:
-            return wanted or derive_username(current.username)
+            return wanted or derive_username(current.username, context.credential.username_suffixes)
         case UsernamePolicy.ALTERNATE:
             with access.database.accepting_md5.connected(current) as connection:
                 logins = get_owner_role(connection, access.database, current.username).logins
-            return choose_login(current.username, logins, wanted)
+            return choose_login(current.username, logins, wanted, context.credential.username_suffixes)
 
 
 def get_owner_role(connection: Connection, database: Database, username: str) -> OwnerRole:

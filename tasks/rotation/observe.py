@@ -91,7 +91,8 @@ def _version(found: SecretVersion) -> Version:
 def _consumer(access: Access, consumer: Consumer, newest: Mapping[str, str] | None) -> ConsumerFacts:
     credential, names = access.credential, access.credential.secret_names
     delivery = open_delivery(access.cluster, consumer)
-    if mismatch := delivery.find_mismatch(credential.vault, names):
+    wanted = {*credential.secrets.names, *delivery.uses(names)}
+    if mismatch := delivery.find_mismatch(credential.vault, wanted):
         raise mismatch
     workload = open_workload(access.cluster, consumer.workload).get()
     delivered = delivery.observe(names, newest)

@@ -11,10 +11,12 @@ from infra.credentials import (
     Consumer,
     Credential,
     CsiDelivery,
+    DerivedSecret,
     FlexibleServerEndpoint,
     JsonSecret,
     LoadBalancerEndpoint,
     PasswordAlone,
+    PasswordRule,
     SecretDelivery,
     SecretPair,
     Strategy,
@@ -27,6 +29,7 @@ from infra.provisioning.options import DeployOptions, ProvisionOptions, StackNam
 from testing.walkthrough import DATABASE, DEXTER, INVENTORY, ROOT, SERVER, change
 
 SECRET_NAMES = ["", "under_score", "with.dot", "with space", "with/slash", "a" * 128]
+ENCODINGS = ["base64", 1]
 NAMESPACES = ["", "Upper", "under_score", "with.dot", "-begins", "ends-", "a" * 64]
 OBJECT_NAMES = ["", "Upper", "under_score", "-begins", "ends-", "a" * 254]
 RESOURCE_GROUPS = ["", "ends-with.", "with space", "a" * 91]
@@ -51,15 +54,31 @@ REFUSED: dict[type[Model], dict[str, list[Any]]] = {
         "end": ["", "5", "05:00:00"],
         "time_zone": ["", "Europe/Nowhere", "../etc"],
     },
-    SecretPair: {"kind": ["", "json"], "username": SECRET_NAMES, "password": SECRET_NAMES},
-    PasswordAlone: {"kind": ["", "pair"], "username": ["", "a" * 64], "password": SECRET_NAMES},
+    SecretPair: {"kind": ["", "json"], "username": SECRET_NAMES, "password": SECRET_NAMES, "encodings": ENCODINGS},
+    PasswordAlone: {
+        "kind": ["", "pair"],
+        "username": ["", "a" * 64],
+        "password": SECRET_NAMES,
+        "encodings": ENCODINGS,
+    },
     JsonSecret: {
         "kind": ["", "pair"],
         "secret": SECRET_NAMES,
         "username_field": ["", "a" * 256],
         "password_field": ["", "a" * 256],
+        "encodings": ENCODINGS,
     },
-    ConnectionString: {"kind": ["", "json"], "secret": SECRET_NAMES, "format": ["", "URI", "npgsql"]},
+    ConnectionString: {
+        "kind": ["", "json"],
+        "secret": SECRET_NAMES,
+        "format": ["", "URI", "npgsql"],
+        "encodings": ENCODINGS,
+    },
+    DerivedSecret: {
+        "secret": SECRET_NAMES,
+        "template": ["", "x", "{username", "{nosuch}", "{password:nosuch}", "{password!r}", "{}", "{username.x}"],
+    },
+    PasswordRule: {"length": [0, 15, 129], "symbols": ["a", " ", "é", "\n", "-" * 33]},
     ClusterRef: {
         "name": ["", "-begins", "ends-", "with.dot", "a" * 64],
         "resource_group": RESOURCE_GROUPS,
@@ -113,6 +132,8 @@ VALID: dict[type[Model], Model] = {
     PasswordAlone: PasswordAlone(username="dexter", password="password"),
     JsonSecret: JsonSecret(secret="db", username_field="user", password_field="secret"),
     ConnectionString: ConnectionString(secret="db", format=ConnectionFormat.URI),
+    DerivedSecret: DerivedSecret(secret="url", template="{username}:{password}"),
+    PasswordRule: PasswordRule(),
     ClusterRef: DEXTER.cluster,
     LoadBalancerEndpoint: DEXTER.endpoint,
     FlexibleServerEndpoint: SERVER.endpoint,

@@ -100,7 +100,8 @@ class CsiSecretsStore(WithSecret):
             return self._mismatch(
                 f"it pins a version of {_join(pinned)} (objectVersion), so its pods never get a newer one"
             )
-        if missing := self._needed(secrets) - used:
+        needs_all = self._consumer.is_database and not self._is_part
+        if missing := (frozenset(secrets) if needs_all else self._needed(secrets)) - used:
             return self._mismatch(self._describe_missing(missing))
         return self._find_missing_keys(secrets)
 
@@ -250,8 +251,7 @@ class CsiSecretsStore(WithSecret):
         return f"it does not mount {_join(missing)}"
 
     def _needed(self, secrets: Collection[str]) -> frozenset[str]:
-        used, needs_all = self.uses(secrets), self._consumer.is_database and not self._is_part
-        return frozenset(secrets) if needs_all or not used else used
+        return self.uses(secrets) or frozenset(secrets)
 
     def _mismatch(self, seen: str) -> KeyturnError:
         return Conflict(Code.PROVIDER_CLASS_MISMATCH, name=self._label, seen=seen)
