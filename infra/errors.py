@@ -446,6 +446,11 @@ class Code(StrEnum):
         "A rotation is unfinished, and what it stopped or pinned would be changed",
         "Rotate the credential, which finishes it; then deploy",
     )
+    RUN_UNDER_WAY = (
+        "RunUnderWay",
+        "A run that is under way keeps the login that it began with, and its new connections fail once that is refused",
+        "Wait until it has ended; or use the strategy alternating with a grace that is longer than a run",
+    )
     SCHEMA_OF_ITS_NAME = (
         "SchemaOfItsName",
         'Open sessions find the schema of the login\'s name by "$user", and would lose it at once',

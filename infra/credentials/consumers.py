@@ -10,15 +10,19 @@ from infra.credentials.fields import Model, Namespace, ObjectName
 
 
 class WorkloadKind(StrEnum):
-    """The kinds of workload that can be restarted and watched."""
+    """The kinds of workload whose pods may get a credential."""
 
     DEPLOYMENT = "Deployment"
     STATEFUL_SET = "StatefulSet"
     DAEMON_SET = "DaemonSet"
+    JOB = "Job"
+    CRON_JOB = "CronJob"
 
 
 SCALABLE = (WorkloadKind.DEPLOYMENT, WorkloadKind.STATEFUL_SET)
 """The kinds that can be scaled to 0 and back."""
+RUNS = (WorkloadKind.JOB, WorkloadKind.CRON_JOB)
+"""The kinds whose pods run to an end: they are never restarted, and the next run begins with the new login."""
 
 
 class WorkloadRef(Model):
@@ -134,6 +138,16 @@ class Consumer(Model):
     def every_delivery(self) -> tuple[Delivery, ...]:
         """What brings the credential to the pods, whether one or several were given."""
         return self.deliveries or ((self.delivery,) if self.delivery else ())
+
+    @property
+    def runs_to_an_end(self) -> bool:
+        """Whether its pods end by themselves, and later ones begin with what is current then."""
+        return self.workload.kind in RUNS
+
+    @property
+    def is_restarted(self) -> bool:
+        """Whether it is a client that only a restart brings new values to."""
+        return self.needs_restart and not self.is_database and not self.runs_to_an_end
 
     @property
     def source_key(self) -> str:

@@ -152,3 +152,10 @@ def wait_for_terminating_pods(cluster: Cluster, workload: WorkloadRef, timeout_s
     """
     handle = open_workload(cluster, workload)
     handle.wait_for_pods_gone(timeout_seconds, log_progress(workload), terminating_only=True)
+
+
+def warn_of_runs(cluster: Cluster, workload: WorkloadRef) -> None:
+    """Name the runs that are under way: those that began before the new login was published have the previous one."""
+    if runs := open_workload(cluster, workload).get().live_pods.values():
+        names = ", ".join(sorted(runs))
+        get_run_logger().warning("%s: what began with the previous login gets no new connection: %s", workload, names)

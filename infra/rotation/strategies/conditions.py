@@ -71,7 +71,7 @@ def needs_no_sync(changed: Subjects) -> Predicate:
     def predicate(state: RotationState, workload: Subject) -> bool:
         facts = state.consumer(workload)
         is_concerned = bool(facts.pods) and bool(facts.uses & set(changed(state)))
-        is_skipped = state.is_express and (facts.consumer.is_database or facts.consumer.needs_restart)
+        is_skipped = state.is_express and (facts.consumer.is_database or facts.consumer.is_restarted)
         if is_skipped or state.is_marked(facts) or not is_concerned:
             return True
         return _all_published(state, changed) and state.has_synced(facts)
