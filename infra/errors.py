@@ -126,6 +126,11 @@ class Code(StrEnum):
         "The strategy recreate needs consent to data loss",
         "Set data_loss to 'I accept data loss' if nothing in the database must be kept",
     )
+    CONTAINER_MISSING = (
+        "ContainerMissing",
+        "The workload has no container of the name that the reload command runs in",
+        "Correct the field reload.container",
+    )
     DENY_ASSIGNMENT = (
         "DenyAssignmentAuthorizationFailed",
         "A deny assignment forbids it, whatever roles the caller has",
@@ -412,6 +417,11 @@ class Code(StrEnum):
         "The login would no longer find relations by unqualified name",
         "See which schemas its search_path names, and which of them the owner role may use; set it for the login "
         "explicitly",
+    )
+    RELOAD_FAILED = (
+        "ReloadFailed",
+        "The reload command of a client failed",
+        "Run it by hand with kubectl exec, which shows what it prints; correct it, or let the client be restarted",
     )
     REQUEST_DISALLOWED_BY_POLICY = (
         "RequestDisallowedByPolicy",

@@ -187,6 +187,14 @@ class WorkloadHandle(ABC):
         annotations = {"annotations": {RESTARTED_FOR: mark, SECRET_VERSION: secret_version or None}}
         self.cluster.patch(self.path, {"metadata": annotations, "spec": {"template": {"metadata": annotations}}})
 
+    def mark_reloaded(self, mark: str) -> None:
+        """Remember that its pods were told to re-read their files. The pods stay.
+
+        Raises:
+            NotFound: it does not exist.
+        """
+        self.cluster.patch(self.path, {"metadata": {"annotations": {RESTARTED_FOR: mark}}})
+
     def mark_start_checked(self) -> None:
         """Remember that what the Secret held since the last restart was checked. The pods stay.
 

@@ -45,6 +45,9 @@ def find_obstacles(facts: ConsumerFacts, seen: Obstacles, *, is_restarted: bool,
         yield Finding(Refused(Code.PAUSED, name=name, seen="spec.paused is true"))
     if seen.hold and is_rolled:
         yield Finding(Refused(Code.HELD_BACK, name=name, seen=seen.hold))
+    if (command := facts.consumer.reload) and command.container not in seen.containers:
+        found = f"{command.container} is none of {', '.join(seen.containers)}"
+        yield Finding(Refused(Code.CONTAINER_MISSING, name=name, seen=found))
     if seen.environments and not is_restarted and not facts.consumer.is_database:
         found = f"a Secret's values in the environment of {', '.join(seen.environments)}"
         yield Finding(Refused(Code.ENVIRONMENT_STAYS, name=name, seen=found))

@@ -28,8 +28,8 @@ from tasks.context import opened
 from tasks.preflight.registry import Question, check
 from tasks.rotation.lock import lease_name
 
-CONSUMERS, PINS, ENDPOINT, LOCK, DISCOVERY = (
-    f"keyturn-{name}" for name in ("consumers", "pins", "endpoint", "lock", "discovery")
+CONSUMERS, PINS, RELOADS, ENDPOINT, LOCK, DISCOVERY = (
+    f"keyturn-{name}" for name in ("consumers", "pins", "reloads", "endpoint", "lock", "discovery")
 )
 """The ClusterRoles of manifests/keyturn/roles.yaml."""
 NO_VERSION, NO_SECRET = "0" * 32, "keyturn-preflight"
@@ -161,12 +161,14 @@ def _list_needs_of(cluster: Cluster, credential: Credential, consumer: Consumer)
     for path, verbs, role in rows:
         for verb in verbs:
             yield Need(Right.to(verb, path), role)
+    for verb in ("get", "create") if consumer.reload else ():
+        yield Need(Right(verb, "pods/exec", namespace), RELOADS)
 
 
 def _verbs_on(consumer: Consumer, *, is_restarted: bool) -> tuple[str, ...]:
     """List what is done to a workload itself; a run is not waited for."""
     reads = ("get",) if consumer.runs_to_an_end else ("get", "list", "watch")
-    return (*reads, "patch") if is_restarted else reads
+    return (*reads, "patch") if is_restarted or consumer.reload else reads
 
 
 def _find_missing(cluster: Cluster, credential: Credential) -> Iterator[Finding]:
@@ -195,6 +197,8 @@ def _list_writes(rehearsal: Rehearsal, question: Question, consumer: Consumer) -
         yield lambda: workload.start(MARK)
     elif is_restarted:
         yield lambda: workload.restart(MARK)
+    elif consumer.reload:
+        yield lambda: workload.mark_reloaded(MARK)
     if is_restarted or consumer.is_database or consumer.runs_to_an_end:
         yield lambda: delivery.refresh(dict.fromkeys(credential.secret_names, MARK))
     if _pins(credential):

@@ -44,7 +44,12 @@ def clients_of(changed: Subjects) -> Subjects:
 
 def followers_of(changed: Subjects) -> Subjects:
     """Make the subjects: the clients that re-read their files, and use a secret that changes."""
-    return _users_of(changed, lambda consumer: not consumer.needs_restart and not consumer.runs_to_an_end)
+    return _users_of(changed, lambda consumer: consumer.follows_its_files)
+
+
+def reloaded_of(changed: Subjects) -> Subjects:
+    """Make the subjects: the clients that re-read their files when they are told, and use a secret that changes."""
+    return _users_of(changed, lambda consumer: consumer.reload is not None)
 
 
 def runs_of(changed: Subjects) -> Subjects:
