@@ -136,6 +136,11 @@ class Code(StrEnum):
         "The derived secret does not have what its template makes of the current login",
         "Compare the template with the secret's value; what else differs changes with the rotation, too",
     )
+    CONTAINER_MISSING = (
+        "ContainerMissing",
+        "The workload has no container of the name that the reload command runs in",
+        "Correct the field reload.container",
+    )
     DENY_ASSIGNMENT = (
         "DenyAssignmentAuthorizationFailed",
         "A deny assignment forbids it, whatever roles the caller has",
@@ -439,6 +444,11 @@ class Code(StrEnum):
         "See which schemas its search_path names, and which of them the owner role may use; set it for the login "
         "explicitly",
     )
+    RELOAD_FAILED = (
+        "ReloadFailed",
+        "The reload command of a client failed",
+        "Run it by hand with kubectl exec, which shows what it prints; correct it, or let the client be restarted",
+    )
     REQUEST_DISALLOWED_BY_POLICY = (
         "RequestDisallowedByPolicy",
         "Azure Policy denies it",
@@ -471,6 +481,11 @@ class Code(StrEnum):
         "RotationUnfinished",
         "A rotation is unfinished, and what it stopped or pinned would be changed",
         "Rotate the credential, which finishes it; then deploy",
+    )
+    RUN_UNDER_WAY = (
+        "RunUnderWay",
+        "A run that is under way keeps the login that it began with, and its new connections fail once that is refused",
+        "Wait until it has ended; or use the strategy alternating with a grace that is longer than a run",
     )
     SCHEMA_OF_ITS_NAME = (
         "SchemaOfItsName",

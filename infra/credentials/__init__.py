@@ -1,6 +1,14 @@
 """What is rotated: credentials by name, their layouts, endpoints, clusters and consumers. Names only, never values."""
 
-from infra.credentials.consumers import Consumer, CsiDelivery, Delivery, SecretDelivery, WorkloadKind, WorkloadRef
+from infra.credentials.consumers import (
+    Consumer,
+    CsiDelivery,
+    Delivery,
+    Reload,
+    SecretDelivery,
+    WorkloadKind,
+    WorkloadRef,
+)
 from infra.credentials.credential import (
     NO_GRACE,
     SUFFIXES,
@@ -55,6 +63,7 @@ __all__ = [
     "PasswordCopies",
     "PasswordRule",
     "Problem",
+    "Reload",
     "SecretDelivery",
     "SecretLayout",
     "SecretPair",

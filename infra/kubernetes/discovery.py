@@ -138,11 +138,13 @@ def list_templates(
         for item in list_items(cluster, path, namespaces):
             spec = item["spec"]["jobTemplate"]["spec"] if kind == "CronJob" else item["spec"]
             yield (kind, item["metadata"]["namespace"], item["metadata"]["name"]), spec["template"].get("spec") or {}
-    owners = {
-        item["metadata"]["uid"]: _controller_of(item)
-        for path in ("/apis/apps/v1/{}replicasets", "/apis/batch/v1/{}jobs")
-        for item in list_items(cluster, path, namespaces)
-    }
+    jobs = list(list_items(cluster, "/apis/batch/v1/{}jobs", namespaces))
+    for job in jobs:
+        if not _controller_of(job) and not _has_ended(job):
+            metadata, template = job["metadata"], job["spec"]["template"]
+            yield ("Job", metadata["namespace"], metadata["name"]), template.get("spec") or {}
+    made = (*jobs, *list_items(cluster, "/apis/apps/v1/{}replicasets", namespaces))
+    owners = {item["metadata"]["uid"]: _controller_of(item) for item in made}
     for pod in list_items(cluster, "/api/v1/{}pods", namespaces):
         if (pod.get("status") or {}).get("phase") in _FINISHED:
             continue
@@ -151,6 +153,12 @@ def list_templates(
             controller = owners[controller["uid"]]
         kind, name = (controller["kind"], controller["name"]) if controller else ("Pod", pod["metadata"]["name"])
         yield (kind, pod["metadata"]["namespace"], name), pod["spec"]
+
+
+def _has_ended(job: Object) -> bool:
+    """Whether a Job makes no further pods; one that is suspended may."""
+    conditions = (job.get("status") or {}).get("conditions") or []
+    return any(found["type"] in ("Complete", "Failed") and found["status"] == "True" for found in conditions)
 
 
 def _controller_of(item: Object) -> Mapping[str, Any] | None:

@@ -28,8 +28,8 @@ from tasks.context import opened
 from tasks.preflight.registry import Question, check
 from tasks.rotation.lock import lease_name
 
-CONSUMERS, PINS, ENDPOINT, LOCK, DISCOVERY = (
-    f"keyturn-{name}" for name in ("consumers", "pins", "endpoint", "lock", "discovery")
+CONSUMERS, PINS, RELOADS, ENDPOINT, LOCK, DISCOVERY = (
+    f"keyturn-{name}" for name in ("consumers", "pins", "reloads", "endpoint", "lock", "discovery")
 )
 """The ClusterRoles of manifests/keyturn/roles.yaml."""
 NO_VERSION, NO_SECRET = "0" * 32, "keyturn-preflight"
@@ -142,14 +142,14 @@ def _list_needs_of(cluster: Cluster, credential: Credential, consumer: Consumer)
     strategy, namespace = credential.strategy, consumer.workload.namespace
     core, workload = f"/api/v1/namespaces/{namespace}", open_workload(cluster, consumer.workload)
     is_restarted = STRATEGIES[strategy].restarts(consumer)
-    reads = ("get", "list", "watch")
+    reads, is_refreshed = ("get", "list", "watch"), is_restarted or consumer.is_database or consumer.runs_to_an_end
     rows: tuple[tuple[str, tuple[str, ...], str], ...] = (
-        (workload.path, (*reads, "patch") if is_restarted else reads, CONSUMERS),
+        (workload.path, _verbs_on(consumer, is_restarted=is_restarted), CONSUMERS),
         (workload.makers.format(namespace=namespace), ("list",) if workload.makers else (), CONSUMERS),
         (f"{core}/pods", ("list", "watch"), CONSUMERS),
         (f"{core}/events", ("list",), CONSUMERS),
     )
-    writes = (*reads, "patch") if is_restarted or consumer.is_database else reads
+    writes = (*reads, "patch") if is_refreshed else reads
     for delivery in consumer.every_delivery:
         provider_class = path_of(namespace, delivery.source)
         rows += ((f"{core}/secrets/{delivery.secret_name}", writes if delivery.secret_name else (), CONSUMERS),)
@@ -161,6 +161,14 @@ def _list_needs_of(cluster: Cluster, credential: Credential, consumer: Consumer)
     for path, verbs, role in rows:
         for verb in verbs:
             yield Need(Right.to(verb, path), role)
+    for verb in ("get", "create") if consumer.reload else ():
+        yield Need(Right(verb, "pods/exec", namespace), RELOADS)
+
+
+def _verbs_on(consumer: Consumer, *, is_restarted: bool) -> tuple[str, ...]:
+    """List what is done to a workload itself; a run is not waited for."""
+    reads = ("get",) if consumer.runs_to_an_end else ("get", "list", "watch")
+    return (*reads, "patch") if is_restarted or consumer.reload else reads
 
 
 def _find_missing(cluster: Cluster, credential: Credential) -> Iterator[Finding]:
@@ -189,7 +197,9 @@ def _list_writes(rehearsal: Rehearsal, question: Question, consumer: Consumer) -
         yield lambda: workload.start(MARK)
     elif is_restarted:
         yield lambda: workload.restart(MARK)
-    if is_restarted or consumer.is_database:
+    elif consumer.reload:
+        yield lambda: workload.mark_reloaded(MARK)
+    if is_restarted or consumer.is_database or consumer.runs_to_an_end:
         yield lambda: delivery.refresh(dict.fromkeys(credential.secret_names, MARK))
     if _pins(credential):
         yield lambda: delivery.pin(facts.newest_versions, MARK)

@@ -179,6 +179,9 @@ def describe_state(observation: Observation) -> dict[str, str]:
 
 def _describe_consumer(facts: ConsumerFacts, newest: Mapping[str, str]) -> str:
     wanted = {name: newest[name] for name in facts.uses}
+    if facts.consumer.runs_to_an_end:
+        runs = ", ".join(f"{pod.name} since {pod.started_at:%H:%M} UTC" for pod in facts.pods if pod.started_at)
+        return f"runs under way: {runs or 'none'}, Secret: {facts.synced}"
     current = sum({name: pod.versions.get(name) for name in wanted} == wanted for pod in facts.pods)
     ready = "ready" if facts.is_ready else "not ready"
     pinned = f", pinned for rotation {facts.pinned_for}" if facts.pinned_for and facts.pinned else ""

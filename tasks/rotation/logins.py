@@ -40,7 +40,7 @@ from infra.rotation.strategies import STRATEGIES
 from tasks.context import Access
 from tasks.rotation.lock import confirm_lock
 from tasks.rotation.registry import StepContext, opened_for, performs
-from tasks.rotation.restarts import wait_for_terminating_pods
+from tasks.rotation.restarts import wait_for_terminating_pods, warn_of_runs
 from tasks.rotation.staged import get_candidate, read_both, read_candidate
 from tasks.rotation.validity import find_valid_for
 
@@ -262,7 +262,9 @@ def _wait_for_replaced_pods(context: StepContext, access: Access) -> None:
     A pod that a lost node holds for ever is not waited for beyond the bound: it no longer works.
     """
     for consumer in context.credential.consumers:
-        if consumer.is_database or not consumer.needs_restart:
+        if consumer.runs_to_an_end:
+            warn_of_runs(access.cluster, consumer.workload)
+        if not consumer.is_restarted:
             continue
         try:
             wait_for_terminating_pods(access.cluster, consumer.workload, context.options.ready_timeout_seconds)

@@ -222,7 +222,7 @@ KEPT = {"kind": "secret", "secret": "userpass", "kept_by": "postgresql-kvname"}
         ({"delivery": None}, "give delivery, or deliveries"),
         ({"deliveries": [KEPT]}, "give delivery, or deliveries"),
         ({"delivery": None, "deliveries": [KEPT, KEPT]}, "each of the deliveries is listed once"),
-        ({"delivery": KEPT, "needs_restart": False}, "needs_restart: false is for files of kind csi"),
+        ({"delivery": KEPT, "needs_restart": False}, "needs_restart: false and reload are for files of kind csi"),
         ({"delivery": {"kind": "vault-agent"}}, "does not match any of the expected tags"),
     ],
     ids=["none", "both forms", "listed twice", "files of a Secret", "unknown kind"],

@@ -120,6 +120,12 @@ def is_ready(state: RotationState, workload: Subject) -> bool:
     return has_restarted(state, workload) and _has_started_well(state.consumer(workload))
 
 
+def has_reloaded(state: RotationState, workload: Subject) -> bool:
+    """The client was told to re-read its files for this rotation, or has no pods."""
+    facts = state.consumer(workload)
+    return not facts.pods or state.is_marked(facts)
+
+
 def has_rolled(state: RotationState, workload: Subject) -> bool:
     """The client was restarted for this rotation, or is scaled to 0."""
     facts = state.consumer(workload)
