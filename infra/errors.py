@@ -323,6 +323,12 @@ class Code(StrEnum):
         "The name is held by a secret that is being deleted or purged",
         "Wait until that is over, which takes Azure some seconds; then run again",
     )
+    INSIDE_ONLY = (
+        "InsideOnly",
+        "The Service is reached from inside the cluster alone",
+        "Run the worker in that cluster (cluster: {sign_in: in-cluster}), route its name to a tunnel "
+        "by KEYTURN_RESOLVE, or give an endpoint of another kind",
+    )
     NOT_KEPT = (
         "NotKept",
         "Nothing keeps the Secret equal to the vault",
@@ -401,6 +407,12 @@ class Code(StrEnum):
         "Preflight",
         "The preflight found more than one thing that blocks the rotation",
         "Fix each cause below, look at the plan with a dry run, and run again",
+    )
+    PRIVATE_SERVER = (
+        "PrivateServer",
+        "The Flexible Server has private access, and it is not reached from here",
+        "Run the worker in its virtual network, or in one that is peered with it and linked to its private DNS zone; "
+        "or route its name by KEYTURN_RESOLVE",
     )
     PROVIDER_CLASS_MISMATCH = (
         "ProviderClassMismatch",

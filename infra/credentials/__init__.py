@@ -9,7 +9,16 @@ from infra.credentials.credential import (
     Strategy,
     ValidUntil,
 )
-from infra.credentials.endpoints import ClusterRef, Endpoint, FlexibleServerEndpoint, LoadBalancerEndpoint, SignIn
+from infra.credentials.endpoints import (
+    ClusterIpEndpoint,
+    ClusterRef,
+    Endpoint,
+    FlexibleServerEndpoint,
+    HostEndpoint,
+    LoadBalancerEndpoint,
+    SignIn,
+    Tls,
+)
 from infra.credentials.inventory import Inventory, load_inventory
 from infra.credentials.layouts import (
     ConnectionString,
@@ -28,6 +37,7 @@ from infra.credentials.schedule import Day, Window
 __all__ = [
     "NO_GRACE",
     "UNTIL_NEXT_ROTATION",
+    "ClusterIpEndpoint",
     "ClusterRef",
     "ConnectionString",
     "Consumer",
@@ -37,6 +47,7 @@ __all__ = [
     "Delivery",
     "Endpoint",
     "FlexibleServerEndpoint",
+    "HostEndpoint",
     "Inventory",
     "JsonSecret",
     "Layout",
@@ -51,6 +62,7 @@ __all__ = [
     "SecretPair",
     "SignIn",
     "Strategy",
+    "Tls",
     "ValidUntil",
     "Window",
     "WorkloadKind",

@@ -13,7 +13,14 @@ from dataclasses import dataclass
 
 from infra.azure.permissions import has_permission
 from infra.azure.servers import SERVER_TYPE
-from infra.credentials import Consumer, Credential, FlexibleServerEndpoint, LoadBalancerEndpoint, Strategy
+from infra.credentials import (
+    ClusterIpEndpoint,
+    Consumer,
+    Credential,
+    FlexibleServerEndpoint,
+    LoadBalancerEndpoint,
+    Strategy,
+)
 from infra.errors import AccessDenied, Code, InvalidInput, KeyturnError, NotFound, Refused
 from infra.kubernetes.access import Rehearsal, Right, find_missing, get_subject, rehearsing
 from infra.kubernetes.client import Cluster
@@ -122,10 +129,11 @@ def list_needs(cluster: Cluster, credential: Credential) -> Iterator[Need]:
     yield Need(Right.to("create", lock), LOCK)
     for verb in ("get", "update"):
         yield Need(Right.to(verb, f"{lock}/{lease_name(credential)}"), LOCK)
-    if isinstance(endpoint := credential.endpoint, LoadBalancerEndpoint):
-        base = f"/api/v1/namespaces/{endpoint.namespace}"
-        yield Need(Right.to("get", f"{base}/services/{endpoint.service}"), ENDPOINT)
-        yield Need(Right.to("list", f"{base}/events"), ENDPOINT)
+    for endpoint in filter(None, (credential.endpoint, credential.pooler)):
+        if isinstance(endpoint, LoadBalancerEndpoint | ClusterIpEndpoint):
+            base = f"/api/v1/namespaces/{endpoint.namespace}"
+            yield Need(Right.to("get", f"{base}/services/{endpoint.service}"), ENDPOINT)
+            yield Need(Right.to("list", f"{base}/events"), ENDPOINT)
     used = (consumer.workload.namespace for consumer in credential.consumers)
     for namespace in dict.fromkeys((credential.lock_namespace, *used)):
         for path in LISTED:

@@ -6,18 +6,21 @@ import pytest
 from pydantic import ValidationError
 
 from infra.credentials import (
+    ClusterIpEndpoint,
     ClusterRef,
     ConnectionString,
     Consumer,
     Credential,
     CsiDelivery,
     FlexibleServerEndpoint,
+    HostEndpoint,
     JsonSecret,
     LoadBalancerEndpoint,
     PasswordAlone,
     SecretDelivery,
     SecretPair,
     Strategy,
+    Tls,
     Window,
     WorkloadRef,
 )
@@ -29,6 +32,8 @@ from testing.walkthrough import DATABASE, DEXTER, INVENTORY, ROOT, SERVER, chang
 SECRET_NAMES = ["", "under_score", "with.dot", "with space", "with/slash", "a" * 128]
 NAMESPACES = ["", "Upper", "under_score", "with.dot", "-begins", "ends-", "a" * 64]
 OBJECT_NAMES = ["", "Upper", "under_score", "-begins", "ends-", "a" * 254]
+PORTS = [0, 65536, "postgres"]
+MODES = ["", "prefer", "allow", "verify_full"]
 RESOURCE_GROUPS = ["", "ends-with.", "with space", "a" * 91]
 ADDRESSES = ["", "1.2.3", "host.example", "1.2.3.4/32"]
 REFUSED: dict[type[Model], dict[str, list[Any]]] = {
@@ -65,7 +70,20 @@ REFUSED: dict[type[Model], dict[str, list[Any]]] = {
         "resource_group": RESOURCE_GROUPS,
         "sign_in": ["", "in_cluster", "kubelogin"],
     },
-    LoadBalancerEndpoint: {"kind": ["", "LoadBalancer"], "namespace": NAMESPACES, "service": NAMESPACES},
+    LoadBalancerEndpoint: {"kind": ["", "LoadBalancer"], "namespace": NAMESPACES, "service": NAMESPACES, "tls": MODES},
+    ClusterIpEndpoint: {
+        "kind": ["", "ClusterIP"],
+        "namespace": NAMESPACES,
+        "service": NAMESPACES,
+        "port": PORTS,
+        "tls": MODES,
+    },
+    HostEndpoint: {
+        "kind": ["", "dns"],
+        "host": ["", "with space", "under_score", "-begins", "ends-", "postgresql://db", "db/orders", "a" * 254],
+        "port": PORTS,
+        "tls": MODES,
+    },
     FlexibleServerEndpoint: {
         "kind": ["", "FlexibleServer"],
         "server": ["ab", "Upper", "-begins", "ends-", "with.dot", "a" * 64],
@@ -115,6 +133,8 @@ VALID: dict[type[Model], Model] = {
     ConnectionString: ConnectionString(secret="db", format=ConnectionFormat.URI),
     ClusterRef: DEXTER.cluster,
     LoadBalancerEndpoint: DEXTER.endpoint,
+    ClusterIpEndpoint: ClusterIpEndpoint(kind="cluster-ip", namespace="dexter", service="db", port=6432),
+    HostEndpoint: HostEndpoint(kind="host", host="db.example"),
     FlexibleServerEndpoint: SERVER.endpoint,
     WorkloadRef: DATABASE.workload,
     CsiDelivery: DATABASE.every_delivery[0],
@@ -163,6 +183,12 @@ def test_an_unknown_field_is_refused(kind: type[Model]) -> None:
         ({"administrator": {"username": "USERNAME", "password": "other"}}, "a name of its own"),
         ({"strategy": "managed"}, "managed is for a Flexible Server"),
         ({"endpoint": SERVER.endpoint}, "recreate is for a database in the cluster"),
+        (
+            {"strategy": "in-place", "endpoint": {"kind": "host", "host": "x", "tls": "require", "ca_file": "ca.pem"}},
+            "verifies nothing",
+        ),
+        ({"endpoint": {"kind": "host", "host": "x"}}, "recreate is for a database in the cluster"),
+        ({"pooler": {"kind": "host"}}, "pooler.host.host"),
         ({"endpoint": {"kind": "dns", "host": "x"}}, "does not match any of the expected tags"),
         ({"endpoint": {"namespace": "dexter", "service": "x"}}, "Unable to extract tag"),
         ({"before_expiry": "14d"}, "every and before_expiry exclude each other"),
@@ -177,6 +203,9 @@ def test_an_unknown_field_is_refused(kind: type[Model]) -> None:
         "shared secret",
         "managed",
         "recreate",
+        "authorities",
+        "elsewhere",
+        "pooler",
         "unknown endpoint",
         "no kind",
         "two schedules",
@@ -192,6 +221,7 @@ def test_a_credential_whose_parts_do_not_fit_together_is_refused(fields: dict[st
         Credential.model_validate(with_fields(Credential, **fields))
 
 
+ENDPOINTS: tuple[type[Model], ...] = (ClusterIpEndpoint, HostEndpoint)
 KEPT = {"kind": "secret", "secret": "userpass", "kept_by": "postgresql-kvname"}
 
 
@@ -229,11 +259,20 @@ def test_several_deliveries_are_one_source_and_one_set_of_secrets() -> None:
 
 
 @pytest.mark.parametrize("strategy", [Strategy.IN_PLACE, Strategy.ALTERNATING])
-@pytest.mark.parametrize("credential", [DEXTER, SERVER], ids=["load-balancer", "flexible-server"])
+@pytest.mark.parametrize(
+    "credential",
+    [DEXTER, SERVER, *(change(DEXTER, strategy="in-place", endpoint=VALID[kind]) for kind in ENDPOINTS)],
+    ids=["load-balancer", "flexible-server", "cluster-ip", "host"],
+)
 def test_a_strategy_that_changes_a_running_database_fits_every_endpoint(
     credential: Credential, strategy: Strategy
 ) -> None:
     assert change(credential, strategy=strategy).strategy is strategy
+
+
+@pytest.mark.parametrize("host", ["db", "DB.corp.example", "10.0.0.4", "fd00::4", "::ffff:10.0.0.4"])
+def test_a_host_is_a_name_or_an_address(host: str) -> None:
+    assert HostEndpoint(kind="host", host=host).tls is Tls.VERIFY_FULL
 
 
 def test_the_longest_and_the_shortest_names_are_accepted() -> None:
