@@ -323,6 +323,11 @@ class Code(StrEnum):
         "The name is held by a secret that is being deleted or purged",
         "Wait until that is over, which takes Azure some seconds; then run again",
     )
+    EXTERNAL_SECRET_MISMATCH = (
+        "ExternalSecretMismatch",
+        "The ExternalSecret does not fit the credential",
+        "Correct the ExternalSecret, its store or the credential",
+    )
     INSIDE_ONLY = (
         "InsideOnly",
         "The Service is reached from inside the cluster alone",
@@ -407,6 +412,12 @@ class Code(StrEnum):
         "Preflight",
         "The preflight found more than one thing that blocks the rotation",
         "Fix each cause below, look at the plan with a dry run, and run again",
+    )
+    PIN_UNDONE = (
+        "PinUndone",
+        "Something else keeps the ExternalSecret as it is, and would take the pinned versions out again",
+        "Let the tool leave its references alone during a rotation, keep the login in one secret of the vault, "
+        "or use in-place",
     )
     PRIVATE_SERVER = (
         "PrivateServer",

@@ -1,6 +1,14 @@
 """What is rotated: credentials by name, their layouts, endpoints, clusters and consumers. Names only, never values."""
 
-from infra.credentials.consumers import Consumer, CsiDelivery, Delivery, SecretDelivery, WorkloadKind, WorkloadRef
+from infra.credentials.consumers import (
+    Consumer,
+    CsiDelivery,
+    Delivery,
+    ExternalSecretDelivery,
+    SecretDelivery,
+    WorkloadKind,
+    WorkloadRef,
+)
 from infra.credentials.credential import (
     NO_GRACE,
     UNTIL_NEXT_ROTATION,
@@ -46,6 +54,7 @@ __all__ = [
     "Day",
     "Delivery",
     "Endpoint",
+    "ExternalSecretDelivery",
     "FlexibleServerEndpoint",
     "HostEndpoint",
     "Inventory",

@@ -17,6 +17,7 @@ from infra.credentials import (
     ClusterIpEndpoint,
     Consumer,
     Credential,
+    ExternalSecretDelivery,
     FlexibleServerEndpoint,
     LoadBalancerEndpoint,
     Strategy,
@@ -25,6 +26,7 @@ from infra.errors import AccessDenied, Code, InvalidInput, KeyturnError, NotFoun
 from infra.kubernetes.access import Rehearsal, Right, find_missing, get_subject, rehearsing
 from infra.kubernetes.client import Cluster
 from infra.kubernetes.deliveries import open_delivery
+from infra.kubernetes.deliveries.external_secrets import GROUP
 from infra.kubernetes.deliveries.provider_classes import API, path_of
 from infra.kubernetes.discovery import LISTED
 from infra.kubernetes.errors import DENIED
@@ -35,8 +37,8 @@ from tasks.context import opened
 from tasks.preflight.registry import Question, check
 from tasks.rotation.lock import lease_name
 
-CONSUMERS, PINS, ENDPOINT, LOCK, DISCOVERY = (
-    f"keyturn-{name}" for name in ("consumers", "pins", "endpoint", "lock", "discovery")
+CONSUMERS, PINS, EXTERNAL_SECRETS, ENDPOINT, LOCK, DISCOVERY = (
+    f"keyturn-{name}" for name in ("consumers", "pins", "external-secrets", "endpoint", "lock", "discovery")
 )
 """The ClusterRoles of manifests/keyturn/roles.yaml."""
 NO_VERSION, NO_SECRET = "0" * 32, "keyturn-preflight"
@@ -159,6 +161,15 @@ def _list_needs_of(cluster: Cluster, credential: Credential, consumer: Consumer)
     )
     writes = (*reads, "patch") if is_restarted or consumer.is_database else reads
     for delivery in consumer.every_delivery:
+        if isinstance(delivery, ExternalSecretDelivery):
+            external = f"/apis/{GROUP}/v1/namespaces/{namespace}/{delivery.source.replace('/', 's/')}"
+            pins = strategy is Strategy.ALTERNATING
+            rows += (
+                (external, writes if not pins else (*reads, "patch"), EXTERNAL_SECRETS),
+                (f"/apis/{GROUP}/v1/namespaces/{namespace}/secretstores", ("get",), EXTERNAL_SECRETS),
+                (f"{core}/secrets/{delivery.secret_name}", reads, CONSUMERS),
+            )
+            continue
         provider_class = path_of(namespace, delivery.source)
         rows += ((f"{core}/secrets/{delivery.secret_name}", writes if delivery.secret_name else (), CONSUMERS),)
         rows += (

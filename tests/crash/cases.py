@@ -4,7 +4,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
-from infra.credentials import Consumer, Credential, CsiDelivery, Login, SecretDelivery, Strategy
+from infra.credentials import (
+    Consumer,
+    Credential,
+    CsiDelivery,
+    ExternalSecretDelivery,
+    Login,
+    SecretDelivery,
+    Strategy,
+)
 from infra.rotation.options import RotationOptions, Sync
 from testing import bare
 from testing.walkthrough import DATABASE, DEXTER, SERVER, change, consumer_like
@@ -18,6 +26,9 @@ CLIENTS: dict[str, Consumer] = {
     "files alone": consumer_like(CLIENT, delivery=CsiDelivery(secret_provider_class=_CLASS), needs_restart=False),
     "a Secret that others keep": consumer_like(
         CLIENT, delivery=SecretDelivery(kind="secret", secret=_SECRET, kept_by=_CLASS)
+    ),
+    "an ExternalSecret": consumer_like(
+        CLIENT, delivery=ExternalSecretDelivery(kind="external-secret", external_secret="es-login")
     ),
     "two classes": consumer_like(
         CLIENT,

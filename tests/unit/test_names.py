@@ -12,6 +12,7 @@ from infra.credentials import (
     Consumer,
     Credential,
     CsiDelivery,
+    ExternalSecretDelivery,
     FlexibleServerEndpoint,
     HostEndpoint,
     JsonSecret,
@@ -91,6 +92,7 @@ REFUSED: dict[type[Model], dict[str, list[Any]]] = {
     },
     WorkloadRef: {"kind": ["", "deployment", "ReplicaSet"], "namespace": NAMESPACES, "name": OBJECT_NAMES},
     CsiDelivery: {"kind": ["", "CSI"], "secret_provider_class": OBJECT_NAMES, "synced_secret": OBJECT_NAMES},
+    ExternalSecretDelivery: {"kind": ["", "ExternalSecret"], "external_secret": OBJECT_NAMES},
     SecretDelivery: {"kind": ["", "Secret"], "secret": OBJECT_NAMES, "kept_by": OBJECT_NAMES},
     StackNames: {
         "credential": [None, 1],
@@ -138,6 +140,7 @@ VALID: dict[type[Model], Model] = {
     FlexibleServerEndpoint: SERVER.endpoint,
     WorkloadRef: DATABASE.workload,
     CsiDelivery: DATABASE.every_delivery[0],
+    ExternalSecretDelivery: ExternalSecretDelivery(kind="external-secret", external_secret="login"),
     SecretDelivery: SecretDelivery(kind="secret", secret="userpass", kept_by="postgresql-kvname"),
     StackNames: StackNames.model_validate(STACK.model_dump(include=set(StackNames.model_fields))),
     ProvisionOptions: ProvisionOptions(),
