@@ -16,7 +16,8 @@ from infra.kubernetes.deliveries import open_delivery
 from infra.kubernetes.deliveries.provider_classes import path_of
 from infra.kubernetes.manifests import apply
 from infra.kubernetes.pods import run_in_pod
-from infra.kubernetes.workloads import STOPPED_REPLICAS, open_workload
+from infra.kubernetes.workload_handle import STOPPED_REPLICAS
+from infra.kubernetes.workloads import open_workload
 from infra.postgres.database import Database
 from infra.rotation.candidate import name_candidate, parse_candidate
 from infra.rotation.observation import PHASE, Phase
@@ -207,11 +208,13 @@ class Scene:
         return {"exec": {"command": ["sh", "-c", command]}, "periodSeconds": 1, "timeoutSeconds": 5}
 
     @contextmanager
-    def client(self, consumer: Consumer = CLIENT, *, logs_in: bool = False) -> Iterator[None]:
+    def client(
+        self, consumer: Consumer = CLIENT, credential: Credential = DEXTER, *, logs_in: bool = False
+    ) -> Iterator[None]:
         """Run a client that has the credential by its deliveries; if it logs in, it is ready only when it can."""
         path, workload = f"{DEPLOYMENTS}/{consumer.workload.name}", open_workload(self.cluster, consumer.workload)
         probe = self._login_probe() if logs_in else None
-        self._make_sources(consumer)
+        self._make_sources(consumer, credential)
         self.cluster.request("POST", DEPLOYMENTS, {}, _make_client(consumer, probe))
         self.running = consumer
         try:
@@ -223,13 +226,13 @@ class Scene:
             workload.wait_for_pods_gone(SECONDS)
             self.cluster.delete(path)
 
-    def _make_sources(self, consumer: Consumer) -> None:
+    def _make_sources(self, consumer: Consumer, credential: Credential) -> None:
         """Make what brings a client the credential, as far as the stack does not have it."""
         for delivery in consumer.every_delivery:
             if isinstance(delivery, ExternalSecretDelivery):
                 install_operator(self.cluster)
                 external = external_secret(
-                    NAMESPACE, delivery.external_secret, dict(zip(KEYS, DEXTER.secrets.names, strict=True))
+                    NAMESPACE, delivery.external_secret, dict(zip(KEYS, credential.secrets.names, strict=True))
                 )
                 apply(self.cluster, [store(NAMESPACE, DEXTER.vault, "dexter-sa"), external])
             else:

@@ -1,5 +1,6 @@
 """Deliveries by External Secrets Operator: read, waited for, refreshed, pinned. The tests write what it reports."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from infra.errors import Code, Conflict, KeyturnError, NotFound, Refused, SyncPe
 from infra.kubernetes.access import rehearsing
 from infra.kubernetes.client import MERGE_PATCH, Cluster
 from infra.kubernetes.deliveries import SecretState, open_delivery
-from infra.kubernetes.deliveries.external_secrets import FORCE_SYNC, UNPINNED_REFS, ExternalSecrets
+from infra.kubernetes.deliveries.external_secrets import FORCE_SYNC, UNPINNED_REFS, ExternalSecrets, find_api
 from infra.kubernetes.deliveries.provider_classes import PINNED_FOR
 from infra.kubernetes.discovery import Source, find_readers
 from infra.kubernetes.manifests import apply
@@ -230,6 +231,16 @@ def test_an_external_secret_that_does_not_exist_is_named(world: World) -> None:
     consumer = Consumer(workload=world.workload.ref, delivery=missing)
     with pytest.raises(NotFound, match="nosuch"):
         open_delivery(world.cluster, consumer).find_mismatch(VAULT, NAMES)
+
+
+@pytest.mark.parametrize(
+    ("served", "path"),
+    [(("v1beta1", "v1"), f"/apis/{API}"), (("v1beta1",), "/apis/external-secrets.io/v1beta1"), (("v2",), None)],
+)
+def test_the_newest_version_that_is_served_is_spoken(served: tuple[str, ...], path: str | None) -> None:
+    group = {"versions": [{"version": version} for version in served]}
+    cluster: Any = SimpleNamespace(find=lambda asked: group)
+    assert find_api(cluster) == path
 
 
 def test_readers_of_an_external_secrets_secret_are_found_and_it_itself_where_nobody_reads_it(
