@@ -343,6 +343,17 @@ class Code(StrEnum):
         "The name is held by a secret that is being deleted or purged",
         "Wait until that is over, which takes Azure some seconds; then run again",
     )
+    EXTERNAL_SECRET_MISMATCH = (
+        "ExternalSecretMismatch",
+        "The ExternalSecret does not fit the credential",
+        "Correct the ExternalSecret, its store or the credential",
+    )
+    INSIDE_ONLY = (
+        "InsideOnly",
+        "The Service is reached from inside the cluster alone",
+        "Run the worker in that cluster (cluster: {sign_in: in-cluster}), route its name to a tunnel "
+        "by KEYTURN_RESOLVE, or give an endpoint of another kind",
+    )
     NOT_KEPT = (
         "NotKept",
         "Nothing keeps the Secret equal to the vault",
@@ -432,6 +443,18 @@ class Code(StrEnum):
         "Resource providers are not registered in the subscription, and the caller may not register them",
         "Let who has Contributor on the subscription run `az provider register --namespace` for each; nothing was "
         "changed",
+    )
+    PIN_UNDONE = (
+        "PinUndone",
+        "Something else keeps the ExternalSecret as it is, and would take the pinned versions out again",
+        "Let the tool leave its references alone during a rotation, keep the login in one secret of the vault, "
+        "or use in-place",
+    )
+    PRIVATE_SERVER = (
+        "PrivateServer",
+        "The Flexible Server has private access, and it is not reached from here",
+        "Run the worker in its virtual network, or in one that is peered with it and linked to its private DNS zone; "
+        "or route its name by KEYTURN_RESOLVE",
     )
     PROVIDER_CLASS_MISMATCH = (
         "ProviderClassMismatch",

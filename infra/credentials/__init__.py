@@ -4,6 +4,7 @@ from infra.credentials.consumers import (
     Consumer,
     CsiDelivery,
     Delivery,
+    ExternalSecretDelivery,
     Reload,
     SecretDelivery,
     WorkloadKind,
@@ -20,7 +21,16 @@ from infra.credentials.credential import (
 )
 from infra.credentials.derived import DerivedSecret
 from infra.credentials.encodings import Encoding
-from infra.credentials.endpoints import ClusterRef, Endpoint, FlexibleServerEndpoint, LoadBalancerEndpoint, SignIn
+from infra.credentials.endpoints import (
+    ClusterIpEndpoint,
+    ClusterRef,
+    Endpoint,
+    FlexibleServerEndpoint,
+    HostEndpoint,
+    LoadBalancerEndpoint,
+    SignIn,
+    Tls,
+)
 from infra.credentials.inventory import Inventory, load_inventory
 from infra.credentials.layouts import (
     ConnectionString,
@@ -42,6 +52,7 @@ __all__ = [
     "SUFFIXES",
     "UNTIL_NEXT_ROTATION",
     "CharacterSet",
+    "ClusterIpEndpoint",
     "ClusterRef",
     "ConnectionString",
     "Consumer",
@@ -52,7 +63,9 @@ __all__ = [
     "DerivedSecret",
     "Encoding",
     "Endpoint",
+    "ExternalSecretDelivery",
     "FlexibleServerEndpoint",
+    "HostEndpoint",
     "Inventory",
     "JsonSecret",
     "Layout",
@@ -69,6 +82,7 @@ __all__ = [
     "SecretPair",
     "SignIn",
     "Strategy",
+    "Tls",
     "ValidUntil",
     "Window",
     "WorkloadKind",

@@ -86,7 +86,29 @@ class SecretDelivery(Model):
         return self.secret
 
 
-Delivery = Annotated[CsiDelivery | SecretDelivery, Field(discriminator="kind")]
+class ExternalSecretDelivery(Model):
+    """External Secrets Operator keeps a Kubernetes Secret equal to the vault, by an ExternalSecret."""
+
+    kind: Literal["external-secret"]
+    external_secret: ObjectName = Field(title="ExternalSecret", description="The ExternalSecret that keeps the Secret.")
+    synced_secret: ObjectName | None = Field(
+        None,
+        title="Synced Secret",
+        description="The Kubernetes Secret that it keeps, if its target has another name than itself.",
+    )
+
+    @property
+    def source(self) -> str:
+        """What is pinned."""
+        return f"externalsecret/{self.external_secret}"
+
+    @property
+    def secret_name(self) -> str:
+        """The Kubernetes Secret."""
+        return self.synced_secret or self.external_secret
+
+
+Delivery = Annotated[CsiDelivery | SecretDelivery | ExternalSecretDelivery, Field(discriminator="kind")]
 """Every delivery there is."""
 
 

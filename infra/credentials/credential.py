@@ -9,7 +9,13 @@ from pydantic import Field, field_validator, model_validator
 
 from infra.credentials.consumers import Consumer
 from infra.credentials.derived import DerivedSecret
-from infra.credentials.endpoints import ClusterRef, Endpoint, FlexibleServerEndpoint, LoadBalancerEndpoint
+from infra.credentials.endpoints import (
+    ClusterIpEndpoint,
+    ClusterRef,
+    Endpoint,
+    FlexibleServerEndpoint,
+    LoadBalancerEndpoint,
+)
 from infra.credentials.fields import CREDENTIAL_NAME, DatabaseName, Model, Namespace, VaultName
 from infra.credentials.layouts import Part, SecretLayout, SecretPair
 from infra.credentials.passwords import PasswordRule
@@ -68,7 +74,12 @@ class Credential(Model):
         title="Lock's namespace",
         description="The namespace in that cluster whose Lease keeps two rotations of this credential apart.",
     )
-    endpoint: Endpoint = Field(title="Endpoint", description="Where the database is reached.")
+    endpoint: Endpoint = Field(title="Endpoint", description="Where the database is reached, and its logins changed.")
+    pooler: Endpoint | None = Field(
+        None,
+        title="Pooler",
+        description="A pooler in front of the database that clients log in to: each login is proven there, too.",
+    )
     database: DatabaseName = Field(
         "postgres", description="The database that proves a login. `postgres` exists on every server."
     )
@@ -179,9 +190,11 @@ class Credential(Model):
         self._refuse_rule()
         if self.strategy is Strategy.MANAGED and not isinstance(self.endpoint, FlexibleServerEndpoint):
             raise ValueError("the strategy managed is for a Flexible Server: give an endpoint of kind flexible-server")
-        if self.strategy is Strategy.RECREATE and not isinstance(self.endpoint, LoadBalancerEndpoint):
+        in_cluster = isinstance(self.endpoint, LoadBalancerEndpoint | ClusterIpEndpoint)
+        if self.strategy is Strategy.RECREATE and not in_cluster:
             raise ValueError(
-                "the strategy recreate is for a database in the cluster: give an endpoint of kind load-balancer"
+                "the strategy recreate is for a database in the cluster: give an endpoint of kind load-balancer or "
+                "cluster-ip"
             )
         if self.grace != NO_GRACE and self.strategy is not Strategy.ALTERNATING:
             raise ValueError("grace needs the strategy alternating: with others the login has one password at a time")

@@ -80,6 +80,16 @@ def kept_secrets(question: Question) -> Iterator[Finding]:
 
 
 @check
+def pins(question: Question) -> Iterator[Finding]:
+    """See whether the versions of what will be pinned would stay."""
+    pinned = {step.subject for step in question.plan.steps if step.action is Action.PIN}
+    for consumer in question.credential.consumers:
+        delivery = open_delivery(question.access.cluster, consumer)
+        if consumer.source_key in pinned and (error := delivery.find_pin_objection()):
+            yield Finding(error)
+
+
+@check
 def files(question: Question) -> Iterator[Finding]:
     """Read the files once, where the proof will; where that fails the driver's word counts."""
     values = dict.fromkeys(question.credential.secret_names, ANY)

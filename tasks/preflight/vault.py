@@ -9,7 +9,6 @@ from infra.rotation.attributes import MOST_TAGS
 from infra.rotation.observation import OWN_TAGS, LoginState
 from infra.rotation.preflight import Finding
 from infra.rotation.steps import Action
-from tasks.context import find_address
 from tasks.preflight.registry import Question, check
 
 
@@ -30,7 +29,7 @@ def derived_secrets(question: Question) -> Iterator[Finding]:
     access, credential = question.access, question.credential
     if credential.derived and question.plan.is_beginning and question.observation.logins.current is LoginState.WORKS:
         values = {derived.secret: access.vault.read(derived.secret) for derived in credential.derived}
-        yield from find_differing(credential, question.current, find_address(access), values)
+        yield from find_differing(credential, question.current, access.clients_address, values)
 
 
 def find_differing(

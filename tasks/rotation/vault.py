@@ -22,7 +22,7 @@ from infra.rotation.observation import (
 )
 from infra.rotation.steps import Action, UsernamePolicy
 from infra.rotation.strategies import STRATEGIES
-from tasks.context import Access, find_address
+from tasks.context import Access
 from tasks.retries import task_with_retries
 from tasks.rotation.lock import confirm_lock
 from tasks.rotation.logins import choose_username
@@ -127,7 +127,7 @@ def publish(context: StepContext) -> str:
 def _render(access: Access, secret: str, login: Login, base: str) -> str:
     """Return the value of a secret for a login; what is not the login's stays as it is in the version before."""
     if derived := access.credential.find_derived(secret):
-        address = find_address(access)
+        address = access.clients_address
         return derived.render(login, address.host, address.port, address.database)
     return access.credential.secrets.render(login, {secret: access.vault.read(secret, base)})[secret]
 

@@ -109,6 +109,10 @@ class CsiSecretsStore(WithSecret):
         """Nothing: what has mounts of its own is polled."""
         return None
 
+    def find_pin_objection(self) -> KeyturnError | None:
+        """Nothing: who takes pins away is noticed by what the class says."""
+        return None
+
     def observe(self, secrets: Collection[str], values: Mapping[str, str] | None) -> DeliveryFacts:
         """Look at mounts, synced Secret and pins."""
         uses, pins = self.uses(secrets), self._provider.pinned

@@ -81,7 +81,7 @@ def needs_no_sync(changed: Subjects) -> Predicate:
 def waits_for_sync(state: RotationState, workload: Subject) -> bool:
     """The consumer has pods that get the new versions without a restart, or before it."""
     facts = state.consumer(workload)
-    is_skipped = state.is_express and (facts.consumer.is_database or facts.consumer.needs_restart)
+    is_skipped = state.is_express and (facts.consumer.is_database or facts.consumer.is_restarted)
     return bool(facts.pods) and not is_skipped
 
 
