@@ -27,10 +27,10 @@ def test_a_killed_rotation_of_each_layout_ends_well_and_leaves_all_else_in_its_s
         before = scene.newest(case.credential)
         for action in ALTERNATING if case.strategy is Strategy.ALTERNATING else IN_PLACE:
             point = KillPoint(prefix_of(action), FIRST_WRITE, When.AFTER)
-            killed = scene.zygote.run(case.credential, case.options("kept"), point)
+            killed = scene.zygote.run(case.credential, case.options(), point, fresh_id="kept")
             assert killed.killed_at, killed.message
             case.check_after_kill(scene, before)
-        ended = scene.zygote.run(case.credential, case.options(""))
+        ended = scene.zygote.run(case.credential, case.options())
         assert ended.verdict == Verdict.ROTATED, ended.message
         case.check_after_rotation(scene, before)
         layout, vault = case.credential.secrets, scene.vault(case.credential)
