@@ -19,6 +19,7 @@ from infra.rotation.plan import Plan, make_plan
 from infra.rotation.preflight import Finding
 from infra.rotation.steps import Action, Step
 from tasks.context import get_credential
+from tasks.fleet.slots import slots_held
 from tasks.preflight import denials_explained, run_preflight
 from tasks.reports.endings import end, ends_with_own_errors
 from tasks.reports.events import Trail
@@ -165,6 +166,7 @@ def rotate(
         if guards != Guards() and (ended := _check_guards(executor, guards, fresh_id)):
             return ended
         with (
+            slots_held(executor.credential),
             denials_explained(executor.credential),
             rotation_locked(executor.credential, executor.options.rotation_id or fresh_id),
         ):
@@ -187,7 +189,8 @@ def _plan(executor: TaskExecutor, guards: Guards, fresh_id: str) -> Any:
     executor.show(replace(plan, notes=notes))
     verdict = judge_refusal(plan.refusal) if plan.refusal else Verdict.PLANNED
     ending = Ending(verdict, plan.rotation_id, error=plan.refusal)
-    return end(verdict, executor.credential.name, describe_plan(plan), error=plan.refusal, data=ending)
+    told, event = describe_plan(plan), Verdict.PLANNED  # nobody is paged for a dry run
+    return end(verdict, executor.credential.name, told, error=plan.refusal, data=ending, event=event)
 
 
 def _check_guards(executor: TaskExecutor, guards: Guards, fresh_id: str) -> Any:

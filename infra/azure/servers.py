@@ -4,6 +4,8 @@ The administrator's login is read from the vault where it is used, and goes nowh
 https://learn.microsoft.com/azure/postgresql/flexible-server/concepts-security
 """
 
+from typing import TYPE_CHECKING
+
 from azure.mgmt.postgresqlflexibleservers import PostgreSQLManagementClient, models
 
 from infra.azure.arm import ArmKind, as_found, as_taken, get_location, unless_hidden, word
@@ -14,12 +16,30 @@ from infra.provisioning.kinds import Found, OnProgress, ignore
 from infra.provisioning.resources import NEW_SERVER_VERSION, DatabaseServer, FirewallRule
 from infra.settings import AzureCloud
 
+if TYPE_CHECKING:
+    from infra.azure.client import Azure
+
 SERVER_TYPE = "Microsoft.DBforPostgreSQL/flexibleServers"
 
 
 def get_host(name: str, cloud: AzureCloud = AzureCloud.PUBLIC) -> str:
     """Return the host name of a Flexible Server."""
     return f"{name}.{CLOUDS[cloud].postgres_domain}"
+
+
+def list_server_names(azure: "Azure", group: str) -> tuple[str, ...]:
+    """Return the Flexible Servers of a resource group, by name.
+
+    Raises:
+        AccessDenied: the caller may not read them.
+        NotFound: there is no such group.
+    """
+    scope = f"the resource group {group}"
+    with (
+        translated("Cannot list the Flexible Servers", name=group, role="Reader", scope=scope),
+        azure.management(PostgreSQLManagementClient) as client,
+    ):
+        return tuple(sorted(str(found.name) for found in client.servers.list_by_resource_group(group)))
 
 
 class DatabaseServers(ArmKind[DatabaseServer, PostgreSQLManagementClient]):

@@ -36,6 +36,7 @@ def end(
     payload: Mapping[str, Any] | None = None,
     data: Any = None,
     trail: Trail | None = None,
+    event: str = "",
 ) -> State[Any]:
     """Report how the current run ends, and return the state for it to return.
 
@@ -47,6 +48,7 @@ def end(
         error: why the run did not do what it was asked for; it ends as Failed then.
         payload: what the event says beside: names, ids and versions, never values.
         trail: the events of the run so far, which this one follows.
+        event: what the event is called, if not as the verdict.
         data: what a flow that called this one gets; the error, if there is one.
 
     Returns:
@@ -60,7 +62,7 @@ def end(
         with best_effort("put the verdict on the run", is_patient=True):
             _mark_run(UUID(flow_run.id), verdict, f"{subject}: {words}")
         told = {"verdict": verdict, "message": text, "code": error.code if error else "", **(payload or {})}
-        (trail or Trail(subject, kind)).emit(verdict, told)
+        (trail or Trail(subject, kind)).emit(event or verdict, told)
     return Failed(message=text, data=error) if error else Completed(message=text, data=data)
 
 

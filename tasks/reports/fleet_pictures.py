@@ -13,7 +13,8 @@ from xml.sax.saxutils import escape
 WIDTH, MARGIN, AXIS = 720, 24, 46
 GOOD, BAD, INK, LINES = "#2f6fb2", "#c0392b", "#222222", "#dddddd"
 LARGEST_SHARE, COLUMNS, LARGEST_MARK = 1.5, 84, 7.0
-"""Ages beyond this part of their limit stand at the right edge; the marks of one column are stacked."""
+"""Ages beyond this part of their limit stand at the right edge. The marks of a column are stacked; the limit is the
+border of two columns."""
 TALLEST, MOST_RIDES, ROW, LABEL_WIDTH = 320, 60, 14, 190
 
 
@@ -54,7 +55,7 @@ def draw_ages(ages: Sequence[Age]) -> str:
     room = WIDTH - 2 * MARGIN
     columns = defaultdict[int, list[Age]](list)
     for age in sorted(ages, key=lambda each: (each.share, each.credential)):
-        columns[int(min(max(age.share, 0), LARGEST_SHARE) / LARGEST_SHARE * (COLUMNS - 1))].append(age)
+        columns[min(int(max(age.share, 0) / LARGEST_SHARE * COLUMNS), COLUMNS - 1)].append(age)
     tallest = max((len(column) for column in columns.values()), default=1)
     step = min(LARGEST_MARK + 1, TALLEST / tallest)
     radius = max(1.2, min(LARGEST_MARK, room / COLUMNS, step) / 2)
@@ -73,7 +74,7 @@ def draw_ages(ages: Sequence[Age]) -> str:
         for level, age in enumerate(column):
             colour = BAD if age.is_overdue else GOOD
             y = floor - step * (level + 0.5)
-            title = f"<title>{escape(age.credential)}: {age.share:.0%} of its limit</title>"
+            title = f"<title>{escape(age.credential)}: {age.share:.0%}</title>" if age.is_overdue else ""
             parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius:.1f}" fill="{colour}">{title}</circle>')
     overdue = sum(age.is_overdue for age in ages)
     words = f"{len(ages)} credentials by age; {overdue} overdue"

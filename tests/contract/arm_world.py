@@ -164,7 +164,8 @@ class World:
     def ask(self, method: str, url: str, body: Any = None, principal: Principal | None = None) -> requests.Response:
         """Send one request as it is: no SDK that checks or adds anything. A path is one of management.azure.com."""
         url = url if url.startswith("https://") else f"{self.url}{url}"
-        audience = "https://vault.azure.net" if ".vault.azure.net" in url else self.url
+        host = url.split("/")[2]
+        audience = "https://vault.azure.net" if host.endswith(".vault.azure.net") else f"https://{host}"
         token = self.tokens.issue(principal or self.directory.operator, audience)
         with requests.Session() as session:
             session.trust_env = False

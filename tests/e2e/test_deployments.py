@@ -37,6 +37,8 @@ QUICK_RUNS = {
     "tear down/tear-down": "not confirmed",
     "migrate/migrate": "planned",
     "verify access/verify-access": "verified",
+    "fleet/fleet": "planned",
+    "audit/audit": "all well",
 }
 """Deployment -> how a quick run ends. The rotation has no consent; the stack's poll interval is not the default."""
 
@@ -114,8 +116,8 @@ def ended(run: FlowRun) -> State[Any]:
 
 
 def test_every_flow_that_a_person_starts_is_deployed(deployed: dict[str, DeploymentResponse]) -> None:
-    names = {"rotate", "migrate", "verify-login", "verify-access", "story", "provision", "deploy", "tear-down"}
-    assert set(deployed) == names
+    names = {"rotate", "fleet", "audit", "migrate", "verify-login", "verify-access", "story"}
+    assert set(deployed) == {*names, "provision", "deploy", "tear-down"}
     for deployment in deployed.values():
         assert deployment.work_pool_name == "keyturn"
         assert "keyturn" in deployment.tags
@@ -137,6 +139,13 @@ def test_the_weekly_rotation_is_a_real_one_and_is_inactive(deployed: dict[str, D
     assert getattr(weekly.schedule, "timezone", None)
     assert (weekly.parameters["dry_run"], weekly.parameters["data_loss"]) == (False, "I accept data loss")
     assert Guards.model_validate(weekly.parameters["guards"]).minimum_age_hours == 24
+
+
+def test_the_fleet_is_real_on_its_schedule_and_holds_no_slot(deployed: dict[str, DeploymentResponse]) -> None:
+    [schedule] = deployed["fleet"].schedules
+    assert schedule.active
+    assert schedule.parameters == {"dry_run": False}
+    assert deployed["fleet"].global_concurrency_limit is None
 
 
 def test_a_scheduled_run_appears_by_itself(deployed: dict[str, DeploymentResponse]) -> None:

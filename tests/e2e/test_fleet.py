@@ -1,9 +1,14 @@
 """The fleet against a lab: what is due rotates once, one page shows it, and the next run finds nothing to do."""
 
+import threading
+import time
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
+from prefect.events import Event
 from reports import artifacts, rows, verdict
 
 from flows.fleet import RotateIn, fleet
@@ -14,6 +19,8 @@ from testing.inventory import listed
 from testing.rotating import World
 from testing.walkthrough import DEXTER, SERVER, change
 
+EVENT_SECONDS = 30
+
 
 def run(**parameters: Any) -> State[Any]:
     given = {"rotate_in": RotateIn.THIS_PROCESS, "sync": Sync.EXPRESS, **parameters}
@@ -22,6 +29,18 @@ def run(**parameters: Any) -> State[Any]:
 
 def row_of(credential: str, state: State[Any]) -> dict[str, str]:
     return next(row for row in rows("fleet", state) if row["credential"] == credential)
+
+
+def events_since(since: datetime) -> list[Event]:
+    """Wait for the end of dexter's rotation, and return its events in order."""
+    wanted = {"resource": {"id": ["keyturn.credential.dexter"]}, "occurred": {"since": since.isoformat()}}
+    deadline, pause, found = time.monotonic() + EVENT_SECONDS, threading.Event(), list[Event]()
+    while time.monotonic() < deadline and "keyturn.credential.rotated" not in [event.event for event in found]:
+        with get_client(sync_client=True) as client:
+            answer = client.request("POST", "/events/filter", json={"filter": wanted}).json()["events"]
+        found = sorted(map(Event.model_validate, answer), key=lambda event: event.occurred)
+        pause.wait(0.5)
+    return found
 
 
 @pytest.fixture
@@ -45,9 +64,13 @@ def test_a_dry_run_shows_what_is_asked_for_and_starts_nothing(due: World) -> Non
 
 
 def test_what_is_asked_for_rotates_once_and_the_page_shows_it(due: World) -> None:
-    before = due.values()
+    before, began = due.values(), datetime.now(UTC)
     state = run(dry_run=False, requested=("dexter",))
     assert (state.name, verdict(state)) == ("Completed", "all well"), state.message
+    events = events_since(began)
+    assert [event.event.rpartition(".")[2] for event in events] == ["started", "published", "rotated"]
+    assert [event.follows for event in events] == [None, events[0].id, events[1].id]
+    assert before[1] not in str(events)
     after = due.values()
     assert after != before
     assert not due.logs_in(before)

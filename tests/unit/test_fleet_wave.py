@@ -81,6 +81,10 @@ def test_too_many_bad_verdicts_stop_all_that_is_new_and_finish_what_is_not() -> 
     assert set(wave.waiting) == {"db-1", "db-2"}
 
 
+def test_what_ended_badly_itself_may_be_tried_again_which_is_how_a_stop_ends() -> None:
+    assert names(plan(due("db-8"), due("db-1"), bad=("db-8", "db-7"))) == ["db-8"]
+
+
 def test_a_place_is_a_vault_and_a_server_whatever_their_spelling() -> None:
     assert Place.of(change(SERVER, vault="DexterKeyVault", ring=4)) == Place(
         "dexterkeyvault", "sonarqube-postgresql3", 4

@@ -98,5 +98,6 @@ def test_the_rotation_asks_for_what_matters_before_its_groups() -> None:
 def test_the_deployments_name_credentials_that_the_shipped_inventory_has() -> None:
     shipped = yaml.safe_load((ROOT / "credentials.yaml").read_text())["credentials"]
     deployments = yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
-    named = {made["parameters"]["credential"] for made in deployments if "credential" in made["parameters"]}
+    parameters = [made.get("parameters", {}) for made in deployments]
+    named = {given["credential"] for given in parameters if "credential" in given}
     assert named <= set(shipped)

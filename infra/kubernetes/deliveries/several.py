@@ -53,6 +53,10 @@ class SeveralDeliveries:
         """Return why the first Secret that does not follow the vault by itself does not."""
         return next(filter(None, (part.find_stillness() for part in self._parts)), None)
 
+    def find_pin_objection(self) -> KeyturnError | None:
+        """Return why the first pin that would not last does not."""
+        return next(filter(None, (part.find_pin_objection() for part in self._parts)), None)
+
     def observe(self, secrets: Collection[str], values: Mapping[str, str] | None) -> DeliveryFacts:
         """Look at each, and return what holds of them together."""
         return reduce(_merge, (part.observe(secrets, values) for part in self._parts))

@@ -11,6 +11,7 @@ from lab.azure.arm.accounts import Accounts, BlobServices, Containers
 from lab.azure.arm.app import FrontDoor
 from lab.azure.arm.authorization import Permissions, RoleAssignments, RoleDefinitions
 from lab.azure.arm.availability import Availability
+from lab.azure.arm.catalogues import CATALOGUES
 from lab.azure.arm.clusters import AgentPools, ManagedClusters
 from lab.azure.arm.context import Context
 from lab.azure.arm.groups import Groups
@@ -24,8 +25,8 @@ from lab.azure.arm.network import (
     Subnets,
     VirtualNetworks,
 )
-from lab.azure.arm.offers import MachineSizes, ServerCapabilities
 from lab.azure.arm.operations import Operations
+from lab.azure.arm.parameters import Parameters
 from lab.azure.arm.registration import Registrations
 from lab.azure.arm.routing import Routing
 from lab.azure.arm.servers import Databases, FirewallRules, FlexibleServers
@@ -59,6 +60,7 @@ KINDS = (
     FlexibleServers,
     FirewallRules,
     Databases,
+    Parameters,
 )
 
 
@@ -119,8 +121,9 @@ class Arm:
         kinds = [self._clusters, *(kind(context) for kind in KINDS)]
         answering: dict[str, Any] = {kind.type_name.lower(): kind for kind in kinds}
         answering["microsoft.keyvault/deletedvaults"] = answering[DeletedVaults.type_name.lower()]
-        around = (RoleAssignments(context), RoleDefinitions(context), Permissions(context))
-        for provider in (*around, ServerCapabilities(context), MachineSizes()):
+        for catalogue in CATALOGUES:
+            answering[catalogue.type_name.lower()] = catalogue(context)
+        for provider in (RoleAssignments(context), RoleDefinitions(context), Permissions(context)):
             answering[provider.type_name.lower()] = provider
         answering["tenants"] = Tenants()
         answering["subscriptions"] = Subscriptions(context)

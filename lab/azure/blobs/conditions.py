@@ -30,7 +30,7 @@ _HEADERS = {
 """Kind and method -> the headers that have an effect; one that ends with a hyphen stands for all that begin so."""
 _QUERIES = {
     ("container", "GET", "list"): {"restype", "comp", "prefix", "marker", "maxresults", "timeout"},
-    ("account", "GET", "list"): {"comp", "timeout"},
+    ("account", "GET", "list"): {"comp", "prefix", "marker", "maxresults", "timeout"},
 }
 _NO_LIST = {"restype", "comp", "timeout"}
 

@@ -1,7 +1,7 @@
 """The blob service's HTTP: containers and block blobs that are written at once."""
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 
 from aiohttp import web
 
@@ -79,7 +79,8 @@ def _kind(request: web.Request) -> str:
 
 
 async def _list_containers(request: web.Request, account: Account) -> web.Response:
-    body = answers.container_list(account, account.containers.values())
+    names, following = _page(request, account.containers)
+    body = answers.container_list(account, [account.containers[name] for name in names], following)
     return web.Response(body=body, content_type="application/xml")
 
 
@@ -100,13 +101,21 @@ async def _delete_container(request: web.Request, account: Account) -> web.Respo
 
 async def _list_blobs(request: web.Request, account: Account) -> web.Response:
     container = account.get_container(request.match_info["container"])
-    prefix, marker = request.query.get("prefix", ""), request.query.get("marker", "")
-    size = min(int(request.query.get("maxresults", _PAGE)), _PAGE)
-    names = [name for name in sorted(container.blobs) if name.startswith(prefix) and name >= marker]
-    page = [container.blobs[name] for name in names[:size]]
-    following = names[size] if len(names) > size else ""
+    names, following = _page(request, container.blobs)
+    page, prefix = [container.blobs[name] for name in names], request.query.get("prefix", "")
     body = answers.blob_list(account, container, page, prefix, following)
     return web.Response(body=body, content_type="application/xml")
+
+
+def _page(request: web.Request, present: Iterable[str]) -> tuple[list[str], str]:
+    """The names that are asked for, and the one at which the next page begins."""
+    prefix, marker, size = (request.query.get(name, "") for name in ("prefix", "marker", "maxresults"))
+    if size and not (size.isdigit() and int(size) > 0):
+        text = "One of the query parameters specified in the request URI is outside the permissible range."
+        raise AzureError(400, "OutOfRangeQueryParameterValue", text)
+    most = min(int(size or _PAGE), _PAGE)
+    names = [name for name in sorted(present) if name.startswith(prefix) and name >= marker]
+    return names[:most], names[most] if len(names) > most else ""
 
 
 async def _put_blob(request: web.Request, account: Account) -> web.Response:
