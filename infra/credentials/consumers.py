@@ -112,6 +112,21 @@ Delivery = Annotated[CsiDelivery | SecretDelivery | ExternalSecretDelivery, Fiel
 """Every delivery there is."""
 
 
+class ExternalConsumer(Model):
+    """Somebody outside the clusters who reads the vault alone: a person, an App Service, another company."""
+
+    name: str = Field(title="Name", min_length=1, max_length=100, description="Who it is, as reports say it.")
+    owner: str = Field(
+        title="Owner",
+        min_length=1,
+        max_length=200,
+        description="Who tells it that there is a new login, or sees that it fetches it: a team, an address.",
+    )
+
+    def __str__(self) -> str:
+        return f"{self.name}, outside the cluster, told by: {self.owner}"
+
+
 class Reload(Model):
     """A command that lets a client take new values from its files while it runs on, such as a pooler's RELOAD."""
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from infra.credentials.consumers import Consumer
+from infra.credentials.consumers import Consumer, ExternalConsumer
 from infra.credentials.derived import DerivedSecret
 from infra.credentials.endpoints import (
     ClusterIpEndpoint,
@@ -144,6 +144,12 @@ class Credential(Model):
         description="Every workload whose pods get the credential: the database's own, and its clients. "
         "None if the credential is only read from the vault.",
     )
+    external_consumers: tuple[ExternalConsumer, ...] = Field(
+        (),
+        title="External consumers",
+        description="Whoever else uses the login, outside the clusters. No rotation brings it the new one, so it needs "
+        "the strategy alternating and a grace.",
+    )
     every: Length | None = Field(
         None,
         title="Every",
@@ -198,6 +204,12 @@ class Credential(Model):
             )
         if self.grace != NO_GRACE and self.strategy is not Strategy.ALTERNATING:
             raise ValueError("grace needs the strategy alternating: with others the login has one password at a time")
+        if self.external_consumers and self.grace == NO_GRACE:
+            outside = ", ".join(consumer.name for consumer in self.external_consumers)
+            raise ValueError(
+                f"{outside}: an external consumer needs time to fetch the new login while the previous one works: use "
+                "the strategy alternating and give a grace, as 24h"
+            )
         if self.strategy is Strategy.ALTERNATING:
             for consumer in self.consumers:
                 if not consumer.needs_restart and len({delivery.source for delivery in consumer.every_delivery}) > 1:

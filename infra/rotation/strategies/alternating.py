@@ -93,6 +93,7 @@ class Alternating:
         notes = ["Both logins work until every consumer has the new one; all data stays, open sessions continue."]
         if state.credential.needs_pins:
             notes.append("The consumers' mounts are pinned to the current versions while the secrets are written.")
+        notes += [f"{consumer}; it needs the new login in time." for consumer in state.credential.external_consumers]
         if state.is_express:
             notes.append(
                 "Express: the driver's poll is not waited for where a restart fetches the new login. "
