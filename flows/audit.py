@@ -4,6 +4,7 @@ python -m flows.audit                          # all credentials
 python -m flows.audit --credentials orders-db  # one
 """
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,7 +12,7 @@ from prefect import flow
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.cli import run_from_shell
-from infra.errors import Code, NeedsOperator
+from infra.errors import Code, KeyturnError, NeedsOperator
 from tasks.context import connections_shared, get_inventory
 from tasks.fleet.audit import Audited, audit_credential
 from tasks.fleet.audit_report import describe, report_audit
@@ -55,16 +56,18 @@ def audit(credentials: tuple[str, ...] = ()) -> Any:
             each.last = latest.get(each.credential.name, {})
     with best_effort("report the audit"):
         report_audit(audited, datetime.now(UTC))
-    return _end(audited)
+    return _end(audited, {} if credentials else inventory.errors)
 
 
-def _end(audited: list[Audited]) -> Any:
+def _end(audited: list[Audited], mistakes: Mapping[str, KeyturnError]) -> Any:
+    """End well if everything is. Whatever the inventory has and cannot be used would never rotate."""
     message = describe(audited)
     unwell = [each for each in audited if not each.is_well]
-    if not unwell:
+    if not unwell and not mistakes:
         return end("all-well", "fleet", message, kind="fleet", data=tuple(audited))
-    names = ", ".join(sorted(each.credential.name for each in unwell)[:10])
-    causes = [finding.error for each in unwell for finding in each.findings if finding.is_blocking]
+    names = ", ".join(sorted([*mistakes, *(each.credential.name for each in unwell)])[:10])
+    findings = (finding.error for each in unwell for finding in each.findings if finding.is_blocking)
+    causes = [*mistakes.values(), *findings]
     error = NeedsOperator(Code.FLEET_TROUBLE, name=names, seen=message.rstrip("."), cause=causes[0])
     return end("needs-operator", "fleet", kind="fleet", error=error)
 

@@ -141,10 +141,12 @@ def fleet(
         minutes: How long this run starts rotations; the next run goes on.
         limits: How many rotations run at once.
     """
-    credentials = dict(get_inventory().credentials)
+    inventory = get_inventory()
+    credentials = dict(inventory.credentials)
     for name in requested:
-        get_inventory().get(name)
+        inventory.get(name)
     found = scan(credentials.values())
+    found.errors.update(inventory.errors)
     roster = Roster(credentials, _recall(found, requested, dry_run), limits)
     wave = roster.plan(datetime.now(UTC))
     if not dry_run and wave.starts:

@@ -73,6 +73,11 @@ class Code(StrEnum):
         "SQL asks for the current user, who is the owner role after the migration; and session_user takes turns",
         "See whether each of them may get the owner role's name; correct those that may not",
     )
+    AZURE_RIGHTS_MISSING = (
+        "AzureRightsMissing",
+        "The caller lacks rights in Azure that the plan needs",
+        "Assign the roles that docs/azure.md names for the flow, at the scope that is named here; nothing was changed",
+    )
     BOTH_ENABLED = (
         "BothEnabled",
         "More than one login of the owner role can log in, and no rotation explains it",
@@ -308,6 +313,11 @@ class Code(StrEnum):
         "The confirmation is not the resource group's name; nothing was removed",
         "Repeat the resource group's name to confirm",
     )
+    NOT_OFFERED = (
+        "NotOffered",
+        "The region does not offer what is asked for",
+        "Choose a value that is offered, or another region; nothing was changed",
+    )
     NOT_IN_CLUSTER = (
         "NotInCluster",
         "This process is not a pod with a service account",
@@ -381,6 +391,11 @@ class Code(StrEnum):
         "Let them use a login of their own. Or set the credential's password_copies to warn, and update them right "
         "after each rotation: ALTER USER MAPPING, ALTER SUBSCRIPTION",
     )
+    PLAN_BLOCKED = (
+        "PlanBlocked",
+        "More than one thing keeps the plan from being made",
+        "Fix each cause below, and look at the plan with a dry run; nothing was changed",
+    )
     PLAN_CHANGED = (
         "PlanChanged",
         "The plan is no longer the one that was approved",
@@ -401,6 +416,12 @@ class Code(StrEnum):
         "Preflight",
         "The preflight found more than one thing that blocks the rotation",
         "Fix each cause below, look at the plan with a dry run, and run again",
+    )
+    PROVIDERS_UNREGISTERED = (
+        "ProvidersUnregistered",
+        "Resource providers are not registered in the subscription, and the caller may not register them",
+        "Let who has Contributor on the subscription run `az provider register --namespace` for each; nothing was "
+        "changed",
     )
     PROVIDER_CLASS_MISMATCH = (
         "ProviderClassMismatch",

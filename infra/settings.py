@@ -1,9 +1,18 @@
 """Settings: what belongs to the place where Keyturn runs, not to one run. Read from the environment."""
 
+from enum import StrEnum
 from pathlib import Path
 
 from pydantic import AliasChoices, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class AzureCloud(StrEnum):
+    """Which of Azure's clouds the subscription is in; see infra.azure.clouds."""
+
+    PUBLIC = "public"
+    GOVERNMENT = "government"
+    CHINA = "china"
 
 
 class Settings(BaseSettings):
@@ -20,6 +29,7 @@ class Settings(BaseSettings):
         validation_alias=AliasChoices("KEYTURN_SUBSCRIPTION_ID", "AZURE_SUBSCRIPTION_ID"),
         description="The Azure subscription that everything is in.",
     )
+    azure_cloud: AzureCloud = Field(AzureCloud.PUBLIC, description="The cloud that the subscription is in.")
     credentials: Path = Field(
         Path("credentials.yaml"),
         description="The inventory: a file, or a folder of files, that says which credentials there are.",

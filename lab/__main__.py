@@ -50,6 +50,8 @@ def _start_options(arguments: argparse.Namespace) -> lifecycle.StartOptions:
         poll_interval_seconds=arguments.poll_interval,
         propagation_delay_seconds=arguments.propagation_delay,
         operation_seconds=arguments.operation_seconds,
+        is_fresh=arguments.fresh_subscription,
+        trusted_issuers=tuple(arguments.trust_issuer),
         prefect_home=_prefect_home(arguments),
     )
 
@@ -190,6 +192,13 @@ def _seconds(text: str) -> float:
     return value
 
 
+def _issuer(text: str) -> str:
+    """The URL of an OIDC issuer: Entra ID takes no plain HTTP."""
+    if not text.startswith("https://"):
+        raise argparse.ArgumentTypeError(f"{text!r} is no issuer: give its URL, which begins with https://")
+    return text
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m lab",
@@ -253,6 +262,20 @@ def _add_up(parser: argparse.ArgumentParser) -> None:
         default=0.2,
         metavar="SECONDS",
         help="shortest duration of a long-running operation (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--fresh-subscription",
+        action="store_true",
+        help="no resource provider is registered yet, as in a new subscription (default: all are)",
+    )
+    parser.add_argument(
+        "--trust-issuer",
+        type=_issuer,
+        action="append",
+        default=[],
+        metavar="URL",
+        help="an OIDC issuer outside the lab, exactly as its tokens name it, whose keys the lab's Entra ID fetches; "
+        "may be given several times",
     )
     parser.add_argument(
         "--no-prefect", action="store_true", help="start no Prefect server (default: one, if Prefect is installed)"

@@ -224,6 +224,6 @@ def find_address(access: Access) -> Address:
     """
     endpoint, database = access.credential.endpoint, access.credential.database
     if isinstance(endpoint, FlexibleServerEndpoint):
-        return Address(get_host(endpoint.server), POSTGRES_PORT, database, Tls.VERIFY_FULL)
+        return Address(get_host(endpoint.server, access.settings.azure_cloud), POSTGRES_PORT, database, Tls.VERIFY_FULL)
     host, port = get_load_balancer(access.cluster, endpoint.namespace, endpoint.service)
     return Address(host, port, database, Tls.DISABLE)

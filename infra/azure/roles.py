@@ -31,6 +31,7 @@ class RoleAssignments(ArmKind[RoleAssignment, AuthorizationManagementClient]):
     """Role assignments on resources of one group."""
 
     resource = RoleAssignment
+    action = "Microsoft.Authorization/roleAssignments/write"
     role = "Role Based Access Control Administrator"
     open_client = AuthorizationManagementClient
 

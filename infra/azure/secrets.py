@@ -259,7 +259,7 @@ class KeyVault:
 
     @contextmanager
     def _opened(self, what: str, name: str, role: str) -> Iterator[SecretClient]:
-        url = f"https://{self.name}.vault.azure.net"
+        url = f"https://{self.name}.{self._azure.cloud.vault_domain}"
         with (
             translated(what, name=self._where(name), role=role, scope=f"the vault {self.name}"),
             SecretClient(url, self._azure.credential, **self._azure.client_options()) as client,

@@ -193,6 +193,15 @@ class Credential(Model):
                 "or use in-place"
             )
 
+    def find_contradiction(self) -> str:
+        """Say which of its consumers every plan would refuse, whatever is seen; empty if none does."""
+        databases = [consumer.key for consumer in self.consumers if consumer.is_database]
+        if self.strategy is Strategy.RECREATE and not databases:
+            return "none is the database, which recreate starts anew: mark it with is_database: true, or use in-place"
+        if self.strategy is Strategy.MANAGED and databases:
+            return f"{databases[0]} is marked as the database, but a Flexible Server is no workload: remove is_database"
+        return ""
+
     @property
     def secret_names(self) -> tuple[str, ...]:
         """All secrets that a rotation reads, in the order in which they are published: the password's last."""

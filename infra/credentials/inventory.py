@@ -20,6 +20,7 @@ from pydantic import ValidationError
 
 from infra.credentials.credential import Credential
 from infra.credentials.documents import (
+    Location,
     Node,
     find_field,
     find_line,
@@ -86,7 +87,7 @@ class Entry:
             return [self._problem(self.line, "", error.seen, "correct the value")]
         except ValidationError as error:
             return [
-                self._problem(self._line_of(mistake.location), mistake.field, mistake.seen, mistake.fix)
+                self._problem(self.line_of(mistake.location), mistake.field, mistake.seen, mistake.fix)
                 for mistake in list_mistakes(Credential, error)
             ]
 
@@ -97,7 +98,8 @@ class Entry:
             shared = {name: value for name, value in shared.items() if name not in SCHEDULE}
         return {**shared, **own, "name": self.name}
 
-    def _line_of(self, location: tuple[str | int, ...]) -> int:
+    def line_of(self, location: Location) -> int:
+        """Return the line on which a field stands, in its own fields or in the defaults."""
         if not location or location == ("name",):
             return self.line
         is_own = find_field(self.node, str(location[0])) is not None
@@ -135,10 +137,13 @@ class Inventory:
         found = self._read(name)
         if isinstance(found, Credential):
             return found
+        raise self._explain(name, found)
+
+    def _explain(self, name: str, found: list[Problem]) -> InvalidInput:
         seen = "; ".join(problem.brief for problem in found)
         fix = f"correct it, then see: python -m flows.check {name}"
         path = self.entries[name][0].path
-        raise InvalidInput("The credential cannot be used", name=f"{name} in {path}", seen=seen, fix=fix)
+        return InvalidInput("The credential cannot be used", name=f"{name} in {path}", seen=seen, fix=fix)
 
     def _verify_listed(self, name: str) -> None:
         if name not in self.entries:
@@ -162,6 +167,13 @@ class Inventory:
         found = {name: self._read(name) for name in self.entries}
         return {name: credential for name, credential in found.items() if isinstance(credential, Credential)}
 
+    @cached_property
+    def errors(self) -> Mapping[str, KeyturnError]:
+        """What cannot be used and why: credentials by their names, files by their paths. Nobody else misses them."""
+        found = {name: read for name in self.entries if isinstance(read := self._read(name), list)}
+        files = {error.name: error for error in self.unusable}
+        return {**files, **{name: self._explain(name, problems) for name, problems in found.items()}}
+
     def list_problems(self, *names: str) -> tuple[Problem, ...]:
         """Return what cannot be used, of some credentials or of all. A mistake in `defaults` is told once.
 
@@ -174,8 +186,8 @@ class Inventory:
             read = self._read(name)
             for problem in read if isinstance(read, list) else ():
                 found.setdefault((problem.path, problem.line, problem.what), problem)
-        shared = (problem for problem in self._list_shared() if not names or problem.credential in names)
-        return tuple(sorted([*found.values(), *shared]))
+        others = (*self._list_shared(), *self._list_contradictions())
+        return tuple(sorted([*found.values(), *(each for each in others if not names or each.credential in names)]))
 
     def _read(self, name: str) -> Credential | list[Problem]:
         first, *others = self.entries[name]
@@ -184,6 +196,14 @@ class Inventory:
         places = " and in ".join(entry.place for entry in (first, *others))
         fix = "keep one, or give one of them another name"
         return [Problem(first.path, first.line, name, "", f"it stands in {places}", fix)]
+
+    def _list_contradictions(self) -> Iterator[Problem]:
+        """Find what every plan would refuse."""
+        for name, credential in self.credentials.items():
+            if contradiction := credential.find_contradiction():
+                entry = self.entries[name][0]
+                seen, _, fix = contradiction.partition(": ")
+                yield Problem(entry.path, entry.line_of(("consumers",)), name, "consumers", seen, fix)
 
     def _list_shared(self) -> Iterator[Problem]:
         """Find secrets that two credentials rotate: each would undo what the other did."""
@@ -196,7 +216,7 @@ class Inventory:
                 entry = self.entries[name][0]
                 seen = f"the secret {vault}/{secret} is that of {names[0]}, too"
                 fix = "let one credential rotate it, and list all of its consumers there"
-                yield Problem(entry.path, find_line(entry.node, ("secrets",)), name, "secrets", seen, fix)
+                yield Problem(entry.path, entry.line_of(("secrets",)), name, "secrets", seen, fix)
 
 
 def list_few_names(path: Path) -> tuple[str, ...]:

@@ -86,7 +86,7 @@ def find_readers(
     """
     sources = _find_sources(cluster, vault, secrets, namespaces)
     found = defaultdict[tuple[str, str, str], set[Source]](set)
-    for (kind, namespace, name), template in _list_templates(cluster, namespaces):
+    for (kind, namespace, name), template in list_templates(cluster, namespaces):
         if used := sources.get(namespace, frozenset()) & set(read_sources(template)):
             found[kind, namespace, name] |= used
     return tuple(Reader(*key, frozenset(used)) for key, used in sorted(found.items()))
@@ -115,7 +115,7 @@ def _find_sources(
 ) -> Mapping[str, frozenset[Source]]:
     """Namespace -> what brings the secrets there."""
     wanted, sources = {name.lower() for name in secrets}, defaultdict[str, set[Source]](set)
-    for item in _list(cluster, API + "/{}secretproviderclasses", namespaces):
+    for item in list_items(cluster, API + "/{}secretproviderclasses", namespaces):
         provider = read_provider_class(item)
         if provider.vault.lower() == vault.lower():
             sources[item["metadata"]["namespace"]] |= set(_sources_by(provider, wanted))
@@ -130,20 +130,20 @@ def _sources_by(provider: ProviderClass, wanted: Collection[str]) -> Iterator[So
             yield Source("Secret", secret)
 
 
-def _list_templates(
+def list_templates(
     cluster: Cluster, namespaces: Collection[str]
 ) -> Iterator[tuple[tuple[str, str, str], Mapping[str, Any]]]:
     """Yield kind, namespace and name of each workload with its pods' spec."""
     for kind, path in _TEMPLATES.items():
-        for item in _list(cluster, path, namespaces):
+        for item in list_items(cluster, path, namespaces):
             spec = item["spec"]["jobTemplate"]["spec"] if kind == "CronJob" else item["spec"]
             yield (kind, item["metadata"]["namespace"], item["metadata"]["name"]), spec["template"].get("spec") or {}
     owners = {
         item["metadata"]["uid"]: _controller_of(item)
         for path in ("/apis/apps/v1/{}replicasets", "/apis/batch/v1/{}jobs")
-        for item in _list(cluster, path, namespaces)
+        for item in list_items(cluster, path, namespaces)
     }
-    for pod in _list(cluster, "/api/v1/{}pods", namespaces):
+    for pod in list_items(cluster, "/api/v1/{}pods", namespaces):
         if (pod.get("status") or {}).get("phase") in _FINISHED:
             continue
         controller = _controller_of(pod)
@@ -158,11 +158,13 @@ def _controller_of(item: Object) -> Mapping[str, Any] | None:
     return next((owner for owner in owners if owner.get("controller")), None)
 
 
-def _list(cluster: Cluster, path: str, namespaces: Collection[str]) -> Iterator[Object]:
+def list_items(cluster: Cluster, path: str, namespaces: Collection[str]) -> Iterator[Object]:
     """List everywhere, or in these namespaces if the caller may not; nothing if the cluster has no such kind."""
     try:
         lists = [cluster.find(path.format(""))]
     except AccessDenied:
+        if not namespaces:
+            raise
         lists = [cluster.find(path.format(f"namespaces/{namespace}/")) for namespace in sorted(namespaces)]
     for found in lists:
         yield from (found or {"items": []})["items"]

@@ -1,7 +1,7 @@
 """The plan of a provisioning: what is left to do between what is wanted and what was found. Pure."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from infra.errors import CannotChange, Code, Conflict, InvalidInput, KeyturnError, Refused
@@ -85,6 +85,12 @@ class ProvisioningPlan:
     def refused(self) -> tuple[ResourceChange, ...]:
         """The changes that cannot be made."""
         return tuple(change for change in self.changes if change.verb is Verb.REFUSE)
+
+    def behind(self, first: Sequence[Resource]) -> "ProvisioningPlan":
+        """Return the plan with some resources made before all others."""
+        keys = tuple(resource.key for resource in first)
+        later = (replace(change, after=(*keys, *change.after)) for change in self.changes)
+        return ProvisioningPlan((*(ResourceChange(resource, Verb.CREATE) for resource in first), *later))
 
     def count(self) -> dict[str, int]:
         """Return how many changes of each verb there are, without zeros."""

@@ -229,10 +229,11 @@ class ProvisionOptions(Model):
         description="Begins with Standard_; B sizes are burstable.",
     )
     server_version: str = Field(
-        "14",
+        "",
         title="PostgreSQL version of the Flexible Server",
-        pattern=r"^1[1-9]$",
-        description="A major version from 11 on. A server with a newer one is left as it is.",
+        pattern=r"^(1[1-9])?$",
+        description="A major version that the region offers. Empty: 17 for a new server; an existing one keeps its "
+        "version.",
     )
     drop_access_policies: bool = Field(
         False,

@@ -9,8 +9,17 @@ from infra.credentials import SecretLayout
 from infra.provisioning.comparing import Resource, at_least, fixed, free, one_of
 
 UNKNOWN_ISSUER = "(read from the cluster once it exists)"
+NEW_SERVER_VERSION = "17"
+"""The version of PostgreSQL that a new server gets if none is wanted."""
 AUDIENCE = "api://AzureADTokenExchange"
 CALLER = "caller"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResourceProvider(Resource):
+    """A resource provider of the subscription, by its namespace: without it Azure makes none of its resources."""
+
+    KIND = "resource provider"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -259,7 +268,7 @@ class DatabaseServer(Resource):
 
     KIND = "Flexible Server"
     location: str = fixed()
-    version: str = at_least()
+    version: str | None = at_least()
     administrators: tuple[str, ...] | None = one_of()
     public_access: bool = fixed(True)
     size: str = free()

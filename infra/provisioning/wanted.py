@@ -195,7 +195,7 @@ def _server(stack: Stack, options: ProvisionOptions, group: str, username: str) 
     server = DatabaseServer(
         name=stack.server,
         location=stack.location,
-        version=options.server_version,
+        version=options.server_version or None,
         administrators=(stack.first_username, username or stack.first_username),
         size=options.server_size,
         vault=stack.vault,

@@ -12,11 +12,8 @@ VAULT_AUDIENCES = ("https://vault.azure.net", "https://vault.azure.net/", "cfa8b
 STORAGE_AUDIENCES = ("https://storage.azure.com", "https://storage.azure.com/")
 CLUSTER_AUDIENCES = ("6dae42f8-4368-4678-94ff-3960e28e3630",)
 """The application that stands for all managed clusters."""
-_OTHERS = (
-    "https://graph.microsoft.com",
-    "https://graph.microsoft.com/",
-    "https://ossrdbms-aad.database.windows.net",
-)
+GRAPH_AUDIENCES = ("https://graph.microsoft.com", "https://graph.microsoft.com/")
+_OTHERS = (*GRAPH_AUDIENCES, "https://ossrdbms-aad.database.windows.net")
 _BLOB_ACCOUNT = re.compile(r"https://[a-z0-9]{3,24}\.blob\.core\.windows\.net/?")
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from lab.azure import entra, forwarding
+from lab.azure import entra, forwarding, graph
 from lab.azure.access import Access
 from lab.azure.arm import Arm
 from lab.azure.backends import Backends
@@ -20,6 +20,7 @@ from lab.azure.directory import Directory
 from lab.azure.entra import Entra
 from lab.azure.federation import Federation
 from lab.azure.gateway import Gateway
+from lab.azure.graph import Graph
 from lab.azure.imds import Imds
 from lab.azure.issuers import DOMAIN as ISSUER_DOMAIN
 from lab.azure.issuers import Issuer, Issuers
@@ -101,7 +102,7 @@ class AzureCloud:
         self.gateway = Gateway(Routes(options.network, self._finds), options.ports)
         self.arm = Arm(options, self.directory, self.access, self.tokens, backends, self.vaults, self.storage, now)
         self._given_issuers: dict[str, Issuer] = {}
-        self._issuers = Issuers(self._find_issuer)
+        self._issuers = Issuers(self._find_issuer, options.trusted_issuers)
         self._federation = Federation(self.directory, self._issuers.fetch_keys, now)
         self.limits = Limits(now)
         self._now = now
@@ -118,6 +119,7 @@ class AzureCloud:
         return {
             entra.HOST: Entra(self.tokens, self.directory, self._federation, self._now).app(),
             ARM_HOST: self.arm.app(),
+            graph.HOST: Graph(self.tokens, self.directory).app(),
             f"*.{VAULT_DOMAIN}": vaults.app(),
             f"*.{BLOB_DOMAIN}": blobs.app(),
             f"*.{ISSUER_DOMAIN}": self._issuers.app(),
@@ -146,7 +148,7 @@ class AzureCloud:
         server = self._runner.server
         assert server is not None, "setup() makes it"
         domains = [f"*.{domain}" for domain in (VAULT_DOMAIN, BLOB_DOMAIN, ISSUER_DOMAIN)]
-        self.gateway.serve(server, self._authority.server_context(entra.HOST, ARM_HOST, *domains))
+        self.gateway.serve(server, self._authority.server_context(entra.HOST, ARM_HOST, graph.HOST, *domains))
 
     async def stop(self) -> None:
         """End what ARM still does, close all proxies and end the services."""
@@ -169,7 +171,7 @@ class AzureCloud:
     def _finds(self, host: str) -> bool | None:
         """Whether a name answers: None when it is none of Azure's."""
         name, _, domain = host.partition(".")
-        if host in (entra.HOST, ARM_HOST) or domain == ISSUER_DOMAIN:
+        if host in (entra.HOST, ARM_HOST, graph.HOST) or domain == ISSUER_DOMAIN:
             return True
         if domain == VAULT_DOMAIN:
             return self.vaults.find(name) is not None

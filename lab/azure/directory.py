@@ -104,6 +104,10 @@ class Directory:
         for identities in self._attached.values():
             identities.pop(object_id, None)
 
+    def principals(self) -> list[Principal]:
+        """All principals, in the order in which they were made."""
+        return list(self._principals.values())
+
     def by_object_id(self, object_id: str) -> Principal | None:
         """The principal with this object id, if there is one."""
         return self._principals.get(object_id)

@@ -11,7 +11,7 @@ from lab.azure.routes import IMDS_HOST
 from lab.control.faults import Faults
 
 MAX_BODY_BYTES = 64 * 2**20 + 1
-_HTTPS_DOMAINS = (".microsoftonline.com", ".azure.com", ".azure.net", ".windows.net")
+_HTTPS_DOMAINS = (".microsoftonline.com", ".microsoft.com", ".azure.com", ".azure.net", ".windows.net")
 
 
 class AccessLog(AbstractAccessLogger):

@@ -42,6 +42,8 @@ class Arguments:
     poll_interval_seconds: float | None
     propagation_delay_seconds: float
     operation_seconds: float
+    is_fresh: bool
+    trusted_issuers: list[str]
     prefect_home: str | None
     lifeline: int
     report: int
@@ -56,6 +58,8 @@ class Arguments:
             poll_interval_seconds=self.poll_interval_seconds,
             propagation_delay_seconds=self.propagation_delay_seconds,
             operation_seconds=self.operation_seconds,
+            is_fresh=self.is_fresh,
+            trusted_issuers=tuple(self.trusted_issuers),
             prefect_home=Path(self.prefect_home) if self.prefect_home else None,
         )
 

@@ -11,7 +11,7 @@ SERVER_DOMAIN = "postgres.database.azure.com"
 NO_PROXY = "localhost,127.0.0.1,127.0.0.0/8,::1"
 """What is reached directly. httpx and urllib compare whole names, so 127.0.0.1 is there beside its network."""
 
-LAB_DOMAINS = ("microsoftonline.com", "azure.com", "azure.net", "windows.net", "169.254.169.254")
+LAB_DOMAINS = ("microsoftonline.com", "graph.microsoft.com", "azure.com", "azure.net", "windows.net", "169.254.169.254")
 """What the lab answers for, and nobody else may."""
 
 

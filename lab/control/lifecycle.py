@@ -38,6 +38,8 @@ class StartOptions:
         poll_interval_seconds: overrides the interval that clusters are created with.
         propagation_delay_seconds: how long a new role assignment or federated credential has no effect.
         operation_seconds: how long a long-running operation takes at least.
+        is_fresh: whether no resource provider is registered yet, as in a new subscription.
+        trusted_issuers: URLs of OIDC issuers outside the lab whose keys its Entra ID fetches.
         prefect_home: PREFECT_HOME of the Prefect server that runs with the lab; None for no such server.
         timeout_seconds: bound on the start.
     """
@@ -49,6 +51,8 @@ class StartOptions:
     poll_interval_seconds: float | None = None
     propagation_delay_seconds: float = 0.0
     operation_seconds: float = 0.2
+    is_fresh: bool = False
+    trusted_issuers: tuple[str, ...] = ()
     prefect_home: Path | None = None
     timeout_seconds: float = 150.0
 
@@ -164,6 +168,8 @@ def spawn(options: StartOptions) -> Starting:
         "poll_interval_seconds": options.poll_interval_seconds,
         "propagation_delay_seconds": options.propagation_delay_seconds,
         "operation_seconds": options.operation_seconds,
+        "is_fresh": options.is_fresh,
+        "trusted_issuers": list(options.trusted_issuers),
         "prefect_home": str(options.prefect_home.absolute()) if options.prefect_home else None,
         "lifeline": lifeline_read,
         "report": report_write,
@@ -184,7 +190,7 @@ def spawn(options: StartOptions) -> Starting:
 
 
 def _daemon_environment() -> dict[str, str]:
-    """The environment without proxies, Azure's and Kubernetes' variables: the lab itself talks to nobody else."""
+    """The environment without proxies, Azure's and Kubernetes' variables: the lab itself talks to nobody in Azure."""
     dropped = ("AZURE_", "KUBE", "KEYTURN_", "PG")
     proxies = {"http_proxy", "https_proxy", "no_proxy", "all_proxy"}
     kept = {

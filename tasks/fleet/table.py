@@ -46,7 +46,14 @@ def describe(roster: Roster, wave: Wave, errors: Mapping[str, KeyturnError], now
 def list_rows(roster: Roster, wave: Wave, errors: Mapping[str, KeyturnError], now: datetime) -> list[dict[str, str]]:
     """Return the rows, those that need a person first."""
     rows = [_row(roster, wave, errors, name, now) for name in roster.credentials]
+    unusable = {name: error for name, error in errors.items() if name not in roster.credentials}
+    rows += [(0, _unknown(name, "", error)) for name, error in unusable.items()]
     return [row for _, row in sorted(rows, key=lambda each: (each[0], each[1]["credential"]))]
+
+
+def _unknown(name: str, strategy: str, error: KeyturnError | None) -> dict[str, str]:
+    now = error.what if error else "not looked at"
+    return {"credential": name, "strategy": strategy, "age": "", "last": "", "next due": "", "now": now}
 
 
 def _row(
@@ -55,8 +62,7 @@ def _row(
     credential, facts = roster.credentials[name], roster.facts.get(name)
     row = {"credential": name, "strategy": credential.strategy.value}
     if facts is None:
-        error = errors.get(name)
-        return 0, {**row, "age": "", "last": "", "next due": "", "now": error.what if error else "not looked at"}
+        return 0, _unknown(name, row["strategy"], errors.get(name))
     due = roster.find_due(name, now)
     ended = [attempt for attempt in facts.attempts if attempt.ended_at]
     last = (ended[-1].verdict or "crashed").replace("-", " ") if ended else ""

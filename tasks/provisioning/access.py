@@ -26,11 +26,11 @@ SHOWN_LIMIT = 40
 READY = "if command -v cloud-init >/dev/null; then cloud-init status --wait >/dev/null 2>&1; fi"
 """The machine's first start installs jq; this waits for it."""
 SECRET_COMMAND = """\
-curl -s https://{vault}.vault.azure.net/secrets/{secret}?api-version=2016-10-01 -H "Authorization: Bearer `curl \
-'http://169.254.169.254/metadata/identity/oauth2/token?api-version=2018-02-01&resource=https%3A%2F%2Fvault.azure.net' \
+curl -s https://{vault}.{domain}/secrets/{secret}?api-version=2016-10-01 -H "Authorization: Bearer `curl \
+'http://169.254.169.254/metadata/identity/oauth2/token?api-version=2018-02-01&resource=https%3A%2F%2F{domain}' \
 -H Metadata:true | jq -r '.access_token'`\""""  # noqa: S105
 BLOB_COMMAND = """\
-curl "https://{account}.blob.core.windows.net/{container}/{blob}" -H "x-ms-version: 2017-11-09" -H "Authorization: \
+curl "https://{account}.{domain}/{container}/{blob}" -H "x-ms-version: 2017-11-09" -H "Authorization: \
 Bearer `curl 'http://169.254.169.254/metadata/identity/oauth2/token?api-version=2018-02-01&resource=https%3A%2F%2F\
 storage.azure.com%2F' -H Metadata:true | jq -r '.access_token'`\""""
 
@@ -69,7 +69,8 @@ def read_secret_on_machine(stack: Stack) -> Proof:
     name = f"{stack.vault}/{secret}"
     with opened_azure() as azure:
         expected = azure.vault(stack.vault).read(secret)
-        printed = _run(azure, stack, SECRET_COMMAND.format(vault=stack.vault, secret=secret))
+        command = SECRET_COMMAND.format(vault=stack.vault, domain=azure.cloud.vault_domain, secret=secret)
+        printed = _run(azure, stack, command)
         try:
             value = read_secret_answer(printed, name)
         except AccessDenied as error:
@@ -92,8 +93,10 @@ def read_blob_on_machine(stack: Stack) -> Proof:
         NotYetPropagated: it has the role, which is not effective yet.
     """
     started, blob = time.monotonic(), _blob(stack)
-    command = BLOB_COMMAND.format(account=stack.storage_account, container=stack.container, blob=stack.blob)
+    account, container = stack.storage_account, stack.container
     with opened_azure() as azure:
+        domain = azure.cloud.blob_domain
+        command = BLOB_COMMAND.format(account=account, domain=domain, container=container, blob=stack.blob)
         expected = Blobs(azure, stack.resource_group).read(blob).decode()
         printed = _run(azure, stack, command)
         try:

@@ -58,8 +58,10 @@ def look_up_values(stack: Stack, options: DeployOptions) -> Mapping[str, str]:
         NotFound: there is no such identity.
     """
     with opened_azure() as azure:
-        identity = Identities(azure, stack.resource_group).get(stack.identity)
+        identity, cloud = Identities(azure, stack.resource_group).get(stack.identity), azure.cloud
     return {
+        "CLOUD": cloud.name,
+        "BLOB_DOMAIN": cloud.blob_domain,
         "CLIENT_ID": identity.client_id,
         "TENANT_ID": identity.tenant_id,
         "VAULT": stack.vault,

@@ -13,7 +13,7 @@ from infra.errors import KeyturnError
 from infra.rotation.execution import Ending
 from infra.rotation.observation import ConsumerFacts, Observation
 from infra.rotation.plan import Plan
-from infra.rotation.steps import Action
+from infra.rotation.steps import Action, Step
 from infra.settings import Settings
 from tasks.reports.artifacts import report_markdown, report_table
 from tasks.reports.history import SUFFIX, Journey, find_starter, list_rows, tell
@@ -33,7 +33,7 @@ class StepResult:
     Args:
         step: what it does.
         reason: why it is needed.
-        result: "done before" (by an earlier run), "done", "failed" or "not done".
+        result: "done before" (by an earlier run), "not needed", "done", "failed" or "not done".
     """
 
     step: str
@@ -94,7 +94,7 @@ def show_plan(plan: Plan, credential: Credential) -> None:
             for finding in plan.findings
         ]
         report_table(f"{credential.name}-preflight", rows, f"Preflight of rotation `{plan.rotation_id}`.")
-    results = [StepResult(str(step), step.reason, "done before") for step in plan.done]
+    results = [StepResult(str(step), step.reason, _result_before(step)) for step in plan.done]
     results += [StepResult(str(step), step.reason, "to do") for step in plan.steps]
     if results or plan.refusal:
         _report_plan(plan, credential, results)
@@ -185,11 +185,15 @@ def _describe_consumer(facts: ConsumerFacts, newest: Mapping[str, str]) -> str:
     return f"{ready}, {current} of {len(facts.pods)} pods with the newest versions, Secret: {facts.synced}{pinned}"
 
 
-def _steps_of(plans: Sequence[Plan]) -> list[tuple[str, str, bool]]:
+def _result_before(step: Step) -> str:
+    return "done before" if step.is_needed else "not needed"
+
+
+def _steps_of(plans: Sequence[Plan]) -> list[tuple[str, str, str]]:
     """List the steps that a run planned: those of each rotation, forward and back, as it saw them first."""
     first = {(plan.rotation_id, plan.is_rolling_back): plan for plan in reversed(plans)}
     return [
-        (str(step), step.reason, step in plan.done)
+        (str(step), step.reason, _result_before(step) if step in plan.done else "")
         for plan in reversed(first.values())
         for step in (*plan.done, *plan.steps)
     ]
@@ -223,21 +227,19 @@ def render(report: RotationReport) -> str:
     return "\n\n".join((f"**{report.credential}: {words}.** {first}", *pages))
 
 
-def list_results(steps: Iterable[tuple[str, str, bool]], spans: Sequence[Span]) -> list[StepResult]:
+def list_results(steps: Iterable[tuple[str, str, str]], spans: Sequence[Span]) -> list[StepResult]:
     """Say of each step what came of it.
 
     Args:
-        steps: what each does, why, and whether an earlier run had done it.
+        steps: what each does, why, and what came of it before this run, if anything.
         spans: what this run did, by the same names.
     """
     failed = {span.label: span.failed for span in spans}
 
-    def result(step: str, was_done: bool) -> str:
-        if was_done:
-            return "done before"
-        return {True: "failed", False: "done", None: "not done"}[failed.get(step)]
+    def result(step: str, before: str) -> str:
+        return before or {True: "failed", False: "done", None: "not done"}[failed.get(step)]
 
-    return [StepResult(step, reason, result(step, was_done)) for step, reason, was_done in steps]
+    return [StepResult(step, reason, result(step, before)) for step, reason, before in steps]
 
 
 def describe_login(current: str, previous: str) -> str:
@@ -264,7 +266,10 @@ def _what_happened(report: RotationReport) -> str:
 
 
 def _count(results: Sequence[StepResult]) -> str:
-    counts = {kind: sum(result.result == kind for result in results) for kind in ("done", "done before", "not done")}
+    counts = {
+        kind: sum(result.result == kind for result in results)
+        for kind in ("done", "done before", "not needed", "not done")
+    }
     said = [f"{count} {'step' if count == 1 else 'steps'} {kind}" for kind, count in counts.items() if count]
     return ", ".join(said) or "no steps"
 

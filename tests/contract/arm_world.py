@@ -112,13 +112,14 @@ class World:
 
     Args:
         state_dir: for certificates.
+        is_fresh: whether no resource provider is registered yet.
     """
 
     url = "https://management.azure.com"
 
-    def __init__(self, state_dir: Path) -> None:
+    def __init__(self, state_dir: Path, *, is_fresh: bool = False) -> None:
         self.authority = Authority.create(state_dir)
-        self.options = LabOptions(state_dir, operation_seconds=OPERATION_SECONDS)
+        self.options = LabOptions(state_dir, operation_seconds=OPERATION_SECONDS, is_fresh=is_fresh)
         self._clients: list[Any] = []
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
@@ -163,7 +164,8 @@ class World:
     def ask(self, method: str, url: str, body: Any = None, principal: Principal | None = None) -> requests.Response:
         """Send one request as it is: no SDK that checks or adds anything. A path is one of management.azure.com."""
         url = url if url.startswith("https://") else f"{self.url}{url}"
-        audience = "https://vault.azure.net" if ".vault.azure.net" in url else self.url
+        host = url.split("/")[2]
+        audience = "https://vault.azure.net" if host.endswith(".vault.azure.net") else f"https://{host}"
         token = self.tokens.issue(principal or self.directory.operator, audience)
         with requests.Session() as session:
             session.trust_env = False
@@ -222,6 +224,15 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """One subscription for all tests of a module, with the walkthrough's group; they ask it by `ask`."""
     made = World(tmp_path_factory.mktemp("shared"))
+    made.ask("PUT", f"{SCOPE}/resourceGroups/{GROUP}?api-version=2024-11-01", {"location": LOCATION})
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> Iterator[World]:
+    """A new subscription, in which no resource provider is registered, with the walkthrough's group."""
+    made = World(tmp_path, is_fresh=True)
     made.ask("PUT", f"{SCOPE}/resourceGroups/{GROUP}?api-version=2024-11-01", {"location": LOCATION})
     yield made
     made.close()

@@ -164,3 +164,43 @@ def test_what_the_service_does_not_have_is_refused(azure: AzureWorld, container:
     with pytest.raises(HttpResponseError) as caught:
         container.get_blob_client("demo.txt").create_snapshot()
     assert (caught.value.status_code, caught.value.error_code) == (405, "UnsupportedHttpVerb")
+
+
+@pytest.mark.parametrize(
+    ("method", "query", "headers", "refusal"),
+    [
+        ("PUT", "", {"x-ms-lease-id": "a"}, (400, "UnsupportedHeader")),
+        ("PUT", "", {"x-ms-tags": "a=b"}, (400, "UnsupportedHeader")),
+        ("PUT", "", {"x-ms-access-tier": "Cold"}, (400, "UnsupportedHeader")),
+        ("PUT", "", {"x-ms-blob-cache-control": "no-cache"}, (400, "UnsupportedHeader")),
+        ("PUT", "", {"x-ms-encryption-scope": "a"}, (400, "UnsupportedHeader")),
+        ("PUT", "", {"x-ms-if-tags": "a='b'"}, (400, "UnsupportedHeader")),
+        ("PUT", "", {"Content-Encoding": "gzip"}, (400, "UnsupportedHeader")),
+        ("PUT", "", {"Content-MD5": "AAAAAAAAAAAAAAAAAAAAAA=="}, (400, "Md5Mismatch")),
+        ("PUT", "", {"If-Unmodified-Since": "Mon, 01 Jan 2024 00:00:00 GMT"}, (412, "ConditionNotMet")),
+        ("PUT", "", {"If-Unmodified-Since": "yesterday"}, (400, "InvalidHeaderValue")),
+        ("GET", "", {"x-ms-lease-id": "a"}, (400, "UnsupportedHeader")),
+        ("GET", "snapshot=2024-01-01", {}, (400, "UnsupportedQueryParameter")),
+        ("GET", "versionid=1", {}, (400, "UnsupportedQueryParameter")),
+        ("GET", "", {"If-Match": '"0x1"'}, (412, "ConditionNotMet")),
+        ("HEAD", "", {"If-None-Match": "*"}, (304, "ConditionNotMet")),
+        ("GET", "", {"If-Modified-Since": "Fri, 01 Jan 2100 00:00:00 GMT"}, (304, "ConditionNotMet")),
+        ("DELETE", "", {"If-Match": '"0x1"'}, (412, "ConditionNotMet")),
+        ("DELETE", "", {"x-ms-lease-id": "a"}, (400, "UnsupportedHeader")),
+    ],
+)
+def test_what_the_lab_would_drop_is_refused(
+    azure: AzureWorld,
+    container: ContainerClient,
+    method: str,
+    query: str,
+    headers: dict[str, str],
+    refusal: tuple[int, str],
+) -> None:
+    before = container.upload_blob("demo.txt", DEMO).get_blob_properties()
+    given = {"Authorization": f"Bearer {azure.token(STORAGE_SCOPE)}", "x-ms-version": "2024-11-04", **headers}
+    if method == "PUT":
+        given["x-ms-blob-type"] = "BlockBlob"
+    answer = azure.request(method, f"{URL}?{query}", headers=given, data=b"other" if method == "PUT" else None)
+    assert (answer.status_code, answer.headers["x-ms-error-code"]) == refusal
+    assert container.get_blob_client("demo.txt").get_blob_properties().etag == before.etag

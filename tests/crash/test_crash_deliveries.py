@@ -38,9 +38,9 @@ def test_a_rotation_killed_in_the_steps_of_its_delivery_is_finished_by_the_next_
     before, name = scene.newest(case.credential), f"delivery-{CASES.index(case)}"
     for action in KILLED_IN[case.strategy]:
         point = KillPoint(prefix_of(action), FIRST_WRITE, When.AFTER)
-        killed = scene.zygote.run(case.credential, case.options(name), point)
+        killed = scene.zygote.run(case.credential, case.options(), point, fresh_id=name)
         assert killed.killed_at, f"'{action}' was not reached: {killed.message}"
         case.check_after_kill(scene, before)
-    ended = scene.zygote.run(case.credential, case.options(""))
+    ended = scene.zygote.run(case.credential, case.options())
     assert ended.verdict == Verdict.ROTATED, ended.message
     case.check_after_rotation(scene, before)

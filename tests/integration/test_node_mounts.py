@@ -61,7 +61,10 @@ async def pod_names(world: PodWorld) -> list[str]:
             {"keyvaultName": "a_b"},
             'failed to get vault: Invalid vault name: "a_b", must match [-a-zA-Z0-9]{3,24}',
         ),
-        ({"clientID": None}, "failed to build auth config for mode None: "),
+        (
+            {"clientID": None},
+            "failed to build auth config for mode None: failed to get credentials, nodePublishSecretRef secret is not",
+        ),
         (
             {"objects": OBJECTS.replace("objectName: username", "objectName: nobody")},
             "failed to get objectType:secret, objectName:nobody, objectVersion:: GET https://dexterkeyvault",
@@ -69,7 +72,7 @@ async def pod_names(world: PodWorld) -> list[str]:
         (
             {"clientID": "00000000-0000-4000-8000-000000000000"},
             "failed to get objectType:secret, objectName:username, objectVersion:: ClientAssertionCredential "
-            f"authentication failed.\nPOST https://login.microsoftonline.com/{TENANT_ID}/oauth2/v2.0/token",
+            f"authentication failed. \nPOST https://login.microsoftonline.com/{TENANT_ID}/oauth2/v2.0/token",
         ),
     ],
 )
@@ -83,7 +86,10 @@ async def test_a_class_that_cannot_be_mounted_says_why(world: PodWorld, changes:
 
 async def test_a_missing_secret_is_told_with_the_vaults_own_error(world: PodWorld) -> None:
     await apply_walkthrough(world, objects=OBJECTS.replace("objectName: username", "objectName: nobody"))
-    assert "ERROR CODE: SecretNotFound" in await failed_mount(world)
+    text = await failed_mount(world)
+    rule = "-" * 80
+    assert f"\n{rule}\nRESPONSE 404: 404 Not Found\nERROR CODE: SecretNotFound\n{rule}\n{{\n" in text
+    assert text.endswith(f"\n}}\n{rule}\n")
 
 
 async def test_a_disabled_newest_version_is_not_replaced_by_an_older_one(world: PodWorld) -> None:
@@ -107,7 +113,10 @@ async def test_a_subject_that_is_not_federated_is_refused_by_entra(world: PodWor
     assert world.cloud is not None and world.identity is not None
     world.cloud.directory.remove_federated_credential(world.identity.object_id, "aks")
     await apply_walkthrough(world)
-    assert "AADSTS70" in await failed_mount(world)
+    text = await failed_mount(world)
+    rule = "-" * 80
+    assert f"\n{rule}\nRESPONSE 401: 401 Unauthorized\n{rule}\n{{\n" in text
+    assert "AADSTS70" in text
 
 
 async def test_the_pod_starts_by_itself_when_what_was_missing_is_there(world: PodWorld) -> None:

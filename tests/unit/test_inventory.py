@@ -255,6 +255,26 @@ def test_two_credentials_that_rotate_one_secret_are_a_mistake(tmp_path: Path) ->
     assert problem.seen == f"the secret {DEXTER.vault}/password is that of a, too"
 
 
+@pytest.mark.parametrize(
+    ("fields", "seen", "fix"),
+    [
+        (entry(consumers=[]), "none is the database, which recreate starts anew", "mark it with is_database: true"),
+        (
+            entry(SERVER, consumers=entry()["consumers"]),
+            "deployment dexter/postgres-pod-kv is marked as the database, but a Flexible Server is no workload",
+            "remove is_database",
+        ),
+    ],
+    ids=["recreate", "managed"],
+)
+def test_what_every_plan_would_refuse_is_found_without_a_network(
+    tmp_path: Path, fields: dict[str, Any], seen: str, fix: str
+) -> None:
+    [problem] = load_inventory(write_inventory(tmp_path, {"orders-db": fields})).list_problems()
+    assert (problem.credential, problem.field, problem.seen) == ("orders-db", "consumers", seen)
+    assert problem.fix.startswith(fix)
+
+
 def test_a_time_of_day_needs_no_quotes(tmp_path: Path) -> None:
     path = write_inventory(tmp_path, {"orders-db": entry()})
     text = path.read_text().replace("  orders-db:\n", "  orders-db:\n    window: {start: 22:00, end: 04:00}\n")

@@ -97,6 +97,14 @@ def test_what_cannot_change_is_refused_together_with_what_nobody_consented_to() 
     assert POLICY in caught.value.seen
 
 
+def test_a_server_of_any_version_is_left_unless_a_newer_one_is_wanted() -> None:
+    server, _ = wanted_server()
+    assert server.differences(replace(server, version="14")) == ()
+    wanted = replace(server, version="16")
+    assert [each.field for each in wanted.differences(replace(server, version="14"))] == ["version"]
+    assert wanted.differences(replace(server, version="17")) == ()
+
+
 @pytest.mark.parametrize("login", [*RESERVED_LOGINS, "pg_chief"])
 def test_a_reserved_login_is_no_administrator(login: str) -> None:
     with pytest.raises(InvalidInput) as caught:

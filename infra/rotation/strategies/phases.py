@@ -52,7 +52,8 @@ def publish(
 def sync(is_done: Predicate, on_failure: FailurePolicy = OnFailure.PENDING) -> Rules:
     """Bring the new versions to every consumer."""
     reason = "The driver polls for new versions; whoever restarts must find them."
-    return (Rule(Action.AWAIT_SYNC, every_consumer, is_done, reason, on_failure),)
+    needed = conditions.waits_for_sync
+    return (Rule(Action.AWAIT_SYNC, every_consumer, is_done, reason, on_failure, is_needed=needed),)
 
 
 def refresh(is_done: Predicate, *workloads: Subjects) -> Rules:

@@ -47,7 +47,7 @@ API_VERSIONS = {
         2026-04-01-preview 2026-04-01 2026-05-15""",
     "Microsoft.ManagedIdentity": """
         2015-08-31-preview 2018-11-30 2021-09-30-preview 2022-01-31-preview 2023-01-31 2023-07-31-preview 2024-11-30
-        2025-01-31-preview""",
+        2025-01-31-preview 2025-05-31-preview""",
     "Microsoft.Network": """
         2015-06-15 2016-09-01 2016-12-01 2017-03-01 2017-06-01 2017-08-01 2017-09-01 2017-10-01 2017-11-01 2018-01-01
         2018-02-01 2018-04-01 2018-06-01 2018-07-01 2018-08-01 2018-10-01 2018-11-01 2018-12-01 2019-02-01 2019-04-01
@@ -77,12 +77,13 @@ def check_api_version(path: Path, version: str, method: str) -> None:
     Raises:
         ArmError: 400 InvalidApiVersionParameter, 400 NoRegisteredProviderFound or 404 InvalidResourceType.
     """
-    namespace = path.namespace or RESOURCES
+    about_provider = path.types in ((), ("register",))
+    namespace = RESOURCES if about_provider else path.namespace or RESOURCES
     known = versions_of(namespace)
     if not known or version.lower() in known:
         return
     supported, kind = ",".join(known), "/".join(path.types)
-    if not path.namespace:
+    if namespace == RESOURCES:
         text = f"The api-version '{version}' is invalid. The supported versions are '{supported}'."
         raise ArmError(400, "InvalidApiVersionParameter", text)
     if method == "PUT":

@@ -14,7 +14,7 @@ from lab.azure.arm.api_versions import check_api_version
 from lab.azure.arm.context import Call, Context
 from lab.azure.arm.errors import ArmError
 from lab.azure.arm.ids import Path, parse
-from lab.azure.arm.operations import Reply
+from lab.azure.arm.operations import Operation, Reply
 from lab.azure.arm.routing import Routing
 from lab.azure.audiences import ARM_AUDIENCES
 from lab.azure.directory import Principal
@@ -58,18 +58,22 @@ class FrontDoor:
             text = f"The subscription '{path.subscription}' could not be found."
             raise ArmError(404, "SubscriptionNotFound", text)
         if path.last.lower() in OPERATION_SEGMENTS and not path.is_collection:
-            return self._follow(path, "monitor" in query or path.last.lower() == "operationresults", request)
+            wants_result = "monitor" in query or path.last.lower() == "operationresults"
+            return self._follow(path, wants_result, request, caller)
         call = Call(request.method, path, query, await _read(request), caller, f"https://{request.host}")
         route = self._routing.find(call)
         if route.action and not self._context.access.is_allowed(caller.object_id, route.action, route.scope):
             raise errors.not_authorized(caller.client_id, caller.object_id, route.action, route.scope)
+        if path.namespace and request.method != "GET" and path.last.lower() != "register":
+            self._context.registrations.require(path.namespace)
         return await route.handler(call)
 
-    def _follow(self, path: Path, wants_result: bool, request: web.Request) -> Reply:
+    def _follow(self, path: Path, wants_result: bool, request: web.Request, caller: Principal) -> Reply:
         operations = self._context.operations
         operation = operations.find(path.name)
         if operation is None:
             raise ArmError(404, "NotFound", f"The entity was not found: no operation has the id {path.name}.")
+        self._check_follower(path, operation, caller)
         headers = {} if operation.is_done else operations.retry_header
         if not wants_result:
             return Reply(200, operation.describe(), headers)
@@ -78,6 +82,15 @@ class FrontDoor:
         if operation.error:
             raise operation.error
         return operation.reply()
+
+    def _check_follower(self, path: Path, operation: Operation, caller: Principal) -> None:
+        """Whoever began an operation may follow it: its URL is signed for them. Others need the right to read it."""
+        scope, kind = f"/subscriptions/{path.subscription}", "/".join(path.types)
+        action = f"{path.namespace}/{kind}/read" if path.namespace else f"Microsoft.Resources/{kind}/read"
+        if operation.caller_id == caller.object_id:
+            return
+        if not self._context.access.is_allowed(caller.object_id, action, scope):
+            raise errors.not_authorized(caller.client_id, caller.object_id, action, scope)
 
 
 async def _read(request: web.Request) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Azure Resource Manager, put together."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from aiohttp import web
@@ -11,6 +11,7 @@ from lab.azure.arm.accounts import Accounts, BlobServices, Containers
 from lab.azure.arm.app import FrontDoor
 from lab.azure.arm.authorization import Permissions, RoleAssignments, RoleDefinitions
 from lab.azure.arm.availability import Availability
+from lab.azure.arm.catalogues import CATALOGUES
 from lab.azure.arm.clusters import AgentPools, ManagedClusters
 from lab.azure.arm.context import Context
 from lab.azure.arm.groups import Groups
@@ -25,6 +26,8 @@ from lab.azure.arm.network import (
     VirtualNetworks,
 )
 from lab.azure.arm.operations import Operations
+from lab.azure.arm.parameters import Parameters
+from lab.azure.arm.registration import Registrations
 from lab.azure.arm.routing import Routing
 from lab.azure.arm.servers import Databases, FirewallRules, FlexibleServers
 from lab.azure.arm.store import Store
@@ -57,6 +60,7 @@ KINDS = (
     FlexibleServers,
     FirewallRules,
     Databases,
+    Parameters,
 )
 
 
@@ -91,7 +95,9 @@ class Arm:
     ) -> None:
         operations = Operations(options.operation_seconds, now)
         self._operations = operations
-        context = Context(options, directory, access, backends, vaults, storage, Store(), operations, now)
+        registrations = Registrations(options.is_fresh, now, timedelta(seconds=options.operation_seconds))
+        parts = (directory, access, backends, vaults, storage, Store(), operations, registrations)
+        context = Context(options, *parts, now)
         self._clusters = ManagedClusters(context)
         availability = Availability(context)
         self._front_door = FrontDoor(context, tokens, Routing(self._kinds(context), availability.check))
@@ -115,6 +121,8 @@ class Arm:
         kinds = [self._clusters, *(kind(context) for kind in KINDS)]
         answering: dict[str, Any] = {kind.type_name.lower(): kind for kind in kinds}
         answering["microsoft.keyvault/deletedvaults"] = answering[DeletedVaults.type_name.lower()]
+        for catalogue in CATALOGUES:
+            answering[catalogue.type_name.lower()] = catalogue(context)
         for provider in (RoleAssignments(context), RoleDefinitions(context), Permissions(context)):
             answering[provider.type_name.lower()] = provider
         answering["tenants"] = Tenants()
@@ -123,5 +131,5 @@ class Arm:
         answering["subscriptions/resourcegroups"] = Groups(context, kinds)
         resources = Resources(context)
         answering["subscriptions/resources"] = answering["subscriptions/resourcegroups/resources"] = resources
-        answering["subscriptions/providers"] = Providers(kind.type_name for kind in kinds)
+        answering["subscriptions/providers"] = Providers(context, [kind.type_name for kind in kinds])
         return answering

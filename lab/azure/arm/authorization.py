@@ -125,6 +125,8 @@ class RoleDefinitions:
     """
 
     type_name = DEFINITIONS
+    is_public = True
+    """Whoever signs in may read them in the tenant; elsewhere it takes a right."""
 
     def __init__(self, context: Context) -> None:
         self._context = context

@@ -8,6 +8,13 @@ from lab.azure.arm.errors import ArmError, invalid_parameter
 from lab.azure.arm.names import ACCOUNT_NAME, SERVER_NAME, VAULT_NAME
 from lab.azure.arm.operations import Reply
 
+RIGHTS = {
+    "microsoft.keyvault": "Microsoft.KeyVault/checkNameAvailability/read",
+    "microsoft.storage": "Microsoft.Storage/checkNameAvailability/read",
+    "microsoft.dbforpostgresql": "Microsoft.DBforPostgreSQL/checkNameAvailability/action",
+}
+"""Namespace -> what a caller must be allowed to do in the subscription. Reader has the reads, not the action."""
+
 
 class Availability:
     """Answers for vaults, storage accounts and flexible servers.

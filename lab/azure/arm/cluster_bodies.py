@@ -82,8 +82,8 @@ def complete_cluster(body: dict[str, Any], path: Path, old: Mapping[str, Any] | 
         if old and name in old and given.get(name) is None:
             given[name] = old[name]
     body.setdefault("sku", {"name": "Base", "tier": "Free"})
-    given.setdefault("kubernetesVersion", VERSION)
-    version = str(given["kubernetesVersion"])
+    version = str(given.get("kubernetesVersion") or VERSION)
+    given["kubernetesVersion"] = version
     given["currentKubernetesVersion"] = version if version.count(".") > 1 else f"{version}.0"
     given.setdefault("enableRBAC", True)
     given.setdefault("nodeResourceGroup", f"MC_{path.group}_{path.name}_{location}"[:80])

@@ -20,7 +20,7 @@ MOST_NODES = 1000
 
 def _is_supported(body: Mapping[str, Any]) -> bool:
     version = dig(body, "properties.kubernetesVersion")
-    if version is None:
+    if not version:
         return True
     minor = ".".join(str(version).split(".")[:2])
     is_long = str(dig(body, "sku.tier")).lower() == "premium"

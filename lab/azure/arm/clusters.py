@@ -27,6 +27,7 @@ class ManagedClusters(Kind):
 
     type_name = "Microsoft.ContainerService/managedClusters"
     name_rule = names.CLUSTER_NAME
+    has_system_data = True
     rules = RULES
     rank = 0
 

@@ -8,6 +8,7 @@ from typing import Any
 from lab.azure.access import Access
 from lab.azure.arm.ids import Path
 from lab.azure.arm.operations import Operations
+from lab.azure.arm.registration import Registrations
 from lab.azure.arm.store import Store
 from lab.azure.backends import Backends
 from lab.azure.blobs.store import StorageStore
@@ -28,6 +29,7 @@ class Context:
     storage: StorageStore
     store: Store
     operations: Operations
+    registrations: Registrations
     now: Callable[[], datetime]
 
 

@@ -71,7 +71,8 @@ class Groups(Kind):
                 group.state = "Succeeded"
 
         base = f"{call.origin}/subscriptions/{call.path.subscription}/operationresults"
-        return self.context.operations.start(self._empty(group), base, lambda: Reply(200), end)
+        caller_id = call.caller.object_id
+        return self.context.operations.start(self._empty(group), base, lambda: Reply(200), end, caller_id=caller_id)
 
     async def _empty(self, group: Resource) -> None:
         while inside := self._top_level(group):

@@ -23,6 +23,7 @@ class UserAssignedIdentities(Kind):
 
     type_name = "Microsoft.ManagedIdentity/userAssignedIdentities"
     name_rule = names.IDENTITY_NAME
+    has_system_data = True
     is_long = False
     has_state = False
     rank = 2

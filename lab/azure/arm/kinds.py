@@ -3,6 +3,7 @@
 A provider subclasses `Kind`, names its rules and fills in `fill`, `make` and `remove`.
 """
 
+import uuid
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import replace
 from enum import Flag, auto
@@ -19,7 +20,7 @@ from lab.azure.arm.rules import Rule
 from lab.azure.arm.store import SUCCEEDED, Resource
 from lab.azure.errors import AzureError
 
-GENERATED = ("id", "name", "type", "systemData")
+GENERATED = ("id", "name", "type", "systemData", "etag")
 Action = Callable[[Resource, Call], Awaitable[Reply]]
 
 
@@ -57,6 +58,10 @@ class Kind:
     updating_state: ClassVar[str] = "Updating"
     put_monitor: ClassVar[Monitor] = Monitor.STATUS
     delete_monitor: ClassVar[Monitor] = Monitor.BOTH
+    has_system_data: ClassVar[bool] = False
+    """Shows who made it and who changed it last."""
+    has_etag: ClassVar[bool] = False
+    """Shows a mark that changes with each write."""
     segments: ClassVar[tuple[str, str]] = ("operations", "operationResults")
     """The collections that status and result of an operation are in."""
     write_only: ClassVar[tuple[str, ...]] = ()
@@ -125,7 +130,7 @@ class Kind:
         value_rules.check(self.rules if old else (*self.rules, *self.new_rules), body)
         self.fill(body, call, old)
         resource = old or self._new(parent_id, call.path)
-        before, resource.body = resource.body, without(body, self.write_only)
+        before, resource.body = resource.body, without(body, self.write_only) | self._marks(old, call)
         self.store.put(resource)
         if self.is_long:
             return self._begin(resource, call)
@@ -219,7 +224,7 @@ class Kind:
                 resource.state = "Failed" if error else SUCCEEDED
 
         url = self.operations_url(call, resource.location)
-        operation = self.context.operations.start(work, url, reply, end, after)
+        operation = self.context.operations.start(work, url, reply, end, after, caller_id=call.caller.object_id)
         return operation
 
     def operations_url(self, call: Call, region: str) -> str:
@@ -240,6 +245,16 @@ class Kind:
         resource.operation = self.start(work, resource, call, lambda: Reply(200, self.present(resource)))
         headers = self.headers(resource.operation, call, self.put_monitor)
         return Reply(status, self.present(resource), headers)
+
+    def _marks(self, old: Resource | None, call: Call) -> dict[str, Any]:
+        marks: dict[str, Any] = {"etag": f'W/"{uuid.uuid4()}"'} if self.has_etag else {}
+        if self.has_system_data:
+            kind = "Application" if call.caller.kind == "application" else "ManagedIdentity"
+            moment, caller = self.context.now().isoformat(), call.caller.client_id
+            made = {"createdBy": caller, "createdByType": kind, "createdAt": moment}
+            changed = {"lastModifiedBy": caller, "lastModifiedByType": kind, "lastModifiedAt": moment}
+            marks["systemData"] = {**made, **(old.body.get("systemData", {}) if old else {}), **changed}
+        return marks
 
     def _new(self, parent_id: str, path: Path) -> Resource:
         nested = "" if path.owner.names else f"/providers/{self.type_name.partition('/')[0]}"

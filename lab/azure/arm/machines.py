@@ -28,6 +28,7 @@ class VirtualMachines(Kind):
 
     type_name = "Microsoft.Compute/virtualMachines"
     name_rule = names.MACHINE_NAME
+    has_etag = True
     rules, new_rules = RULES, NEW_RULES
     segments = ("operations", "operations")
     write_only = ("adminPassword", "customData", "userData")
@@ -61,6 +62,13 @@ class VirtualMachines(Kind):
             if dig(interface, "properties.deleteOption") == "Delete":
                 self.store.delete(interface["id"])
 
+    async def get(self, call: Call) -> Reply:
+        """Answer one machine, with how it is if that is asked for."""
+        reply = await super().get(call)
+        if reply.body and "instanceview" in call.query.get("$expand", "").lower():
+            reply.body["properties"]["instanceView"] = self._instance_view(self.require(call.path))
+        return reply
+
     def actions(self) -> dict[str, Action]:
         """Commands and the instance view."""
         return {"runcommand": self._run_command, "instanceview": self._view}
@@ -92,9 +100,14 @@ class VirtualMachines(Kind):
             body.setdefault("identity", old.body["identity"])
 
     async def _view(self, resource: Resource, call: Call) -> Reply:
+        return Reply(200, self._instance_view(resource))
+
+    def _instance_view(self, resource: Resource) -> dict[str, Any]:
         power = {"code": "PowerState/running", "level": "Info", "displayStatus": "VM running"}
         state = {"code": f"ProvisioningState/{resource.state.lower()}", "level": "Info"}
-        return Reply(200, {"computerName": resource.name, "statuses": [state, power]})
+        state["displayStatus"] = f"Provisioning {resource.state.lower()}"
+        name = dig(resource.body, "properties.osProfile.computerName", resource.name)
+        return {"computerName": name, "statuses": [state, *([power] if resource.is_real else [])]}
 
     async def _run_command(self, resource: Resource, call: Call) -> Reply:
         if call.body.get("commandId") != "RunShellScript":
@@ -114,7 +127,12 @@ class VirtualMachines(Kind):
 
         url = self.operations_url(call, resource.location)
         operation = self.context.operations.start(
-            work(), url, lambda: Reply(200, output), lambda error: None, output=output
+            work(),
+            url,
+            lambda: Reply(200, output),
+            lambda error: None,
+            output=output,
+            caller_id=call.caller.object_id,
         )
         resource.operation = operation
         return Reply(202, None, self.headers(operation, call, Monitor.BOTH))

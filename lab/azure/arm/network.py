@@ -4,6 +4,7 @@ They are kept and checked against each other; no packet goes through them.
 https://learn.microsoft.com/rest/api/virtualnetwork
 """
 
+import hashlib
 import ipaddress
 from itertools import islice
 from typing import Any, ClassVar
@@ -13,7 +14,13 @@ from lab.azure.arm.bodies import dig
 from lab.azure.arm.context import Call
 from lab.azure.arm.errors import ArmError
 from lab.azure.arm.kinds import Kind
-from lab.azure.arm.network_rules import ADDRESS_RULES, INTERFACE_RULES, NEW_ADDRESS_RULES, check_security_rules
+from lab.azure.arm.network_rules import (
+    ADDRESS_RULES,
+    DEFAULT_RULES,
+    INTERFACE_RULES,
+    NEW_ADDRESS_RULES,
+    check_security_rules,
+)
 from lab.azure.arm.operations import Reply
 from lab.azure.arm.store import Resource
 
@@ -22,6 +29,7 @@ class Network(Kind):
     """What the network's types have in common: names, and that nothing in use is deleted."""
 
     name_rule = names.NETWORK_NAME
+    has_etag = True
     making_state = "Updating"
     in_use: ClassVar[tuple[str, str]]
     """Code and text for a deletion while others use it; `{id}` and `{user}` are replaced."""
@@ -132,7 +140,22 @@ class SecurityGroups(Parent):
 
     def fill(self, body: dict[str, Any], call: Call, old: Resource | None) -> None:
         """Check the rules, each and beside the others."""
+        body["properties"].pop("defaultSecurityRules", None)
         check_security_rules(dig(body, "properties.securityRules", []))
+
+    def present(self, resource: Resource) -> dict[str, Any]:
+        """The body, with the rules that every group has."""
+        body = super().present(resource)
+        body["properties"]["defaultSecurityRules"] = [
+            {
+                "id": f"{resource.id}/defaultSecurityRules/{rule['name']}",
+                "type": f"{self.type_name}/defaultSecurityRules",
+                **rule,
+                "properties": {**rule["properties"], "provisioningState": resource.state},
+            }
+            for rule in DEFAULT_RULES
+        ]
+        return body
 
 
 class SecurityRules(Network):
@@ -204,7 +227,9 @@ class Interfaces(Network):
         body = super().present(resource)
         for user in self.store.users_of(resource.id):
             if user.type.lower() == "microsoft.compute/virtualmachines":
-                body["properties"]["virtualMachine"] = {"id": user.id}
+                digest = hashlib.sha256(ids.key(resource.id).encode()).hexdigest().upper()
+                mac = "-".join(("00", "0D", "3A", digest[:2], digest[2:4], digest[4:6]))
+                body["properties"] |= {"virtualMachine": {"id": user.id}, "macAddress": mac, "primary": True}
         return body
 
     def _free_address(self, subnet_id: str, name: str) -> str:

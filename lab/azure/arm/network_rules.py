@@ -81,6 +81,26 @@ RULE_RULES: tuple[Rule, ...] = (
 )
 
 
+def _default(name: str, priority: int, access: str, direction: str, source: str, destination: str) -> dict[str, Any]:
+    ports = {"protocol": "*", "sourcePortRange": "*", "destinationPortRange": "*"}
+    prefixes = {"sourceAddressPrefix": source, "destinationAddressPrefix": destination}
+    return {
+        "name": name,
+        "properties": {**ports, **prefixes, "access": access, "priority": priority, "direction": direction},
+    }
+
+
+DEFAULT_RULES = (
+    _default("AllowVnetInBound", 65000, "Allow", "Inbound", "VirtualNetwork", "VirtualNetwork"),
+    _default("AllowAzureLoadBalancerInBound", 65001, "Allow", "Inbound", "AzureLoadBalancer", "*"),
+    _default("DenyAllInBound", 65500, "Deny", "Inbound", "*", "*"),
+    _default("AllowVnetOutBound", 65000, "Allow", "Outbound", "VirtualNetwork", "VirtualNetwork"),
+    _default("AllowInternetOutBound", 65001, "Allow", "Outbound", "*", "Internet"),
+    _default("DenyAllOutBound", 65500, "Deny", "Outbound", "*", "*"),
+)
+"""https://learn.microsoft.com/azure/virtual-network/network-security-groups-overview#default-security-rules"""
+
+
 def check_security_rules(rules: list[Mapping[str, Any]]) -> None:
     """Raise unless each rule is fine and no two have the same place in the order."""
     places: dict[tuple[str, int], str] = {}

@@ -41,6 +41,7 @@ class Operation:
         reply: makes the answer of the Location URL once it has succeeded.
         end: is told how it ended, just before `done` is set.
         started_at: when it began.
+        caller_id: the object id of whoever began it, who may always follow it.
         output: what it leaves behind beside a resource; filled by the work.
         done: set when it has ended.
     """
@@ -50,6 +51,7 @@ class Operation:
     reply: Callable[[], Reply]
     end: Callable[[AzureError | None], None]
     started_at: datetime
+    caller_id: str = ""
     output: dict[str, Any] = field(default_factory=dict)
     done: asyncio.Event = field(default_factory=asyncio.Event)
     ended_at: datetime | None = None
@@ -111,6 +113,7 @@ class Operations:
         end: Callable[[AzureError | None], None],
         after: Operation | None = None,
         output: dict[str, Any] | None = None,
+        caller_id: str = "",
     ) -> Operation:
         """Begin an operation.
 
@@ -121,10 +124,11 @@ class Operations:
             end: called when it has ended, with its error.
             after: an operation that is waited for first.
             output: what the work fills.
+            caller_id: the object id of whoever begins it.
         """
         operation_id = str(uuid.uuid4())
         operation = Operation(
-            operation_id, f"{url}/{operation_id}", reply, end, self._now(), {} if output is None else output
+            operation_id, f"{url}/{operation_id}", reply, end, self._now(), caller_id, {} if output is None else output
         )
         self._operations[operation_id] = operation
         task = asyncio.create_task(self._run(operation, work, after), name=f"operation {operation_id}")

@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from lab.azure.arm import errors
+from lab.azure.arm.availability import RIGHTS
 from lab.azure.arm.context import Call
-from lab.azure.arm.ids import Path
 from lab.azure.arm.operations import Reply
 
 VERBS = {"GET": "read", "HEAD": "read", "PUT": "write", "PATCH": "write", "DELETE": "delete"}
@@ -45,10 +45,12 @@ class Routing:
             ArmError: 404 for a type that is not served, 405 for a method that it does not take.
         """
         path = call.path
-        if not path.types or (path.last.lower() == "register" and not path.names):
-            return self._providers(path)
+        if not path.types:
+            return self._providers(call)
+        if path.last.lower() == "register" and not path.names:
+            return self._register(call)
         if path.is_collection and path.last.lower() == "checknameavailability":
-            return Route(self._availability, "", "")
+            return self._name_check(call)
         action = self._action(call) if path.is_collection else None
         if action is not None:
             return action
@@ -58,9 +60,24 @@ class Routing:
         name = "list_all" if path.is_collection else call.method.lower()
         if call.method not in VERBS or (path.is_collection and call.method != "GET") or not hasattr(kind, name):
             raise errors.not_supported(call.method, kind.type_name)
+        return Route(getattr(kind, name), *self._right(kind, call))
+
+    def _right(self, kind: Any, call: Call) -> tuple[str, str]:
+        path = call.path
         scope = (str(path.owner) if path.names else path.scope) if path.is_collection else str(path)
-        allowed = f"{action_type(kind)}/{VERBS[call.method]}" if scope else ""
-        return Route(getattr(kind, name), allowed, scope)
+        is_public = not path.scope and getattr(kind, "is_public", False)
+        if is_public or not (scope or path.namespace):
+            return "", ""
+        return f"{action_type(kind)}/{VERBS[call.method]}", scope or "/"
+
+    def _name_check(self, call: Call) -> Route:
+        path = call.path
+        right = RIGHTS.get(path.namespace.lower())
+        if right is None:
+            raise errors.type_not_found(path.namespace, "/".join(path.types))
+        if call.method != "POST":
+            raise errors.not_supported(call.method, f"{path.namespace}/{path.last}")
+        return Route(self._availability, right, path.scope)
 
     def _action(self, call: Call) -> Route | None:
         owner = call.path.owner
@@ -78,9 +95,18 @@ class Routing:
         verb = "read" if call.method == "GET" else "action"
         return Route(act, f"{action_type(kind)}/{call.path.last}/{verb}", str(owner))
 
-    def _providers(self, path: Path) -> Route:
-        kind = self._kinds["subscriptions/providers"]
-        return Route(kind.get if path.namespace else kind.list_all, f"{kind.type_name}/read", path.scope)
+    def _providers(self, call: Call) -> Route:
+        kind, path = self._kinds["subscriptions/providers"], call.path
+        if call.method != "GET":
+            raise errors.not_supported(call.method, kind.type_name)
+        allowed = f"{kind.type_name}/read" if path.scope else ""
+        return Route(kind.get if path.namespace else kind.list_all, allowed, path.scope)
+
+    def _register(self, call: Call) -> Route:
+        kind, path = self._kinds["subscriptions/providers"], call.path
+        if call.method != "POST":
+            raise errors.not_supported(call.method, kind.type_name)
+        return Route(kind.register, f"{path.namespace}/register/action", path.scope)
 
 
 def action_type(kind: Any) -> str:

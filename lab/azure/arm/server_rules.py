@@ -92,10 +92,15 @@ RULES: tuple[Rule, ...] = (
 )
 
 
+def offered_versions(now: datetime) -> list[str]:
+    """The versions that a new server may have today."""
+    today = now.astimezone(UTC).date()
+    return [name for name, end in VERSIONS.items() if today < end]
+
+
 def check_version(version: str, now: datetime) -> None:
     """Raise unless a new server may have a version today."""
-    today = now.astimezone(UTC).date()
-    offered = [name for name, end in VERSIONS.items() if today < end]
+    offered = offered_versions(now)
     if version not in offered:
         text = f"Invalid value given for parameter version. Supported versions are {', '.join(offered)}."
         raise ArmError(400, CODE, text, "version")

@@ -32,6 +32,7 @@ class FlexibleServers(Kind):
 
     type_name = "Microsoft.DBforPostgreSQL/flexibleServers"
     name_rule = names.SERVER_NAME
+    has_system_data = True
     rules = RULES
     has_state = False
     created = 202

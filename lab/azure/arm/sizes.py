@@ -68,7 +68,8 @@ MACHINES = {size.name.lower(): size for size in _machines()}
 
 def _servers(letter: str, kinds: Iterable[str], numbers: Iterable[int]) -> tuple[str, ...]:
     pairs = product((kind.split("_") for kind in kinds), numbers)
-    return tuple(f"Standard_{letter}{number}{kind}_{generation}" for (kind, generation), number in pairs)
+    names = (f"Standard_{letter}{number}{kind}_{generation}" for (kind, generation), number in pairs)
+    return tuple(name for name in names if name.lower() in MACHINES)
 
 
 SERVERS = {

@@ -66,15 +66,17 @@ class Locations:
 
 
 class Providers:
-    """Resource providers; all that the lab has are registered.
+    """Resource providers, registered or not.
 
     Args:
+        context: the lab's parts.
         types: all resource types.
     """
 
     type_name = "Microsoft.Resources/subscriptions/providers"
 
-    def __init__(self, types: Iterable[str]) -> None:
+    def __init__(self, context: Context, types: Iterable[str]) -> None:
+        self._registrations = context.registrations
         self._types: dict[str, list[str]] = {}
         for resource_type in types:
             namespace, _, kind = resource_type.partition("/")
@@ -86,9 +88,18 @@ class Providers:
 
     async def get(self, call: Call) -> Reply:
         """Answer one provider."""
+        return Reply(200, self._present(self._find(call)))
+
+    async def register(self, call: Call) -> Reply:
+        """Begin to register a provider."""
+        namespace = self._find(call)
+        self._registrations.register(namespace)
+        return Reply(200, self._present(namespace))
+
+    def _find(self, call: Call) -> str:
         for namespace in self._types:
             if namespace.lower() == call.path.namespace.lower():
-                return Reply(200, self._present(namespace))
+                return namespace
         text = f"The resource namespace '{call.path.namespace}' is invalid."
         raise ArmError(404, "InvalidResourceNamespace", text)
 
@@ -98,7 +109,11 @@ class Providers:
             for kind in self._types[namespace]
         ]
         base = f"/subscriptions/{SUBSCRIPTION_ID}/providers/{namespace}"
-        return {"id": base, "namespace": namespace, "registrationState": "Registered", "resourceTypes": kinds}
+        shown = {
+            "registrationPolicy": "RegistrationRequired",
+            "registrationState": self._registrations.state(namespace),
+        }
+        return {"id": base, "namespace": namespace, **shown, "resourceTypes": kinds}
 
 
 class Resources:

@@ -26,6 +26,7 @@ class Vaults(Kind):
 
     type_name = "Microsoft.KeyVault/vaults"
     name_rule = names.VAULT_NAME
+    has_system_data = True
     created = 200
     making_state = updating_state = "RegisteringDns"
     rules, new_rules = RULES, NEW_RULES

@@ -81,8 +81,8 @@ def blob_list(account: Account, container: Container, blobs: Iterable[Blob], pre
     return _xml(root)
 
 
-def container_list(account: Account, containers: Iterable[Container]) -> bytes:
-    """All containers of an account."""
+def container_list(account: Account, containers: Iterable[Container], marker: str) -> bytes:
+    """One page of an account's containers; `marker` is where the next one starts, empty at the end."""
     root = _enumeration(account)
     items = SubElement(root, "Containers")
     for container in containers:
@@ -90,7 +90,7 @@ def container_list(account: Account, containers: Iterable[Container]) -> bytes:
         SubElement(item, "Name").text = container.name
         headers = container_headers(container)
         _properties(item, {"Last-Modified": headers["Last-Modified"], "Etag": container.etag})
-    SubElement(root, "NextMarker")
+    SubElement(root, "NextMarker").text = marker or None
     return _xml(root)
 
 

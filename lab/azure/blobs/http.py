@@ -1,13 +1,14 @@
 """The blob service's HTTP: containers and block blobs that are written at once."""
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 
 from aiohttp import web
 
 from lab.azure.blobs import answers
+from lab.azure.blobs.conditions import verify_conditions, verify_digest, verify_served
 from lab.azure.blobs.guard import Guard, Right
-from lab.azure.blobs.store import Account, Blob, StorageStore
+from lab.azure.blobs.store import Account, StorageStore
 from lab.azure.errors import AzureError
 
 _PAGE = 5_000
@@ -65,7 +66,9 @@ class BlobService:
             self._guard.verify(request, account, Right.READ_BLOB, request.match_info.get("container", ""))
             raise AzureError(405, "UnsupportedHttpVerb", "The resource doesn't support specified Http Verb.")
         right, operation = known
+        kind = _kind(request)
         self._guard.verify(request, account, right, request.match_info.get("container", ""))
+        verify_served(request, kind)
         return await operation(request, account)
 
 
@@ -76,7 +79,8 @@ def _kind(request: web.Request) -> str:
 
 
 async def _list_containers(request: web.Request, account: Account) -> web.Response:
-    body = answers.container_list(account, account.containers.values())
+    names, following = _page(request, account.containers)
+    body = answers.container_list(account, [account.containers[name] for name in names], following)
     return web.Response(body=body, content_type="application/xml")
 
 
@@ -97,23 +101,33 @@ async def _delete_container(request: web.Request, account: Account) -> web.Respo
 
 async def _list_blobs(request: web.Request, account: Account) -> web.Response:
     container = account.get_container(request.match_info["container"])
-    prefix, marker = request.query.get("prefix", ""), request.query.get("marker", "")
-    size = min(int(request.query.get("maxresults", _PAGE)), _PAGE)
-    names = [name for name in sorted(container.blobs) if name.startswith(prefix) and name >= marker]
-    page = [container.blobs[name] for name in names[:size]]
-    following = names[size] if len(names) > size else ""
+    names, following = _page(request, container.blobs)
+    page, prefix = [container.blobs[name] for name in names], request.query.get("prefix", "")
     body = answers.blob_list(account, container, page, prefix, following)
     return web.Response(body=body, content_type="application/xml")
+
+
+def _page(request: web.Request, present: Iterable[str]) -> tuple[list[str], str]:
+    """The names that are asked for, and the one at which the next page begins."""
+    prefix, marker, size = (request.query.get(name, "") for name in ("prefix", "marker", "maxresults"))
+    if size and not (size.isdigit() and int(size) > 0):
+        text = "One of the query parameters specified in the request URI is outside the permissible range."
+        raise AzureError(400, "OutOfRangeQueryParameterValue", text)
+    most = min(int(size or _PAGE), _PAGE)
+    names = [name for name in sorted(present) if name.startswith(prefix) and name >= marker]
+    return names[:most], names[most] if len(names) > most else ""
 
 
 async def _put_blob(request: web.Request, account: Account) -> web.Response:
     container, name = account.get_container(request.match_info["container"]), request.match_info["blob"]
     if request.headers.get("x-ms-blob-type") != "BlockBlob":
         raise AzureError(400, "InvalidHeaderValue", "The value for x-ms-blob-type is not in the correct format.")
-    _verify_conditions(request, container.blobs.get(name))
+    verify_conditions(request, container.blobs.get(name))
     content_type = request.headers.get("x-ms-blob-content-type", request.headers.get("Content-Type", ""))
     metadata = {key[10:]: value for key, value in request.headers.items() if key.lower().startswith("x-ms-meta-")}
-    blob = container.put_blob(name, await request.read(), account.now(), content_type, metadata)
+    content = await request.read()
+    verify_digest(request, content)
+    blob = container.put_blob(name, content, account.now(), content_type, metadata)
     headers = {
         "ETag": blob.etag,
         "Last-Modified": answers.http_date(blob.modified),
@@ -123,17 +137,9 @@ async def _put_blob(request: web.Request, account: Account) -> web.Response:
     return web.Response(status=201, headers=headers)
 
 
-def _verify_conditions(request: web.Request, present: Blob | None) -> None:
-    if present and request.headers.get("If-None-Match") == "*":
-        raise AzureError(409, "BlobAlreadyExists", "The specified blob already exists.")
-    wanted = request.headers.get("If-Match", "*")
-    if wanted != "*" and (present is None or wanted != present.etag):
-        raise AzureError(412, "ConditionNotMet", "The condition specified using HTTP conditional header(s) is not met.")
-
-
 async def _get_blob(request: web.Request, account: Account) -> web.Response:
     blob = account.get_container(request.match_info["container"]).get_blob(request.match_info["blob"])
-    _verify_conditions(request, blob)
+    verify_conditions(request, blob)
     headers = {**answers.blob_headers(blob), "Content-Type": blob.content_type}
     wanted = request.headers.get("x-ms-range") or request.headers.get("Range")
     if request.method == "HEAD" or not wanted:
@@ -162,5 +168,7 @@ def _range(header: str, size_bytes: int) -> tuple[int, int]:
 
 
 async def _delete_blob(request: web.Request, account: Account) -> web.Response:
-    account.get_container(request.match_info["container"]).delete_blob(request.match_info["blob"])
+    container, name = account.get_container(request.match_info["container"]), request.match_info["blob"]
+    verify_conditions(request, container.get_blob(name))
+    container.delete_blob(name)
     return web.Response(status=202, headers={"x-ms-delete-type-permanent": "true"})

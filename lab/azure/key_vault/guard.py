@@ -34,6 +34,8 @@ class Right(Enum):
     DELETE = (f"{_PREFIX}/delete", "delete")
     READ_DELETED = (f"{_PREFIX}/readMetadata/action", "get")
     RECOVER = (f"{_PREFIX}/recover/action", "recover")
+    BACKUP = (f"{_PREFIX}/backup/action", "backup")
+    RESTORE = (f"{_PREFIX}/restore/action", "restore")
     PURGE = (f"{_PREFIX}/purge/action", "purge")
 
 
@@ -71,7 +73,7 @@ class Guard:
             raise bodies.forbidden_by_rbac(vault, described, action, resource)
 
     def _verify_policy(self, vault: Vault, object_id: str, permission: str, described: str) -> None:
-        if permission not in vault.policies.get(object_id, frozenset()):
+        if not vault.policies.get(object_id, frozenset()) & {permission, "all"}:
             raise bodies.forbidden_by_policy(vault, described, permission)
 
 

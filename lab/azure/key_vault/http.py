@@ -1,4 +1,4 @@
-"""Key Vault's HTTP for secrets. Every api-version is accepted, as clients and the walkthrough use many.
+"""Key Vault's HTTP for secrets. All versions of the API are served alike, but for what the first one leaves out.
 
 https://learn.microsoft.com/rest/api/keyvault/secrets/operation-groups
 """
@@ -12,13 +12,14 @@ from aiohttp import web
 from lab.azure.errors import AzureError
 from lab.azure.json_answers import json_answer
 from lab.azure.key_vault import bodies
+from lab.azure.key_vault.backups import Backups
+from lab.azure.key_vault.checks import attributes_in, check_types, check_version
 from lab.azure.key_vault.guard import Guard, Right, vault_not_found
 from lab.azure.key_vault.limits import Limits
 from lab.azure.key_vault.policies import Policies
 from lab.azure.key_vault.store import VaultStore
 from lab.azure.key_vault.vault import SecretAttributes, Vault
 
-_ATTRIBUTES = {"enabled": "enabled", "nbf": "not_before", "exp": "expires"}
 Operation = Callable[[web.Request, Vault, str], Awaitable[web.Response] | web.Response]
 
 
@@ -34,6 +35,7 @@ class KeyVault:
 
     def __init__(self, vaults: VaultStore, guard: Guard, limits: Limits, policies: Policies) -> None:
         self._vaults, self._guard, self._limits, self._policies = vaults, guard, limits, policies
+        self._backups = Backups()
 
     def app(self) -> web.Application:
         """The application for *.vault.azure.net."""
@@ -48,10 +50,13 @@ class KeyVault:
         add("GET", "/secrets/{name}/{version:[^/]*}", self._operation(Right.GET, _get))
         add("PATCH", "/secrets/{name}", self._operation(Right.UPDATE, _update))
         add("PATCH", "/secrets/{name}/{version:[^/]*}", self._operation(Right.UPDATE, _update))
+        add("POST", "/secrets/restore", self._operation(Right.RESTORE, self._restore))
+        add("POST", "/secrets/{name}/backup", self._operation(Right.BACKUP, self._back_up))
         add("GET", "/deletedsecrets", self._operation(Right.LIST, _list_deleted))
         add("GET", "/deletedsecrets/{name}", self._operation(Right.READ_DELETED, _get_deleted))
         add("DELETE", "/deletedsecrets/{name}", self._operation(Right.PURGE, _purge))
         add("POST", "/deletedsecrets/{name}/recover", self._operation(Right.RECOVER, _recover))
+        add("*", "/{path:.*}", self._operation(Right.LIST, _refuse))
         return app
 
     def _operation(self, right: Right, operation: Operation) -> Callable[[web.Request], Awaitable[web.Response]]:
@@ -60,6 +65,7 @@ class KeyVault:
             try:
                 vault = self._find(request)
                 self._guard.verify(request, vault, right, name)
+                check_version(_api(request))
                 self._limits.count(vault.name, request.method)
                 answer = operation(request, vault, name)
                 return answer if isinstance(answer, web.Response) else await answer
@@ -72,10 +78,17 @@ class KeyVault:
         body = await _json(request)
         if not isinstance(body.get("value"), str):
             raise AzureError(400, "BadParameter", "Property value is required and must be a string.")
-        attributes, content_type = SecretAttributes(**_attributes(body)), body.get("contentType")
+        attributes, content_type = SecretAttributes(**attributes_in(body)), body.get("contentType")
         self._policies.verify(name, attributes, content_type)
         made = vault.set_secret(name, body["value"], attributes, body.get("tags"), content_type)
         return json_answer(bodies.secret(vault, made, _api(request), value=True))
+
+    def _back_up(self, request: web.Request, vault: Vault, name: str) -> web.Response:
+        return json_answer({"value": self._backups.seal(vault.versions_of(name))})
+
+    async def _restore(self, request: web.Request, vault: Vault, name: str) -> web.Response:
+        versions = self._backups.open((await _json(request)).get("value"))
+        return json_answer(bodies.secret(vault, vault.restore_secret(versions), _api(request)))
 
     def _find(self, request: web.Request) -> Vault:
         name = (request.url.host or "").partition(".")[0]
@@ -92,7 +105,7 @@ def _get(request: web.Request, vault: Vault, name: str) -> web.Response:
 
 async def _update(request: web.Request, vault: Vault, name: str) -> web.Response:
     body, version = await _json(request), request.match_info.get("version", "")
-    changed = vault.update_version(name, version, _attributes(body), body.get("tags"), body.get("contentType"))
+    changed = vault.update_version(name, version, attributes_in(body), body.get("tags"), body.get("contentType"))
     return json_answer(bodies.secret(vault, changed, _api(request)))
 
 
@@ -130,6 +143,14 @@ def _recover(request: web.Request, vault: Vault, name: str) -> web.Response:
     return json_answer(bodies.secret(vault, vault.recover_secret(name), _api(request)))
 
 
+def _refuse(request: web.Request, vault: Vault, name: str) -> web.Response:
+    if request.path.strip("/").partition("/")[0] in ("secrets", "deletedsecrets"):
+        raise AzureError(405, "MethodNotAllowed", f"{request.method} is not supported for {request.path}.")
+    raise AzureError(
+        404, "ResourceNotFound", f"There is nothing at {request.path}: the lab's vaults have secrets only."
+    )
+
+
 def _api(request: web.Request) -> str:
     return request.query.get("api-version", "")
 
@@ -141,12 +162,5 @@ async def _json(request: web.Request) -> Mapping[str, Any]:
         body = None
     if not isinstance(body, dict):
         raise AzureError(400, "BadParameter", "The request body is not valid JSON.")
-    for name in ("tags", "attributes"):
-        if not isinstance(body.get(name) or {}, dict):
-            raise AzureError(400, "BadParameter", f"Property {name} must be an object.")
+    check_types(body)
     return body
-
-
-def _attributes(body: Mapping[str, Any]) -> dict[str, Any]:
-    given = body.get("attributes") or {}
-    return {ours: given[theirs] for theirs, ours in _ATTRIBUTES.items() if given.get(theirs) is not None}

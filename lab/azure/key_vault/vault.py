@@ -6,7 +6,7 @@ https://learn.microsoft.com/azure/key-vault/general/about-keys-secrets-certifica
 
 import re
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -204,6 +204,25 @@ class Vault:
         """
         self.get_version(name)
         return sorted(self._live[_key(name)].values(), key=lambda version: version.version)
+
+    def versions_of(self, name: str) -> list[SecretVersion]:
+        """All versions of a secret, the newest last; 404 SecretNotFound when there is none."""
+        self.get_version(name)
+        return list(self._live[_key(name)].values())
+
+    def restore_secret(self, versions: Sequence[SecretVersion]) -> SecretVersion:
+        """Bring back the versions of a backup, the newest last; returns the newest.
+
+        Raises:
+            AzureError: 409 when the name is in use, in soft delete or being purged.
+        """
+        newest = versions[-1]
+        if _key(newest.name) in self._live:
+            raise AzureError(409, "Conflict", f"A secret named {newest.name} already exists in this vault.")
+        if deleted := self._find_deleted(_key(newest.name)):
+            raise self._name_is_taken(newest.name, deleted)
+        self._live[_key(newest.name)] = {version.version: version for version in versions}
+        return newest
 
     def delete_secret(self, name: str) -> DeletedSecret:
         """Move a secret with all of its versions into soft delete."""
