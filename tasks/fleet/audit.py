@@ -15,7 +15,7 @@ from infra.rotation.options import RotationOptions
 from infra.rotation.plan import make_plan
 from infra.rotation.preflight import Finding
 from tasks.context import Access, opened
-from tasks.preflight import run_preflight
+from tasks.preflight import denials_explained, run_preflight
 from tasks.retries import task_with_retries
 from tasks.rotation import name_rotation, observe
 from tasks.rotation.lock import lease_name
@@ -62,7 +62,8 @@ def audit_credential(credential: Credential, facts: Facts | None, error: Keyturn
         audited.due = find_due(credential, facts, now)
         found += check_schedule(credential, facts, audited.due, now)
         try:
-            audited.observation = observe.fn(credential)
+            with denials_explained(credential):
+                audited.observation = observe.fn(credential)
             found += _look(audited.observation, credential, now)
         except Exception as exception:
             found.append(Finding(as_own_error(exception, credential.name)))

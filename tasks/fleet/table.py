@@ -3,22 +3,27 @@
 from collections.abc import Mapping
 from datetime import datetime
 
+from infra.credentials import Strategy
 from infra.errors import KeyturnError
 from infra.fleet.roster import Roster
 from infra.fleet.wave import Wave
 from tasks.reports.artifacts import report_markdown, report_table
 from tasks.reports.fleet_pictures import Age, Ride, picture_ages, picture_wave
+from tasks.reports.history import read_latest
+from tasks.reports.logs import best_effort
 from tasks.retries import task_with_retries
 
 TABLE, PAGE = "fleet", "fleet-page"
 """The artifacts' keys."""
-LAST = datetime.max
 
 
 @task_with_retries(name="Report the fleet", run_name="report the fleet")
 def report_fleet(roster: Roster, wave: Wave, errors: Mapping[str, KeyturnError], now: datetime) -> None:
     """Make the table and the page of a fleet."""
-    rows = list_rows(roster, wave, errors, now)
+    known = dict[str, str]()
+    with best_effort("recall the last rotations"):
+        known = {name: told.get("verdict", "") for name, told in read_latest().items()}
+    rows = list_rows(roster, wave, errors, known, now)
     report_table(TABLE, rows, describe(roster, wave, errors, now))
     pictures = [picture_ages(list_ages(roster, now))]
     if rides := list_rides(roster, now):
@@ -43,9 +48,19 @@ def describe(roster: Roster, wave: Wave, errors: Mapping[str, KeyturnError], now
     return ", ".join(parts) + "." + (f" {wave.stopped[0].upper()}{wave.stopped[1:]}." if wave.stopped else "")
 
 
-def list_rows(roster: Roster, wave: Wave, errors: Mapping[str, KeyturnError], now: datetime) -> list[dict[str, str]]:
-    """Return the rows, those that need a person first."""
-    rows = [_row(roster, wave, errors, name, now) for name in roster.credentials]
+def list_rows(
+    roster: Roster, wave: Wave, errors: Mapping[str, KeyturnError], known: Mapping[str, str], now: datetime
+) -> list[dict[str, str]]:
+    """Return the rows, those that need a person first.
+
+    Args:
+        roster: the fleet.
+        wave: what started, and what waits.
+        errors: credential -> why nothing is known of it.
+        known: credential -> how its last rotation ended, also one that a person started.
+        now: the time.
+    """
+    rows = [_row(roster, wave, errors, known, name, now) for name in roster.credentials]
     unusable = {name: error for name, error in errors.items() if name not in roster.credentials}
     rows += [(0, _unknown(name, "", error)) for name, error in unusable.items()]
     return [row for _, row in sorted(rows, key=lambda each: (each[0], each[1]["credential"]))]
@@ -57,7 +72,7 @@ def _unknown(name: str, strategy: str, error: KeyturnError | None) -> dict[str, 
 
 
 def _row(
-    roster: Roster, wave: Wave, errors: Mapping[str, KeyturnError], name: str, now: datetime
+    roster: Roster, wave: Wave, errors: Mapping[str, KeyturnError], known: Mapping[str, str], name: str, now: datetime
 ) -> tuple[int, dict[str, str]]:
     credential, facts = roster.credentials[name], roster.facts.get(name)
     row = {"credential": name, "strategy": credential.strategy.value}
@@ -65,7 +80,7 @@ def _row(
         return 0, _unknown(name, row["strategy"], errors.get(name))
     due = roster.find_due(name, now)
     ended = [attempt for attempt in facts.attempts if attempt.ended_at]
-    last = (ended[-1].verdict or "crashed").replace("-", " ") if ended else ""
+    last = (ended[-1].verdict or "crashed").replace("-", " ") if ended else known.get(name, "")
     is_overdue = due is not None and due.is_overdue(now)
     state = _describe_now(roster, wave, name, now)
     filled = {
@@ -89,7 +104,8 @@ def _describe_now(roster: Roster, wave: Wave, name: str, now: datetime) -> str:
     if roster.credentials[name].paused:
         return "paused"
     if due is None:
-        return "not scheduled"
+        is_lossy = roster.credentials[name].strategy is Strategy.RECREATE
+        return "by a person alone: it loses data" if is_lossy else "not scheduled"
     return f"due for {due.why}" if due.starts_at <= now else "fine"
 
 

@@ -9,7 +9,8 @@ from reports import artifacts, rows, verdict
 from flows.audit import audit
 from infra.credentials import Strategy
 from testing.inventory import listed
-from testing.rotating import World
+from testing.rotating import NAMESPACE, World
+from testing.rotator import ROLE_NAMES, bind
 from testing.walkthrough import DEXTER, SERVER, change
 
 
@@ -39,6 +40,14 @@ def test_what_disagrees_is_on_the_credentials_page_and_nothing_is_changed(schedu
     assert pages["dexter-audit"].startswith("**dexter is well.**")
     assert "data:image/svg+xml;base64," in pages["audit-page"]
     assert {"dexter-audit", "dexter-server-audit", "audit", "audit-page"} <= set(pages)
+
+    bind(world.cluster, NAMESPACE, tuple(role for role in ROLE_NAMES if role != "keyturn-consumers"))
+    try:
+        state = run("dexter")
+    finally:
+        bind(world.cluster, NAMESPACE)
+    assert (state.name, found("dexter", state)) == ("Failed", ["RightsMissing"])
+    assert "kubectl create rolebinding keyturn-consumers" in str(artifacts(state))
 
     before, right = world.newest_versions(), world.values()[1]
     wrong = "a-password-that-nobody-set"

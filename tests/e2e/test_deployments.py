@@ -12,18 +12,20 @@ from typing import Any
 import pytest
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import WorkPoolCreate
-from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterDeploymentId
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterDeploymentId, FlowRunFilterTags
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.deployments import run_deployment
 from prefect.states import AwaitingRetry
 from reports import verdict
 
+from infra.credentials import Strategy
 from infra.rotation.observation import ROTATION_ID
 from infra.rotation.options import Guards
+from testing.inventory import listed
 from testing.labs import ROOT
 from testing.rotating import World, fault, parameters
-from testing.walkthrough import DEXTER
+from testing.walkthrough import DEXTER, change
 
 pytestmark = pytest.mark.owner
 
@@ -88,6 +90,7 @@ def worker(deployed: dict[str, DeploymentResponse], stack: World, worker_log: Pa
     with get_client(sync_client=True) as client:
         for deployment in deployed.values():
             client.pause_deployment(deployment.id)
+    listed(DEXTER)
     env = {**os.environ, "KEYTURN_HOME": str(ROOT), "PREFECT_WORKER_QUERY_SECONDS": "1"}
     argv = [sys.executable, "-m", "prefect", "worker", "start", "--pool", "keyturn", "--type", "process"]
     with worker_log.open("w") as log:
@@ -179,6 +182,21 @@ def test_a_quick_run_of_any_deployment_changes_nothing(world: World) -> None:
         assert verdict(state) == QUICK_RUNS[name], f"{name}: {state.name} {state.message}"
         assert state.name == ("Failed" if QUICK_RUNS[name] == "refused" else "Completed")
     assert world.snapshot() == before
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("worker")
+def test_the_fleet_has_a_worker_rotate_what_is_asked_for(world: World) -> None:
+    listed(change(DEXTER, strategy=Strategy.IN_PLACE, every="90d"))
+    before = world.values()
+    state = ended(start("fleet/fleet", dry_run=False, requested=["dexter"], sync="express"))
+    assert verdict(state) == "all well", state.message
+    assert world.values()[1] != before[1]
+    assert not world.logs_in(before)
+    with get_client(sync_client=True) as client:
+        [run] = client.read_flow_runs(flow_run_filter=FlowRunFilter(tags=FlowRunFilterTags(all_=["fleet", "rotated"])))
+    assert run.deployment_id is not None
+    assert (run.name, run.parameters["credential"]) == ("dexter: rotated", "dexter")
 
 
 def suspended_or_ended(run: FlowRun) -> State[Any]:

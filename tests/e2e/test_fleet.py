@@ -2,10 +2,11 @@
 
 import threading
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from killing import kill
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
 from prefect.events import Event
@@ -14,6 +15,7 @@ from reports import artifacts, rows, verdict
 from flows.fleet import RotateIn, fleet
 from flows.history import history
 from infra.credentials import Strategy
+from infra.fleet import schedule
 from infra.rotation.options import Sync
 from testing.inventory import listed
 from testing.rotating import World
@@ -85,6 +87,24 @@ def test_what_is_asked_for_rotates_once_and_the_page_shows_it(due: World) -> Non
     assert (again.name, verdict(again)) == ("Completed", "all well")
     assert row_of("dexter", again)["last"] == "rotated"
     assert due.values() == after, "the request is met: the password is newer"
+
+
+def test_a_killed_rotation_is_finished_once_it_has_written_nothing_for_a_while(
+    due: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    credential = change(DEXTER, strategy=Strategy.IN_PLACE, every="90d", paused=True)
+    before = due.values()
+    kill("before", "ALTER ROLE", credential)
+    state = run(dry_run=False)
+    assert row_of("dexter", state)["now"] == "paused", "somebody may still be at it"
+    assert due.values()[0] == before[0]
+    monkeypatch.setattr(schedule, "STALE", timedelta())
+    state = run(dry_run=False)
+    assert (state.name, verdict(state)) == ("Completed", "all well"), state.message
+    assert row_of("dexter", state)["now"] == "rotated"
+    assert due.values()[1] != before[1]
+    assert not due.logs_in(before)
+    due.assert_well()
 
 
 def test_a_request_for_a_credential_that_does_not_exist_is_refused_with_its_name(due: World) -> None:

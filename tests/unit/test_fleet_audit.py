@@ -13,8 +13,10 @@ from infra.fleet.audit import Leftovers, check_schedule, check_state, is_drift
 from infra.fleet.schedule import Facts, find_due
 from infra.rotation.observation import Logins, LoginState, Observation, Phase, SecretFacts, Synced
 from infra.rotation.preflight import Finding
+from tasks.fleet import audit_report
 from tasks.fleet.audit import Audited
 from tasks.fleet.audit_report import describe, list_links, render
+from tasks.reports.events import Trail
 from testing.walkthrough import DEXTER, SERVER, change
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
@@ -129,6 +131,16 @@ def finding(code: Code, *, is_blocking: bool = True) -> Finding:
 def test_drift_is_told_from_what_is_late() -> None:
     assert is_drift(finding(Code.DRIFTED))
     assert not is_drift(finding(Code.OVERDUE))
+
+
+def test_what_is_late_or_drifted_is_an_event_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    emitted: list[str] = []
+    monkeypatch.setattr(Trail, "emit", lambda self, what, payload: emitted.append(f"{self.subject} {what}"))
+    audited = Audited(ORDERS)
+    codes = (Code.OVERDUE, Code.EXPIRED, Code.EXPIRES_SOON, Code.DRIFTED, Code.PIN_LEFT, Code.VERSIONS_ENABLED)
+    audited.findings = [finding(code) for code in codes]
+    audit_report._emit(audited)
+    assert emitted == ["orders-db overdue", "orders-db near_expiry", "orders-db drifted"]
 
 
 def test_a_page_says_first_whether_it_needs_a_person_then_what_was_found_and_where_to_look(

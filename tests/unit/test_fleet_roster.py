@@ -56,13 +56,13 @@ def test_the_table_has_a_row_for_each_and_trouble_comes_first() -> None:
     del roster.facts["d-unknown"]
     roster.credentials = {**roster.credentials, "e-paused": managed("e-paused", paused=True)}
     errors = {"d-unknown": NotFound("The secret does not exist", name="v/s")}
-    rows = list_rows(roster, roster.plan(NOW), errors, NOW)
+    rows = list_rows(roster, roster.plan(NOW), errors, {"a-fine": "rotated"}, NOW)
     told = {row["credential"]: (row["age"], row["last"], row["now"]) for row in rows}
     assert list(told) == ["d-unknown", "c-bad", "b-overdue", "a-fine", "e-paused"]
     assert told["d-unknown"] == ("", "", "The secret does not exist")
     assert told["c-bad"] == ("90 d", "rolled back", "overdue; fine")
     assert told["b-overdue"] == ("90 d", "", "overdue; due for its age")
-    assert told["a-fine"] == ("3 d", "", "fine")
+    assert told["a-fine"] == ("3 d", "rotated", "fine")
     assert told["e-paused"] == ("90 d", "", "paused")
     assert [age.credential for age in list_ages(roster, NOW) if age.is_overdue] == ["b-overdue", "c-bad"]
     assert "5 credentials, 3 with something ahead, 2 overdue" in describe(roster, roster.plan(NOW), errors, NOW)
