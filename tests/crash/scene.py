@@ -26,7 +26,7 @@ from lab.control import lifecycle
 from tasks.context import Access, connections_shared, opened, opened_azure
 from tasks.rotation.lock import lease_name
 from testing import bare
-from testing.external_secrets import external_secret, install_operator, store
+from testing.external_secrets import external_secret, install_operator, let_read, store
 from testing.labs import RunningLab, make_state_folder
 from testing.rotator import bind, make_rotator
 from testing.walkthrough import DATABASE, DEXTER, consumer_like
@@ -231,6 +231,8 @@ class Scene:
         for delivery in consumer.every_delivery:
             if isinstance(delivery, ExternalSecretDelivery):
                 install_operator(self.cluster)
+                with opened_azure() as azure:
+                    let_read(azure, credential)
                 external = external_secret(
                     NAMESPACE, delivery.external_secret, dict(zip(KEYS, credential.secrets.names, strict=True))
                 )
