@@ -13,7 +13,7 @@ export PREFECT_SERVER_ANALYTICS_ENABLED := false
 # Many processes start here: none of them is to compile the libraries anew, which takes half of its start.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup lock demo ui test test-slow test-az lab-coverage crash-test lint bench soak down clean
+.PHONY: setup lock schema demo ui test test-slow test-az lab-coverage crash-test lint bench soak down clean
 
 setup: $(VENV)/.ready
 	@mkdir -p $(PREFECT_HOME)
@@ -31,6 +31,10 @@ $(VENV)/.ready: requirements.lock requirements-dev.lock requirements-uv.txt
 lock: setup
 	$(LOCK) pyproject.toml -o requirements.lock
 	$(LOCK) --group lab --group dev -c requirements.lock -o requirements-dev.lock
+
+# What editors complete credentials.yaml by; a test fails while it is not current.
+schema: setup
+	$(BIN)/python -m flows.check --schema > credentials.schema.json
 
 # The walkthrough on the lab, from an empty subscription to a proven rotation. The driver polls every POLL, which is 2m
 # on AKS (make demo POLL=2m). The lab stays up afterwards.

@@ -85,11 +85,11 @@ def run_from_shell(flow: Flow[Any, Any], arguments: Sequence[str] | None = None)
         flow: the flow.
         arguments: the command line without the program; the process' own by default.
     """
-    _keep_imports()
+    keep_imports()
     run(flow, parse_parameters(flow, sys.argv[1:] if arguments is None else arguments))
 
 
-def _keep_imports() -> None:
+def keep_imports() -> None:
     """Count what a command imported as no garbage, and look for garbage from here on."""
     if not gc.isenabled():
         gc.freeze()

@@ -2,8 +2,10 @@
 
 import json
 import logging
+import os
 import re
 import sys
+from contextlib import suppress
 from functools import wraps
 from typing import Any, NoReturn
 
@@ -46,23 +48,39 @@ def run(flow: Flow[Any, Any], parameters: dict[str, Any]) -> NoReturn:
     logging.getLogger("prefect.events.utilities").setLevel(logging.CRITICAL)
     try:
         with temporary_settings(updates=SERVER_SETTINGS):
-            state = _run(flow, parameters)
-            _print_artifacts(console, state)
+            state, is_kept = _run(flow, parameters)
+            with suppress(httpx.HTTPError):  # its tables are in Prefect, and its verdict is on the last line
+                _print_artifacts(console, state)
     except KeyboardInterrupt:
         console.print("Interrupted. Run it again to resume.")
         sys.exit(130)
-    except httpx.HTTPError as error:
-        console.print(f"Prefect's API does not answer ({type(error).__name__}); nothing was begun.", markup=False)
+    except (httpx.HTTPError, RuntimeError) as error:
+        cause = _find_http_error(error)
+        if cause is None:
+            raise
+        console.print(f"Prefect's API does not answer ({type(cause).__name__}); nothing was begun.", markup=False)
         sys.exit(1)
     console.print(f"\n{state.message}", markup=False, highlight=False, soft_wrap=True)
-    sys.exit(0 if state.is_completed() else 1)
+    code = 0 if state.is_completed() else 1
+    if not is_kept:
+        _leave_at_once(code)
+    sys.exit(code)
 
 
-def _run(flow: Flow[Any, Any], parameters: dict[str, Any]) -> State[Any]:
-    """Run a flow. If Prefect's API is away when it ends, the state that its function returned counts.
+def _leave_at_once(code: int) -> NoReturn:
+    """Exit without waiting for Prefect's client: it would offer its events for minutes to an API that is away."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def _run(flow: Flow[Any, Any], parameters: dict[str, Any]) -> tuple[State[Any], bool]:
+    """Run a flow, and return how it ended and whether Prefect has that.
+
+    If Prefect's API is away when it ends, the state that its function returned counts.
 
     Raises:
-        httpx.HTTPError: Prefect's API is away, and the flow did not begin.
+        httpx.HTTPError, RuntimeError: Prefect's API is away, and the flow did not begin.
     """
     ends: list[State[Any]] = []
 
@@ -75,11 +93,18 @@ def _run(flow: Flow[Any, Any], parameters: dict[str, Any]) -> State[Any]:
     watched.fn = remember
     try:
         state: State[Any] = watched(**parameters, return_state=True)  # type: ignore[assignment]
-    except httpx.HTTPError:
-        if not ends:
+    except (httpx.HTTPError, RuntimeError) as error:
+        if not ends or _find_http_error(error) is None:
             raise
-        return ends[-1]
-    return state
+        return ends[-1], False
+    return state, True
+
+
+def _find_http_error(error: BaseException | None) -> httpx.HTTPError | None:
+    """Return the error of HTTP that an error is, or is raised for: Prefect's client also raises bare RuntimeErrors."""
+    while error is not None and not isinstance(error, httpx.HTTPError):
+        error = error.__cause__ or error.__context__
+    return error
 
 
 def _print_artifacts(console: Console, state: State[Any]) -> None:

@@ -46,15 +46,19 @@ def deploy(stack: str, dry_run: bool = True, advanced: DeployOptions = DeployOpt
     """Apply a stack's manifests to its cluster and wait until the pods are ready and the database has an address.
 
     Run it again to resume after an interruption, or to see that nothing is left to do. A failure says which pod is
-    not ready, why, and how to fix it.
+    not ready, why, and how to fix it. No rotation of the stack's database runs meanwhile.
 
     Args:
         stack: The stack's name: that of its folder below `KEYTURN_STACKS`.
         dry_run: Show what would change and change nothing.
         advanced: The image and the timeouts.
     """
+    chosen = get_stack(stack, Settings())
     with connections_shared():
-        return _deploy(get_stack(stack, Settings()), dry_run, advanced)
+        if dry_run:
+            return _deploy(chosen, dry_run, advanced)
+        with deployment.rotations_excluded(chosen):
+            return _deploy(chosen, dry_run, advanced)
 
 
 def _deploy(stack: Stack, dry_run: bool, options: DeployOptions) -> Any:
@@ -81,6 +85,8 @@ def _apply(stack: Stack, dry_run: bool, options: DeployOptions) -> list[Applied]
     values = deployment.look_up_values(stack, options)
     deployment.check_secrets(stack)
     deployment.see_driver(stack)
+    if not dry_run:
+        deployment.check_rotation(stack, values)
     names = deployment.list_manifests(stack)
     applied = [change for name in names for change in deployment.apply_manifest(stack, name, values, dry_run)]
     deployment.report_applied(applied, dry_run)

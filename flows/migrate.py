@@ -5,6 +5,7 @@ from typing import Any
 from prefect import flow
 
 from flows.cli import run_from_shell
+from flows.parameters import CredentialName
 from tasks import two_logins
 from tasks.context import connections_shared, get_credential
 from tasks.reports.endings import end, ends_with_own_errors
@@ -13,7 +14,7 @@ from tasks.rotation.lock import name_rotation, rotation_locked
 
 @flow(name="migrate", flow_run_name="{credential}: prepare for two logins", persist_result=False)
 @ends_with_own_errors
-def migrate(credential: str, dry_run: bool = True) -> Any:
+def migrate(credential: CredentialName, dry_run: bool = True) -> Any:
     """Make the login's role an owner role, and a login of the same name and password whose sessions start as it.
 
     Everything stays where it is: objects, grants and default privileges belong to the same role under its new name,

@@ -12,7 +12,7 @@ from infra.provisioning.changes import ProvisioningPlan
 from infra.provisioning.options import ProvisionOptions, Stack, get_stack
 from infra.settings import Settings
 from tasks.context import connections_shared
-from tasks.provisioning import reconcile
+from tasks.provisioning import checks, reconcile
 from tasks.reports.endings import end, ends_with_own_errors
 
 
@@ -39,8 +39,8 @@ class Provisioned:
 def provision(stack: str, dry_run: bool = True, advanced: ProvisionOptions = ProvisionOptions()) -> Any:  # noqa: B008
     """Make a stack as it is wanted: what is missing is created, what differs is changed, the rest is left.
 
-    What cannot be changed in place is refused by name before anything is changed. Run it again to resume after an
-    interruption, or to see that nothing is left to do.
+    What cannot be changed in place, and what the caller may not make, is refused by name before anything is changed.
+    Run it again to resume after an interruption, or to see that nothing is left to do.
 
     Args:
         stack: The stack's name: that of its folder below `KEYTURN_STACKS`.
@@ -55,6 +55,8 @@ def _provision(stack: Stack, dry_run: bool, options: ProvisionOptions) -> Any:
     plan = reconcile.plan_stack(stack, options)
     reconcile.show_plan(plan, stack.resource_group, dry_run)
     plan.raise_if_refused()
+    if error := checks.check_plan(plan, stack):
+        raise error
     if not plan.left:
         return _end("unchanged", stack, plan)
     if dry_run:

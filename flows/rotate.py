@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from prefect import flow
-from prefect.runtime import flow_run
 
 from flows.cli import run_from_shell
+from flows.parameters import CredentialName
 from infra.credentials import Credential
 from infra.errors import KeyturnError
 from infra.rotation.execution import Ending, Verdict, execute, judge_refusal
@@ -19,13 +19,24 @@ from infra.rotation.plan import Plan, make_plan
 from infra.rotation.preflight import Finding
 from infra.rotation.steps import Action, Step
 from tasks.context import get_credential
+from tasks.fleet.slots import slots_held
 from tasks.preflight import denials_explained, run_preflight
 from tasks.reports.endings import end, ends_with_own_errors
+from tasks.reports.events import Trail
+from tasks.reports.history import Journey
 from tasks.reports.logs import best_effort
 from tasks.reports.rotation import describe_ending, describe_plan, report_rotation, show_plan
 from tasks.reports.timeline import Span, Timeline
 from tasks.rotation import STEPS, StepContext, begin_rollback, name_rotation, observe, rotation_locked
-from tasks.rotation.approval import Answer, ask_for_approval, delay
+from tasks.rotation.approval import (
+    Answer,
+    Question,
+    ask_for_approval,
+    await_window,
+    delay,
+    find_question,
+    get_answer,
+)
 
 
 @dataclass(frozen=True)
@@ -52,17 +63,24 @@ class TaskExecutor:
     def __init__(self, credential: Credential, options: RotationOptions) -> None:
         self.credential, self.options = credential, options
         self.timeline, self.plans = Timeline(), list[Plan]()
+        self.approved: Question | None = None
+        self.trail = Trail(credential.name)
         self._observation: Observation | None = None
+        self._before: Observation | None = None
+        self.approval = ""
 
     def observe(self) -> Observation:
         """Look at everything afresh."""
         with self.timeline.span("observe"), denials_explained(self.credential):
             self._observation = observe(self.credential)
+        self._before = self._before or self._observation
         return self._observation
 
     def preflight(self, plan: Plan) -> tuple[Finding, ...]:
-        """Try what the plan will need, without effect."""
+        """Try what the plan will need, without effect. A plan that is not the approved one is refused."""
         observation = self._observation or self.observe()
+        if self.approved and (change := self.approved.find_change(Question.about(plan, observation))):
+            return (Finding(change),)
         with self.timeline.span("preflight"):
             return run_preflight(self.credential, self.options, observation, plan)
 
@@ -75,8 +93,13 @@ class TaskExecutor:
     def execute(self, plan: Plan, step: Step) -> None:
         """Run the step's task."""
         self._observation = None
+        told = {"rotation_id": plan.rotation_id, "strategy": (plan.strategy or self.credential.strategy).value}
+        if self.trail.last is None:
+            self.trail.emit("started", told)
         with self.timeline.span(str(step)):
             STEPS[step.action](self._context(plan, step))
+        if step.action is Action.PUBLISH:
+            self.trail.emit("published", {**told, "secret": str(step.subject)})
 
     def begin_rollback(self, plan: Plan, step: Step) -> None:
         """Note in the vault that the rotation is rolled back."""
@@ -86,7 +109,10 @@ class TaskExecutor:
     def report(self, ending: Ending) -> None:
         """Report how the run ended, with the state that things are in now."""
         with best_effort("report the rotation"):
-            report_rotation(self.credential, ending, self.plans, self._find_state(), self.timeline.spans)
+            after = self._find_state()
+            was_begun = bool(self.plans and self.plans[0].steps and not self.plans[0].is_beginning)
+            journey = Journey(self.credential, ending, self._before, after, was_begun, self.approval)
+            report_rotation(self.credential, ending, self.plans, after, self.timeline.spans, journey)
 
     def _find_state(self) -> Observation | None:
         """Return what was observed last; if steps have changed it since, look again."""
@@ -111,7 +137,7 @@ class TaskExecutor:
 @flow(name="rotate", flow_run_name="{credential}: rotate", persist_result=False)
 @ends_with_own_errors
 def rotate(
-    credential: str,
+    credential: CredentialName,
     dry_run: bool = True,
     sync: Sync = Sync.WAIT,
     data_loss: DataLoss = "no",
@@ -130,7 +156,8 @@ def rotate(
         advanced: Rarely needed.
         guards: When the rotation may start, and who approves it.
     """
-    fresh_id = name_rotation()
+    asked = find_question()
+    fresh_id = asked.rotation_id if asked else name_rotation()
     options = RotationOptions(**advanced.model_dump(), sync=sync, data_loss=data_loss)
     executor = TaskExecutor(get_credential(credential), options)
     try:
@@ -139,6 +166,7 @@ def rotate(
         if guards != Guards() and (ended := _check_guards(executor, guards, fresh_id)):
             return ended
         with (
+            slots_held(executor.credential),
             denials_explained(executor.credential),
             rotation_locked(executor.credential, executor.options.rotation_id or fresh_id),
         ):
@@ -161,7 +189,8 @@ def _plan(executor: TaskExecutor, guards: Guards, fresh_id: str) -> Any:
     executor.show(replace(plan, notes=notes))
     verdict = judge_refusal(plan.refusal) if plan.refusal else Verdict.PLANNED
     ending = Ending(verdict, plan.rotation_id, error=plan.refusal)
-    return end(verdict, executor.credential.name, describe_plan(plan), error=plan.refusal, data=ending)
+    told, event = describe_plan(plan), Verdict.PLANNED  # nobody is paged for a dry run
+    return end(verdict, executor.credential.name, told, error=plan.refusal, data=ending, event=event)
 
 
 def _check_guards(executor: TaskExecutor, guards: Guards, fresh_id: str) -> Any:
@@ -170,22 +199,39 @@ def _check_guards(executor: TaskExecutor, guards: Guards, fresh_id: str) -> Any:
     candidate = observation.candidate
     if candidate and candidate.phase.is_live and candidate.phase is not Phase.GRACE:
         return executor.finish(candidate) if candidate.grace else None
-    is_resumed = (flow_run.run_count or 1) > 1
-    if not is_resumed and (blocker := check_guards(guards, observation, datetime.now(UTC))):
+    if asked := find_question():
+        answer = get_answer(asked, guards)
+        if answer.answer is not Answer.APPROVE:
+            return end(Verdict.DECLINED, executor.credential.name, f"The plan was declined. {answer.reason}".strip())
+        executor.approval = f"approved. {answer.reason}".strip()
+    if blocker := check_guards(guards, observation, datetime.now(UTC)):
         if candidate and candidate.grace and candidate.grace.is_over and blocker.verdict is Verdict.TOO_YOUNG:
             return executor.finish(candidate)
+        if asked and blocker.verdict is Verdict.OUTSIDE_WINDOW and await_window(guards):
+            return _check_guards(executor, guards, fresh_id)
         return end(blocker.verdict, executor.credential.name, blocker.reason)
-    delay(guards)
-    if not guards.approval:
-        return None
-    plan = executor.plan(observation, fresh_id)
-    if plan.refusal or not plan.steps:
-        return None
-    executor.show(plan)
-    answer = ask_for_approval(plan, guards)
-    if answer.answer is Answer.APPROVE:
-        return None
-    return end(Verdict.DECLINED, executor.credential.name, f"The plan was declined. {answer.reason}".strip())
+    executor.approved = asked
+    if asked is None and delay(guards):
+        observation = executor.observe()
+    if asked is None and guards.approval:
+        _ask(executor, guards, observation, fresh_id)
+    return None
+
+
+def _ask(executor: TaskExecutor, guards: Guards, observation: Observation, fresh_id: str) -> None:
+    """Suspend the run until its plan is approved, if there is one that may be executed.
+
+    Where a grace is finished first, the approval is of that and of the rotation that follows.
+    """
+    plans = [executor.plan(observation, fresh_id)]
+    if plans[0].refusal or not plans[0].steps:
+        return
+    executor.show(plans[0])
+    if not plans[0].is_beginning and not executor.options.rotation_id:
+        after = observation.without_candidate
+        plans.append(make_plan(executor.credential, executor.options, after, fresh_id))
+    executor.trail.emit("approval_requested", {"rotation_id": plans[-1].rotation_id})
+    ask_for_approval(Question.about(plans[-1], observation), plans, guards)
 
 
 def _end(executor: TaskExecutor, ending: Ending) -> Any:
@@ -196,6 +242,7 @@ def _end(executor: TaskExecutor, ending: Ending) -> Any:
         error=ending.error,
         payload={"rotation_id": ending.rotation_id, "strategy": executor.credential.strategy.value},
         data=Rotation(ending, tuple(executor.timeline.spans)),
+        trail=executor.trail,
     )
 
 

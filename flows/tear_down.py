@@ -9,7 +9,7 @@ from flows.cli import run_from_shell
 from infra.errors import Code, Refused
 from infra.provisioning.options import get_stack
 from infra.settings import Settings
-from tasks.provisioning import reconcile
+from tasks.provisioning import checks, reconcile
 from tasks.reports.endings import end, ends_with_own_errors
 
 
@@ -34,6 +34,8 @@ def tear_down(stack: str, confirm: Annotated[str, Field(max_length=90)] = "") ->
         return end("not-confirmed", stack, f"{len(rows)} things would be removed. {fix}", kind="stack")
     if confirm != chosen.resource_group:
         raise Refused(Code.NOT_CONFIRMED, name=chosen.resource_group, seen=confirm)
+    if error := checks.check_removal(chosen, rows):
+        raise error
     reconcile.delete_group(chosen)
     reconcile.purge_vault(chosen)
     return end("removed", stack, f"{len(rows)} things were removed.", kind="stack")

@@ -7,6 +7,7 @@ from prefect import flow
 from pydantic import Field
 
 from flows.cli import run_from_shell
+from flows.parameters import CredentialName
 from infra.postgres.database import ServerReport
 from tasks import login
 from tasks.context import connections_shared, get_credential
@@ -32,7 +33,7 @@ class Verified:
 @flow(name="verify login", flow_run_name="{credential}: verify the login", persist_result=False)
 @ends_with_own_errors
 def verify_login(
-    credential: str,
+    credential: CredentialName,
     check_older: bool = True,
     timeout_seconds: Annotated[int, Field(ge=1, le=3600)] = 60,
 ) -> Any:

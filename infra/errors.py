@@ -73,6 +73,21 @@ class Code(StrEnum):
         "SQL asks for the current user, who is the owner role after the migration; and session_user takes turns",
         "See whether each of them may get the owner role's name; correct those that may not",
     )
+    AZURE_RIGHTS_MISSING = (
+        "AzureRightsMissing",
+        "The caller lacks rights in Azure that the plan needs",
+        "Assign the roles that docs/azure.md names for the flow, at the scope that is named here; nothing was changed",
+    )
+    BOTH_ENABLED = (
+        "BothEnabled",
+        "More than one login of the owner role can log in, and no rotation explains it",
+        "See who uses the login that is not current; then rotate, which disables it, or ALTER ROLE ... NOLOGIN",
+    )
+    CANDIDATE_LEFT = (
+        "CandidateLeft",
+        "A candidate was left behind",
+        "If its rotation is unfinished, run flows.rotate, which finishes it; else delete that secret",
+    )
     CANDIDATE_LOST = (
         "CandidateLost",
         "The candidate of the rotation is gone",
@@ -116,10 +131,26 @@ class Code(StrEnum):
         "The strategy recreate needs consent to data loss",
         "Set data_loss to 'I accept data loss' if nothing in the database must be kept",
     )
+    DERIVED_DIFFERS = (
+        "DerivedDiffers",
+        "The derived secret does not have what its template makes of the current login",
+        "Compare the template with the secret's value; what else differs changes with the rotation, too",
+    )
+    CONTAINER_MISSING = (
+        "ContainerMissing",
+        "The workload has no container of the name that the reload command runs in",
+        "Correct the field reload.container",
+    )
     DENY_ASSIGNMENT = (
         "DenyAssignmentAuthorizationFailed",
         "A deny assignment forbids it, whatever roles the caller has",
         "Ask who made the deny assignment that is named; no role helps against it",
+    )
+    CONSENT_TO_LOSSES = (
+        "ConsentToLosses",
+        "Something that others may rely on would lose its effect",
+        "Give who is named a role on the vault in place of each access policy, then consent with drop_access_policies; "
+        "nothing was changed",
     )
     CONTEXT_MISSING = (
         "ContextMissing",
@@ -130,6 +161,28 @@ class Code(StrEnum):
         "CopiesHidden",
         "What may keep a copy of the password could not be looked at",
         "Ask its owner whether it uses this login; or name an administrator in the credential, who sees more",
+    )
+    ENVIRONMENT_STAYS = (
+        "EnvironmentStays",
+        "Containers have the Secret in their environment, which they read only when they start, and the rotation does "
+        "not restart the workload",
+        "Let it be restarted (needs_restart), or let it read mounted files instead",
+    )
+    DRIFTED = (
+        "Drifted",
+        "A consumer does not have what the vault has",
+        "If its pods start with older values they are locked out later: wait for the driver's next poll, else restart "
+        "the workload; if the class pins versions, unpin them",
+    )
+    EXPIRED = (
+        "Expired",
+        "The newest version has expired",
+        "Rotate now: the new version gets a new expiry",
+    )
+    EXPIRES_SOON = (
+        "ExpiresSoon",
+        "The newest version expires soon",
+        "Rotate, or give the credential the field before_expiry, and the fleet does",
     )
     FILES_DIFFER = (
         "FilesDiffer",
@@ -151,6 +204,11 @@ class Code(StrEnum):
         "FirstPasswordWeak",
         "Azure does not accept the first password",
         "Use 8-128 characters of three kinds (lower case, upper case, digits, others), without the username",
+    )
+    FLEET_TROUBLE = (
+        "FleetTrouble",
+        "Some credentials of the fleet need a person",
+        "See them at the top of the table `fleet`; the report of each rotation says what to do",
     )
     FOLLOWED_BY_SETTING = (
         "FollowedBySetting",
@@ -182,10 +240,25 @@ class Code(StrEnum):
         "Roles are members of the login: they keep its privileges, but SET ROLE to it fails afterwards",
         "Let their sessions switch to the owner role instead",
     )
+    HELD_BACK = (
+        "HeldBack",
+        "The workload's update strategy keeps a restart from replacing all of its pods",
+        "Set spec.updateStrategy.type to RollingUpdate, and its partition to 0; then run again",
+    )
     HOST_NOT_FOUND = (
         "HostNotFound",
         "The host's name does not resolve",
         "Check the name; provision it, or wait until a new name is known everywhere",
+    )
+    LAYOUT_MISMATCH = (
+        "LayoutMismatch",
+        "The secret does not hold a login in the way that the credential's layout says",
+        "Correct the field `secrets` of the credential, or write the secret again in that form, as a new version",
+    )
+    LOCK_LEFT = (
+        "LockLeft",
+        "A lock is held that nobody renews",
+        "Nothing if a rotation was killed: the next one takes it. It may be deleted",
     )
     LOCK_LOST = (
         "LockLost",
@@ -250,6 +323,11 @@ class Code(StrEnum):
         "The confirmation is not the resource group's name; nothing was removed",
         "Repeat the resource group's name to confirm",
     )
+    NOT_OFFERED = (
+        "NotOffered",
+        "The region does not offer what is asked for",
+        "Choose a value that is offered, or another region; nothing was changed",
+    )
     NOT_IN_CLUSTER = (
         "NotInCluster",
         "This process is not a pod with a service account",
@@ -265,10 +343,27 @@ class Code(StrEnum):
         "The name is held by a secret that is being deleted or purged",
         "Wait until that is over, which takes Azure some seconds; then run again",
     )
+    EXTERNAL_SECRET_MISMATCH = (
+        "ExternalSecretMismatch",
+        "The ExternalSecret does not fit the credential",
+        "Correct the ExternalSecret, its store or the credential",
+    )
+    INSIDE_ONLY = (
+        "InsideOnly",
+        "The Service is reached from inside the cluster alone",
+        "Run the worker in that cluster (cluster: {sign_in: in-cluster}), route its name to a tunnel "
+        "by KEYTURN_RESOLVE, or give an endpoint of another kind",
+    )
+    NOT_KEPT = (
+        "NotKept",
+        "Nothing keeps the Secret equal to the vault",
+        "Run a workload that mounts the class, or use the express sync, which writes the Secret itself",
+    )
     NOT_MOUNTED = (
         "NotMounted",
-        "The workload's pods do not mount the SecretProviderClass, so nothing would show that they have new versions",
-        "Mount the class in the workload's pods, or take the consumer out of the inventory and restart it by hand",
+        "The workload's pods do not take the credential from where the inventory says",
+        "Mount the class in the workload's pods. If they read a Secret that another workload's mount keeps, "
+        "list that: delivery: {kind: secret, secret: ..., kept_by: THE_CLASS}",
     )
     OLD_LOGIN_WORKS = (
         "OldLoginWorks",
@@ -279,6 +374,11 @@ class Code(StrEnum):
         "OperationTimedOut",
         "The operation timed out",
         "Look at it in the portal; run again to keep waiting",
+    )
+    OVERDUE = (
+        "Overdue",
+        "The credential should have been rotated by now",
+        "See how its last rotation ended, and whether it is paused, its window opens, or its ring is held up",
     )
     OWNS_SUBSCRIPTIONS = (
         "OwnsSubscriptions",
@@ -312,6 +412,22 @@ class Code(StrEnum):
         "Let them use a login of their own. Or set the credential's password_copies to warn, and update them right "
         "after each rotation: ALTER USER MAPPING, ALTER SUBSCRIPTION",
     )
+    PLAN_BLOCKED = (
+        "PlanBlocked",
+        "More than one thing keeps the plan from being made",
+        "Fix each cause below, and look at the plan with a dry run; nothing was changed",
+    )
+    PLAN_CHANGED = (
+        "PlanChanged",
+        "The plan is no longer the one that was approved",
+        "Start a new run, and approve its plan",
+    )
+    PIN_LEFT = (
+        "PinLeft",
+        "A SecretProviderClass is pinned, and no rotation is unfinished",
+        "Put the text of the annotation keyturn/unpinned-objects back into spec.parameters.objects, then delete both "
+        "annotations",
+    )
     PODS_LEFT = (
         "PodsLeft",
         "Pods are left",
@@ -321,6 +437,24 @@ class Code(StrEnum):
         "Preflight",
         "The preflight found more than one thing that blocks the rotation",
         "Fix each cause below, look at the plan with a dry run, and run again",
+    )
+    PROVIDERS_UNREGISTERED = (
+        "ProvidersUnregistered",
+        "Resource providers are not registered in the subscription, and the caller may not register them",
+        "Let who has Contributor on the subscription run `az provider register --namespace` for each; nothing was "
+        "changed",
+    )
+    PIN_UNDONE = (
+        "PinUndone",
+        "Something else keeps the ExternalSecret as it is, and would take the pinned versions out again",
+        "Let the tool leave its references alone during a rotation, keep the login in one secret of the vault, "
+        "or use in-place",
+    )
+    PRIVATE_SERVER = (
+        "PrivateServer",
+        "The Flexible Server has private access, and it is not reached from here",
+        "Run the worker in its virtual network, or in one that is peered with it and linked to its private DNS zone; "
+        "or route its name by KEYTURN_RESOLVE",
     )
     PROVIDER_CLASS_MISMATCH = (
         "ProviderClassMismatch",
@@ -332,6 +466,11 @@ class Code(StrEnum):
         "The login would no longer find relations by unqualified name",
         "See which schemas its search_path names, and which of them the owner role may use; set it for the login "
         "explicitly",
+    )
+    RELOAD_FAILED = (
+        "ReloadFailed",
+        "The reload command of a client failed",
+        "Run it by hand with kubectl exec, which shows what it prints; correct it, or let the client be restarted",
     )
     REQUEST_DISALLOWED_BY_POLICY = (
         "RequestDisallowedByPolicy",
@@ -359,7 +498,17 @@ class Code(StrEnum):
     ROLLED_BACK = (
         "RolledBack",
         "The rotation was rolled back earlier",
-        "Give another rotation id, or none, to start a new one",
+        "Give no rotation id: a new rotation begins",
+    )
+    ROTATION_UNFINISHED = (
+        "RotationUnfinished",
+        "A rotation is unfinished, and what it stopped or pinned would be changed",
+        "Rotate the credential, which finishes it; then deploy",
+    )
+    RUN_UNDER_WAY = (
+        "RunUnderWay",
+        "A run that is under way keeps the login that it began with, and its new connections fail once that is refused",
+        "Wait until it has ended; or use the strategy alternating with a grace that is longer than a run",
     )
     SCHEMA_OF_ITS_NAME = (
         "SchemaOfItsName",
@@ -431,12 +580,17 @@ class Code(StrEnum):
     UNLISTED_SOURCE = (
         "UnlistedSource",
         "A consumer takes the credential from more than its listed delivery",
-        "Let its pods take every part of the credential from one SecretProviderClass and its Secret, and list that one",
+        "List each SecretProviderClass and Secret that its pods take a part of the credential from, under deliveries",
     )
     UNREACHABLE = (
         "Unreachable",
         "The cluster's API server does not answer",
         "Check that the cluster runs and that its server can be reached from here (HTTPS_PROXY and NO_PROXY included)",
+    )
+    UNKNOWN_ROTATION = (
+        "UnknownRotation",
+        "No rotation of this credential has this id: it is mistyped, or its run ended before anything was staged",
+        "Correct the id, or give none: an unfinished rotation resumes, else a new one begins",
     )
     USERNAME_STAYS = (
         "UsernameStays",
@@ -449,10 +603,15 @@ class Code(StrEnum):
         "Move the date on (ALTER ROLE ... VALID UNTIL), or use the strategy alternating with an administrator and the "
         "field valid_until: extend",
     )
+    VERSIONS_ENABLED = (
+        "VersionsEnabled",
+        "Older versions can still be read, and no rotation is unfinished",
+        "See that the database refuses their logins (flows.verify_login), then disable them; or rotate",
+    )
     VOLUME_KEEPS_DATA = (
         "VolumeKeepsData",
         "The strategy recreate would change nothing",
-        "Use the strategy in-place: it changes the login inside the database",
+        "Use the strategy in-place or alternating: they change the login inside the database, and its files stay",
     )
     WRONG_CLUSTER = (
         "WrongCluster",

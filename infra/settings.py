@@ -1,9 +1,18 @@
 """Settings: what belongs to the place where Keyturn runs, not to one run. Read from the environment."""
 
+from enum import StrEnum
 from pathlib import Path
 
 from pydantic import AliasChoices, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class AzureCloud(StrEnum):
+    """Which of Azure's clouds the subscription is in; see infra.azure.clouds."""
+
+    PUBLIC = "public"
+    GOVERNMENT = "government"
+    CHINA = "china"
 
 
 class Settings(BaseSettings):
@@ -20,7 +29,11 @@ class Settings(BaseSettings):
         validation_alias=AliasChoices("KEYTURN_SUBSCRIPTION_ID", "AZURE_SUBSCRIPTION_ID"),
         description="The Azure subscription that everything is in.",
     )
-    credentials: Path = Field(Path("credentials.yaml"), description="The inventory: which credentials there are.")
+    azure_cloud: AzureCloud = Field(AzureCloud.PUBLIC, description="The cloud that the subscription is in.")
+    credentials: Path = Field(
+        Path("credentials.yaml"),
+        description="The inventory: a file, or a folder of files, that says which credentials there are.",
+    )
     stacks: Path = Field(Path("manifests"), description="Where stacks are: <stacks>/<name>/stack.yaml.")
     kubeconfig: Path | None = Field(
         None,
@@ -33,9 +46,9 @@ class Settings(BaseSettings):
     )
     resolve: str = Field(
         "",
-        description="Where names that are not reached by DNS are found, as curl's --connect-to: "
+        description="Where databases' names that are not reached by DNS are found, as curl's --connect-to: "
         "comma-separated HOST:PORT:ADDRESS:PORT, HOST may be *.DOMAIN. "
-        "For private endpoints and tunnels; TLS still verifies HOST.",
+        "For private endpoints and tunnels; TLS still verifies HOST. Azure and clusters are not concerned.",
     )
     postgres_ca_file: Path | None = Field(
         None,

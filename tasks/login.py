@@ -9,7 +9,7 @@ from itertools import product
 from prefect.logging import get_run_logger
 
 from infra.azure.versions import SecretVersion
-from infra.credentials import Credential, Login, find_oddity
+from infra.credentials import Credential, Login
 from infra.errors import Code, LoginRefused, NotFound, SecretUnusable, Unverified
 from infra.postgres.database import ServerReport
 from tasks.context import Access, opened
@@ -71,15 +71,16 @@ def log_in(credential: Credential, timeout_seconds: int) -> NewestLogin:
     """
     with opened(credential) as access:
         unfinished = _find_unfinished(access)
-        database, newest = access.database.accepting_md5, access.read_newest()
-        login = newest
+        database, layout = access.database.accepting_md5, credential.secrets
+        values = access.read_newest_values()
+        login = newest = layout.parse(values)
         try:
             database.wait_for(newest, timeout_seconds, log_errors(database))
         except LoginRefused as error:
             unfinished = _find_unfinished(access) or unfinished
             working = [login for login in _read_explained(access, unfinished) if database.takes(login)]
             if not working:
-                raise _with_oddity(error, find_oddity(credential.secrets.render(newest))) from None
+                raise _with_oddity(error, layout.find_oddity(values)) from None
             login = working[0]
         report = database.inspect(login)
     get_run_logger().info(
@@ -232,9 +233,9 @@ def _describe_connection(report: ServerReport) -> Mapping[str, str]:
         "database": str(report.address),
         "server": f"PostgreSQL {report.server_version}",
         "TLS": f"{tls.protocol}, {tls.cipher}, {tls.bits} bits" if tls else "off",
-        "verified name": tls.verified_name if tls else "-",
-        "issuer": tls.issuer if tls else "-",
-        "certificate expires": f"{tls.expires_at:%Y-%m-%d %H:%M} UTC" if tls else "-",
+        "verified name": (tls.verified_name if tls else "") or "-",
+        "issuer": (tls.issuer if tls else "") or "-",
+        "certificate expires": f"{tls.expires_at:%Y-%m-%d %H:%M} UTC" if tls and tls.expires_at else "-",
     }
 
 

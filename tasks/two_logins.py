@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from prefect.logging import get_run_logger
 
 from infra.credentials import Credential, Login
-from infra.errors import Unverified
+from infra.errors import Code, Refused, Unverified
 from infra.postgres import acting_role
 from infra.postgres.database import Database, RoleChange
 from infra.postgres.handshake import Connection
@@ -31,10 +31,11 @@ def plan(credential: Credential) -> Migration:
 
     Raises:
         LoginRefused: the database refuses the vault's newest versions, or the administrator's.
+        Refused: it keeps a password as md5.
     """
     with opened(credential) as access:
         candidate = find_candidate(access.vault, credential)
-        facts = _get_facts(access)
+        facts = get_facts(access)
     get_run_logger().info(
         "%d relations, %d sessions, %d settings, %s",
         facts.relations,
@@ -46,11 +47,31 @@ def plan(credential: Credential) -> Migration:
     return plan_migration(credential, facts, unfinished)
 
 
-def _get_facts(access: Access) -> LoginFacts:
+def get_facts(access: Access) -> LoginFacts:
+    """Look at the login and at every database that admits it. Raises as `plan`."""
     current = access.read_newest()
-    databases = acting_role.look_at_databases(access.database, current, name_owner_role(current.username))
-    with access.database.connected(access.read_administrator() or current) as admin_session:
-        return get_login_facts(admin_session, current.username, databases)
+    with _refusing_md5(access):
+        databases = acting_role.look_at_databases(access.database, current, name_owner_role(current.username))
+        with access.database.connected(access.read_administrator() or current) as admin_session:
+            return get_login_facts(admin_session, current.username, databases)
+
+
+@contextmanager
+def _refusing_md5(access: Access) -> Iterator[None]:
+    """Say what to do about a password that is kept as md5: a migration proves its logins by SCRAM."""
+    try:
+        yield
+    except Unverified as error:
+        if error.code != Code.MD5_PASSWORD:
+            raise
+        raise Refused(
+            "The server keeps the password of the login, or of its administrator, as md5",
+            name=f"{access.credential.name} at {error.name}",
+            seen="a migration proves its logins by SCRAM",
+            fix="set password_encryption to scram-sha-256, on a Flexible Server by its server parameters; give that "
+            "password once more, the login's by a rotation with the strategy in-place; then migrate",
+            code=error.code,
+        ) from None
 
 
 @task_with_retries(name="Show the plan", run_name="{credential.name}: show the plan of the migration")
@@ -102,7 +123,7 @@ def migrate(credential: Credential, rotation_id: str) -> bool:
         Unverified: the login works, but its sessions do not start as an owner role.
     """
     with opened(credential) as access:
-        facts, current = _get_facts(access), access.read_newest()
+        facts, current = get_facts(access), access.read_newest()
         if facts.alternate_logins is not None:
             return False
         if refusal := plan_migration(credential, facts).refusal:

@@ -11,5 +11,7 @@ VALUES = {
     "VAULT": "dexterkeyvault",
     "USERNAME_SECRET": "username",
     "PASSWORD_SECRET": "password",
+    "CLOUD": "AzurePublicCloud",
+    "BLOB_DOMAIN": "blob.core.windows.net",
     "GET_STORAGE_IMAGE": "get-storage:1",
 }

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from infra.credentials import Consumer, Credential, load_inventory
+from infra.credentials import Consumer, Credential, WorkloadKind, load_inventory
 
 ROOT = Path(__file__).parents[1]
 INVENTORY = load_inventory(ROOT / "credentials.yaml")
@@ -18,9 +18,15 @@ def change(credential: Credential, **changes: object) -> Credential:
     return Credential.model_validate({**credential.model_dump(), **changes})
 
 
-def consumer_like(consumer: Consumer, namespace: str = "", name: str = "", **changes: object) -> Consumer:
+def consumer_like(
+    consumer: Consumer, namespace: str = "", name: str = "", kind: WorkloadKind | None = None, **changes: object
+) -> Consumer:
     """Return a consumer with another workload, and other values in some fields."""
     workload = consumer.workload.model_copy(
-        update={"namespace": namespace or consumer.workload.namespace, "name": name or consumer.workload.name}
+        update={
+            "kind": kind or consumer.workload.kind,
+            "namespace": namespace or consumer.workload.namespace,
+            "name": name or consumer.workload.name,
+        }
     )
     return consumer.model_copy(update={"workload": workload, **changes})

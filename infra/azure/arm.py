@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, ClassVar, Generic, Protocol, TypeVar
 from azure.core.polling import LROPoller
 
 from infra.azure.errors import translated
-from infra.errors import Code, NotFound, ServiceFailed
+from infra.errors import MISSING_ROLE, AccessDenied, Code, NotFound, ServiceFailed
 from infra.provisioning.comparing import Resource
 from infra.provisioning.kinds import Found, Kind, OnProgress, R, State
 from infra.provisioning.reconciling import OPERATION_TIMEOUT_SECONDS
@@ -137,6 +137,19 @@ def as_found(resource: Resource, said: object) -> Found:
 def as_taken(is_available: bool | None, message: str | None, reason: object) -> Found | None:
     """Return the objection to a name, as Azure's check of names answers; None for nothing."""
     return None if is_available else Found(None, State.TAKEN, message or "", word(reason))
+
+
+def unless_hidden(look: Callable[[], Found | None]) -> Found | None:
+    """Return what a look at the whole subscription finds: whether a name is free.
+
+    Who may see the resource group alone may make the resource all the same: Azure then says what is wrong with a name.
+    """
+    try:
+        return look()
+    except AccessDenied as error:
+        if error.code not in MISSING_ROLE:
+            raise
+        return Found(None, State.HIDDEN, f"whether the name is free shows when it is made; {error.fix}", error.code)
 
 
 def get_state(said: str) -> State:

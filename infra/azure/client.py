@@ -19,15 +19,15 @@ from azure.core.pipeline.transport import RequestsTransport
 from azure.identity import DefaultAzureCredential
 
 from infra.azure.arm import C
+from infra.azure.clouds import CLOUDS
 from infra.azure.clusters import ClusterEndpoints, ManagedClusters
 from infra.azure.errors import translated
 from infra.azure.secrets import KeyVault
 from infra.azure.versions import VersionMemory
 from infra.credentials import ClusterRef
 from infra.errors import AccessDenied, InvalidInput
-from infra.settings import Settings
+from infra.settings import AzureCloud, Settings
 
-ARM_SCOPE = "https://management.azure.com/.default"
 POLL_SECONDS = 5
 """Between two looks at a long-running operation, where Azure does not say how long."""
 
@@ -57,8 +57,11 @@ class Azure:
     """
 
     def __init__(self, settings: Settings) -> None:
-        self.settings = settings
+        self.settings, self.cloud = settings, CLOUDS[settings.azure_cloud]
+        # None leaves the public cloud's authority to AZURE_AUTHORITY_HOST.
+        authority = None if settings.azure_cloud is AzureCloud.PUBLIC else self.cloud.authority
         self._credential = DefaultAzureCredential(
+            authority=authority,
             exclude_interactive_browser_credential=True,
             exclude_broker_credential=True,
             exclude_visual_studio_code_credential=True,
@@ -108,7 +111,12 @@ class Azure:
                 fix="Set AZURE_SUBSCRIPTION_ID or KEYTURN_SUBSCRIPTION_ID where the flow runs",
             )
         client = open_client(
-            self._credential, self.settings.subscription_id, polling_interval=POLL_SECONDS, **self.client_options()
+            self._credential,
+            self.settings.subscription_id,
+            base_url=self.cloud.management,
+            credential_scopes=[self.cloud.management_scope],
+            polling_interval=POLL_SECONDS,
+            **self.client_options(),
         )
         try:
             yield client
@@ -125,8 +133,8 @@ class Azure:
         Raises:
             AuthenticationFailed: no credential is found, or Entra ID refuses it.
         """
-        with translated("Cannot get a token", name=ARM_SCOPE):
-            claims = _read_claims(self._credential.get_token(ARM_SCOPE).token)
+        token, _ = self.get_token(self.cloud.management_scope)
+        claims = _read_claims(token)
         is_user = claims.get("idtyp", "user" if "scp" in claims else "app") == "user"
         return Caller(
             tenant_id=str(claims.get("tid", "")),

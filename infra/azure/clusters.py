@@ -42,6 +42,7 @@ class ManagedClusters(ArmKind[ManagedCluster, ContainerServiceClient]):
     """AKS clusters."""
 
     resource = ManagedCluster
+    action = "Microsoft.ContainerService/managedClusters/write"
     role = "Azure Kubernetes Service Contributor Role"
     open_client = ContainerServiceClient
 

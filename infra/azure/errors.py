@@ -38,6 +38,7 @@ FIXES = {
     "ObjectIsDeletedButRecoverable": "Recover the deleted one or purge it",
     "ConflictError": "Recover the deleted one, purge it, or choose another name",
     Code.OBJECT_IS_BEING_DELETED.value: Code.OBJECT_IS_BEING_DELETED.fix,
+    "MissingSubscriptionRegistration": "Register the resource provider that is named: az provider register --namespace",
     "VaultAlreadyExists": "Choose another name: a vault's name is unique in all of Azure",
     "StorageAccountAlreadyTaken": "Choose another name: a storage account's name is unique in all of Azure",
     "ServerNameAlreadyExists": "Choose another name: a server's name is unique in all of Azure",

@@ -14,6 +14,7 @@ class ResourceGroups(ArmKind[ResourceGroup, ResourceManagementClient]):
     """Resource groups. What is listed and deleted is the group that it was made with."""
 
     resource = ResourceGroup
+    action = "Microsoft.Resources/subscriptions/resourceGroups/write"
     unique_in_azure = True
     open_client = ResourceManagementClient
 

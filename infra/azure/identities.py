@@ -25,6 +25,7 @@ class Identities(ArmKind[Identity, ManagedServiceIdentityClient]):
     """User-assigned identities."""
 
     resource = Identity
+    action = "Microsoft.ManagedIdentity/userAssignedIdentities/write"
     role = ROLE
     open_client = ManagedServiceIdentityClient
 
@@ -62,6 +63,7 @@ class FederatedCredentials(ArmKind[FederatedCredential, ManagedServiceIdentityCl
     """Federated credentials of identities."""
 
     resource = FederatedCredential
+    action = "Microsoft.ManagedIdentity/userAssignedIdentities/federatedIdentityCredentials/write"
     role = ROLE
     open_client = ManagedServiceIdentityClient
 

@@ -9,6 +9,7 @@ from infra.azure.groups import ResourceGroups
 from infra.azure.identities import FederatedCredentials, Identities
 from infra.azure.machines import Machines
 from infra.azure.networks import NetworkInterfaces, Networks, PublicAddresses, SecurityGroups
+from infra.azure.providers import ResourceProviders
 from infra.azure.roles import RoleAssignments
 from infra.azure.secrets import VaultSecrets
 from infra.azure.servers import DatabaseServers, FirewallRules
@@ -17,6 +18,7 @@ from infra.azure.vaults import Vaults
 from infra.provisioning.kinds import Kinds
 
 KINDS: tuple[type[AzureKind[Any]], ...] = (
+    ResourceProviders,
     ResourceGroups,
     SecurityGroups,
     Networks,

@@ -33,8 +33,8 @@ class MachineOutput:
     stderr: str
 
 
-def _open_client(*arguments: Any, **options: Any) -> "ComputeManagementClient":
-    """Import it here: that takes a second."""
+def open_compute(*arguments: Any, **options: Any) -> "ComputeManagementClient":
+    """Make a client; it is imported here, which takes a second."""
     from azure.mgmt.compute import ComputeManagementClient
 
     return ComputeManagementClient(*arguments, **options)
@@ -44,9 +44,10 @@ class Machines(ArmKind[Machine, "ComputeManagementClient"]):
     """Virtual machines."""
 
     resource = Machine
+    action = "Microsoft.Compute/virtualMachines/write"
     role = "Virtual Machine Contributor"
 
-    open_client = staticmethod(_open_client)
+    open_client = staticmethod(open_compute)
 
     def find(self, wanted: Machine) -> Found | None:
         """Return a virtual machine, or None."""

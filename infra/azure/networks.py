@@ -35,6 +35,7 @@ class SecurityGroups(NetworkKind[SecurityGroup]):
     """Network security groups with Azure's default rules: nothing comes in from the internet."""
 
     resource = SecurityGroup
+    action = "Microsoft.Network/networkSecurityGroups/write"
 
     def find(self, wanted: SecurityGroup) -> Found | None:
         """Return a security group, or None."""
@@ -55,6 +56,7 @@ class PublicAddresses(NetworkKind[PublicAddress]):
     """Static public addresses."""
 
     resource = PublicAddress
+    action = "Microsoft.Network/publicIPAddresses/write"
 
     def find(self, wanted: PublicAddress) -> Found | None:
         """Return a public address, or None."""
@@ -80,6 +82,7 @@ class Networks(NetworkKind[Network]):
     """Virtual networks, each with the one subnet that is wanted; other subnets are kept."""
 
     resource = Network
+    action = "Microsoft.Network/virtualNetworks/write"
 
     def find(self, wanted: Network) -> Found | None:
         """Return a virtual network, with the security group of the wanted subnet, or None."""
@@ -127,6 +130,7 @@ class NetworkInterfaces(NetworkKind[NetworkInterface]):
     """Network interfaces with one address in the subnet and a public one."""
 
     resource = NetworkInterface
+    action = "Microsoft.Network/networkInterfaces/write"
 
     def find(self, wanted: NetworkInterface) -> Found | None:
         """Return a network interface with the names of its network and public address, or None."""

@@ -4,15 +4,19 @@ https://learn.microsoft.com/rest/api/authorization/permissions/list-for-resource
 """
 
 import re
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
-from azure.mgmt.authorization import AuthorizationManagementClient
+from azure.core.rest import HttpRequest
+from azure.mgmt.resource.resources import ResourceManagementClient
 
 from infra.azure.errors import translated
 
 if TYPE_CHECKING:
     from infra.azure.client import Azure
+
+
+API_VERSION = "2022-04-01"
 
 
 def has_permission(azure: "Azure", group: str, resource_type: str, name: str, action: str) -> bool:
@@ -29,15 +33,37 @@ def has_permission(azure: "Azure", group: str, resource_type: str, name: str, ac
         AccessDenied: the caller may not even ask.
         NotFound: there is no such resource.
     """
-    provider, _, kind = resource_type.partition("/")
+    return not find_denied(azure, azure.resource_id(group, resource_type, name), [action])
+
+
+def find_denied(azure: "Azure", scope: str, actions: Iterable[str]) -> list[str]:
+    """Return what the caller may not do at a scope: the id of a subscription, a resource group or a resource.
+
+    Raises:
+        AccessDenied: the caller may not even ask.
+        NotFound: there is no such scope.
+    """
+    name = scope.rsplit("/", 1)[-1]
     with (
         translated("Cannot ask for the caller's permissions", name=name, role="Reader", scope=name),
-        azure.management(AuthorizationManagementClient) as client,
+        azure.management(ResourceManagementClient) as client,
     ):
-        found = list(client.permissions.list_for_resource(group, provider, "", kind, name))
-    return any(
-        _matches(action, permission.actions) and not _matches(action, permission.not_actions) for permission in found
-    )
+        found = list(_list(client, f"{scope}/providers/Microsoft.Authorization/permissions?api-version={API_VERSION}"))
+    return [action for action in actions if not any(_allows(permission, action) for permission in found)]
+
+
+def _list(client: ResourceManagementClient, url: str | None) -> Iterator[Mapping[str, Any]]:
+    """Yield all pages: the client of Microsoft.Authorization does not know the subscription as a scope."""
+    while url:
+        response = client.send_request(HttpRequest("GET", url))
+        response.raise_for_status()
+        page = response.json()
+        yield from page["value"]
+        url = page.get("nextLink")
+
+
+def _allows(permission: Mapping[str, Any], action: str) -> bool:
+    return _matches(action, permission.get("actions")) and not _matches(action, permission.get("notActions"))
 
 
 def _matches(action: str, patterns: Iterable[str] | None) -> bool:

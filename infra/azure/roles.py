@@ -31,6 +31,7 @@ class RoleAssignments(ArmKind[RoleAssignment, AuthorizationManagementClient]):
     """Role assignments on resources of one group."""
 
     resource = RoleAssignment
+    action = "Microsoft.Authorization/roleAssignments/write"
     role = "Role Based Access Control Administrator"
     open_client = AuthorizationManagementClient
 
@@ -84,7 +85,11 @@ class RoleAssignments(ArmKind[RoleAssignment, AuthorizationManagementClient]):
                 raise
 
     def _scope_id(self, wanted: RoleAssignment) -> str:
-        return self.azure.resource_id(self.group, wanted.scope.TYPE, wanted.scope.name)
+        scope = wanted.scope
+        if scope.PARENT is None:
+            return self.azure.resource_id(self.group, scope.TYPE, scope.name)
+        parent = self.azure.resource_id(self.group, scope.PARENT.TYPE, scope.parent)
+        return f"{parent}/{scope.TYPE.rsplit('/', 1)[-1]}/{scope.name}"
 
     def _get_principal(self, wanted: RoleAssignment) -> tuple[str, str]:
         """Return object id and type of the principal: looked up, never typed."""

@@ -70,6 +70,11 @@ class KeyVault:
         self._memory.keep_all(name, found)
         return sorted(found, key=lambda version: version.created_at, reverse=True)
 
+    def list_newest(self) -> list[SecretVersion]:
+        """Return the newest version of every secret in the vault, without its id: 25 secrets cost one request."""
+        with self._opened("Cannot list the secrets", "", READER) as client:
+            return [read_properties(each.name or "", each) for each in client.list_properties_of_secrets()]
+
     def find_latest(self, name: str) -> SecretVersion | None:
         """Return the version that a GET without a version takes, or None when there is no such secret.
 
@@ -250,11 +255,11 @@ class KeyVault:
         return read
 
     def _where(self, name: str) -> str:
-        return f"{self.name}/{name}"
+        return f"{self.name}/{name}".rstrip("/")
 
     @contextmanager
     def _opened(self, what: str, name: str, role: str) -> Iterator[SecretClient]:
-        url = f"https://{self.name}.vault.azure.net"
+        url = f"https://{self.name}.{self._azure.cloud.vault_domain}"
         with (
             translated(what, name=self._where(name), role=role, scope=f"the vault {self.name}"),
             SecretClient(url, self._azure.credential, **self._azure.client_options()) as client,

@@ -4,27 +4,49 @@ The administrator's login is read from the vault where it is used, and goes nowh
 https://learn.microsoft.com/azure/postgresql/flexible-server/concepts-security
 """
 
+from typing import TYPE_CHECKING
+
 from azure.mgmt.postgresqlflexibleservers import PostgreSQLManagementClient, models
 
-from infra.azure.arm import ArmKind, as_found, as_taken, get_location, word
+from infra.azure.arm import ArmKind, as_found, as_taken, get_location, unless_hidden, word
+from infra.azure.clouds import CLOUDS
 from infra.azure.errors import translated
 from infra.credentials import Login
 from infra.provisioning.kinds import Found, OnProgress, ignore
-from infra.provisioning.resources import DatabaseServer, FirewallRule
+from infra.provisioning.resources import NEW_SERVER_VERSION, DatabaseServer, FirewallRule
+from infra.settings import AzureCloud
 
-DOMAIN = "postgres.database.azure.com"
+if TYPE_CHECKING:
+    from infra.azure.client import Azure
+
 SERVER_TYPE = "Microsoft.DBforPostgreSQL/flexibleServers"
 
 
-def get_host(name: str) -> str:
+def get_host(name: str, cloud: AzureCloud = AzureCloud.PUBLIC) -> str:
     """Return the host name of a Flexible Server."""
-    return f"{name}.{DOMAIN}"
+    return f"{name}.{CLOUDS[cloud].postgres_domain}"
+
+
+def list_server_names(azure: "Azure", group: str) -> tuple[str, ...]:
+    """Return the Flexible Servers of a resource group, by name.
+
+    Raises:
+        AccessDenied: the caller may not read them.
+        NotFound: there is no such group.
+    """
+    scope = f"the resource group {group}"
+    with (
+        translated("Cannot list the Flexible Servers", name=group, role="Reader", scope=scope),
+        azure.management(PostgreSQLManagementClient) as client,
+    ):
+        return tuple(sorted(str(found.name) for found in client.servers.list_by_resource_group(group)))
 
 
 class DatabaseServers(ArmKind[DatabaseServer, PostgreSQLManagementClient]):
     """Flexible Servers."""
 
     resource = DatabaseServer
+    action = "Microsoft.DBforPostgreSQL/flexibleServers/write"
     unique_in_azure = True
     open_client = PostgreSQLManagementClient
 
@@ -32,7 +54,7 @@ class DatabaseServers(ArmKind[DatabaseServer, PostgreSQLManagementClient]):
         """Return a Flexible Server, or the objection to its name, or None."""
         found = self._find(wanted.name)
         if found is None:
-            return self._find_taken(wanted.name)
+            return unless_hidden(lambda: self._find_taken(wanted.name))
         return as_found(_seen(found, wanted.name), found.properties and found.properties.state)
 
     def put(self, wanted: DatabaseServer, on_progress: OnProgress = ignore) -> None:
@@ -79,7 +101,9 @@ class DatabaseServers(ArmKind[DatabaseServer, PostgreSQLManagementClient]):
     def _find_taken(self, name: str) -> Found | None:
         request = models.CheckNameAvailabilityRequest(name=name, type=SERVER_TYPE)
         with (
-            translated("Cannot check the Flexible Server's name", name=name, role="Reader", scope="the subscription"),
+            translated(
+                "Cannot check the Flexible Server's name", name=name, role="Contributor", scope="the subscription"
+            ),
             self.azure.management(PostgreSQLManagementClient) as client,
         ):
             answer = client.name_availability.check_globally(request)
@@ -90,6 +114,7 @@ class FirewallRules(ArmKind[FirewallRule, PostgreSQLManagementClient]):
     """Firewall rules of Flexible Servers."""
 
     resource = FirewallRule
+    action = "Microsoft.DBforPostgreSQL/flexibleServers/firewallRules/write"
     open_client = PostgreSQLManagementClient
 
     def find(self, wanted: FirewallRule) -> Found | None:
@@ -124,7 +149,7 @@ def _new(wanted: DatabaseServer, login: Login) -> models.Server:
         location=wanted.location,
         sku=models.Sku(name=wanted.size, tier=get_tier(wanted.size)),
         properties=models.ServerProperties(
-            version=wanted.version,
+            version=wanted.version or NEW_SERVER_VERSION,
             administrator_login=login.username,
             administrator_login_password=login.password,
             create_mode="Create",

@@ -10,7 +10,7 @@ from azure.core.exceptions import ResourceNotFoundError
 from azure.mgmt.storage import StorageManagementClient, models
 from azure.storage.blob import BlobServiceClient, ContentSettings
 
-from infra.azure.arm import ArmKind, AzureKind, as_found, as_taken, get_location, word
+from infra.azure.arm import ArmKind, AzureKind, as_found, as_taken, get_location, unless_hidden, word
 from infra.azure.errors import translated
 from infra.errors import Conflict
 from infra.provisioning.kinds import Found, OnProgress, R, ignore
@@ -23,6 +23,7 @@ class StorageAccounts(ArmKind[StorageAccount, StorageManagementClient]):
     """Storage accounts."""
 
     resource = StorageAccount
+    action = "Microsoft.Storage/storageAccounts/write"
     unique_in_azure = True
     open_client = StorageManagementClient
 
@@ -30,7 +31,7 @@ class StorageAccounts(ArmKind[StorageAccount, StorageManagementClient]):
         """Return a storage account, or the objection to its name, or None."""
         found = self._find(wanted.name)
         if found is None:
-            return self._find_taken(wanted.name)
+            return unless_hidden(lambda: self._find_taken(wanted.name))
         return as_found(_seen(found, wanted.name), found.properties and found.properties.provisioning_state)
 
     def put(self, wanted: StorageAccount, on_progress: OnProgress = ignore) -> None:
@@ -67,12 +68,10 @@ class BlobKind(AzureKind[R]):
     def opened(self, verb: str, wanted: R, role: str) -> Iterator[BlobServiceClient]:
         """Open a client of the resource's account."""
         account = wanted.parent.split("/")[0]
-        what = f"Cannot {verb} the {self.resource.KIND}"
+        what, url = f"Cannot {verb} the {self.resource.KIND}", f"https://{account}.{self.azure.cloud.blob_domain}"
         with (
             translated(what, name=wanted.label, role=role, scope=f"the storage account {account}"),
-            BlobServiceClient(
-                f"https://{account}.blob.core.windows.net", self.azure.credential, **self.azure.client_options()
-            ) as client,
+            BlobServiceClient(url, self.azure.credential, **self.azure.client_options()) as client,
         ):
             yield client
 

@@ -7,16 +7,21 @@ https://learn.microsoft.com/azure/key-vault/general/soft-delete-overview
 
 from azure.mgmt.keyvault import KeyVaultManagementClient, models
 
-from infra.azure.arm import ArmKind, as_taken, get_group_of, get_location, get_state, word
+from infra.azure.arm import ArmKind, as_taken, get_group_of, get_location, get_state, unless_hidden, word
 from infra.azure.errors import translated
 from infra.provisioning.kinds import Found, OnProgress, State, ignore
 from infra.provisioning.resources import Vault
+
+PURGER = "Key Vault Purge Operator"
+PURGE = "Microsoft.KeyVault/locations/deletedVaults/purge/action"
+"""The role, Key Vault Contributor lacks it, and what it allows."""
 
 
 class Vaults(ArmKind[Vault, KeyVaultManagementClient]):
     """Key vaults. A name that is taken elsewhere in Azure is found as well: it cannot be had."""
 
     resource = Vault
+    action = "Microsoft.KeyVault/vaults/write"
     unique_in_azure = True
     open_client = KeyVaultManagementClient
 
@@ -24,7 +29,7 @@ class Vaults(ArmKind[Vault, KeyVaultManagementClient]):
         """Return the vault, or a softly deleted one that holds its name, or the objection to the name, or None."""
         found = self.look(wanted.name, lambda client: client.vaults.get(self.group, wanted.name))
         if found is None:
-            return self.find_deleted(wanted.name) or self._find_taken(wanted.name)
+            return unless_hidden(lambda: self.find_deleted(wanted.name) or self._find_taken(wanted.name))
         said = word(found.properties.provisioning_state)
         # A vault says RegisteringDns while its name is made known.
         return Found(_seen(found, wanted.name), get_state(said.rsplit(".", 1)[-1]), said)
@@ -77,9 +82,8 @@ class Vaults(ArmKind[Vault, KeyVaultManagementClient]):
         deleted = self._get_deleted(name)
         if deleted is None or deleted.properties is None:
             return False
-        role, scope = "Key Vault Contributor", "the subscription"
         with (
-            translated("Cannot purge the vault", name=name, role=role, scope=scope),
+            translated("Cannot purge the vault", name=name, role=PURGER, scope="the subscription"),
             self.azure.management(KeyVaultManagementClient) as client,
         ):
             poller = client.vaults.begin_purge_deleted(name, deleted.properties.location or "")
@@ -117,4 +121,12 @@ def _seen(found: models.Vault, name: str) -> Vault:
         location=get_location(found.location),
         tenant=found.properties.tenant_id,
         rbac=bool(found.properties.enable_rbac_authorization),
+        policies=tuple(_describe(policy) for policy in found.properties.access_policies or ()),
     )
+
+
+def _describe(policy: models.AccessPolicyEntry) -> str:
+    """Return who may do what: "OBJECT_ID (secrets get, list)"."""
+    rights = "; ".join(f"{kind} {', '.join(verbs)}" for kind, verbs in policy.permissions.as_dict().items() if verbs)
+    who = f"{policy.object_id} by application {policy.application_id}" if policy.application_id else policy.object_id
+    return f"{who} ({rights or 'no rights'})"

@@ -21,6 +21,7 @@ class SecretVersion:
         enabled: whether it can be read.
         created_at: when it was written; Key Vault counts whole seconds.
         attributes: its content type, expiry and tags.
+        updated_at: when it or its tags were written last.
     """
 
     name: str
@@ -28,6 +29,7 @@ class SecretVersion:
     enabled: bool
     created_at: datetime
     attributes: Attributes = field(default_factory=Attributes)
+    updated_at: datetime = field(default=EPOCH, compare=False)
 
     @property
     def tags(self) -> Mapping[str, str]:
@@ -48,6 +50,7 @@ def read_properties(name: str, properties: SecretProperties) -> SecretVersion:
             not_before=properties.not_before,
             tags=dict(properties.tags or {}),
         ),
+        updated_at=properties.updated_on or EPOCH,
     )
 
 

@@ -18,6 +18,8 @@ DETAIL_LIMIT = 700
 DEADLINE_EXCEEDED = "ProgressDeadlineExceeded"
 """The reason of a Deployment's condition Progressing once its rollout is given up."""
 _NOT_CREATED = "FailedToCreateSecret"
+_NOT_MADE = "FailedCreate"
+"""The reason of the event of a StatefulSet, DaemonSet or Job whose pod is refused."""
 
 
 class _Reason(StrEnum):
@@ -76,21 +78,32 @@ def diagnose(pods: Sequence[Object], events: Iterable[Object]) -> list[Diagnosis
     return sorted(causes, key=lambda cause: list(Level).index(cause.level))
 
 
-def diagnose_controller(subject: str, workload: Object) -> list[Diagnosis]:
-    """Explain what keeps a workload's controller from having its pods ready: what it says, or that it is paused."""
+def diagnose_controller(subject: str, workload: Object, events: Iterable[Object] = ()) -> list[Diagnosis]:
+    """Explain what keeps a workload's controller from having its pods ready: what it says, or that it is paused.
+
+    Controllers that make pods without a ReplicaSet say in events alone that they cannot.
+    """
     causes = [_explain_paused(subject, workload)] if workload["spec"].get("paused") else []
     for condition in (workload.get("status") or {}).get("conditions") or []:
         kind, detail = condition["type"], str(condition.get("message") or "")
         reason = str(condition.get("reason") or kind)
         if kind == "ReplicaFailure" and condition["status"] == "True":
-            fix = "Correct what the message names: a missing service account, a quota, an admission rule"
-            causes.append(Diagnosis(Level.WARNING, subject, "The pods cannot be created", detail, fix, reason))
+            causes.append(_explain_uncreated(subject, detail, reason))
         elif reason == DEADLINE_EXCEEDED:
             fix = "See why its pods do not get ready; if they only need longer, raise progressDeadlineSeconds"
             causes.append(
                 Diagnosis(Level.WARNING, subject, "The rollout made no progress in time", detail, fix, reason)
             )
+    uid, own = workload["metadata"].get("uid", ""), [event for event in events if event.get("reason") == _NOT_MADE]
+    failures = [event for event in own if (event.get("involvedObject") or {}).get("uid") == uid]
+    if failures:
+        causes.append(_explain_uncreated(subject, max(failures, key=_time_of).get("message", ""), _NOT_MADE))
     return causes
+
+
+def _explain_uncreated(subject: str, detail: str, reason: str) -> Diagnosis:
+    fix = "Correct what the message names: a missing service account, a quota, an admission rule"
+    return Diagnosis(Level.WARNING, subject, "The pods cannot be created", detail, fix, reason)
 
 
 def _explain_paused(subject: str, workload: Object) -> Diagnosis:

@@ -36,7 +36,7 @@ class Holder:
     """Who holds a lock.
 
     Args:
-        purpose: what for: the rotation's id. For people.
+        purpose: what for: the rotation's id, or what else is done. For people.
         machine: a digest of host, boot and process namespace.
         process: id and start time of the process, such as "4711.8833".
         host: the host's name. For people.
@@ -225,11 +225,36 @@ class Lock:
         return Conflict(
             Code.LOCKED,
             name=f"lease {self._name} in {self._namespace}",
-            seen=f"held by {spec.get('holderIdentity')} for rotation {annotations.get(_PURPOSE, 'unknown')} "
+            seen=f"held by {spec.get('holderIdentity')} for {annotations.get(_PURPOSE, 'an unknown purpose')} "
             f"since {spec.get('acquireTime')}",
             fix=f"{Code.LOCKED.fix}, after {spec.get('leaseDurationSeconds')} s. To break it: "
             f"kubectl delete lease {self._name} -n {self._namespace}",
         )
+
+
+@dataclass(frozen=True)
+class LeaseFacts:
+    """Who has a lock, as its Lease says.
+
+    Args:
+        holder: who holds it; empty if nobody does.
+        purpose: the rotation that it was taken for.
+        renewed_at: when it was renewed last, by the holder's clock.
+    """
+
+    holder: str
+    purpose: str
+    renewed_at: datetime
+
+
+def find_lease(cluster: Cluster, namespace: str, name: str) -> LeaseFacts | None:
+    """Return who has a lock; None if nobody ever had it."""
+    lease = cluster.find(f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases/{name}")
+    if lease is None:
+        return None
+    spec, annotations = lease["spec"], lease["metadata"].get("annotations") or {}
+    renewed_at = datetime.fromisoformat(spec.get("renewTime") or lease["metadata"]["creationTimestamp"])
+    return LeaseFacts(spec.get("holderIdentity") or "", annotations.get(_PURPOSE, ""), renewed_at)
 
 
 class _Raced(Exception):

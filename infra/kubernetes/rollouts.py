@@ -1,7 +1,10 @@
-"""How far a Deployment's rollout is, by its own status, and how long a wait for it goes on. Pure but for a clock.
+"""How far a workload's rollout is, by its own status, and how long a wait for it goes on. Pure but for a clock.
 
 https://kubernetes.io/docs/concepts/workloads/controllers/deployment/#deployment-status
+https://github.com/kubernetes/kubernetes/blob/v1.34.4/staging/src/k8s.io/kubectl/pkg/polymorphichelpers/rollout_status.go
 """
+
+from dataclasses import dataclass
 
 from infra.kubernetes.client import Object
 from infra.kubernetes.diagnosis import DEADLINE_EXCEEDED
@@ -11,21 +14,62 @@ _PERMANENT_SECONDS = 10.0
 """How long a permanent cause must last before a wait ends early."""
 
 
-def wanted_replicas(item: Object) -> int:
-    """Return how many pods a workload is scaled to."""
-    return int(item["spec"].get("replicas", 1))
+@dataclass(frozen=True)
+class Rollout:
+    """How far a workload's controller is.
+
+    Args:
+        wanted: how many pods it shall have.
+        ready: how many are ready.
+        is_complete: whether the controller has acted on the spec, and all wanted pods are new and available.
+        progress: what changes whenever the controller makes progress.
+    """
+
+    wanted: int
+    ready: int
+    is_complete: bool
+    progress: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.ready} of {self.wanted} pods ready"
 
 
-def is_complete(item: Object) -> bool:
-    """Whether the controller has acted on the spec, and all wanted pods are new and ready."""
-    status = item.get("status") or {}
-    counts = [status.get(key, 0) for key in ("replicas", "updatedReplicas", "readyReplicas", "availableReplicas")]
-    return _is_observed(item) and counts == [wanted_replicas(item)] * 4
+RUNS_ONLY = Rollout(wanted=0, ready=0, is_complete=True)
+"""Of what has pods only while it has something to do."""
+
+
+def read_deployment(item: Object) -> Rollout:
+    """Read a Deployment: its controller dates each progress."""
+    names = ("replicas", "updatedReplicas", "readyReplicas", "availableReplicas")
+    wanted, dated = int(item["spec"].get("replicas", 1)), str(_find_progress(item).get("lastUpdateTime") or "")
+    return Rollout(wanted, _count(item, "readyReplicas"), _has_all(item, names, wanted), dated)
+
+
+def read_stateful_set(item: Object) -> Rollout:
+    """Read a StatefulSet: `updatedReplicas` counts the pods of its newest revision, one more with each replaced pod."""
+    names = ("replicas", "updatedReplicas", "readyReplicas", "availableReplicas")
+    wanted, updated = int(item["spec"].get("replicas", 1)), _count(item, "updatedReplicas")
+    return Rollout(wanted, _count(item, "readyReplicas"), _has_all(item, names, wanted), str(updated))
+
+
+def read_daemon_set(item: Object) -> Rollout:
+    """Read a DaemonSet: its nodes say how many pods it wants."""
+    names = ("currentNumberScheduled", "updatedNumberScheduled", "numberReady", "numberAvailable")
+    wanted, updated = _count(item, "desiredNumberScheduled"), _count(item, "updatedNumberScheduled")
+    return Rollout(wanted, _count(item, "numberReady"), _has_all(item, names, wanted), str(updated))
 
 
 def is_given_up(item: Object) -> bool:
     """Whether the controller says of this spec that it made no progress within `progressDeadlineSeconds`."""
     return _is_observed(item) and _find_progress(item).get("reason") == DEADLINE_EXCEEDED
+
+
+def _count(item: Object, name: str) -> int:
+    return int((item.get("status") or {}).get(name) or 0)
+
+
+def _has_all(item: Object, names: tuple[str, ...], wanted: int) -> bool:
+    return _is_observed(item) and all(_count(item, name) == wanted for name in names)
 
 
 def _is_observed(item: Object) -> bool:
@@ -51,12 +95,11 @@ class Patience:
         self._seen = ""
         self._permanent_since: float | None = None
 
-    def see(self, item: Object) -> None:
-        """Look at the workload: progress since the last look makes the wait longer."""
-        self._most = max(self._most, self._seconds * wanted_replicas(item))
-        seen = str(_find_progress(item).get("lastUpdateTime") or "")
-        if seen != self._seen:
-            self._seen, self._progressed = seen, self._clock()
+    def see(self, rollout: Rollout) -> None:
+        """Look at the rollout: progress since the last look makes the wait longer."""
+        self._most = max(self._most, self._seconds * rollout.wanted)
+        if rollout.progress != self._seen:
+            self._seen, self._progressed = rollout.progress, self._clock()
 
     def left(self) -> float:
         """Return the seconds that are left; not more than 0 when the wait is over."""

@@ -1,7 +1,4 @@
-"""Workloads as handles, one class a kind: what they are, stopping, starting and restarting them, waiting for them.
-
-One write both acts and remembers: how many pods there were, and which rotation made the last restart, are
-annotations of the workload, so a crash in between forgets nothing.
+"""The kinds of workload, one class each: where it is, what makes its pods, and when it is rolled out.
 
     database = open_workload(cluster, WorkloadRef(namespace="dexter", name="postgres-pod-kv"))
     database.stop()
@@ -12,309 +9,35 @@ annotations of the workload, so a crash in between forgets nothing.
 A further kind is one more subclass of `WorkloadHandle` and its line in `_KINDS`.
 """
 
-import time
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import ClassVar
+from collections.abc import Collection
 
 from infra.credentials import WorkloadKind, WorkloadRef
-from infra.errors import Code, Conflict, NotFound, ServiceFailed, WorkloadUnhealthy
 from infra.kubernetes.client import Cluster, Object
-from infra.kubernetes.diagnosis import Diagnosis, diagnose, diagnose_controller, unhealthy
-from infra.kubernetes.mount_failures import Level
-from infra.kubernetes.ownership import find_controller, is_finished, is_of_forgotten_set, translate_selector
-from infra.kubernetes.pods import PodFacts, Volume, keeps_pgdata, read_pods, read_volumes
+from infra.kubernetes.ownership import find_controller, is_of_forgotten_set
 from infra.kubernetes.pods import run_in_pod as run_in_pod
-from infra.kubernetes.rollouts import Patience, is_complete, is_given_up, wanted_replicas
+from infra.kubernetes.rollouts import RUNS_ONLY, Rollout, read_daemon_set, read_deployment, read_stateful_set
 from infra.kubernetes.services import get_load_balancer as get_load_balancer
 from infra.kubernetes.services import wait_for_load_balancer as wait_for_load_balancer
-from infra.kubernetes.waiting import Clock, OnProgress, Progress, Reporter, follow, follow_while, ignore
-
-STOPPED_REPLICAS = "keyturn/stopped-replicas"
-RESTARTED_FOR = "keyturn/restarted-for"
-SECRET_VERSION = "keyturn/secret-version"  # noqa: S105
-"""Annotation: the resourceVersion that the synced Secret had when the pods were last replaced.
-
-The workload itself keeps it until somebody has checked what the Secret held since then.
-"""
-_ATTEMPTS = 5
-
-
-@dataclass(frozen=True)
-class RestartFacts:
-    """What a workload's annotations remember.
-
-    Args:
-        stopped_replicas: how many pods it had when it was stopped; None if it was not.
-        restarted_for: the mark of the last start or restart.
-        secret_version: the resourceVersion of the synced Secret that the last restart was made with, until somebody
-            has checked what the Secret held since.
-    """
-
-    stopped_replicas: int | None = None
-    restarted_for: str = ""
-    secret_version: str = ""
-
-
-@dataclass(frozen=True)
-class Workload:
-    """A workload at one moment.
-
-    Args:
-        replicas: how many pods it is scaled to.
-        settled: whether its controller has acted on the spec, and exactly the wanted pods exist, new and ready.
-        pods: its pods, terminating ones included, finished ones not.
-        volumes: what its containers mount.
-        keeps_pgdata: whether PostgreSQL's data outlives the pod.
-        restart: what its annotations remember.
-        paused: whether its rollout is paused: new pods never replace the old ones.
-    """
-
-    replicas: int
-    settled: bool
-    pods: tuple[PodFacts, ...]
-    volumes: tuple[Volume, ...]
-    keeps_pgdata: bool
-    restart: RestartFacts
-    paused: bool = False
-
-    @property
-    def live_pods(self) -> dict[str, str]:
-        """Uid -> name of the pods that are not terminating."""
-        return {pod.uid: pod.name for pod in self.pods if not pod.terminating}
-
-    def find_sub_paths(self, source: str) -> tuple[Volume, ...]:
-        """Return the mounts of a source by subPath: their files stay as they were when the pod started."""
-        return tuple(volume for volume in self.volumes if volume.source == source and volume.sub_path)
-
-
-class WorkloadHandle(ABC):
-    """A workload of a cluster, by name.
-
-    Args:
-        cluster: where it is.
-        ref: its kind, namespace and name.
-    """
-
-    collection: ClassVar[str]
-    """The path of a namespace's workloads of this kind, with `{namespace}`."""
-
-    def __init__(self, cluster: Cluster, ref: WorkloadRef) -> None:
-        self.cluster, self.ref = cluster, ref
-        self._collection = self.collection.format(namespace=ref.namespace)
-        self._path = f"{self._collection}/{ref.name}"
-        self._pods, self._events = (f"/api/v1/namespaces/{ref.namespace}/{plural}" for plural in ("pods", "events"))
-        self._label = f"{ref.name} in {ref.namespace}"
-
-    @abstractmethod
-    def is_rolled_out(self, item: Object) -> bool:
-        """Whether the controller has acted on the spec, and all wanted pods are new and ready."""
-
-    @abstractmethod
-    def find_owners(self, item: Object) -> Collection[str]:
-        """Return the uids of what makes the workload's pods."""
-
-    def owns(self, pod: Object, owners: Collection[str]) -> bool:
-        """Whether a pod is the workload's, given the uids of what makes its pods."""
-        return find_controller(pod).get("uid") in owners
-
-    def get(self) -> Workload:
-        """Return the workload with its pods.
-
-        Raises:
-            NotFound: it does not exist.
-        """
-        item = self.cluster.get(self._path)
-        return self._read(item, self._list_pods(item))
-
-    def stop(self) -> None:
-        """Scale to 0 and remember from how many, without waiting. Nothing happens if it is at 0.
-
-        Raises:
-            NotFound: it does not exist.
-            Conflict: somebody else keeps changing it.
-        """
-        for attempt in range(_ATTEMPTS):
-            item = self.cluster.get(self._path)
-            replicas = wanted_replicas(item)
-            if replicas == 0:
-                return
-            try:
-                self._scale(0, {STOPPED_REPLICAS: str(replicas)}, item["metadata"]["resourceVersion"])
-                return
-            except Conflict:
-                if attempt == _ATTEMPTS - 1:
-                    raise
-
-    def start(self, mark: str, secret_version: str = "") -> int:
-        """Scale to the remembered number of pods, 1 if there is none, and mark the start. Does not wait.
-
-        Args:
-            mark: the rotation that the start belongs to.
-            secret_version: the resourceVersion of the synced Secret that the pods start with, if there is one.
-
-        Returns:
-            How many pods are wanted now.
-
-        Raises:
-            NotFound: it does not exist.
-        """
-        item = self.cluster.get(self._path)
-        replicas, remembered = wanted_replicas(item), _read_annotations(item)
-        if replicas and remembered.restarted_for == mark:
-            return replicas
-        replicas = replicas or remembered.stopped_replicas or 1
-        self._scale(replicas, {STOPPED_REPLICAS: None, RESTARTED_FOR: mark, SECRET_VERSION: secret_version or None})
-        return replicas
-
-    def restart(self, mark: str, secret_version: str = "") -> None:
-        """Replace the pods by the workload's own update strategy, and mark the restart. Does not wait.
-
-        Repeating it with the same mark and the same version changes nothing: the pod template stays equal.
-
-        Args:
-            mark: the rotation that the restart belongs to.
-            secret_version: the resourceVersion of the synced Secret that the new pods start with, if there is one.
-
-        Raises:
-            NotFound: it does not exist.
-        """
-        annotations = {"annotations": {RESTARTED_FOR: mark, SECRET_VERSION: secret_version or None}}
-        self.cluster.patch(self._path, {"metadata": annotations, "spec": {"template": {"metadata": annotations}}})
-
-    def mark_start_checked(self) -> None:
-        """Remember that what the Secret held since the last restart was checked. The pods stay.
-
-        Raises:
-            NotFound: it does not exist.
-        """
-        self.cluster.patch(self._path, {"metadata": {"annotations": {SECRET_VERSION: None}}})
-
-    def wait_for_ready(
-        self,
-        timeout_seconds: float,
-        on_progress: OnProgress = ignore,
-        clock: Clock = time.monotonic,
-        check: Callable[[], None] = lambda: None,
-    ) -> Workload:
-        """Wait until the workload has exactly the wanted pods, new and ready.
-
-        Goes on while its controller reports progress; ends early if that gives up, or if the cause is permanent.
-        Keeps waiting while the API server is away.
-
-        Args:
-            timeout_seconds: bound on the wait without progress; the whole wait is bounded by it times the pods.
-            on_progress: called on each change, and every few seconds without one.
-            clock: measures the timeout.
-            check: called at every look that finds it not ready; what it raises ends the wait.
-
-        Raises:
-            NotFound: it does not exist.
-            WorkloadUnhealthy: the pods did not get ready; says why and how to fix it.
-        """
-        reporter, causes, patience = Reporter(on_progress, clock), list[Diagnosis](), Patience(timeout_seconds, clock)
-        query = {"fieldSelector": f"metadata.name={self.ref.name}"}
-        for items, left in follow_while(self.cluster, self._collection, query, patience.left):
-            item = next(iter(items.values()), None)
-            if item is None:
-                raise NotFound(f"The {self.ref.kind} does not exist", name=self._label, fix="Run the flow deploy")
-            patience.see(item)
-            try:
-                workload, causes = self._inspect(item)
-                if workload:
-                    return workload
-                check()
-            except ServiceFailed as error:
-                reporter.report(Progress(error.what, left))
-                continue
-            reporter.report(Progress(_count(item) + (f"; {causes[0].summary}" if causes else ""), left))
-            if is_given_up(item) or patience.is_lost(any(cause.level is Level.ERROR for cause in causes)):
-                break
-        raise unhealthy(self._label, causes)
-
-    def wait_for_pods_gone(
-        self,
-        timeout_seconds: float,
-        on_progress: OnProgress = ignore,
-        clock: Clock = time.monotonic,
-        *,
-        terminating_only: bool = False,
-    ) -> None:
-        """Wait until no pod is left; with `terminating_only`, until no terminating pod is.
-
-        Raises:
-            NotFound: the workload does not exist.
-            WorkloadUnhealthy: pods are left; names them (code PodsLeft).
-        """
-        item = self.cluster.get(self._path)
-        reporter, seen = Reporter(on_progress, clock), ""
-        query = {"labelSelector": _selector(item)}
-        for items, left in follow(self.cluster, self._pods, query, timeout_seconds, clock):
-            try:
-                own = self._pick_own(item, items.values())
-            except ServiceFailed as error:
-                reporter.report(Progress(error.what, left))
-                continue
-            pods = [pod for pod in read_pods(own) if pod.terminating or not terminating_only]
-            if not pods:
-                return
-            seen = ", ".join(f"{pod.name} is {'terminating' if pod.terminating else 'running'}" for pod in pods)
-            reporter.report(Progress(seen, left))
-        raise WorkloadUnhealthy(Code.PODS_LEFT, name=self._label, seen=f"{seen} after {timeout_seconds:g} s")
-
-    def _inspect(self, item: Object) -> tuple[Workload | None, list[Diagnosis]]:
-        """Return the workload if it is settled, else what keeps it from settling, the most serious cause first."""
-        pods = self._list_pods(item)
-        workload = self._read(item, pods)
-        if workload.settled:
-            return workload, []
-        events = self.cluster.get(self._events, fieldSelector="type=Warning")["items"]
-        causes = [*diagnose(pods, events), *diagnose_controller(f"{self.ref.kind.lower()} {self.ref.name}", item)]
-        return None, sorted(causes, key=lambda cause: list(Level).index(cause.level))
-
-    def _list_pods(self, item: Object) -> Sequence[Object]:
-        return self._pick_own(item, self.cluster.get(self._pods, labelSelector=_selector(item))["items"])
-
-    def _pick_own(self, item: Object, pods: Iterable[Object]) -> Sequence[Object]:
-        """Return those of the pods that count. Their owners are looked up after them, so none is too new."""
-        left = [pod for pod in pods if not is_finished(pod)]
-        owners = self.find_owners(item) if left else ()
-        return [pod for pod in left if self.owns(pod, owners)]
-
-    def _read(self, item: Object, pods: Sequence[Object]) -> Workload:
-        facts, replicas, template = read_pods(pods), wanted_replicas(item), item["spec"]["template"]
-        live = [pod for pod in facts if not pod.terminating]
-        return Workload(
-            replicas=replicas,
-            settled=self.is_rolled_out(item) and len(live) == replicas and all(pod.ready for pod in live),
-            pods=facts,
-            volumes=read_volumes(template),
-            keeps_pgdata=keeps_pgdata(template),
-            restart=_read_annotations(item),
-            paused=bool(item["spec"].get("paused")),
-        )
-
-    def _scale(self, replicas: int, annotations: Mapping[str, str | None], version: str | None = None) -> None:
-        metadata: Object = {"annotations": annotations}
-        if version:
-            metadata["resourceVersion"] = version
-        self.cluster.patch(self._path, {"metadata": metadata, "spec": {"replicas": replicas}})
+from infra.kubernetes.workload_handle import RestartFacts as RestartFacts
+from infra.kubernetes.workload_handle import Workload as Workload
+from infra.kubernetes.workload_handle import WorkloadHandle as WorkloadHandle
+from infra.kubernetes.workload_handle import select
 
 
 class Deployment(WorkloadHandle):
     """https://kubernetes.io/docs/concepts/workloads/controllers/deployment/."""
 
     collection = "/apis/apps/v1/namespaces/{namespace}/deployments"
+    makers = "/apis/apps/v1/namespaces/{namespace}/replicasets"
 
-    def is_rolled_out(self, item: Object) -> bool:
-        """Whether the controller has acted on the spec, and all wanted pods are new and ready."""
-        return is_complete(item)
+    def read_rollout(self, item: Object) -> Rollout:
+        """Say how far its ReplicaSets are with its pods."""
+        return read_deployment(item)
 
     def find_owners(self, item: Object) -> Collection[str]:
         """Return the uids of its ReplicaSets."""
-        path, uid = f"/apis/apps/v1/namespaces/{self.ref.namespace}/replicasets", item["metadata"]["uid"]
-        sets = self.cluster.get(path, labelSelector=_selector(item))["items"]
+        path, uid = self.makers.format(namespace=self.ref.namespace), item["metadata"]["uid"]
+        sets = self.cluster.get(path, labelSelector=select(item))["items"]
         return frozenset(found["metadata"]["uid"] for found in sets if find_controller(found).get("uid") == uid)
 
     def owns(self, pod: Object, owners: Collection[str]) -> bool:
@@ -322,7 +45,88 @@ class Deployment(WorkloadHandle):
         return super().owns(pod, owners) or is_of_forgotten_set(pod, self.ref.name)
 
 
-_KINDS: dict[WorkloadKind, type[WorkloadHandle]] = {WorkloadKind.DEPLOYMENT: Deployment}
+class StatefulSet(WorkloadHandle):
+    """https://kubernetes.io/docs/concepts/workloads/controllers/statefulset/."""
+
+    collection = "/apis/apps/v1/namespaces/{namespace}/statefulsets"
+
+    def read_rollout(self, item: Object) -> Rollout:
+        """Say how many of its pods are of the newest revision."""
+        return read_stateful_set(item)
+
+    def template(self, item: Object) -> Object:
+        """Return its pods' template with the claims that each pod gets, which come before volumes of the same name."""
+        template = super().template(item)
+        spec = template.get("spec") or {}
+        names = [claim["metadata"]["name"] for claim in item["spec"].get("volumeClaimTemplates") or []]
+        claims = [{"name": name, "persistentVolumeClaim": {"claimName": name}} for name in names]
+        volumes = [volume for volume in spec.get("volumes") or [] if volume["name"] not in names]
+        return {**template, "spec": {**spec, "volumes": [*volumes, *claims]}}
+
+    def find_hold(self, item: Object) -> str:
+        """Say whether its pods are replaced by hand, or those with a low ordinal never."""
+        if hold := _find_deletion_by_hand(item):
+            return hold
+        rolling = (item["spec"].get("updateStrategy") or {}).get("rollingUpdate") or {}
+        partition = rolling.get("partition") or 0
+        return f"updateStrategy.rollingUpdate.partition is {partition}" if partition else ""
+
+
+class DaemonSet(WorkloadHandle):
+    """https://kubernetes.io/docs/concepts/workloads/controllers/daemonset/."""
+
+    collection = "/apis/apps/v1/namespaces/{namespace}/daemonsets"
+
+    def read_rollout(self, item: Object) -> Rollout:
+        """Say on how many of its nodes the newest pod runs."""
+        return read_daemon_set(item)
+
+    def find_hold(self, item: Object) -> str:
+        """Say whether its pods are replaced by hand."""
+        return _find_deletion_by_hand(item)
+
+
+class Job(WorkloadHandle):
+    """https://kubernetes.io/docs/concepts/workloads/controllers/job/."""
+
+    collection = "/apis/batch/v1/namespaces/{namespace}/jobs"
+
+    def read_rollout(self, item: Object) -> Rollout:
+        """Say that it wants no pod to stay: its pods are runs, which end by themselves."""
+        return RUNS_ONLY
+
+
+class CronJob(WorkloadHandle):
+    """https://kubernetes.io/docs/concepts/workloads/controllers/cron-jobs/."""
+
+    collection = "/apis/batch/v1/namespaces/{namespace}/cronjobs"
+    makers = Job.collection
+
+    def read_rollout(self, item: Object) -> Rollout:
+        """Say that it wants no pod to stay: its Jobs' pods are runs, which end by themselves."""
+        return RUNS_ONLY
+
+    def find_owners(self, item: Object) -> Collection[str]:
+        """Return the uids of its Jobs."""
+        uid, jobs = item["metadata"]["uid"], self.cluster.get(self.makers.format(namespace=self.ref.namespace))["items"]
+        return frozenset(found["metadata"]["uid"] for found in jobs if find_controller(found).get("uid") == uid)
+
+    def select_pods(self, item: Object) -> str:
+        """Return the selector of all Jobs' pods: those of one CronJob have no label of their own."""
+        return "job-name"
+
+    def template(self, item: Object) -> Object:
+        """Return what the pods of its Jobs are made from."""
+        return super().template(item["spec"]["jobTemplate"])
+
+
+_KINDS: dict[WorkloadKind, type[WorkloadHandle]] = {
+    WorkloadKind.DEPLOYMENT: Deployment,
+    WorkloadKind.STATEFUL_SET: StatefulSet,
+    WorkloadKind.DAEMON_SET: DaemonSet,
+    WorkloadKind.JOB: Job,
+    WorkloadKind.CRON_JOB: CronJob,
+}
 
 
 def open_workload(cluster: Cluster, ref: WorkloadRef) -> WorkloadHandle:
@@ -330,19 +134,6 @@ def open_workload(cluster: Cluster, ref: WorkloadRef) -> WorkloadHandle:
     return _KINDS[ref.kind](cluster, ref)
 
 
-def _selector(item: Object) -> str:
-    return translate_selector(item["spec"]["selector"])
-
-
-def _read_annotations(item: Object) -> RestartFacts:
-    annotations = item["metadata"].get("annotations") or {}
-    stopped = annotations.get(STOPPED_REPLICAS, "")
-    return RestartFacts(
-        int(stopped) if stopped.isdigit() else None,
-        annotations.get(RESTARTED_FOR, ""),
-        annotations.get(SECRET_VERSION, ""),
-    )
-
-
-def _count(item: Object) -> str:
-    return f"{(item.get('status') or {}).get('readyReplicas', 0)} of {wanted_replicas(item)} pods ready"
+def _find_deletion_by_hand(item: Object) -> str:
+    kind = (item["spec"].get("updateStrategy") or {}).get("type", "")
+    return f"updateStrategy.type is {kind}" if kind == "OnDelete" else ""

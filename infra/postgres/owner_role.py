@@ -119,6 +119,14 @@ def find_owner_role(connection: Connection, username: str) -> OwnerRole | None:
     return OwnerRole(str(name), tuple(map(str, logins)))
 
 
+def list_enabled(connection: Connection, logins: Sequence[str]) -> tuple[str, ...]:
+    """Return which of these logins can log in."""
+    found = connection.execute(
+        "SELECT rolname FROM pg_roles WHERE rolname = ANY(%s) AND rolcanlogin ORDER BY 1", (list(logins),)
+    )
+    return tuple(str(name) for (name,) in found.fetchall())
+
+
 def has_role(connection: Connection, name: str) -> bool:
     """Return whether a role of this name exists."""
     return connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (name,)).fetchone() is not None

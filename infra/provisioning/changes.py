@@ -1,10 +1,10 @@
 """The plan of a provisioning: what is left to do between what is wanted and what was found. Pure."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from infra.errors import CannotChange, Conflict, InvalidInput, KeyturnError
+from infra.errors import CannotChange, Code, Conflict, InvalidInput, KeyturnError, Refused
 from infra.provisioning.comparing import Difference, Resource
 from infra.provisioning.kinds import Found, State
 
@@ -86,6 +86,12 @@ class ProvisioningPlan:
         """The changes that cannot be made."""
         return tuple(change for change in self.changes if change.verb is Verb.REFUSE)
 
+    def behind(self, first: Sequence[Resource]) -> "ProvisioningPlan":
+        """Return the plan with some resources made before all others."""
+        keys = tuple(resource.key for resource in first)
+        later = (replace(change, after=(*keys, *change.after)) for change in self.changes)
+        return ProvisioningPlan((*(ResourceChange(resource, Verb.CREATE) for resource in first), *later))
+
     def count(self) -> dict[str, int]:
         """Return how many changes of each verb there are, without zeros."""
         verbs = [change.verb for change in self.changes]
@@ -98,6 +104,7 @@ class ProvisioningPlan:
             CannotChange: a resource differs in what cannot be changed in place.
             Conflict: a name is taken.
             InvalidInput: Azure does not accept a name.
+            Refused: something that exists would lose its effect, and nobody consented.
         """
         if self.refused:
             raise refuse(self.refused)
@@ -135,11 +142,14 @@ def plan_change(wanted: WantedResource, found: Found | None) -> ResourceChange:
         verb = Verb.REFUSE if found.state is State.TAKEN else Verb.CHECK
         return ResourceChange(wanted.resource, verb, after=wanted.after, said=found.said, code=found.code)
     differences = wanted.resource.differences(found.resource)
+    losses = wanted.resource.losses(found.resource)
+    said = losses if found.state is State.READY else "; ".join(filter(None, [found.said, losses]))
+    if losses and not wanted.resource.accepts_losses:
+        return ResourceChange(wanted.resource, Verb.REFUSE, differences, wanted.after, said, Code.CONSENT_TO_LOSSES)
     if any(difference.fixed for difference in differences):
         verb = Verb.REFUSE
     else:
         verb = _VERBS.get(found.state) or (Verb.CHANGE if differences else Verb.LEAVE)
-    said = "" if found.state is State.READY else found.said
     return ResourceChange(wanted.resource, verb, differences, wanted.after, said, found.code)
 
 
@@ -149,9 +159,11 @@ def refuse(changes: Sequence[ResourceChange]) -> KeyturnError:
     names = named if len(changes) <= NAMED_LIMIT else f"{named} and {len(changes) - NAMED_LIMIT} more"
     seen = "; ".join(f"{change.resource.key}: {_reason(change)}" for change in changes)
     codes = ", ".join(dict.fromkeys(change.code for change in changes if change.code))
-    if any(change.differences for change in changes):
+    if any(difference.fixed for change in changes for difference in change.differences):
         fix = "Use the values found, choose another name, or remove the resource first; nothing was changed"
         return CannotChange("It cannot be changed in place", name=names, seen=seen, fix=fix, code=codes)
+    if any(change.code == Code.CONSENT_TO_LOSSES for change in changes):
+        return Refused(Code.CONSENT_TO_LOSSES, name=names, seen=seen)
     kind = InvalidInput if any(change.code in NAMES_REFUSED for change in changes) else Conflict
     fix = "Choose another name; nothing was changed"
     return kind("Azure refuses the name", name=names, seen=seen, fix=fix, code=codes)
@@ -159,4 +171,7 @@ def refuse(changes: Sequence[ResourceChange]) -> KeyturnError:
 
 def _reason(change: ResourceChange) -> str:
     fixed = [difference for difference in change.differences if difference.fixed]
-    return "; ".join(f"{each.field} is {each.found}, wanted {each.wanted}" for each in fixed) or change.said
+    reasons = [f"{each.field} is {each.found}, wanted {each.wanted}" for each in fixed]
+    if change.code == Code.CONSENT_TO_LOSSES or not fixed:
+        reasons.append(change.said)
+    return "; ".join(reasons)

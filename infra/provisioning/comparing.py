@@ -83,6 +83,15 @@ class Resource:
         """The key of what it is nested in; empty for none."""
         return f"{self.PARENT.KIND} {self.parent.split('/')[0]}" if self.PARENT else ""
 
+    @property
+    def accepts_losses(self) -> bool:
+        """Whether what exists may lose something by a change; see `losses`."""
+        return True
+
+    def losses(self, found: "Resource") -> str:
+        """Return what loses its effect when `found` is changed to this resource; empty for nothing."""
+        return ""
+
     def differences(self, found: "Resource") -> tuple[Difference, ...]:
         """Return where `found` is not as this resource wants it."""
         compared = [(field, field.metadata["compare"]) for field in fields(self) if "compare" in field.metadata]

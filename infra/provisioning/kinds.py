@@ -62,6 +62,8 @@ class Kind(ABC, Generic[R]):
     """The resources of this kind."""
     role: ClassVar[str]
     """The built-in role that allows making one."""
+    action: ClassVar[str] = ""
+    """What the role must allow; empty on the data plane, whose roles the plan itself assigns."""
     unique_in_azure: ClassVar[bool] = False
     """Its name may be taken even when the resource group does not exist."""
     on_data_plane: ClassVar[bool] = False

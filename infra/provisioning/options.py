@@ -10,6 +10,7 @@ from infra.credentials.credential import Credential
 from infra.credentials.endpoints import FlexibleServerEndpoint, LoadBalancerEndpoint
 from infra.credentials.fields import Model, Namespace, ObjectName, ReadyTimeout
 from infra.credentials.inventory import Inventory, describe_errors, load_inventory, load_yaml
+from infra.credentials.layouts import SecretPair
 from infra.errors import InvalidInput
 from infra.settings import Settings
 
@@ -88,6 +89,16 @@ class Stack(StackNames):
         return self.database.vault
 
     @property
+    def database_secrets(self) -> SecretPair:
+        """Where the login of the database in the cluster is kept."""
+        return _pair_of(self.database)
+
+    @property
+    def administrator_secrets(self) -> SecretPair:
+        """Where the login of the Flexible Server's administrator is kept."""
+        return _pair_of(self.administrator)
+
+    @property
     def cluster(self) -> str:
         """The AKS cluster."""
         return self.database.cluster.in_azure[1]
@@ -153,10 +164,16 @@ def load_stack(name: str, folder: Path, inventory: Inventory) -> Stack:
     return stack
 
 
+def _pair_of(credential: Credential) -> SecretPair:
+    assert isinstance(credential.secrets, SecretPair), "other layouts are refused when a stack is loaded"
+    return credential.secrets
+
+
 def _check(stack: Stack, path: Path) -> None:
     """Refuse credentials that do not belong to one stack."""
     database, administrator = stack.database, stack.administrator
-    secrets = [name.lower() for name in (*database.secrets.names, *administrator.secrets.names)]
+    secrets = [name.lower() for name in (*database.secret_names, *administrator.secret_names)]
+    others = [each.name for each in (database, administrator) if not isinstance(each.secrets, SecretPair)]
     seen = ""
     if not isinstance(database.endpoint, LoadBalancerEndpoint) or not any(c.is_database for c in database.consumers):
         seen = f"{database.name} is not a database in the cluster behind a load balancer"
@@ -164,6 +181,8 @@ def _check(stack: Stack, path: Path) -> None:
         seen = f"{administrator.name} is not the administrator of a Flexible Server"
     elif database.vault.lower() != administrator.vault.lower():
         seen = f"{database.name} and {administrator.name} are in different vaults"
+    elif others:
+        seen = f"{others[0]} is not kept as a pair of secrets, which is what a stack is provisioned with"
     elif len(set(secrets)) < len(secrets):
         seen = f"{database.name} and {administrator.name} share a secret; case does not count"
     if seen:
@@ -210,10 +229,17 @@ class ProvisionOptions(Model):
         description="Begins with Standard_; B sizes are burstable.",
     )
     server_version: str = Field(
-        "14",
+        "",
         title="PostgreSQL version of the Flexible Server",
-        pattern=r"^1[1-9]$",
-        description="A major version from 11 on. A server with a newer one is left as it is.",
+        pattern=r"^(1[1-9])?$",
+        description="A major version that the region offers. Empty: 17 for a new server; an existing one keeps its "
+        "version.",
+    )
+    drop_access_policies: bool = Field(
+        False,
+        title="Drop the vault's access policies",
+        description="Consent to put an existing vault into RBAC mode, in which its access policies have no effect. "
+        "The plan names them.",
     )
     first_address: str = Field(
         "0.0.0.0",  # noqa: S104

@@ -9,8 +9,17 @@ from infra.credentials import SecretLayout
 from infra.provisioning.comparing import Resource, at_least, fixed, free, one_of
 
 UNKNOWN_ISSUER = "(read from the cluster once it exists)"
+NEW_SERVER_VERSION = "17"
+"""The version of PostgreSQL that a new server gets if none is wanted."""
 AUDIENCE = "api://AzureADTokenExchange"
 CALLER = "caller"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResourceProvider(Resource):
+    """A resource provider of the subscription, by its namespace: without it Azure makes none of its resources."""
+
+    KIND = "resource provider"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,6 +92,8 @@ class Vault(Resource):
 
     Args:
         soft_delete_days: how long what is deleted is kept; Azure accepts it at creation only.
+        policies: its access policies, a fact: who may do what. In RBAC mode they have no effect.
+        drop_policies: consent to that.
     """
 
     KIND = "vault"
@@ -92,6 +103,19 @@ class Vault(Resource):
     tenant: str | None = fixed()
     rbac: bool | None = free(True)
     soft_delete_days: int = 7
+    policies: tuple[str, ...] = ()
+    drop_policies: bool = False
+
+    @property
+    def accepts_losses(self) -> bool:
+        """Whether access policies may lose their effect."""
+        return self.drop_policies
+
+    def losses(self, found: Resource) -> str:
+        """Return the access policies that lose their effect when the vault goes into RBAC mode."""
+        if not isinstance(found, Vault) or not self.rbac or found.rbac is not False or not found.policies:
+            return ""
+        return f"in RBAC mode these access policies have no effect: {'; '.join(found.policies)}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,6 +130,7 @@ class VaultSecret(Resource):
     """
 
     KIND = "secret"
+    TYPE = "Microsoft.KeyVault/vaults/secrets"
     PARENT = Vault
     newest_version_enabled: bool = fixed(True)
     username: str = ""
@@ -226,8 +251,8 @@ class RoleAssignment(Resource):
 
     @property
     def parent_key(self) -> str:
-        """The key of the scope."""
-        return self.scope.key
+        """The key of the scope; that of the vault for a secret, which may be hidden from the caller."""
+        return self.scope.parent_key or self.scope.key
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -243,7 +268,7 @@ class DatabaseServer(Resource):
 
     KIND = "Flexible Server"
     location: str = fixed()
-    version: str = at_least()
+    version: str | None = at_least()
     administrators: tuple[str, ...] | None = one_of()
     public_access: bool = fixed(True)
     size: str = free()

@@ -49,7 +49,7 @@ def list_wanted(
     group = ResourceGroup(name=stack.resource_group, location=stack.location)
     return (
         WantedResource(group),
-        *_vault(stack, tenant, group.key),
+        *_vault(stack, options, tenant, group.key),
         *_storage(stack, group.key),
         *_machine(stack, options, group.key),
         *_cluster(stack, options, group.key, found),
@@ -58,10 +58,16 @@ def list_wanted(
     )
 
 
-def read_rights(stack: Stack, principal: Identity | Machine) -> tuple[RoleAssignment, RoleAssignment]:
-    """Return the roles by which a principal reads the vault's secrets, and the blobs."""
-    vault, account = Vault(name=stack.vault), StorageAccount(name=stack.storage_account)
-    return role(SECRETS_USER, vault, principal), role(BLOB_READER, account, principal)
+def read_rights(stack: Stack, principal: Identity | Machine) -> tuple[RoleAssignment, ...]:
+    """Return the roles by which a principal reads secrets, and, last, the blobs.
+
+    The machine reads all of the vault's secrets, the pods those that they mount.
+    """
+    scopes: list[Resource] = [Vault(name=stack.vault)]
+    if isinstance(principal, Identity):
+        scopes = [VaultSecret(name=name, parent=stack.vault) for name in stack.database.secrets.names]
+    account = StorageAccount(name=stack.storage_account)
+    return (*(role(SECRETS_USER, scope, principal) for scope in scopes), role(BLOB_READER, account, principal))
 
 
 def federation(stack: Stack, issuer: str = UNKNOWN_ISSUER) -> FederatedCredential:
@@ -80,8 +86,14 @@ def role(name: str, scope: Resource, principal: Identity | Machine | None) -> Ro
     return RoleAssignment(name=name, scope=scope, principal=principal)
 
 
-def _vault(stack: Stack, tenant: str, group: str) -> tuple[WantedResource, ...]:
-    vault = Vault(name=stack.vault, resource_group=stack.resource_group.lower(), location=stack.location, tenant=tenant)
+def _vault(stack: Stack, options: ProvisionOptions, tenant: str, group: str) -> tuple[WantedResource, ...]:
+    vault = Vault(
+        name=stack.vault,
+        resource_group=stack.resource_group.lower(),
+        location=stack.location,
+        tenant=tenant,
+        drop_policies=options.drop_access_policies,
+    )
     officer = role(SECRETS_OFFICER, vault, None)
     return (
         WantedResource(vault, (group,)),
@@ -93,7 +105,7 @@ def _vault(stack: Stack, tenant: str, group: str) -> tuple[WantedResource, ...]:
 def _secrets(stack: Stack) -> tuple[VaultSecret, ...]:
     """Both logins start with the first username; the variable's password is that of the database in the cluster."""
     vault, login = stack.vault, stack.first_username
-    database, server = stack.database.secrets, stack.administrator.secrets
+    database, server = stack.database_secrets, stack.administrator_secrets
     return (
         VaultSecret(name=database.username, parent=vault, username=login),
         VaultSecret(name=database.password, parent=vault, login=login, variable=stack.first_password_variable),
@@ -183,7 +195,7 @@ def _server(stack: Stack, options: ProvisionOptions, group: str, username: str) 
     server = DatabaseServer(
         name=stack.server,
         location=stack.location,
-        version=options.server_version,
+        version=options.server_version or None,
         administrators=(stack.first_username, username or stack.first_username),
         size=options.server_size,
         vault=stack.vault,

@@ -30,7 +30,7 @@ from infra.rotation.preflight import Finding
 from infra.rotation.steps import Action, OnFailure, Step
 
 MOST_ROUNDS = 8
-"""Two rotations, an unfinished one and the one asked for, each with one rollback, need no more."""
+"""A grace that ends, and a rotation with its rollback, need no more."""
 
 FAILED_PROOFS = (
     Refused,
@@ -121,8 +121,8 @@ def execute(executor: Executor, credential: Credential, options: RotationOptions
     Args:
         executor: who observes and executes.
         credential: what is rotated.
-        options: how the rotation goes; its rotation id is the one asked for, if any.
-        fresh_id: the id of a new rotation if none is asked for and none is unfinished.
+        options: how the rotation goes; its rotation id is the one to resume, if any is given.
+        fresh_id: the id of a new rotation if none is given and none is unfinished.
     """
     run = _Run(options.rotation_id or fresh_id)
     wanted = run.rotation_id
@@ -133,7 +133,7 @@ def execute(executor: Executor, credential: Credential, options: RotationOptions
             error = as_own_error(exception, credential.name)
             return run.end(Verdict.NEEDS_OPERATOR if run.executed or run.cause else Verdict.REFUSED, error)
         run.rotation_id = plan.rotation_id
-        if not options.rotation_id and plan.status is not PlanStatus.GRACE:
+        if options.rotation_id or plan.status is not PlanStatus.GRACE:
             wanted = plan.rotation_id
         if plan.is_beginning and not plan.refusal:
             plan = plan.with_findings(executor.preflight(plan), credential.name)

@@ -6,10 +6,7 @@ from zoneinfo import ZoneInfo
 
 from infra.rotation.execution import Verdict
 from infra.rotation.observation import Observation, Phase
-from infra.rotation.options import Day, Guards
-
-DAYS = tuple(Day)
-DAYS_AHEAD = 8
+from infra.rotation.options import Guards
 
 
 @dataclass(frozen=True)
@@ -57,42 +54,25 @@ def check_guards(guards: Guards, observation: Observation, now: datetime) -> Blo
 
 def is_open(guards: Guards, now: datetime) -> bool:
     """Whether the maintenance window is open; without one, always."""
-    if guards.window is None:
-        return True
-    return any(start <= now < end for start, end in _windows_around(guards, now))
+    return guards.window is None or guards.window.is_open(now)
 
 
 def find_opening(guards: Guards, now: datetime) -> datetime:
     """Return when the window opens next; now if it is open."""
-    if is_open(guards, now):
-        return now
-    return next(start for start, _ in _windows_around(guards, now) if start > now)
+    return guards.window.find_opening(now) if guards.window else now
 
 
 def longest_delay(guards: Guards, now: datetime) -> float:
     """Return the longest random delay in seconds: as asked for, but not beyond the end of the open window."""
     if guards.force:
         return 0.0
-    ends = [end for start, end in _windows_around(guards, now) if start <= now < end]
+    ends = [end for start, end in _openings(guards, now) if start <= now < end]
     left = (max(ends) - now).total_seconds() if ends else float(guards.random_delay_seconds)
     return min(float(guards.random_delay_seconds), left)
 
 
-def _windows_around(guards: Guards, now: datetime) -> list[tuple[datetime, datetime]]:
-    """Return the windows of yesterday and of the days after, in the clocks of their time zone."""
-    if guards.window is None:
-        return []
-    start, end = guards.window
-    zone = ZoneInfo(guards.time_zone)
-    today = now.astimezone(zone).date()
-    windows = []
-    for offset in range(-1, DAYS_AHEAD):
-        day = today + timedelta(days=offset)
-        if guards.window_days and DAYS[day.weekday()] not in guards.window_days:
-            continue
-        last = day if start < end else day + timedelta(days=1)
-        windows.append((datetime.combine(day, start, zone), datetime.combine(last, end, zone)))
-    return windows
+def _openings(guards: Guards, now: datetime) -> list[tuple[datetime, datetime]]:
+    return guards.window.list_openings(now) if guards.window else []
 
 
 def _say(moment: datetime, guards: Guards) -> str:

@@ -1,7 +1,7 @@
 """Facts about one credential as they were observed: the planner's only input. No values, no I/O."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 
@@ -19,8 +19,8 @@ PHASE = "phase"
 STRATEGY = "strategy"
 """Tag on the candidate: the strategy that its rotation began with and ends with."""
 BASE_VERSIONS = "base_versions"
-"""Tag on the candidate: the versions that were current when it was staged, in the layout's order, comma-separated."""
-
+"""Tag on the candidate: the versions that were current when it was staged, in the credential's order, comma-separated.
+Those that do not fit are in `base_versions_2` and so on."""
 
 GRACE_UNTIL = "grace_until"
 """Tag on the candidate: until when the previous login works on, as an ISO time; or `next-rotation`."""
@@ -55,6 +55,7 @@ class LoginState(StrEnum):
 class Synced(StrEnum):
     """What the synced Secret holds, compared in memory with the vault's values."""
 
+    NONE = "no Secret"
     ABSENT = "absent"
     NEWEST = "the newest versions"
     OTHER = "something else"
@@ -207,6 +208,7 @@ class ConsumerFacts:
         settled: whether its controller has acted on the last change.
         pinned_for: the rotation that pinned its delivery to the versions before; empty: none.
         pinned: secret -> version that its delivery is pinned to now: somebody else may have taken pins away.
+        unmounted: those of the secrets that it uses which a Secret alone brings: pods report no versions of them.
     """
 
     consumer: Consumer
@@ -221,6 +223,7 @@ class ConsumerFacts:
     settled: bool = True
     pinned_for: str = ""
     pinned: Mapping[str, str] = field(default_factory=dict)
+    unmounted: frozenset[str] = frozenset()
 
     @property
     def workload(self) -> WorkloadRef:
@@ -250,6 +253,7 @@ class Observation:
         consumers: the consumers that the credential lists.
         alternates: how many logins take turns with the current one; None if it has no owner role, or if the strategy
             does not need to know.
+        username: the current login's username, for people; empty if it could not be read.
     """
 
     secrets: tuple[SecretFacts, ...]
@@ -257,11 +261,18 @@ class Observation:
     logins: Logins
     consumers: tuple[ConsumerFacts, ...]
     alternates: int | None = None
+    username: str = field(default="", compare=False)
 
     @property
     def newest_versions(self) -> dict[str, str]:
         """Secret -> newest version: what the consumers' mounts must report."""
         return {secret.name: secret.newest.version for secret in self.secrets}
+
+    @property
+    def without_candidate(self) -> "Observation":
+        """The same as it will be once the candidate's rotation has ended."""
+        logins = replace(self.logins, candidate=LoginState.NOT_TRIED, previous=LoginState.NOT_TRIED)
+        return replace(self, candidate=None, logins=logins)
 
     def secret(self, name: str) -> SecretFacts:
         """The secret called `name`."""

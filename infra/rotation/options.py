@@ -1,13 +1,12 @@
 """How one rotation goes, and what guards it. Parts of the flows' forms: titles and help are read by people."""
 
-from datetime import time
 from enum import StrEnum
 from typing import Literal, Self
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from infra.credentials.fields import Model, ReadyTimeout
+from infra.credentials.schedule import CLOCK, Day, TimeZone, Window
 
 
 class Sync(StrEnum):
@@ -35,8 +34,8 @@ class AdvancedOptions(Model):
         "",
         title="Rotation id",
         pattern=r"^([0-9a-z][-0-9a-z]{0,62})?$",
-        description="The id of an earlier rotation, to resume it. Empty: an unfinished rotation is resumed, else a "
-        "new one begins.",
+        description="The id of an earlier rotation: it is resumed, and no new one begins. Empty: an unfinished "
+        "rotation is resumed, else a new one begins.",
     )
     keep_versions: int = Field(
         0,
@@ -73,21 +72,6 @@ class RotationOptions(AdvancedOptions):
     data_loss: DataLoss = "no"
 
 
-class Day(StrEnum):
-    """A day of the week."""
-
-    MONDAY = "Monday"
-    TUESDAY = "Tuesday"
-    WEDNESDAY = "Wednesday"
-    THURSDAY = "Thursday"
-    FRIDAY = "Friday"
-    SATURDAY = "Saturday"
-    SUNDAY = "Sunday"
-
-
-CLOCK = r"^([01]\d|2[0-3]):[0-5]\d$"
-
-
 class Guards(Model):
     """When a rotation may begin: at any time by default. An unfinished rotation is always resumed."""
 
@@ -108,7 +92,7 @@ class Guards(Model):
     window_days: tuple[Day, ...] = Field(
         (), title="Days of the window", description="The days on which the window opens. None: every day."
     )
-    time_zone: str = Field(
+    time_zone: TimeZone = Field(
         "Etc/UTC", title="Time zone", description="The window's time zone, for example Europe/Berlin."
     )
     random_delay_seconds: int = Field(
@@ -139,15 +123,6 @@ class Guards(Model):
         description="Ignore the window, the random delay and the minimum age. Approval is still asked for.",
     )
 
-    @field_validator("time_zone")
-    @classmethod
-    def _is_a_zone(cls, name: str) -> str:
-        try:
-            ZoneInfo(name)
-        except (ZoneInfoNotFoundError, ValueError, OSError):
-            raise ValueError(f"there is no time zone '{name}'; give one such as Europe/Berlin") from None
-        return name
-
     @model_validator(mode="after")
     def _starts_and_ends(self) -> Self:
         if bool(self.window_start) != bool(self.window_end):
@@ -159,8 +134,8 @@ class Guards(Model):
         return self
 
     @property
-    def window(self) -> tuple[time, time] | None:
-        """Start and end of the window, if there is one."""
+    def window(self) -> Window | None:
+        """The window, if there is one."""
         if not self.window_start:
             return None
-        return time.fromisoformat(self.window_start), time.fromisoformat(self.window_end)
+        return Window(start=self.window_start, end=self.window_end, days=self.window_days, time_zone=self.time_zone)

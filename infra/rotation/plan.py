@@ -88,16 +88,19 @@ def make_plan(credential: Credential, options: RotationOptions, observation: Obs
         credential: what is rotated.
         options: how the rotation goes.
         observation: what was observed.
-        rotation_id: the rotation to start or resume if no other one is unfinished.
+        rotation_id: the rotation to start or resume if no other one is unfinished. If the options name one, it is
+            never started, for an id is given to resume.
     """
     candidate, notes, is_asked = observation.candidate, [], True
     if candidate and candidate.phase.is_live and candidate.rotation_id != rotation_id:
         is_asked, rotation_id = False, candidate.rotation_id
         if candidate.grace is None:
-            notes.append(f"Rotation {rotation_id} is unfinished and is resumed first.")
+            notes.append(_say_resumed(rotation_id, options.rotation_id))
     state = RotationState(credential, options, observation, rotation_id)
     if state.candidate is None and (ended := _find_end(state)):
         return ended
+    if state.candidate is None and options.rotation_id:
+        return Plan(rotation_id, PlanStatus.OPEN, refusal=Refused(Code.UNKNOWN_ROTATION, name=rotation_id))
     name = state.candidate.strategy if state.candidate else credential.strategy
     if name is not credential.strategy:
         notes.append(f"It began with the strategy {name.value} and ends with it.")
@@ -123,6 +126,10 @@ def make_plan(credential: Credential, options: RotationOptions, observation: Obs
     )
 
 
+def _say_resumed(rotation_id: str, given_id: str) -> str:
+    return f"Rotation {rotation_id} is unfinished and is resumed {f'instead of {given_id}' if given_id else 'first'}."
+
+
 def _split(rules: tuple[Rule, ...], state: RotationState) -> tuple[tuple[Step, ...], tuple[Step, ...]]:
     steps = [(step, is_done) for rule in rules for step, is_done in rule.steps(state)]
     left = tuple(step for step, is_done in steps if not is_done)
@@ -141,7 +148,8 @@ def _plan_after_grace(state: RotationState, strategy: StrategyRules, grace: Grac
     It ends when its time is over, when nobody gives any, or at the next rotation if it was to last so long. A new
     rotation needs the login whose grace it is, so it does not begin before.
     """
-    is_over = grace.is_over or not state.gives_grace or (grace.until is None and not is_asked)
+    is_next = not is_asked and not state.options.rotation_id
+    is_over = grace.is_over or not state.gives_grace or (grace.until is None and is_next)
     if state.phase is Phase.GRACE and is_asked and not is_over:
         return Plan(state.rotation_id, PlanStatus.GRACE, notes=(f"The previous login works {grace}.",))
     left, done = _split(strategy.ending, state)

@@ -95,10 +95,11 @@ class RotationState:
         return self.secret(name).older_enabled[self.options.keep_versions :]
 
     def has_synced(self, consumer: ConsumerFacts) -> bool:
-        """Whether every pod of `consumer` has mounted the newest versions and its synced Secret holds them."""
-        newest = {name: version for name, version in self.observation.newest_versions.items() if name in consumer.uses}
-        mounted = all(newest.items() <= dict(pod.versions).items() for pod in consumer.pods)
-        return mounted and consumer.synced is Synced.NEWEST
+        """Whether every pod of `consumer` has mounted the newest versions and its synced Secret, if any, holds them."""
+        mounted, newest = consumer.uses - consumer.unmounted, self.observation.newest_versions
+        wanted = {name: version for name, version in newest.items() if name in mounted}
+        has_mounted = all(wanted.items() <= dict(pod.versions).items() for pod in consumer.pods)
+        return has_mounted and consumer.synced in (Synced.NEWEST, Synced.NONE)
 
     @property
     def is_accepted(self) -> bool:

@@ -29,6 +29,7 @@ class Action(StrEnum):
     REFRESH_SECRET = "refresh the synced Secret {subject} if it is stale"  # noqa: S105
     START = "scale {subject} up again"
     RESTART = "restart {subject} by a rolling update"
+    RELOAD = "let {subject} re-read its files by its reload command"
     AWAIT_READY = "wait until {subject} is ready"
     BEGIN_GRACE = "verify the new login of {subject}, and leave the previous one its grace"
     DISABLE_PREVIOUS = "disable the previous login of {subject} in the database"
@@ -63,12 +64,14 @@ class Step:
         subject: what it is done to.
         reason: why, as a sentence.
         on_failure: what it means if it fails.
+        is_needed: whether there is anything to do at all; a step that is not needed counts as done.
     """
 
     action: Action
     subject: Subject
     reason: str = ""
     on_failure: OnFailure = field(default=OnFailure.STOP, compare=False)
+    is_needed: bool = field(default=True, compare=False)
 
     def __str__(self) -> str:
         return self.action.format(subject=self.subject)
@@ -98,6 +101,7 @@ class Rule:
         reason: why the step is there.
         on_failure: what a failure means; a function where that depends on the state.
         on_later_failure: what it means once a subject is done; the same by default.
+        is_needed: asks whether a subject, which is done then, was ever left to do; for people alone.
     """
 
     action: Action
@@ -106,6 +110,7 @@ class Rule:
     reason: str
     on_failure: FailurePolicy = OnFailure.STOP
     on_later_failure: OnFailure | None = None
+    is_needed: Predicate = lambda state, subject: True
 
     def steps(self, state: RotationState) -> list[tuple[Step, bool]]:
         """Return the rule's steps, each with whether it is done."""
@@ -113,9 +118,10 @@ class Rule:
         later = self.on_later_failure or first
         done = [(subject, self.is_done(state, subject)) for subject in self.subjects(state)]
         is_begun = any(is_done for _, is_done in done)
+        policies = [later if number or is_begun else first for number in range(len(done))]
         return [
-            (Step(self.action, subject, self.reason, later if number or is_begun else first), is_done)
-            for number, (subject, is_done) in enumerate(done)
+            (Step(self.action, subject, self.reason, policy, self.is_needed(state, subject)), is_done)
+            for policy, (subject, is_done) in zip(policies, done, strict=True)
         ]
 
 

@@ -91,7 +91,7 @@ class AzureCloud:
         steady: Callable[[], datetime] | None = None,
     ) -> None:
         propagation = timedelta(seconds=options.propagation_delay_seconds)
-        self._authority, self._faults = authority, faults
+        self._authority, self._faults, self._listen = authority, faults, options.listen
         self.directory = Directory(now, OPERATOR_CLIENT_ID, propagation)
         self.access = Access(now, propagation)
         self.access.make_owner(self.directory.operator.object_id, f"/subscriptions/{SUBSCRIPTION_ID}")
@@ -104,7 +104,7 @@ class AzureCloud:
         self.gateway = Gateway(Routes(options.network, self._finds), options.ports)
         self.arm = Arm(options, self.directory, self.access, self.tokens, backends, self.vaults, self.storage, now)
         self._given_issuers: dict[str, Issuer] = {}
-        self._issuers = Issuers(self._find_issuer)
+        self._issuers = Issuers(self._find_issuer, options.trusted_issuers)
         self._federation = Federation(self.directory, self._issuers.fetch_keys, now)
         self.limits = Limits(now)
         self._now = now
@@ -159,6 +159,8 @@ class AzureCloud:
         assert server is not None, "setup() makes it"
         domains = [f"*.{domain}" for domain in (VAULT_DOMAIN, BLOB_DOMAIN, ISSUER_DOMAIN)]
         self.gateway.serve(server, self._authority.server_context(entra.HOST, ARM_HOST, graph.HOST, *domains))
+        if self._listen:
+            await self.gateway.listen(*self._listen)
 
     async def stop(self) -> None:
         """End what ARM still does, close all proxies and end the services."""

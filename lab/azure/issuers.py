@@ -1,13 +1,19 @@
-"""The OIDC issuers of clusters: their discovery documents, and their keys as Entra ID fetches them."""
+"""The OIDC issuers of clusters: their discovery documents, and their keys as Entra ID fetches them.
 
-from collections.abc import Callable, Mapping
+Those of the lab's own clusters answer here. Others are fetched where they are, if the lab was told to trust them.
+"""
+
+import ssl
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Protocol
 
+import aiohttp
 from aiohttp import web
 
 from lab.azure.json_answers import json_answer
 
 DOMAIN = "oic.prod-aks.azure.com"
+_TIMEOUT = aiohttp.ClientTimeout(total=10)
 
 
 class Issuer(Protocol):
@@ -25,10 +31,12 @@ class Issuers:
 
     Args:
         find: looks an issuer up among the running clusters.
+        trusted: URLs of issuers elsewhere. Their certificates must come from the authorities that Python trusts, or
+            from those of SSL_CERT_FILE where the lab is started.
     """
 
-    def __init__(self, find: Callable[[str], Issuer | None]) -> None:
-        self._find = find
+    def __init__(self, find: Callable[[str], Issuer | None], trusted: Collection[str] = ()) -> None:
+        self._find, self._trusted = find, frozenset(trusted)
 
     async def fetch_keys(self, issuer_url: str) -> Mapping[str, Any]:
         """The keys of an issuer, as Entra ID fetches them.
@@ -36,10 +44,14 @@ class Issuers:
         Raises:
             LookupError: nobody answers at this URL.
         """
-        found = self._find(issuer_url)
-        if found is None:
+        if found := self._find(issuer_url):
+            return found.jwks()
+        if issuer_url not in self._trusted:
             raise LookupError(issuer_url)
-        return found.jwks()
+        try:
+            return await _fetch_keys(issuer_url)
+        except (aiohttp.ClientError, TimeoutError, ValueError, KeyError, TypeError) as error:
+            raise LookupError(f"{issuer_url}: {error!r}") from None
 
     def app(self) -> web.Application:
         """The application for *.oic.prod-aks.azure.com."""
@@ -59,3 +71,15 @@ class Issuers:
         if found is None:
             raise web.HTTPNotFound(text="No cluster has this issuer.\n")
         return found
+
+
+async def _fetch_keys(issuer_url: str) -> Mapping[str, Any]:
+    connector = aiohttp.TCPConnector(ssl=ssl.create_default_context())
+    async with aiohttp.ClientSession(connector=connector, timeout=_TIMEOUT, raise_for_status=True) as session:
+        async with session.get(f"{issuer_url.rstrip('/')}/.well-known/openid-configuration") as answer:
+            configuration = await answer.json(content_type=None)
+        if configuration["issuer"] != issuer_url:
+            raise ValueError(f"it calls itself {configuration['issuer']}")
+        async with session.get(str(configuration["jwks_uri"])) as answer:
+            keys: Mapping[str, Any] = await answer.json(content_type=None)
+            return keys

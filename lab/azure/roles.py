@@ -147,6 +147,12 @@ BUILT_IN: tuple[Role, ...] = (
         ("Microsoft.KeyVault/locations/deletedVaults/purge/action", "Microsoft.KeyVault/hsmPools/*"),
     ),
     Role(
+        "a68e7c17-0ab2-4c09-9a58-125dae29748c",
+        "Key Vault Purge Operator",
+        "Allows permanent deletion of soft-deleted vaults.",
+        ("Microsoft.KeyVault/locations/deletedVaults/read", "Microsoft.KeyVault/locations/deletedVaults/purge/action"),
+    ),
+    Role(
         "21090545-7ca7-4776-b22c-e363652d74d2",
         "Key Vault Reader",
         "Read metadata of key vaults and its certificates, keys, and secrets.",

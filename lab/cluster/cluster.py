@@ -16,6 +16,7 @@ from lab.cluster.api.security.entra import EntraUsers
 from lab.cluster.client import CLUSTER_ROLE_BINDINGS, Client
 from lab.cluster.controllers import Controllers
 from lab.cluster.csi import SecretsStore
+from lab.cluster.external_secrets import Operator
 from lab.cluster.kubeconfigs import azure_user, exec_user, write_kubeconfig
 from lab.cluster.node import Node
 from lab.cluster.webhook import workload_identity
@@ -149,9 +150,15 @@ class Cluster:
             place.authority.bundle_path,
             place.runtime,
         )
-        for part in (controllers, node):
-            self._stack.push_async_callback(part.stop)
-            await part.start()
+        self._stack.push_async_callback(controllers.stop)
+        self._stack.push_async_callback(self._stop_store)  # after the node, whose pods have mounts of it
+        self._stack.push_async_callback(node.stop)
+        await controllers.start()
+        await node.start()
+        proxy = await place.proxies.open(Origin("pod", address=f"{options.network}.0.11"))
+        operator = Operator(client, proxy, place.authority.bundle_path, TENANT_ID)
+        self._stack.push_async_callback(operator.stop)
+        await operator.start()
         await self._bind_administrators()
         await self._set_up_store()
 
@@ -190,12 +197,15 @@ class Cluster:
             self._client, place.options.driver, interval, rotates, proxy, place.authority.bundle_path, place.faults
         )
         self._node.register_driver(self._store)
-        self._stack.push_async_callback(self._remove_store)
         await self._store.start()
 
     async def _remove_store(self) -> None:
         if self._store is not None and self._node is not None:
             self._node.unregister_driver(self._store.name)
+            await self._stop_store()
+
+    async def _stop_store(self) -> None:
+        if self._store is not None:
             await self._store.stop()
             self._store = None
 

@@ -57,7 +57,9 @@ class Lab:
                 hosts=self._server_hosts,
             )
         )
-        self._backends = LabBackends(self._start_cluster, self._machines, self._servers, folder.kubeconfig)
+        self._backends = LabBackends(
+            self._start_cluster, self._machines, self._servers, folder.kubeconfig, self.faults.is_on
+        )
         self._cloud = AzureCloud(options, self._backends, self.authority, self.faults, self.faults.now, steady=utc_now)
         self._control: ControlServer | None = None
         self._operator_proxy = ""

@@ -1,5 +1,6 @@
 """What ARM resources stand for: implements `lab.azure.backends.Backends` with clusters, machines and servers."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,8 @@ from lab.databases.servers import Servers
 from lab.sandbox.machines import Machines
 
 ClusterStarter = Callable[[ClusterSpec], Awaitable[RunningCluster]]
+LATE_SECONDS = 2.0
+"""How long after its operation a password takes effect while `server-password-late` is on."""
 
 
 class LabBackends:
@@ -19,11 +22,20 @@ class LabBackends:
         machines: the virtual machines.
         servers: the Flexible Servers.
         kubeconfig: where the kubeconfig of the first cluster is written.
+        is_on: asks for a switch of the lab.
     """
 
-    def __init__(self, start_cluster: ClusterStarter, machines: Machines, servers: Servers, kubeconfig: Path) -> None:
+    def __init__(
+        self,
+        start_cluster: ClusterStarter,
+        machines: Machines,
+        servers: Servers,
+        kubeconfig: Path,
+        is_on: Callable[[str], bool],
+    ) -> None:
         self._start_cluster, self._machines, self._servers = start_cluster, machines, servers
-        self._kubeconfig = kubeconfig
+        self._kubeconfig, self._is_on = kubeconfig, is_on
+        self._late = set[asyncio.Task[None]]()
         self._clusters: dict[str, RunningCluster] = {}
 
     def status(self) -> dict[str, Any]:
@@ -36,6 +48,9 @@ class LabBackends:
 
     async def stop(self) -> None:
         """End everything."""
+        for task in list(self._late):
+            task.cancel()
+        await asyncio.gather(*self._late, return_exceptions=True)
         for cluster in list(self._clusters.values()):
             await cluster.stop()
         self._clusters.clear()
@@ -74,7 +89,18 @@ class LabBackends:
         await self._servers.start(name, administrator, password, version)
 
     async def set_server_password(self, name: str, password: str) -> None:
-        """Change the administrator's password."""
+        """Change the administrator's password. By a switch it takes effect later, or fails after it took effect."""
+        if self._is_on("server-password-late"):
+            task = asyncio.create_task(self._set_late(name, password), name=f"late password of {name}")
+            self._late.add(task)
+            task.add_done_callback(self._late.discard)
+            return
+        await self._servers.set_password(name, password)
+        if self._is_on("server-password-fails"):
+            raise RuntimeError("the switch server-password-fails is on")
+
+    async def _set_late(self, name: str, password: str) -> None:
+        await asyncio.sleep(LATE_SECONDS)
         await self._servers.set_password(name, password)
 
     async def stop_server(self, name: str) -> None:

@@ -43,6 +43,8 @@ class Arguments:
     propagation_delay_seconds: float
     operation_seconds: float
     is_fresh: bool
+    trusted_issuers: list[str]
+    listen: tuple[str, int] | None
     prefect_home: str | None
     lifeline: int
     report: int
@@ -58,6 +60,8 @@ class Arguments:
             propagation_delay_seconds=self.propagation_delay_seconds,
             operation_seconds=self.operation_seconds,
             is_fresh=self.is_fresh,
+            trusted_issuers=tuple(self.trusted_issuers),
+            listen=(self.listen[0], self.listen[1]) if self.listen else None,
             prefect_home=Path(self.prefect_home) if self.prefect_home else None,
         )
 

@@ -39,6 +39,8 @@ class StartOptions:
         propagation_delay_seconds: how long a new role assignment or federated credential has no effect.
         operation_seconds: how long a long-running operation takes at least.
         is_fresh: whether no resource provider is registered yet, as in a new subscription.
+        trusted_issuers: URLs of OIDC issuers outside the lab whose keys its Entra ID fetches.
+        listen: address and port at which Azure's services answer without a proxy; None for none.
         prefect_home: PREFECT_HOME of the Prefect server that runs with the lab; None for no such server.
         timeout_seconds: bound on the start.
     """
@@ -51,6 +53,8 @@ class StartOptions:
     propagation_delay_seconds: float = 0.0
     operation_seconds: float = 0.2
     is_fresh: bool = False
+    trusted_issuers: tuple[str, ...] = ()
+    listen: tuple[str, int] | None = None
     prefect_home: Path | None = None
     timeout_seconds: float = 150.0
 
@@ -167,6 +171,8 @@ def spawn(options: StartOptions) -> Starting:
         "propagation_delay_seconds": options.propagation_delay_seconds,
         "operation_seconds": options.operation_seconds,
         "is_fresh": options.is_fresh,
+        "trusted_issuers": list(options.trusted_issuers),
+        "listen": options.listen,
         "prefect_home": str(options.prefect_home.absolute()) if options.prefect_home else None,
         "lifeline": lifeline_read,
         "report": report_write,
@@ -187,7 +193,7 @@ def spawn(options: StartOptions) -> Starting:
 
 
 def _daemon_environment() -> dict[str, str]:
-    """The environment without proxies, Azure's and Kubernetes' variables: the lab itself talks to nobody else."""
+    """The environment without proxies, Azure's and Kubernetes' variables: the lab itself talks to nobody in Azure."""
     dropped = ("AZURE_", "KUBE", "KEYTURN_", "PG")
     proxies = {"http_proxy", "https_proxy", "no_proxy", "all_proxy"}
     kept = {

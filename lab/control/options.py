@@ -31,6 +31,8 @@ class LabOptions:
         propagation_delay_seconds: how long a new role assignment or federated credential has no effect.
         operation_seconds: how long a long-running ARM operation takes at least.
         is_fresh: whether no resource provider is registered yet, as in a new subscription; else all are.
+        trusted_issuers: URLs of OIDC issuers outside the lab whose keys its Entra ID fetches.
+        listen: address and port at which Azure's services answer without a proxy; None for none.
         prefect_home: PREFECT_HOME of the Prefect server that runs with the lab; None for no such server.
     """
 
@@ -42,4 +44,6 @@ class LabOptions:
     propagation_delay_seconds: float = 0.0
     operation_seconds: float = 0.2
     is_fresh: bool = False
+    trusted_issuers: tuple[str, ...] = ()
+    listen: tuple[str, int] | None = None
     prefect_home: Path | None = None

@@ -10,6 +10,8 @@ SWITCHES = {
     "secrets-need-content-type": "Azure Policy denies secrets without a content type",
     "secrets-need-expiry": "Azure Policy denies secrets without an expiration date",
     "secrets-valid-90-days": "Azure Policy denies secrets that are valid for more than 90 days",
+    "server-password-fails": "a Flexible Server's operation ends as Failed after the new password took effect",
+    "server-password-late": "a Flexible Server's new password takes effect seconds after its operation succeeded",
     "sync-paused": "the CSI driver does not look for new versions",
     "tokens-short-lived": "new access tokens expire after five seconds",
     "watches-expired": "at the moment that it is switched on, every watch of the API server ends with 410 Gone",

@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator
 
-from infra.credentials import Consumer, Login
+from infra.credentials import NO_GRACE, Consumer
 from infra.errors import Code, Refused, Unverified
 from infra.kubernetes.deliveries import open_delivery
 from infra.kubernetes.obstacles import Obstacles, read_obstacles
 from infra.kubernetes.workloads import open_workload
-from infra.rotation.observation import ConsumerFacts
+from infra.rotation.observation import ConsumerFacts, Synced
+from infra.rotation.options import Sync
 from infra.rotation.preflight import Finding
 from infra.rotation.steps import Action
 from infra.rotation.strategies import STRATEGIES
@@ -22,6 +23,9 @@ def obstacles(question: Question) -> Iterator[Finding]:
     """See whether new values get to each consumer's pods."""
     rolled = {step.subject for step in question.plan.steps if step.action is Action.RESTART}
     for facts in question.observation.consumers:
+        if facts.consumer.runs_to_an_end:
+            yield from find_runs(facts, has_grace=question.credential.grace != NO_GRACE)
+            continue
         seen = read_obstacles(question.access.cluster, facts.consumer)
         is_restarted = STRATEGIES[question.credential.strategy].restarts(facts.consumer)
         yield from find_obstacles(facts, seen, is_restarted=is_restarted, is_rolled=facts.workload in rolled)
@@ -36,12 +40,19 @@ def find_obstacles(facts: ConsumerFacts, seen: Obstacles, *, is_restarted: bool,
         is_restarted: whether the strategy replaces its pods.
         is_rolled: whether it does so by a rollout.
     """
-    name, delivery = facts.consumer.key, facts.consumer.delivery
+    name = facts.consumer.key
     if seen.is_paused and is_rolled:
         yield Finding(Refused(Code.PAUSED, name=name, seen="spec.paused is true"))
-    if not seen.mounts_class and facts.replicas:
-        found = f"no volume of {delivery.secret_provider_class}"
-        yield Finding(Refused(Code.NOT_MOUNTED, name=name, seen=found))
+    if seen.hold and is_rolled:
+        yield Finding(Refused(Code.HELD_BACK, name=name, seen=seen.hold))
+    if (command := facts.consumer.reload) and command.container not in seen.containers:
+        found = f"{command.container} is none of {', '.join(seen.containers)}"
+        yield Finding(Refused(Code.CONTAINER_MISSING, name=name, seen=found))
+    if seen.environments and not is_restarted and not facts.consumer.is_database:
+        found = f"a Secret's values in the environment of {', '.join(seen.environments)}"
+        yield Finding(Refused(Code.ENVIRONMENT_STAYS, name=name, seen=found))
+    if seen.unread and facts.replicas:
+        yield Finding(Refused(Code.NOT_MOUNTED, name=name, seen=f"nothing of {', '.join(seen.unread)}"))
     if seen.parts and not is_restarted:
         yield Finding(Refused(Code.PARTLY_MOUNTED, name=name, seen=f"subPath at {', '.join(seen.parts)}"))
     if is_restarted and seen.controller:
@@ -52,12 +63,38 @@ def find_obstacles(facts: ConsumerFacts, seen: Obstacles, *, is_restarted: bool,
         yield Finding(Refused(Code.UNSETTLED, name=name, seen=found), is_blocking=False)
 
 
+def find_runs(facts: ConsumerFacts, *, has_grace: bool) -> Iterator[Finding]:
+    """Find the runs that are under way: each keeps the login that it began with, which works on in a grace alone."""
+    if facts.pods and not has_grace:
+        found = f"running: {', '.join(pod.name for pod in facts.pods)}"
+        yield Finding(Refused(Code.RUN_UNDER_WAY, name=facts.consumer.key, seen=found), is_blocking=False)
+
+
+@check
+def kept_secrets(question: Question) -> Iterator[Finding]:
+    """See whether the Secrets that others keep follow the vault: a wait needs it, and so does one that is absent."""
+    for facts in question.observation.consumers:
+        error = open_delivery(question.access.cluster, facts.consumer).find_stillness()
+        if error and facts.replicas:
+            yield Finding(error, is_blocking=question.options.sync is Sync.WAIT or facts.synced is Synced.ABSENT)
+
+
+@check
+def pins(question: Question) -> Iterator[Finding]:
+    """See whether the versions of what will be pinned would stay."""
+    pinned = {step.subject for step in question.plan.steps if step.action is Action.PIN}
+    for consumer in question.credential.consumers:
+        delivery = open_delivery(question.access.cluster, consumer)
+        if consumer.source_key in pinned and (error := delivery.find_pin_objection()):
+            yield Finding(error)
+
+
 @check
 def files(question: Question) -> Iterator[Finding]:
-    """Read the files in the database's pods once, as the proof will; where that fails the driver's word counts."""
-    values = question.credential.secrets.render(Login(ANY, ANY))
+    """Read the files once, where the proof will; where that fails the driver's word counts."""
+    values = dict.fromkeys(question.credential.secret_names, ANY)
     for consumer in question.credential.consumers:
-        if consumer.is_database:
+        if consumer.is_database or not consumer.secret_key:
             yield from _read_files(question, consumer, values)
 
 

@@ -2,9 +2,8 @@
 
 from collections.abc import Iterator
 
-from infra.credentials import Consumer
 from infra.errors import Code, Refused
-from infra.kubernetes.discovery import Reader, Source, find_readers
+from infra.kubernetes.discovery import Reader, find_readers, list_sources
 from infra.rotation.preflight import Finding
 from tasks.preflight.registry import Question, check
 
@@ -15,12 +14,12 @@ def unlisted_consumers(question: Question) -> Iterator[Finding]:
     credential = question.credential
     listed = {consumer.key: consumer for consumer in credential.consumers}
     namespaces = {credential.lock_namespace, *(consumer.workload.namespace for consumer in credential.consumers)}
-    readers = find_readers(question.access.cluster, credential.vault, credential.secrets.names, namespaces)
+    readers = find_readers(question.access.cluster, credential.vault, credential.secret_names, namespaces)
     for reader in readers:
         consumer = listed.get(str(reader))
         if consumer is None:
             yield Finding(_unlisted(reader), is_blocking=credential.unlisted_consumers == "block")
-        elif other := reader.sources - _sources_of(consumer):
+        elif other := reader.sources - list_sources(consumer):
             seen = f"its pods read {', '.join(map(str, sorted(other)))}"
             yield Finding(Refused(Code.UNLISTED_SOURCE, name=consumer.key, seen=seen))
 
@@ -28,10 +27,3 @@ def unlisted_consumers(question: Question) -> Iterator[Finding]:
 def _unlisted(reader: Reader) -> Refused:
     seen = f"its pods read {', '.join(map(str, sorted(reader.sources)))}"
     return Refused(Code.UNLISTED_CONSUMER, name=str(reader), seen=seen)
-
-
-def _sources_of(consumer: Consumer) -> frozenset[Source]:
-    delivery = consumer.delivery
-    return frozenset(
-        {Source("SecretProviderClass", delivery.secret_provider_class), Source("Secret", delivery.synced_secret)}
-    )

@@ -26,11 +26,11 @@ SHOWN_LIMIT = 40
 READY = "if command -v cloud-init >/dev/null; then cloud-init status --wait >/dev/null 2>&1; fi"
 """The machine's first start installs jq; this waits for it."""
 SECRET_COMMAND = """\
-curl -s https://{vault}.vault.azure.net/secrets/{secret}?api-version=2016-10-01 -H "Authorization: Bearer `curl \
-'http://169.254.169.254/metadata/identity/oauth2/token?api-version=2018-02-01&resource=https%3A%2F%2Fvault.azure.net' \
+curl -s https://{vault}.{domain}/secrets/{secret}?api-version=2016-10-01 -H "Authorization: Bearer `curl \
+'http://169.254.169.254/metadata/identity/oauth2/token?api-version=2018-02-01&resource=https%3A%2F%2F{domain}' \
 -H Metadata:true | jq -r '.access_token'`\""""  # noqa: S105
 BLOB_COMMAND = """\
-curl "https://{account}.blob.core.windows.net/{container}/{blob}" -H "x-ms-version: 2017-11-09" -H "Authorization: \
+curl "https://{account}.{domain}/{container}/{blob}" -H "x-ms-version: 2017-11-09" -H "Authorization: \
 Bearer `curl 'http://169.254.169.254/metadata/identity/oauth2/token?api-version=2018-02-01&resource=https%3A%2F%2F\
 storage.azure.com%2F' -H Metadata:true | jq -r '.access_token'`\""""
 
@@ -54,7 +54,7 @@ class Proof:
 
 @task_with_retries(
     name="Read a secret on the machine",
-    run_name="S1: {stack.virtual_machine} reads the secret {stack.database.secrets.username} of {stack.vault}",
+    run_name="S1: {stack.virtual_machine} reads the secret {stack.database_secrets.username} of {stack.vault}",
 )
 def read_secret_on_machine(stack: Stack) -> Proof:
     """Let the machine read the username by its system-assigned identity, and compare it with the vault's.
@@ -65,15 +65,16 @@ def read_secret_on_machine(stack: Stack) -> Proof:
         AccessDenied: the machine's identity lacks Key Vault Secrets User.
         NotYetPropagated: it has the role, which is not effective yet.
     """
-    started, secret = time.monotonic(), stack.database.secrets.username
+    started, secret = time.monotonic(), stack.database_secrets.username
     name = f"{stack.vault}/{secret}"
     with opened_azure() as azure:
         expected = azure.vault(stack.vault).read(secret)
-        printed = _run(azure, stack, SECRET_COMMAND.format(vault=stack.vault, secret=secret))
+        command = SECRET_COMMAND.format(vault=stack.vault, domain=azure.cloud.vault_domain, secret=secret)
+        printed = _run(azure, stack, command)
         try:
             value = read_secret_answer(printed, name)
         except AccessDenied as error:
-            needed, _ = read_rights(stack, Machine(name=stack.virtual_machine))
+            needed, *_ = read_rights(stack, Machine(name=stack.virtual_machine))
             raise explain_denial(error, needed, kinds_of(azure, stack.resource_group)) from None
     verify_same("The machine read another username than the vault holds", name, value, expected)
     return _proof("S1", f"curl with the identity of {stack.virtual_machine}: secret {name}", value, started)
@@ -92,14 +93,16 @@ def read_blob_on_machine(stack: Stack) -> Proof:
         NotYetPropagated: it has the role, which is not effective yet.
     """
     started, blob = time.monotonic(), _blob(stack)
-    command = BLOB_COMMAND.format(account=stack.storage_account, container=stack.container, blob=stack.blob)
+    account, container = stack.storage_account, stack.container
     with opened_azure() as azure:
+        domain = azure.cloud.blob_domain
+        command = BLOB_COMMAND.format(account=account, domain=domain, container=container, blob=stack.blob)
         expected = Blobs(azure, stack.resource_group).read(blob).decode()
         printed = _run(azure, stack, command)
         try:
             content = read_blob_answer(printed, blob.label)
         except AccessDenied as error:
-            _, needed = read_rights(stack, Machine(name=stack.virtual_machine))
+            *_, needed = read_rights(stack, Machine(name=stack.virtual_machine))
             raise explain_denial(error, needed, kinds_of(azure, stack.resource_group)) from None
     verify_same("The machine read another text than the blob holds", blob.label, content, expected)
     asked = f"curl with the identity of {stack.virtual_machine}: blob {blob.label}"
@@ -128,7 +131,7 @@ def read_blob_in_pod(stack: Stack) -> Proof:
         try:
             content = read_pod_answer(body, status, blob.label)
         except AccessDenied as error:
-            _, needed = read_rights(stack, Identity(name=stack.identity))
+            *_, needed = read_rights(stack, Identity(name=stack.identity))
             raise explain_denial(error, needed, kinds) from None
         except AuthenticationFailed as error:
             raise explain_federation(error, federation(stack), kinds) from None

@@ -1,13 +1,14 @@
 """A stack deployed to its cluster: the manifests applied, waited for, the values proven, and reports of what runs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from prefect.logging import get_run_logger
 
 from infra.azure.identities import Identities
 from infra.credentials import WorkloadRef
-from infra.errors import Code, SecretUnusable
+from infra.errors import Code, Refused, SecretUnusable
 from infra.kubernetes import manifests
 from infra.kubernetes.client import Cluster
 from infra.kubernetes.deliveries import open_delivery
@@ -18,10 +19,14 @@ from infra.kubernetes.pods import list_pods
 from infra.kubernetes.services import list_service_accounts, list_services, wait_for_load_balancer
 from infra.kubernetes.workloads import Workload, open_workload
 from infra.provisioning.options import STACK_FILE, DeployOptions, Stack
+from infra.rotation.candidate import name_candidate
+from infra.rotation.observation import Phase
 from tasks.context import open_cluster, opened_azure
 from tasks.reports.artifacts import report_table
 from tasks.reports.progress import log_progress
 from tasks.retries import task_with_retries
+from tasks.rotation.lock import credential_locked
+from tasks.rotation.staged import find_candidate
 from tasks.rotation.verify import verify_files
 
 Row = dict[str, str]
@@ -53,13 +58,15 @@ def look_up_values(stack: Stack, options: DeployOptions) -> Mapping[str, str]:
         NotFound: there is no such identity.
     """
     with opened_azure() as azure:
-        identity = Identities(azure, stack.resource_group).get(stack.identity)
+        identity, cloud = Identities(azure, stack.resource_group).get(stack.identity), azure.cloud
     return {
+        "CLOUD": cloud.name,
+        "BLOB_DOMAIN": cloud.blob_domain,
         "CLIENT_ID": identity.client_id,
         "TENANT_ID": identity.tenant_id,
         "VAULT": stack.vault,
-        "USERNAME_SECRET": stack.database.secrets.username,
-        "PASSWORD_SECRET": stack.database.secrets.password,
+        "USERNAME_SECRET": stack.database_secrets.username,
+        "PASSWORD_SECRET": stack.database_secrets.password,
         "NAMESPACE": stack.namespace,
         "SERVICE_ACCOUNT": stack.service_account,
         "GET_STORAGE_IMAGE": options.get_storage_image,
@@ -91,6 +98,48 @@ def see_driver(stack: Stack) -> Driver:
         NotFound: the cluster has none: the add-on is off.
     """
     return get_driver(open_cluster(stack.database.cluster))
+
+
+@contextmanager
+def rotations_excluded(stack: Stack) -> Iterator[None]:
+    """Let no rotation of the stack's database run during a block: it stops pods and pins what the manifests say anew.
+
+    Before the namespace of its lock is made, no rotation can run.
+
+    Raises:
+        Conflict: one is running (code Locked).
+    """
+    credential = stack.database
+    if open_cluster(credential.cluster).find(f"/api/v1/namespaces/{credential.lock_namespace}") is None:
+        yield
+        return
+    with credential_locked(credential, f"the deployment of {stack.name}"):
+        yield
+
+
+@task_with_retries(name="Check the rotation", run_name="see whether a rotation of {stack.database.name} is unfinished")
+def check_rotation(stack: Stack, values: Mapping[str, str]) -> None:
+    """Make sure that no existing object is changed under an unfinished rotation: it may have stopped or pinned it.
+
+    Raises:
+        Refused: a rotation is unfinished, and the manifests would change something.
+    """
+    credential = stack.database
+    with opened_azure() as azure:
+        found = find_candidate(azure.vault(credential.vault), credential)
+    if found is None or not found[1].phase.is_live or found[1].phase is Phase.GRACE:
+        return
+    cluster = open_cluster(credential.cluster)
+    for name in list_manifests(stack):
+        for change in manifests.apply(cluster, manifests.load(name, values, stack.folder), dry_run=True):
+            if change.action == "configured":
+                raise Refused(
+                    Code.ROTATION_UNFINISHED,
+                    name=f"{credential.name}, rotation {found[1].rotation_id}",
+                    seen=f"{change.kind} {change.name} would change: {'; '.join(change.changes)}",
+                    fix=f"{Code.ROTATION_UNFINISHED.fix}. If it can't be finished: delete the secret "
+                    f"{name_candidate(credential.secrets.names)} from {credential.vault}",
+                )
 
 
 @task_with_retries(name="Apply a manifest", run_name="apply {manifest}, dry run: {dry_run}")
@@ -175,7 +224,8 @@ def verify_values(stack: Stack, workload: Workload, timeout_seconds: float) -> l
 def report_inventory(stack: Stack) -> None:
     """Make the tables of what cluster and namespace have; of the synced Secret, keys and lengths alone."""
     cluster, namespace = open_cluster(stack.database.cluster), stack.namespace
-    secret = stack.database_consumer.delivery.synced_secret
+    (delivery,) = stack.database_consumer.every_delivery
+    secret = delivery.secret_name
     report_table("csi-driver", _driver(cluster), "The Secrets Store CSI driver, and how it looks for new versions.")
     report_table("service-accounts", _accounts(cluster, namespace), f"Service accounts in `{namespace}`.")
     report_table("pods", _pods(cluster, namespace), f"Pods in `{namespace}`.")

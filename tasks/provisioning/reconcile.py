@@ -14,12 +14,15 @@ from infra.azure.kinds import kinds_of
 from infra.azure.vaults import Vaults
 from infra.errors import AccessDenied, KeyturnError, NotFound, SecretUnusable, ServiceFailed
 from infra.provisioning.changes import ProvisioningPlan, ResourceChange, Verb, plan_changes
+from infra.provisioning.comparing import Resource
 from infra.provisioning.first_login import check_first_username, read_first_password
+from infra.provisioning.kinds import Found, Kinds, State
 from infra.provisioning.options import ProvisionOptions, Stack
 from infra.provisioning.reconciling import find_all, make
-from infra.provisioning.resources import FederatedCredential, RoleAssignment, Vault, VaultSecret
+from infra.provisioning.resources import FederatedCredential, ResourceProvider, RoleAssignment, Vault, VaultSecret
 from infra.provisioning.wanted import list_wanted
 from tasks.context import opened_azure
+from tasks.provisioning.checks import find_unregistered, get_namespace
 from tasks.reports.artifacts import report_table
 from tasks.retries import task_with_retries, with_budget
 
@@ -62,11 +65,13 @@ def plan_stack(stack: Stack, options: ProvisionOptions) -> ProvisioningPlan:
     with opened_azure() as azure:
         tenant = azure.get_caller().tenant_id
         wanted = [each.resource for each in list_wanted(stack, options, tenant, {})]
-        found = find_all(kinds_of(azure, stack.resource_group), wanted)
-        if VaultSecret(name=stack.database.secrets.password, parent=stack.vault).key not in found:
+        kinds = kinds_of(azure, stack.resource_group)
+        unregistered = find_unregistered(kinds, wanted)
+        found = _find(kinds, wanted, unregistered)
+        if VaultSecret(name=stack.database_secrets.password, parent=stack.vault).key not in found:
             read_first_password(stack.first_password_variable, stack.first_username, os.environ)
         username = _read_username(azure, stack) if Vault(name=stack.vault).key in found else ""
-    plan = plan_changes(list_wanted(stack, options, tenant, found, username), found)
+    plan = plan_changes(list_wanted(stack, options, tenant, found, username), found).behind(unregistered)
     get_run_logger().info("%s: %s", stack.resource_group, plan)
     return plan
 
@@ -206,10 +211,22 @@ def _row(change: ResourceChange, result: ResourceResult | None) -> dict[str, str
     }
 
 
+def _find(kinds: Kinds, wanted: Sequence[Resource], unregistered: Sequence[ResourceProvider]) -> dict[str, Found]:
+    """Return what exists. A look at what an unregistered provider has would register it."""
+    names = {provider.name for provider in unregistered}
+    hidden = [resource for resource in wanted if get_namespace(kinds, resource) in names]
+    unseen = {
+        resource.key: Found(None, State.HIDDEN, f"seen when {get_namespace(kinds, resource)} is registered")
+        for resource in hidden
+        if kinds[type(resource)].unique_in_azure
+    }
+    return find_all(kinds, [resource for resource in wanted if resource not in hidden]) | unseen
+
+
 def _read_username(azure: Azure, stack: Stack) -> str:
     """Return the administrator's login in the vault, if it can be read: an existing server may have it."""
     try:
-        return azure.vault(stack.vault).read(stack.administrator.secrets.username)
+        return azure.vault(stack.vault).read(stack.administrator_secrets.username)
     except (AccessDenied, NotFound, SecretUnusable):
         return ""
 

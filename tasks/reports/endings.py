@@ -10,20 +10,19 @@ the end of its name (`orders-db: rolled back`), the beginning of its message, a 
 
 from collections.abc import Callable, Mapping
 from functools import wraps
-from typing import Any, Literal, ParamSpec
+from typing import Any, ParamSpec, get_args
 from uuid import UUID
 
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
-from prefect.events import emit_event
 from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 
 from infra.errors import KeyturnError, Refused, as_own_error
+from tasks.reports.events import Kind, Trail
 from tasks.reports.logs import best_effort, run_logger
 
 P = ParamSpec("P")
-Kind = Literal["credential", "stack"]
 VERDICT_LABEL = "keyturn.verdict"
 
 
@@ -36,6 +35,8 @@ def end(
     error: KeyturnError | None = None,
     payload: Mapping[str, Any] | None = None,
     data: Any = None,
+    trail: Trail | None = None,
+    event: str = "",
 ) -> State[Any]:
     """Report how the current run ends, and return the state for it to return.
 
@@ -46,6 +47,8 @@ def end(
         kind: what the subject is.
         error: why the run did not do what it was asked for; it ends as Failed then.
         payload: what the event says beside: names, ids and versions, never values.
+        trail: the events of the run so far, which this one follows.
+        event: what the event is called, if not as the verdict.
         data: what a flow that called this one gets; the error, if there is one.
 
     Returns:
@@ -58,24 +61,26 @@ def end(
     if flow_run.id:
         with best_effort("put the verdict on the run", is_patient=True):
             _mark_run(UUID(flow_run.id), verdict, f"{subject}: {words}")
-        with best_effort("emit the event"):
-            _emit(verdict, subject, kind, text, error, payload or {})
+        told = {"verdict": verdict, "message": text, "code": error.code if error else "", **(payload or {})}
+        (trail or Trail(subject, kind)).emit(event or verdict, told)
     return Failed(message=text, data=error) if error else Completed(message=text, data=data)
 
 
 def ends_with_own_errors(function: Callable[P, State[Any]]) -> Callable[P, State[Any]]:
     """Let a flow end as Failed, with its reports, when an error leaves its function. Not of ours: with its traceback.
 
-    Stands below `@flow`. The function's first parameter is the subject: `credential` or `stack`.
+    Stands below `@flow`. The function's first parameter is the subject: `credential` or `stack`. If it is neither, the
+    flow is about the whole fleet.
     """
-    kind: Kind = "stack" if next(iter(function.__annotations__)) == "stack" else "credential"
+    first = next(iter(function.__annotations__))
+    kind: Kind = first if first in get_args(Kind) else "fleet"  # type: ignore[assignment]
 
     @wraps(function)
     def ended(*args: P.args, **kwargs: P.kwargs) -> State[Any]:
         try:
             return function(*args, **kwargs)
         except Exception as exception:
-            subject = str(args[0] if args else kwargs[kind])
+            subject = kind if kind == "fleet" else str(args[0] if args else kwargs[kind])
             error = as_own_error(exception, subject)
             if error is not exception:
                 run_logger().exception("an exception that Keyturn does not know")
@@ -91,14 +96,3 @@ def _mark_run(run_id: UUID, verdict: str, name: str) -> None:
         earlier = run.labels.get(VERDICT_LABEL)
         client.update_flow_run(run_id, name=name, tags=[*(tag for tag in run.tags if tag != earlier), verdict])
         client.update_flow_run_labels(run_id, {VERDICT_LABEL: verdict})
-
-
-def _emit(
-    verdict: str, subject: str, kind: Kind, text: str, error: KeyturnError | None, payload: Mapping[str, Any]
-) -> None:
-    """Emit the event. Prefect itself relates it to the run, its flow and its deployment."""
-    emit_event(
-        event=f"keyturn.{kind}.{verdict.replace('-', '_')}",
-        resource={"prefect.resource.id": f"keyturn.{kind}.{subject}", "prefect.resource.name": subject},
-        payload={"verdict": verdict, "message": text, "code": error.code if error else "", **payload},
-    )

@@ -32,20 +32,20 @@ def log_errors(subject: object) -> Callable[[KeyturnError, float], None]:
     return log
 
 
-def show_sync(credential: str, subject: object, synced_secret: str, pods: Mapping[str, str]) -> OnSync:
+def show_sync(credential: str, subject: object, secret_key: str, pods: Mapping[str, str]) -> OnSync:
     """Return what a wait for the sync reports its progress to, in the current run.
 
     Args:
         credential: its name, which the artifacts' keys begin with.
         subject: the consumer that is waited for.
-        synced_secret: the Secret that becomes current after the mounts.
+        secret_key: the Secret that becomes current after the mounts; empty: none.
         pods: uid -> name of its pods.
     """
     log, bar = log_progress(subject), Bar(f"{credential}-sync-percent", f"How far the sync of `{subject}` is.")
 
     def show(progress: SyncProgress) -> None:
         log(progress)
-        rows = list_rows(progress, synced_secret, pods)
+        rows = list_rows(progress, secret_key, pods)
         report_table(
             f"{credential}-sync", rows, f"What each pod of `{subject}` has mounted, and what the Secret holds."
         )
@@ -54,8 +54,8 @@ def show_sync(credential: str, subject: object, synced_secret: str, pods: Mappin
     return show
 
 
-def list_rows(progress: SyncProgress, synced_secret: str, pods: Mapping[str, str]) -> list[Row]:
-    """Return one row for each pod and secret, and one for the synced Secret. Version ids, never values."""
+def list_rows(progress: SyncProgress, secret_key: str, pods: Mapping[str, str]) -> list[Row]:
+    """Return one row for each pod and secret, and one for the synced Secret, if any. Version ids, never values."""
     left = progress.left_seconds
     rows = [
         _row(pod, secret, progress.versions.get(uid, {}).get(secret, "")[:8] or "nothing", is_new, left)
@@ -63,8 +63,10 @@ def list_rows(progress: SyncProgress, synced_secret: str, pods: Mapping[str, str
         for secret, version in sorted(progress.wanted.items())
         for is_new in (progress.versions.get(uid, {}).get(secret) == version,)
     ]
+    if not secret_key:
+        return rows
     state = "the new values" if progress.secret_is_current else "older values"
-    return [*rows, _row(f"Secret {synced_secret}", "all", state, progress.secret_is_current, left)]
+    return [*rows, _row(f"Secret {secret_key}", "all", state, progress.secret_is_current, left)]
 
 
 def _row(where: str, secret: str, has: str, is_new: bool, left_seconds: float) -> Row:
@@ -74,4 +76,4 @@ def _row(where: str, secret: str, has: str, is_new: bool, left_seconds: float) -
 
 def percentage(rows: Sequence[Mapping[str, str]]) -> float:
     """Return how much of what is waited for has arrived."""
-    return 100.0 * sum(row["new"] == "yes" for row in rows) / len(rows)
+    return 100.0 * sum(row["new"] == "yes" for row in rows) / len(rows) if rows else 100.0

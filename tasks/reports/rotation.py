@@ -6,15 +6,17 @@ runbook explains it; then the time it took. It is made of names and version ids 
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
-from infra.credentials import Credential
+from infra.credentials import Credential, ExternalConsumer
 from infra.errors import KeyturnError
 from infra.rotation.execution import Ending
 from infra.rotation.observation import ConsumerFacts, Observation
 from infra.rotation.plan import Plan
-from infra.rotation.steps import Action
+from infra.rotation.steps import Action, Step
 from infra.settings import Settings
 from tasks.reports.artifacts import report_markdown, report_table
+from tasks.reports.history import SUFFIX, Journey, find_starter, list_rows, tell
 from tasks.reports.logs import run_logger
 from tasks.reports.timeline import Span, picture
 from tasks.retries import task_with_retries
@@ -31,7 +33,7 @@ class StepResult:
     Args:
         step: what it does.
         reason: why it is needed.
-        result: "done before" (by an earlier run), "done", "failed" or "not done".
+        result: "done before" (by an earlier run), "not needed", "done", "failed" or "not done".
     """
 
     step: str
@@ -53,6 +55,7 @@ class RotationReport:
         state: what -> the state it is in now; empty: unknown.
         spans: how long each part took.
         runbook: where the runbook is: a URL, or a path in the repository.
+        told: what -> what the history says of it.
     """
 
     credential: str
@@ -64,6 +67,7 @@ class RotationReport:
     state: Mapping[str, str] = field(default_factory=dict)
     spans: Sequence[Span] = ()
     runbook: str = "docs/runbook.md"
+    told: Mapping[str, str] = field(default_factory=dict)
 
 
 @task_with_retries(name="Show the plan", run_name="{credential.name}: show the plan of rotation {plan.rotation_id}")
@@ -90,7 +94,7 @@ def show_plan(plan: Plan, credential: Credential) -> None:
             for finding in plan.findings
         ]
         report_table(f"{credential.name}-preflight", rows, f"Preflight of rotation `{plan.rotation_id}`.")
-    results = [StepResult(str(step), step.reason, "done before") for step in plan.done]
+    results = [StepResult(str(step), step.reason, _result_before(step)) for step in plan.done]
     results += [StepResult(str(step), step.reason, "to do") for step in plan.steps]
     if results or plan.refusal:
         _report_plan(plan, credential, results)
@@ -103,8 +107,9 @@ def report_rotation(
     plans: Sequence[Plan],
     observation: Observation | None,
     spans: Sequence[Span],
+    journey: Journey,
 ) -> None:
-    """Make the report of a run that ended, and say in the plan's table what came of each step.
+    """Make the report of a run that ended and its entry in the history, and say what came of each step of the plan.
 
     Args:
         credential: what was rotated.
@@ -112,7 +117,10 @@ def report_rotation(
         plans: the plans that it showed, in order.
         observation: the state after the run; None if it is unknown.
         spans: how long each part took.
+        journey: what the run went through.
     """
+    told = tell(journey, find_starter(), datetime.now(UTC))
+    report_table(f"{credential.name}{SUFFIX}", list_rows(told), f"What rotation `{ending.rotation_id}` changed.")
     results = list_results(_steps_of(plans), spans)
     if results:
         _report_plan(plans[-1], credential, results)
@@ -123,9 +131,10 @@ def report_rotation(
         describe_ending(ending),
         ending.error,
         results,
-        describe_state(observation) if observation else {},
+        describe_state(observation, credential.external_consumers) if observation else {},
         spans,
         Settings().runbook_url,
+        told,
     )
     report_markdown(
         f"{credential.name}-rotation-report",
@@ -153,8 +162,13 @@ def describe_ending(ending: Ending) -> str:
     return f"Rotation {ending.rotation_id}: {steps} steps; the new login works, the previous one {previous}."
 
 
-def describe_state(observation: Observation) -> dict[str, str]:
-    """Say in which state the database's login, the vault's secrets and the consumers are."""
+def describe_state(observation: Observation, external: Sequence[ExternalConsumer] = ()) -> dict[str, str]:
+    """Say in which state the database's login, the vault's secrets and the consumers are; of external ones, who knows.
+
+    Args:
+        observation: the state after the run.
+        external: the consumers that nobody observes.
+    """
     logins = observation.logins
     state = {"login": describe_login(logins.current, logins.previous)}
     for secret in observation.secrets:
@@ -165,22 +179,30 @@ def describe_state(observation: Observation) -> dict[str, str]:
         if grace := observation.candidate.grace:
             state["previous login"] = f"works {grace}"
     wanted = observation.newest_versions
-    return state | {str(facts.workload): _describe_consumer(facts, wanted) for facts in observation.consumers}
+    state |= {str(facts.workload): _describe_consumer(facts, wanted) for facts in observation.consumers}
+    return state | {consumer.name: f"outside the cluster; told by: {consumer.owner}" for consumer in external}
 
 
 def _describe_consumer(facts: ConsumerFacts, newest: Mapping[str, str]) -> str:
     wanted = {name: newest[name] for name in facts.uses}
+    if facts.consumer.runs_to_an_end:
+        runs = ", ".join(f"{pod.name} since {pod.started_at:%H:%M} UTC" for pod in facts.pods if pod.started_at)
+        return f"runs under way: {runs or 'none'}, Secret: {facts.synced}"
     current = sum({name: pod.versions.get(name) for name in wanted} == wanted for pod in facts.pods)
     ready = "ready" if facts.is_ready else "not ready"
     pinned = f", pinned for rotation {facts.pinned_for}" if facts.pinned_for and facts.pinned else ""
     return f"{ready}, {current} of {len(facts.pods)} pods with the newest versions, Secret: {facts.synced}{pinned}"
 
 
-def _steps_of(plans: Sequence[Plan]) -> list[tuple[str, str, bool]]:
+def _result_before(step: Step) -> str:
+    return "done before" if step.is_needed else "not needed"
+
+
+def _steps_of(plans: Sequence[Plan]) -> list[tuple[str, str, str]]:
     """List the steps that a run planned: those of each rotation, forward and back, as it saw them first."""
     first = {(plan.rotation_id, plan.is_rolling_back): plan for plan in reversed(plans)}
     return [
-        (str(step), step.reason, step in plan.done)
+        (str(step), step.reason, _result_before(step) if step in plan.done else "")
         for plan in reversed(first.values())
         for step in (*plan.done, *plan.steps)
     ]
@@ -207,27 +229,26 @@ def render(report: RotationReport) -> str:
         "State now": _table(("what", "state"), report.state.items()) or "It could not be observed.",
         "Fix": f"{error.fix[0].upper()}{error.fix[1:].rstrip('.')}." if error and error.fix else "Nothing to do.",
         "Runbook": _runbook_link(report),
+        "History": _table(("what", "is"), report.told.items()) or "Nothing was kept.",
         "Time": "\n\n".join((picture(report.spans), _times(report.spans))),
     }
     pages = [f"## {title}\n\n{text}" for title, text in sections.items()]
     return "\n\n".join((f"**{report.credential}: {words}.** {first}", *pages))
 
 
-def list_results(steps: Iterable[tuple[str, str, bool]], spans: Sequence[Span]) -> list[StepResult]:
+def list_results(steps: Iterable[tuple[str, str, str]], spans: Sequence[Span]) -> list[StepResult]:
     """Say of each step what came of it.
 
     Args:
-        steps: what each does, why, and whether an earlier run had done it.
+        steps: what each does, why, and what came of it before this run, if anything.
         spans: what this run did, by the same names.
     """
     failed = {span.label: span.failed for span in spans}
 
-    def result(step: str, was_done: bool) -> str:
-        if was_done:
-            return "done before"
-        return {True: "failed", False: "done", None: "not done"}[failed.get(step)]
+    def result(step: str, before: str) -> str:
+        return before or {True: "failed", False: "done", None: "not done"}[failed.get(step)]
 
-    return [StepResult(step, reason, result(step, was_done)) for step, reason, was_done in steps]
+    return [StepResult(step, reason, result(step, before)) for step, reason, before in steps]
 
 
 def describe_login(current: str, previous: str) -> str:
@@ -254,7 +275,10 @@ def _what_happened(report: RotationReport) -> str:
 
 
 def _count(results: Sequence[StepResult]) -> str:
-    counts = {kind: sum(result.result == kind for result in results) for kind in ("done", "done before", "not done")}
+    counts = {
+        kind: sum(result.result == kind for result in results)
+        for kind in ("done", "done before", "not needed", "not done")
+    }
     said = [f"{count} {'step' if count == 1 else 'steps'} {kind}" for kind, count in counts.items() if count]
     return ", ".join(said) or "no steps"
 

@@ -1,7 +1,7 @@
 """The steps of a rotation that bring new versions to the consumers: pin, unpin, wait for the sync, refresh."""
 
 import time
-from collections.abc import Sequence
+from functools import partial
 
 from prefect.logging import get_run_logger
 
@@ -15,6 +15,7 @@ from tasks.rotation.registry import StepContext, opened_for, performs
 from tasks.rotation.staged import recall_candidate
 
 OUTCOMES = {
+    SecretState.NONE: "does not exist: its pods have files alone",
     SecretState.ABSENT: "is absent; the next mount makes it",
     SecretState.CURRENT: "is fresh, and stays as it is",
     SecretState.OTHER: "was stale, and has the newest values now",
@@ -34,16 +35,18 @@ def pin(context: StepContext) -> None:
     with opened_for(context) as access:
         _, facts = recall_candidate(access.vault, context.credential, context.rotation_id)
         consumers = [consumer for consumer in context.credential.consumers if consumer.source_key == context.subject]
-        delivery = open_delivery(access.cluster, consumers[0])
-        delivery.pin(facts.base, context.rotation_id)
-        delivery.wait_for_first_mounts(lambda: _find_placed(access, consumers), log_progress(context.subject))
+        open_delivery(access.cluster, consumers[0]).pin(facts.base, context.rotation_id)
+        for consumer in consumers:
+            open_delivery(access.cluster, consumer).wait_for_first_mounts(
+                partial(_find_placed, access, consumer), log_progress(context.subject)
+            )
     get_run_logger().info("%s is pinned until every secret is written", context.subject)
 
 
-def _find_placed(access: Access, consumers: Sequence[Consumer]) -> dict[str, str]:
-    """Return uid -> name of the consumers' pods that have a node."""
-    workloads = [open_workload(access.cluster, consumer.workload).get() for consumer in consumers]
-    return {pod.uid: pod.name for workload in workloads for pod in workload.pods if pod.node and not pod.terminating}
+def _find_placed(access: Access, consumer: Consumer) -> dict[str, str]:
+    """Return uid -> name of the consumer's pods that have a node."""
+    workload = open_workload(access.cluster, consumer.workload).get()
+    return {pod.uid: pod.name for pod in workload.pods if pod.node and not pod.terminating}
 
 
 @performs(Action.UNPIN)
@@ -64,17 +67,16 @@ def await_sync(context: StepContext) -> None:
         SyncPending: it timed out; says what was seen last.
     """
     deadline = time.monotonic() + context.options.sync_timeout_seconds
-    consumer, layout = context.consumer, context.credential.secrets
+    consumer = context.consumer
     with opened_for(context) as access:
         delivery = open_delivery(access.cluster, consumer)
-        login, newest = access.read_newest_with_versions()
-        versions = {name: newest[name] for name in delivery.uses(layout.names)}
-        values = layout.render(login)
+        values, newest = access.read_newest_with_versions()
+        versions = {name: newest[name] for name in delivery.uses(newest)}
         pods = open_workload(access.cluster, consumer.workload).get().live_pods
         left = deadline - time.monotonic()
-        show = show_sync(context.credential.name, context.subject, consumer.delivery.synced_secret, pods)
+        show = show_sync(context.credential.name, context.subject, consumer.secret_key, pods)
         delivery.wait_until_current(pods, versions, values, left, show)
-    get_run_logger().info("%s has the new versions, in its mounts and its Secret", context.subject)
+    get_run_logger().info("%s has the new versions", context.subject)
 
 
 @performs(Action.REFRESH_SECRET)
@@ -86,7 +88,6 @@ def refresh_secret(context: StepContext) -> bool:
     """
     with opened_for(context) as access:
         consumer: Consumer = context.consumer_by(lambda consumer: consumer.secret_key)
-        values = context.credential.secrets.render(access.read_newest())
-        before = open_delivery(access.cluster, consumer).refresh(values)
+        before = open_delivery(access.cluster, consumer).refresh(access.read_newest_values())
     get_run_logger().info("the Secret %s %s", context.subject, OUTCOMES[before])
     return before is SecretState.OTHER

@@ -40,15 +40,30 @@ def lease_name(credential: Credential) -> str:
 
 @contextmanager
 def rotation_locked(credential: Credential, rotation_id: str) -> Iterator[None]:
-    """Hold the credential's lock for a block, whose steps share their connections.
+    """Hold the credential's lock for a rotation, whose steps share connections and what they know of versions.
 
     Raises:
         Conflict: another rotation of it is running (code Locked).
     """
-    holder = Holder.of_this_process(rotation_id)
+    with credential_locked(credential, rotation_id), versions_remembered():
+        yield
+
+
+@contextmanager
+def credential_locked(credential: Credential, purpose: str) -> Iterator[None]:
+    """Hold the credential's lock for a block, whose steps share their connections.
+
+    Args:
+        credential: what is locked.
+        purpose: the rotation's id, or what else is done; for people.
+
+    Raises:
+        Conflict: a rotation of it is running (code Locked).
+    """
+    holder = Holder.of_this_process(purpose)
     with connections_shared(), opened(credential) as access:
         lock_credential(credential, holder)
-        with locked(access.cluster, *_place(credential), holder), _known(holder), versions_remembered():
+        with locked(access.cluster, *_place(credential), holder), _known(holder):
             yield
 
 
@@ -62,7 +77,7 @@ def _known(holder: Holder) -> Iterator[None]:
         _holder.reset(mark)
 
 
-@task_with_retries(name="Lock", run_name="{credential.name}: lock for rotation {holder.purpose}")
+@task_with_retries(name="Lock", run_name="{credential.name}: lock for {holder.purpose}")
 def lock_credential(credential: Credential, holder: Holder) -> None:
     """Take the lock; one whose holder died is waited out.
 

@@ -8,6 +8,8 @@ A login that exists may prove itself by md5, the candidate only by SCRAM. Once c
 taken for a while: a free one is waited for as long as for the clients themselves.
 """
 
+import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -16,7 +18,16 @@ from prefect.logging import get_run_logger
 
 from infra.azure.servers import DatabaseServers
 from infra.credentials import FlexibleServerEndpoint, Login
-from infra.errors import Code, Conflict, LoginRefused, NotFound, WorkloadUnhealthy
+from infra.errors import (
+    Code,
+    Conflict,
+    KeyturnError,
+    LoginRefused,
+    NotFound,
+    ServiceFailed,
+    Unverified,
+    WorkloadUnhealthy,
+)
 from infra.postgres import acting_role, login_parts, owner_role
 from infra.postgres.database import Database, RoleChange, alter_password
 from infra.postgres.handshake import Connection
@@ -29,7 +40,7 @@ from infra.rotation.strategies import STRATEGIES
 from tasks.context import Access
 from tasks.rotation.lock import confirm_lock
 from tasks.rotation.registry import StepContext, opened_for, performs
-from tasks.rotation.restarts import wait_for_terminating_pods
+from tasks.rotation.restarts import wait_for_terminating_pods, warn_of_runs
 from tasks.rotation.staged import get_candidate, read_both, read_candidate
 from tasks.rotation.validity import find_valid_for
 
@@ -45,6 +56,8 @@ SET_PASSWORD = RoleChange(
     "the login; or none, if the login may set its own password",
 )
 REENABLE = RoleChange("The database does not let a login be enabled again", ADMINISTRATOR_FIX)
+EFFECTIVE_SECONDS, EFFECTIVE_POLL_SECONDS = 60.0, 1.0
+"""How long a Flexible Server may refuse a password that Azure has set, and how often it is asked meanwhile."""
 
 
 @performs(Action.PROVE_CURRENT)
@@ -182,7 +195,7 @@ def rehearse_alternate(context: StepContext) -> None:
     """
     with opened_for(context) as access:
         current = access.read_newest()
-        alternate = Login(choose_username(context, access, current), generate_password())
+        alternate = Login(choose_username(context, access, current), generate_password(context.credential.password))
         with _admin_session(context, access, ENABLE, current, is_rehearsal=True) as connection:
             owner = get_owner_role(connection, access.database, current.username)
             owner_role.enable_login(connection, owner, alternate, current.username, find_valid_for(access, current))
@@ -249,7 +262,9 @@ def _wait_for_replaced_pods(context: StepContext, access: Access) -> None:
     A pod that a lost node holds for ever is not waited for beyond the bound: it no longer works.
     """
     for consumer in context.credential.consumers:
-        if consumer.is_database or not consumer.needs_restart:
+        if consumer.runs_to_an_end:
+            warn_of_runs(access.cluster, consumer.workload)
+        if not consumer.is_restarted:
             continue
         try:
             wait_for_terminating_pods(access.cluster, consumer.workload, context.options.ready_timeout_seconds)
@@ -329,11 +344,11 @@ def choose_username(context: StepContext, access: Access, current: Login) -> str
         case UsernamePolicy.KEEP:
             return current.username
         case UsernamePolicy.DERIVE:
-            return wanted or derive_username(current.username)
+            return wanted or derive_username(current.username, context.credential.username_suffixes)
         case UsernamePolicy.ALTERNATE:
             with access.database.accepting_md5.connected(current) as connection:
                 logins = get_owner_role(connection, access.database, current.username).logins
-            return choose_login(current.username, logins, wanted)
+            return choose_login(current.username, logins, wanted, context.credential.username_suffixes)
 
 
 def get_owner_role(connection: Connection, database: Database, username: str) -> OwnerRole:
@@ -356,7 +371,8 @@ def set_administrator(context: StepContext) -> bool:
     Raises:
         AccessDenied: the caller may not change the server.
         NotFound: there is no such server.
-        ServiceFailed: Azure's operation failed or timed out.
+        Unverified: Azure's operation failed or timed out, and had no effect.
+        LoginRefused: it succeeded, and the server refuses the password all the same.
     """
     return _change_administrator(context, lambda new, previous: new)
 
@@ -366,14 +382,18 @@ def restore_administrator(context: StepContext) -> bool:
     """Set the administrator's previous password again. Returns whether Azure was asked.
 
     Raises:
-        AccessDenied, NotFound, ServiceFailed: as `set_administrator`.
+        AccessDenied, NotFound, Unverified, LoginRefused: as `set_administrator`.
         SecretUnusable: the previous version is disabled.
     """
     return _change_administrator(context, lambda new, previous: previous)
 
 
 def _change_administrator(context: StepContext, choose: Callable[[Login, Login], Login]) -> bool:
-    """Wait for an operation that an earlier run started, then ask Azure if the login still needs the change."""
+    """Wait for an operation that an earlier run started, then ask Azure if the login still needs the change.
+
+    Azure's answer proves nothing: an operation may fail after it took effect, and a password may take effect after the
+    operation succeeded. The login proves it.
+    """
     endpoint, logger = context.credential.endpoint, get_run_logger()
     assert isinstance(endpoint, FlexibleServerEndpoint)
     with opened_for(context) as access:
@@ -389,6 +409,38 @@ def _change_administrator(context: StepContext, choose: Callable[[Login, Login],
             logger.info("%s accepts it already", endpoint.server)
             return False
         confirm_lock(access.cluster, context.credential, context.rotation_id)
-        servers.set_administrator_password(endpoint.server, wanted.password, logger.info)
+        failure = None
+        try:
+            servers.set_administrator_password(endpoint.server, wanted.password, logger.info)
+        except KeyturnError as error:
+            if not isinstance(error, ServiceFailed) and not database.takes(wanted):
+                raise
+            logger.warning("%s (%s); the login shows whether it took effect", error.what, error.code or error.seen)
+            failure = error
+        _wait_until_effective(database, wanted, failure)
         logger.info("%s has the password", endpoint.server)
         return True
+
+
+def _wait_until_effective(database: Database, login: Login, failure: KeyturnError | None) -> None:
+    """Wait until the server accepts a password that Azure was asked to set."""
+    deadline, pause = time.monotonic() + EFFECTIVE_SECONDS, threading.Event()
+    get_run_logger().info("waiting until %s accepts the password, at most %.0f s", database, EFFECTIVE_SECONDS)
+    while True:
+        left_seconds = deadline - time.monotonic()
+        try:
+            return database.wait_for(login, max(left_seconds, 0))
+        except LoginRefused as error:
+            if left_seconds > 0:
+                pause.wait(min(EFFECTIVE_POLL_SECONDS, left_seconds))
+                continue
+            if failure is None:
+                raise
+            raise Unverified(
+                "Azure did not change the administrator's password",
+                name=str(database),
+                seen=f"the server refuses it {EFFECTIVE_SECONDS:.0f} s after the operation failed",
+                fix="see the server's activity log in the portal; then run again",
+                code=error.code,
+                cause=failure,
+            ) from None

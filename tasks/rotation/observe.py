@@ -1,18 +1,30 @@
 """Observing everything that a rotation is planned from. Values are compared and tried here, and stay here."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import replace
 
 from prefect.logging import get_run_logger
 
 from infra.azure.secrets import KeyVault
+from infra.azure.servers import DatabaseServers
 from infra.azure.versions import SecretVersion
-from infra.credentials import Consumer, Credential, Login, find_oddity
-from infra.errors import AccessDenied, DatabaseStarting, KeyturnError, LoginRefused, SecretUnusable
+from infra.credentials import Consumer, Credential, FlexibleServerEndpoint, Login
+from infra.errors import (
+    AccessDenied,
+    Code,
+    DatabaseStarting,
+    DatabaseUnreachable,
+    KeyturnError,
+    LoginRefused,
+    SecretUnusable,
+)
 from infra.kubernetes.deliveries import SecretState, open_delivery
 from infra.kubernetes.workloads import open_workload
 from infra.postgres.database import Database
 from infra.postgres.owner_role import find_owner_role
+from infra.provisioning.resources import DatabaseServer
 from infra.rotation.observation import (
     ConsumerFacts,
     Logins,
@@ -29,6 +41,7 @@ from tasks.retries import task_with_retries
 from tasks.rotation.staged import Candidate, find_candidate, read_base, read_candidate
 
 SYNCED = {
+    SecretState.NONE: Synced.NONE,
     SecretState.ABSENT: Synced.ABSENT,
     SecretState.CURRENT: Synced.NEWEST,
     SecretState.OTHER: Synced.OTHER,
@@ -59,13 +72,17 @@ def observe(credential: Credential) -> Observation:
 
 def _observe(access: Access) -> Observation:
     vault, credential = access.vault, access.credential
-    secrets = tuple(_secret(vault, name) for name in credential.secrets.names)
+    secrets = tuple(_secret(vault, name) for name in credential.secret_names)
     candidate = find_candidate(vault, credential)
     newest = _read(access, secrets) if all(secret.newest.enabled for secret in secrets) else None
     consumers = tuple(_consumer(access, consumer, newest) for consumer in credential.consumers)
-    logins = _try_logins(access, newest, candidate, secrets)
-    alternates = _count_alternates(access, newest) if newest and logins.current is LoginState.WORKS else None
-    return Observation(secrets, candidate[1] if candidate else None, logins, consumers, alternates)
+    current = credential.secrets.parse(newest) if newest else None
+    logins = _try_logins(access, current, candidate, secrets)
+    if newest and logins.current is LoginState.REFUSED:
+        logins = replace(logins, oddity=credential.secrets.find_oddity(newest))
+    alternates = _count_alternates(access, current) if current and logins.current is LoginState.WORKS else None
+    username = current.username if current else ""
+    return Observation(secrets, candidate[1] if candidate else None, logins, consumers, alternates, username)
 
 
 def _secret(vault: KeyVault, name: str) -> SecretFacts:
@@ -73,23 +90,23 @@ def _secret(vault: KeyVault, name: str) -> SecretFacts:
     return SecretFacts(name, newest, tuple(older))
 
 
-def _read(access: Access, secrets: tuple[SecretFacts, ...]) -> Login:
+def _read(access: Access, secrets: tuple[SecretFacts, ...]) -> dict[str, str]:
     """Read the newest versions that were observed."""
-    values = {secret.name: access.vault.read(secret.name, secret.newest.version) for secret in secrets}
-    return access.credential.secrets.parse(values)
+    return {secret.name: access.vault.read(secret.name, secret.newest.version) for secret in secrets}
 
 
 def _version(found: SecretVersion) -> Version:
     return Version.of(found.version, found.enabled, found.created_at, found.tags)
 
 
-def _consumer(access: Access, consumer: Consumer, newest: Login | None) -> ConsumerFacts:
-    credential, names = access.credential, access.credential.secrets.names
+def _consumer(access: Access, consumer: Consumer, newest: Mapping[str, str] | None) -> ConsumerFacts:
+    credential, names = access.credential, access.credential.secret_names
     delivery = open_delivery(access.cluster, consumer)
-    if mismatch := delivery.find_mismatch(credential.vault, names):
+    wanted = {*credential.secrets.names, *delivery.uses(names)}
+    if mismatch := delivery.find_mismatch(credential.vault, wanted):
         raise mismatch
     workload = open_workload(access.cluster, consumer.workload).get()
-    delivered = delivery.observe(names, credential.secrets.render(newest) if newest else None)
+    delivered = delivery.observe(names, newest)
     return ConsumerFacts(
         consumer=consumer,
         uses=delivered.uses,
@@ -106,6 +123,7 @@ def _consumer(access: Access, consumer: Consumer, newest: Login | None) -> Consu
         settled=workload.settled,
         pinned_for=delivered.pinned_for,
         pinned=delivered.pinned,
+        unmounted=delivered.unmounted,
     )
 
 
@@ -135,12 +153,23 @@ def _try_logins(
         tries[2] = existing, _read_or_none(lambda: read_base(access.vault, access.credential, candidate[1]))
     with ThreadPoolExecutor(len(tries)) as pool:
         (current, failure), (staged, _), (base, _) = pool.map(lambda each: _try(*each), tries)
+    failure = _explain_private(access, failure)
     if current is LoginState.REFUSED and candidate is None:
         base, _ = _try(existing, _read_or_none(lambda: _read_before(access, secrets)))
-    oddity = ""
-    if newest and current is LoginState.REFUSED:
-        oddity = find_oddity(access.credential.secrets.render(newest))
-    return Logins(current, staged, base, failure, oddity)
+    return Logins(current, staged, base, failure)
+
+
+def _explain_private(access: Access, error: KeyturnError | None) -> KeyturnError | None:
+    """Return the error of a Flexible Server that does not answer as what it is if the server has private access."""
+    endpoint = access.credential.endpoint
+    if not isinstance(endpoint, FlexibleServerEndpoint) or not isinstance(error, DatabaseUnreachable):
+        return error
+    with suppress(KeyturnError):
+        servers = DatabaseServers(access.azure, endpoint.resource_group)
+        found = servers.find(DatabaseServer(name=endpoint.server))
+        if found and isinstance(found.resource, DatabaseServer) and not found.resource.public_access:
+            return DatabaseUnreachable(Code.PRIVATE_SERVER, name=error.name, seen=error.seen)
+    return error
 
 
 def _read_or_none(read: Callable[[], Login]) -> Login | None:
@@ -152,8 +181,9 @@ def _read_or_none(read: Callable[[], Login]) -> Login | None:
 
 def _read_before(access: Access, secrets: tuple[SecretFacts, ...]) -> Login:
     """Read the enabled versions before the newest."""
+    layout = access.credential.secrets
     before = {secret.name: (secret.older_enabled[:1] or (secret.newest,))[0].version for secret in secrets}
-    return access.credential.secrets.parse({name: access.vault.read(name, version) for name, version in before.items()})
+    return layout.parse({name: access.vault.read(name, before[name]) for name in layout.names})
 
 
 def _try(database: Database, login: Login | None) -> tuple[LoginState, KeyturnError | None]:

@@ -10,10 +10,9 @@ from infra.azure.versions import SecretVersion
 from infra.credentials import Credential, Login, Part
 from infra.errors import Code, Conflict, KeyturnError, NotFound, Unverified
 from infra.rotation.attributes import Attributes, carry_over, stage_like
-from infra.rotation.candidate import dump_candidate, name_candidate
+from infra.rotation.candidate import dump_candidate, name_candidate, tag_base
 from infra.rotation.new_logins import generate_password
 from infra.rotation.observation import (
-    BASE_VERSIONS,
     PHASE,
     RESTORES,
     ROTATION_ID,
@@ -31,7 +30,6 @@ from tasks.rotation.registry import StepContext, opened_for, performs
 from tasks.rotation.staged import (
     find_candidate,
     get_candidate,
-    read_base,
     read_candidate,
     recall_candidate,
     set_phase,
@@ -53,14 +51,14 @@ def stage(context: StepContext) -> str:
         found = find_candidate(vault, credential)
         if found and found[1].phase.is_live:
             return get_candidate(vault, credential, context.rotation_id)[0].version
-        base = {secret: vault.get_latest(secret) for secret in layout.names}
+        base = {secret: vault.get_latest(secret) for secret in credential.secret_names}
         current = layout.parse({secret: vault.read(secret, found.version) for secret, found in base.items()})
-        new = Login(choose_username(context, access, current), generate_password())
+        new = Login(choose_username(context, access, current), generate_password(credential.password))
         tags = {
             ROTATION_ID: context.rotation_id,
             STRATEGY: credential.strategy.value,
             PHASE: Phase.STAGED.value,
-            BASE_VERSIONS: ",".join(base[secret].version for secret in layout.names),
+            **tag_base([found.version for found in base.values()]),
         }
         written = [_carry_over(credential, base[secret], {}) for secret in _list_written(credential)]
         confirm_lock(access.cluster, credential, context.rotation_id)
@@ -70,7 +68,7 @@ def stage(context: StepContext) -> str:
 def _list_written(credential: Credential) -> tuple[str, ...]:
     """Return the secrets that a rotation of the credential writes."""
     keeps = STRATEGIES[credential.strategy].username is UsernamePolicy.KEEP
-    return credential.secrets.secrets_of((Part.PASSWORD,) if keeps else tuple(Part))
+    return credential.secrets_of((Part.PASSWORD,) if keeps else tuple(Part))
 
 
 def _carry_over(credential: Credential, base: SecretVersion, tags: Mapping[str, str]) -> Attributes:
@@ -122,8 +120,16 @@ def publish(context: StepContext) -> str:
         if newest.tags.get(ROTATION_ID) == context.rotation_id and RESTORES not in newest.tags:
             return newest.version
         _check_base(context, newest, facts)
-        new = read_candidate(access.vault, candidate)
-        return _write(access, context, new, newest, {ROTATION_ID: context.rotation_id})
+        value = _render(access, secret, read_candidate(access.vault, candidate), newest.version)
+        return _write(access, context, value, newest, {ROTATION_ID: context.rotation_id})
+
+
+def _render(access: Access, secret: str, login: Login, base: str) -> str:
+    """Return the value of a secret for a login; what is not the login's stays as it is in the version before."""
+    if derived := access.credential.find_derived(secret):
+        address = access.clients_address
+        return derived.render(login, address.host, address.port, address.database)
+    return access.credential.secrets.render(login, {secret: access.vault.read(secret, base)})[secret]
 
 
 @performs(Action.RESTORE)
@@ -143,15 +149,13 @@ def restore(context: StepContext) -> str:
             return newest.version
         if not is_ours:
             _check_base(context, newest, facts)
-        previous = read_base(access.vault, context.credential, facts)
-        replaced = access.vault.get_version(secret, base)
+        previous, replaced = access.vault.read(secret, base), access.vault.get_version(secret, base)
         return _write(access, context, previous, replaced, {ROTATION_ID: context.rotation_id, RESTORES: base})
 
 
-def _write(access: Access, context: StepContext, login: Login, base: SecretVersion, tags: dict[str, str]) -> str:
-    """Write a part of a login as a new version, with what the version has that it takes the place of."""
+def _write(access: Access, context: StepContext, value: str, base: SecretVersion, tags: dict[str, str]) -> str:
+    """Write a value as a new version, with what the version has that it takes the place of."""
     secret = str(context.subject)
-    value = context.credential.secrets.render(login)[secret]
     attributes = _carry_over(context.credential, base, tags)
     confirm_lock(access.cluster, context.credential, context.rotation_id)
     written = access.vault.write(secret, value, attributes=attributes)

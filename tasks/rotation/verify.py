@@ -59,10 +59,13 @@ def verify_and_begin_grace(context: StepContext) -> None:
 
 def _verify_new_login(context: StepContext, access: Access, strategy: Strategy) -> None:
     logger, credential = get_run_logger(), context.credential
-    new, versions = access.read_newest_with_versions()
+    values, versions = access.read_newest_with_versions()
+    new = credential.secrets.parse(values)
     for consumer in credential.consumers:
-        if context.options.sync is Sync.WAIT or STRATEGIES[strategy].restarts(consumer) or not consumer.is_database:
-            _verify_consumer(context, access, consumer, versions, new)
+        if consumer.runs_to_an_end:
+            logger.info("%s: its next run begins with the new values", consumer.key)
+        elif context.options.sync is Sync.WAIT or STRATEGIES[strategy].restarts(consumer) or not consumer.is_database:
+            _verify_consumer(context, access, consumer, versions, values)
             logger.info("%s: mounts, files and Secret have the new values", consumer.key)
         else:
             logger.info("%s is not restarted: it gets the new values with the next poll", consumer.key)
@@ -105,20 +108,23 @@ def _wait_for_login(context: StepContext, database: Database, login: Login) -> N
 
 
 def _verify_consumer(
-    context: StepContext, access: Access, consumer: Consumer, versions: Mapping[str, str], new: Login
+    context: StepContext, access: Access, consumer: Consumer, versions: Mapping[str, str], values: Mapping[str, str]
 ) -> None:
-    """See what a consumer has. A client's image need not have a tool that reads its files: the driver's word counts."""
-    timeout, layout = context.options.ready_timeout_seconds, context.credential.secrets
+    """See what a consumer has. A client's image need not have a tool that reads its files: the driver's word counts.
+
+    Files are read where they are all there is, and in the database's pods.
+    """
+    timeout = context.options.ready_timeout_seconds
     delivery, handle = open_delivery(access.cluster, consumer), open_workload(access.cluster, consumer.workload)
     workload = handle.get()
     if not consumer.is_database and workload.restart.restarted_for == context.mark:
         workload = handle.wait_for_ready(timeout, log_progress(consumer.key))
-    pods, values = workload.live_pods, layout.render(new)
+    pods = workload.live_pods
     if not pods and not consumer.is_database:
         return
-    used = {name: versions[name] for name in delivery.uses(layout.names)}
+    used = {name: versions[name] for name in delivery.uses(versions)}
     delivery.wait_until_current(pods, used, values, timeout, log_progress(consumer.key))
-    if consumer.is_database:
+    if consumer.is_database or not consumer.secret_key:
         verify_files(delivery, pods.values(), delivery.files(workload, values))
 
 

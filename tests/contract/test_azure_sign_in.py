@@ -1,12 +1,16 @@
 """Signing in: by client secret, by federation, and what Entra ID says when it refuses."""
 
 import json
-from collections.abc import Callable
+import ssl
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import jwt
 import pytest
+import trustme
 from azure.core.exceptions import ClientAuthenticationError
 from azure_world import AUDIENCE, IDENTITY_ID, ISSUER, SUBJECT, VAULT_ID, VAULT_SCOPE, AzureWorld, ClusterIssuer
 
@@ -157,6 +161,70 @@ def test_an_issuer_that_does_not_answer_is_refused(azure: AzureWorld, tmp_path: 
     gone = "https://eastus2.oic.prod-aks.azure.com/gone/cluster/"
     text = refusal_of(azure, azure.issuer.token(azure.clock(), iss=gone), federate(azure, issuer=gone), tmp_path)
     assert "AADSTS90061" in text
+
+
+class Elsewhere:
+    """A cluster's issuer outside the lab, over TLS; says what it is told to."""
+
+    def __init__(self, authority: trustme.CA) -> None:
+        self.documents: dict[str, Any] = {}
+        documents = self.documents
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                found = documents.get(self.path)
+                self.send_response(404 if found is None else 200)
+                self.end_headers()
+                self.wfile.write(json.dumps(found).encode())
+
+            def log_message(self, *_: Any) -> None:
+                """Say nothing."""
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        authority.issue_cert("127.0.0.1").configure_cert(tls)
+        self.server.socket = tls.wrap_socket(self.server.socket, server_side=True)
+        self.url = f"https://127.0.0.1:{self.server.server_port}"
+
+    def publish(self, issuer: str, keys: dict[str, Any]) -> None:
+        configuration = {"issuer": issuer, "jwks_uri": f"{self.url}/openid/v1/jwks"}
+        self.documents.update({"/.well-known/openid-configuration": configuration, "/openid/v1/jwks": keys})
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Elsewhere]:
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(tmp_path / "elsewhere.pem"))
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "elsewhere.pem"))
+    made = Elsewhere(authority)
+    thread = threading.Thread(target=made.server.serve_forever, args=(0.01,))
+    thread.start()
+    yield made
+    made.server.shutdown()
+    thread.join(10)
+    made.server.server_close()
+
+
+def test_a_trusted_issuer_elsewhere_is_asked_for_its_keys(
+    make_azure: Callable[..., AzureWorld], elsewhere: Elsewhere, tmp_path: Path
+) -> None:
+    azure = make_azure(trusted_issuers=(elsewhere.url,))
+    identity, token = federate(azure, issuer=elsewhere.url), azure.issuer.token(azure.clock(), iss=elsewhere.url)
+    elsewhere.publish(elsewhere.url, azure.issuer.jwks())
+    assert azure.pod_credential(token, identity.client_id, tmp_path).get_token(VAULT_SCOPE).token
+    elsewhere.publish(elsewhere.url, {"keys": []})
+    assert "AADSTS700027" in refusal_of(azure, token, identity, tmp_path)
+    elsewhere.publish(f"{elsewhere.url}/", azure.issuer.jwks())
+    assert "AADSTS90061" in refusal_of(azure, token, identity, tmp_path)
+
+
+def test_an_issuer_elsewhere_that_is_not_trusted_is_not_asked(
+    make_azure: Callable[..., AzureWorld], elsewhere: Elsewhere, tmp_path: Path
+) -> None:
+    azure = make_azure()
+    elsewhere.publish(elsewhere.url, azure.issuer.jwks())
+    identity, token = federate(azure, issuer=elsewhere.url), azure.issuer.token(azure.clock(), iss=elsewhere.url)
+    assert "AADSTS90061" in refusal_of(azure, token, identity, tmp_path)
 
 
 def test_what_is_no_token_is_refused(azure: AzureWorld, tmp_path: Path) -> None:

@@ -1,18 +1,48 @@
-"""The rotations that are killed: one entry for each strategy and each way of syncing."""
+"""The rotations that are killed: one entry for each strategy and each way of syncing, and for each delivery."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
-from infra.credentials import Credential, Login, Strategy
+from infra.credentials import (
+    Consumer,
+    Credential,
+    CsiDelivery,
+    ExternalSecretDelivery,
+    Login,
+    SecretDelivery,
+    Strategy,
+)
 from infra.rotation.options import RotationOptions, Sync
 from testing import bare
-from testing.walkthrough import DATABASE, DEXTER, SERVER, change
+from testing.walkthrough import DATABASE, DEXTER, SERVER, change, consumer_like
 from tests.crash.scene import CLIENT, Scene
 
 RECREATE = change(DEXTER, name="dexter-db")
 """The walkthrough's database under another name: the inventory keeps the shipped credential as it is."""
-WITH_CLIENT = change(RECREATE, consumers=(DATABASE, CLIENT))
+_CLASS, _SECRET = DATABASE.every_delivery[0].source, DATABASE.every_delivery[0].secret_name
+CLIENTS: dict[str, Consumer] = {
+    "": CLIENT,
+    "files alone": consumer_like(CLIENT, delivery=CsiDelivery(secret_provider_class=_CLASS), needs_restart=False),
+    "a Secret that others keep": consumer_like(
+        CLIENT, delivery=SecretDelivery(kind="secret", secret=_SECRET, kept_by=_CLASS)
+    ),
+    "an ExternalSecret": consumer_like(
+        CLIENT, delivery=ExternalSecretDelivery(kind="external-secret", external_secret="es-login")
+    ),
+    "an ExternalSecret of the server": consumer_like(
+        CLIENT, delivery=ExternalSecretDelivery(kind="external-secret", external_secret="es-server-login")
+    ),
+    "two classes": consumer_like(
+        CLIENT,
+        delivery=None,
+        deliveries=tuple(
+            CsiDelivery(secret_provider_class=f"only-{name}", synced_secret=f"sec-{name}")
+            for name in ("username", "password")
+        ),
+    ),
+}
+"""How the client gets the credential -> the client; the first one by a class of its own with a synced Secret."""
 OPTIONS = RotationOptions(data_loss="I accept data loss", sync_timeout_seconds=60, ready_timeout_seconds=40)
 
 
@@ -25,23 +55,32 @@ class Case:
         sync: how the consumers get the new versions.
         restarts_database: whether the database starts anew, empty, and does not answer for a while.
         clients_always_work: whether the login that a client holds works at every moment.
+        delivery: how the client gets the credential; empty: by a mount and a synced Secret.
     """
 
     strategy: Strategy
     sync: Sync
     restarts_database: bool = False
     clients_always_work: bool = False
+    delivery: str = ""
 
     def __str__(self) -> str:
-        return f"{self.strategy}, {self.sync}"
+        return ", ".join(filter(None, (self.strategy, self.sync, self.delivery)))
+
+    @property
+    def client(self) -> Consumer:
+        """The client, where the credential has one."""
+        return CLIENTS[self.delivery]
 
     @property
     def credential(self) -> Credential:
         """What is rotated."""
-        return SERVER if self.strategy is Strategy.MANAGED else change(WITH_CLIENT, strategy=self.strategy)
+        if self.strategy is Strategy.MANAGED:
+            return change(SERVER, consumers=(self.client,)) if self.delivery else SERVER
+        return change(RECREATE, consumers=(DATABASE, self.client), strategy=self.strategy)
 
-    def options(self, rotation_id: str) -> RotationOptions:
-        """How it is rotated."""
+    def options(self, rotation_id: str = "") -> RotationOptions:
+        """How it is rotated, and which rotation is resumed, if an id is given."""
         return OPTIONS.model_copy(update={"sync": self.sync, "rotation_id": rotation_id})
 
     @contextmanager
@@ -51,13 +90,17 @@ class Case:
             bare.make_owner_role(self.credential)
         if not self.restarts_database:
             scene.put_data(self.credential)
-        with scene.client() if CLIENT in self.credential.consumers else nullcontext():
+        with scene.client(self.client, self.credential) if self.client in self.credential.consumers else nullcontext():
             yield
 
     def check_after_kill(self, scene: Scene, before: Login) -> None:
-        """Check what must hold after a kill, wherever that was."""
+        """Check what must hold after a kill, wherever that was.
+
+        Files that are re-read may mix two logins while `recreate` publishes: it pins nothing.
+        """
         scene.assert_a_known_login_works(self.credential, before, self.restarts_database)
-        if CLIENT in self.credential.consumers:
+        mixes = self.strategy is Strategy.RECREATE and not self.client.needs_restart
+        if self.client in self.credential.consumers and not mixes:
             scene.assert_clients_hold_no_mix(self.credential, before, self.clients_always_work)
 
     def check_after_rotation(self, scene: Scene, before: Login) -> None:
@@ -74,9 +117,26 @@ CASES = (
     Case(Strategy.IN_PLACE, Sync.WAIT),
     Case(Strategy.ALTERNATING, Sync.WAIT, clients_always_work=True),
     Case(Strategy.RECREATE, Sync.WAIT, restarts_database=True),
+    *(
+        Case(
+            strategy,
+            sync,
+            restarts_database=strategy is Strategy.RECREATE,
+            clients_always_work=strategy is Strategy.ALTERNATING,
+            delivery=delivery,
+        )
+        for delivery in CLIENTS
+        if delivery and "server" not in delivery
+        for strategy, sync in (
+            (Strategy.ALTERNATING, Sync.WAIT),
+            (Strategy.IN_PLACE, Sync.EXPRESS),
+            (Strategy.RECREATE, Sync.WAIT),
+        )
+    ),
+    Case(Strategy.MANAGED, Sync.EXPRESS, delivery="an ExternalSecret of the server"),
 )
 
 
-def find_case(strategy: Strategy, sync: Sync) -> Case:
-    """Return the case of a strategy and a way of syncing."""
-    return next(case for case in CASES if (case.strategy, case.sync) == (strategy, sync))
+def find_case(strategy: Strategy, sync: Sync, delivery: str = "") -> Case:
+    """Return the case of a strategy, a way of syncing and a delivery."""
+    return next(case for case in CASES if (case.strategy, case.sync, case.delivery) == (strategy, sync, delivery))

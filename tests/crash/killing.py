@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from itertools import groupby, product
 
+from infra.errors import Code
 from infra.rotation.execution import Verdict
 from tests.crash.cases import Case
 from tests.crash.guillotine import UNLOCK, Call, KillPoint, When
@@ -74,11 +75,16 @@ def kill_and_resume(scene: Scene, case: Case, kill: Kill, rotation_id: str) -> s
         rotation_id: the id of the rotation.
     """
     before = scene.newest(case.credential)
-    killed = scene.zygote.run(case.credential, case.options(rotation_id), kill.point)
+    killed = scene.zygote.run(case.credential, case.options(), kill.point, fresh_id=rotation_id)
     assert killed.killed_at or killed.verdict in GOOD, killed
     case.check_after_kill(scene, before)
     next_id = {NextId.SAME: rotation_id, NextId.ANOTHER: f"{rotation_id}-b", NextId.NONE: ""}[kill.next_id]
+    is_unfinished = scene.is_unfinished(case.credential)
     ended = scene.zygote.run(case.credential, case.options(next_id))
+    if ended.code == Code.UNKNOWN_ROTATION:
+        assert ended.verdict == Verdict.REFUSED
+        assert not is_unfinished, "an unfinished rotation is resumed, whatever the id"
+        ended = scene.zygote.run(case.credential, case.options())
     assert ended.verdict in GOOD, (killed.killed_at, ended.verdict, ended.message)
     case.check_after_rotation(scene, before)
     return killed.killed_at

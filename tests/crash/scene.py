@@ -9,20 +9,24 @@ from pathlib import Path
 from typing import Any
 
 from infra.azure.secrets import KeyVault
-from infra.credentials import Consumer, Credential, Login
+from infra.credentials import Consumer, Credential, CsiDelivery, ExternalSecretDelivery, Login, SecretDelivery
 from infra.errors import KeyturnError, LoginRefused
 from infra.kubernetes.client import Cluster, connect
-from infra.kubernetes.deliveries.csi import CsiSecretsStore
-from infra.kubernetes.deliveries.synced_secrets import SyncedSecret
+from infra.kubernetes.deliveries import open_delivery
+from infra.kubernetes.deliveries.provider_classes import path_of
+from infra.kubernetes.manifests import apply
 from infra.kubernetes.pods import run_in_pod
-from infra.kubernetes.workloads import STOPPED_REPLICAS, open_workload
+from infra.kubernetes.workload_handle import STOPPED_REPLICAS
+from infra.kubernetes.workloads import open_workload
 from infra.postgres.database import Database
 from infra.rotation.candidate import name_candidate, parse_candidate
+from infra.rotation.observation import PHASE, Phase
 from infra.settings import Settings
 from lab.control import lifecycle
 from tasks.context import Access, connections_shared, opened, opened_azure
 from tasks.rotation.lock import lease_name
 from testing import bare
+from testing.external_secrets import external_secret, install_operator, let_read, store
 from testing.labs import RunningLab, make_state_folder
 from testing.rotator import bind, make_rotator
 from testing.walkthrough import DATABASE, DEXTER, consumer_like
@@ -33,6 +37,10 @@ NAMESPACE = DATABASE.workload.namespace
 POLL_SECONDS, SECONDS, MOST_VERSIONS = 0.3, 40, 15
 WAITING = "trap 'exit 0' TERM; while :; do sleep 1 & wait $!; done"
 LEASES = "/apis/coordination.k8s.io/v1"
+READ_FILES = "cd -P /credential/..data && cat username && echo && cat password"
+"""Reads both files of one state: the driver replaces the folder that the link names."""
+ONE_OBJECT = 'array:\n  - |\n    objectName: {}\n    objectType: secret\n    objectVersion: ""\n'
+KIND_OF_CLASS = {"apiVersion": "secrets-store.csi.x-k8s.io/v1", "kind": "SecretProviderClass"}
 KEYS = ("USERNAME", "PASSWORD")
 """The keys of the synced Secret, and the client's variables."""
 DEPLOYMENTS = f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments"
@@ -50,10 +58,12 @@ class Scene:
     Args:
         lab: the lab; its variables are this process' own.
         zygote: runs rotations, as who may rotate and no more.
+        running: the client that runs now.
     """
 
     lab: RunningLab
     zygote: Zygote = field(init=False)
+    running: Consumer = field(init=False, default=CLIENT)
 
     @cached_property
     def cluster(self) -> Cluster:
@@ -79,6 +89,11 @@ class Scene:
         vault, name = self.vault(credential), name_candidate(credential.secrets.names)
         return None if vault.find_latest(name) is None else parse_candidate(vault.read(name), name)
 
+    def is_unfinished(self, credential: Credential) -> bool:
+        """Whether a rotation has steps left."""
+        staged = self.vault(credential).find_latest(name_candidate(credential.secrets.names))
+        return staged is not None and Phase(staged.tags[PHASE]).is_live
+
     def logs_in(self, credential: Credential, login: Login, timeout_seconds: float = 0) -> bool:
         """Whether the database accepts a login; it must answer, at once or within the time."""
         try:
@@ -97,7 +112,7 @@ class Scene:
         return True
 
     def environments(self) -> list[Login]:
-        """The login that each ready pod of the client started with."""
+        """The login that each ready pod of the client has: in its environment, or in files that it re-reads."""
         found = [(pod, self._find_environment(pod)) for pod in self._ready_clients()]
         staying = self._ready_clients()
         assert all(login or pod not in staying for pod, login in found), "a client's environment cannot be read"
@@ -109,8 +124,9 @@ class Scene:
 
     def _find_environment(self, pod: str) -> Login | None:
         """Ask a pod, which may be terminating."""
+        command = ["printenv", *KEYS] if self.running.secret_key else ["sh", "-c", READ_FILES]
         try:
-            username, password = run_in_pod(self.cluster, NAMESPACE, pod, ["printenv", *KEYS]).stdout.split()
+            username, password = run_in_pod(self.cluster, NAMESPACE, pod, command).stdout.split()
         except (KeyturnError, ValueError):
             return None
         return Login(username, password)
@@ -148,7 +164,7 @@ class Scene:
         assert not lease["spec"].get("holderIdentity"), "the lock is held"
         for consumer in credential.consumers:
             self._assert_has_newest(credential, consumer, newest)
-        if CLIENT in credential.consumers:
+        if self.running in credential.consumers:
             assert self.environments() == [newest]
 
     def _assert_has_newest(self, credential: Credential, consumer: Consumer, newest: Login) -> None:
@@ -159,11 +175,10 @@ class Scene:
         assert STOPPED_REPLICAS not in (metadata.get("annotations") or {})
         names, vault = credential.secrets.names, self.vault(credential)
         versions = {name: vault.get_latest(name).version for name in names}
-        delivery, pods = CsiSecretsStore(self.cluster, consumer), {pod.uid: pod.name for pod in workload.pods}
+        delivery, pods = open_delivery(self.cluster, consumer), {pod.uid: pod.name for pod in workload.pods}
         assert delivery.uses(names) == set(names)
-        delivery.wait_for_mounts(pods, versions, SECONDS)
-        expected = dict(zip(KEYS, (newest.username, newest.password), strict=True))
-        SyncedSecret(self.cluster, NAMESPACE, consumer.delivery.synced_secret).wait_for(expected, SECONDS)
+        assert not delivery.observe(names, None).pinned_for, f"{consumer.key} is pinned"
+        delivery.wait_until_current(pods, versions, credential.secrets.render(newest), SECONDS)
 
     def put_data(self, credential: Credential) -> None:
         """Make a table that must outlive rotations."""
@@ -193,38 +208,78 @@ class Scene:
         return {"exec": {"command": ["sh", "-c", command]}, "periodSeconds": 1, "timeoutSeconds": 5}
 
     @contextmanager
-    def client(self, *, logs_in: bool = False) -> Iterator[None]:
-        """Run a client that has the credential in its environment; if it logs in, it is ready only when it can."""
-        path, workload = f"{DEPLOYMENTS}/{CLIENT.workload.name}", open_workload(self.cluster, CLIENT.workload)
-        self.cluster.request("POST", DEPLOYMENTS, {}, _make_client(self._login_probe() if logs_in else None))
+    def client(
+        self, consumer: Consumer = CLIENT, credential: Credential = DEXTER, *, logs_in: bool = False
+    ) -> Iterator[None]:
+        """Run a client that has the credential by its deliveries; if it logs in, it is ready only when it can."""
+        path, workload = f"{DEPLOYMENTS}/{consumer.workload.name}", open_workload(self.cluster, consumer.workload)
+        probe = self._login_probe() if logs_in else None
+        self._make_sources(consumer, credential)
+        self.cluster.request("POST", DEPLOYMENTS, {}, _make_client(consumer, probe))
+        self.running = consumer
         try:
             workload.wait_for_ready(SECONDS)
             yield
         finally:
+            self.running = CLIENT
             self.cluster.patch(path, {"spec": {"replicas": 0}})
             workload.wait_for_pods_gone(SECONDS)
             self.cluster.delete(path)
 
+    def _make_sources(self, consumer: Consumer, credential: Credential) -> None:
+        """Make what brings a client the credential, as far as the stack does not have it."""
+        for delivery in consumer.every_delivery:
+            if isinstance(delivery, ExternalSecretDelivery):
+                install_operator(self.cluster)
+                with opened_azure() as azure:
+                    let_read(azure, credential)
+                external = external_secret(
+                    NAMESPACE, delivery.external_secret, dict(zip(KEYS, credential.secrets.names, strict=True))
+                )
+                apply(self.cluster, [store(NAMESPACE, DEXTER.vault, "dexter-sa"), external])
+            else:
+                self._make_class(delivery)
 
-def _make_client(probe: dict[str, Any] | None) -> dict[str, Any]:
+    def _make_class(self, delivery: CsiDelivery | SecretDelivery) -> None:
+        """Make a class that the stack does not have: it brings what its name ends with."""
+        like = self.cluster.get(path_of(NAMESPACE, DATABASE.every_delivery[0].source))
+        path, name = path_of(NAMESPACE, delivery.source), delivery.source.rpartition("-")[2]
+        if self.cluster.find(path) is not None:
+            return
+        data = [{"key": name.upper(), "objectName": name}]
+        parameters = {**like["spec"]["parameters"], "objects": ONE_OBJECT.format(name)}
+        secrets = [{"secretName": delivery.secret_name, "type": "Opaque", "data": data}]
+        made = {"metadata": {"name": delivery.source}, "spec": {"provider": "azure", "parameters": parameters}}
+        made["spec"]["secretObjects"] = secrets
+        self.cluster.request("POST", path.rpartition("/")[0], {}, {**KIND_OF_CLASS, **made})
+
+
+def _make_client(consumer: Consumer, probe: dict[str, Any] | None) -> dict[str, Any]:
     """Make the Deployment of a client that waits."""
-    name, delivery = CLIENT.workload.name, CLIENT.delivery
+    name, deliveries = consumer.workload.name, consumer.every_delivery
     labels = {"app": name}
-    secret, csi_class = delivery.synced_secret, {"secretProviderClass": delivery.secret_provider_class}
+    classes = [delivery.source for delivery in deliveries if isinstance(delivery, CsiDelivery)]
+    secrets = [delivery.secret_name for delivery in deliveries if delivery.secret_name]
+    by_key = dict(zip(KEYS, secrets * len(KEYS), strict=False)) if secrets else {}
+    paths = dict(zip(classes, ("/credential", "/another"), strict=False))
     container = {
         "name": "client",
         "image": "postgres:14",
         "command": ["sh", "-c", WAITING],
         "readinessProbe": probe,
-        "env": [{"name": key, "valueFrom": {"secretKeyRef": {"name": secret, "key": key}}} for key in KEYS],
-        "volumeMounts": [{"name": "credential", "mountPath": "/credential", "readOnly": True}],
+        "env": [
+            {"name": key, "valueFrom": {"secretKeyRef": {"name": secret, "key": key}}} for key, secret in by_key.items()
+        ],
+        "volumeMounts": [{"name": name, "mountPath": path, "readOnly": True} for name, path in paths.items()],
     }
-    csi = {"driver": "secrets-store.csi.k8s.io", "readOnly": True, "volumeAttributes": csi_class}
+    driver = {"driver": "secrets-store.csi.k8s.io", "readOnly": True}
     spec = {
         "serviceAccountName": "dexter-sa",
         "terminationGracePeriodSeconds": 1,
         "containers": [container],
-        "volumes": [{"name": "credential", "csi": csi}],
+        "volumes": [
+            {"name": name, "csi": {**driver, "volumeAttributes": {"secretProviderClass": name}}} for name in classes
+        ],
     }
     template = {"metadata": {"labels": {**labels, "azure.workload.identity/use": "true"}}, "spec": spec}
     return {

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tests.crash.cases import CASES
+from tests.crash.layouts import ALL_CASES
 
 HEAD = """\
 # Crash matrix
@@ -19,9 +19,10 @@ killed run had done everything and has the same id; the newest versions are in e
 in and the previous login does not; every older version is disabled; candidate and lock are gone; data is kept, except
 by recreate.
 
-The next run is given the same id, another id (it finishes the killed rotation first, then makes its own), or none (it
-resumes the killed one). Kills around writes and at the ends of steps are made with the same id and with another one,
-kills in reads with the same id and with none alternately. A rotation is killed once in a read that a step repeats.
+The next run is given the same id, another id, or none; each resumes the killed rotation. Where nothing is unfinished,
+an id that names no rotation is refused, and the run after it is given none. Kills around writes and at the ends of
+steps are made with the same id and with another one, kills in reads with the same id and with none alternately. A
+rotation is killed once in a read that a step repeats.
 
 Vault, cluster and database are the lab's, with a real PostgreSQL and real HTTP. Prefect's engine is left out, and two
 things differ from an ordinary run to save time: the token is requested once, before, and the kubeconfig comes from a
@@ -99,10 +100,10 @@ class Result:
 def write_table(results: Sequence[Result]) -> str:
     """Return the page."""
     started = {result.case for result in results}
-    cases = [str(case) for case in CASES if str(case) in started]
+    cases = [str(case) for case in ALL_CASES if str(case) in started]
     steps = list(dict.fromkeys(result.step for case in cases for result in results if result.case == case))
     possible = {case: min(result.of for result in results if result.case == case) for case in cases}
-    missing = [str(case) for case in CASES if str(case) not in started]
+    missing = [str(case) for case in ALL_CASES if str(case) not in started]
     whole = not missing and len(results) >= sum(possible.values())
     part = "the whole matrix" if whole else f"{len(results)} of some {sum(possible.values())} kills"
     part += f" (not started: {'; '.join(missing)})" if missing else ""

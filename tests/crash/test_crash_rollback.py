@@ -40,7 +40,7 @@ def test_a_torn_pair_is_restored_wherever_the_rollback_is_killed(
         scene.lab.faults.add_fault(host=VAULT, **NO_PASSWORD)
         for step in steps:
             point = KillPoint(prefix_of(step) if isinstance(step, Action) else step, FIRST_WRITE, When.AFTER)
-            killed = scene.zygote.run(case.credential, case.options(name), point)
+            killed = scene.zygote.run(case.credential, case.options(), point, fresh_id=name)
             assert killed.killed_at, (step, killed)
             case.check_after_kill(scene, before)
         scene.lab.faults.clear_faults()
@@ -48,6 +48,6 @@ def test_a_torn_pair_is_restored_wherever_the_rollback_is_killed(
         assert scene.logs_in(case.credential, before)
         again = scene.zygote.run(case.credential, case.options(name))
         assert (again.verdict, again.code) == (Verdict.REFUSED, "RolledBack"), again.message
-        ended = scene.zygote.run(case.credential, case.options(""))
+        ended = scene.zygote.run(case.credential, case.options())
         assert ended.verdict == Verdict.ROTATED, ended.message
         case.check_after_rotation(scene, before)

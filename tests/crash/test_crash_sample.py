@@ -37,7 +37,11 @@ SAMPLE: dict[tuple[Strategy, Sync], tuple[Action, ...]] = {
         A.FINISH,
     ),
 }
-"""Each step of a rotation at least once, in the strategy in which a kill is most likely to do harm."""
+"""Each step of a rotation at least once, in the strategy in which a kill is most likely to do harm.
+
+The beginning of a grace has a test of its own; a reload, which only a client with a command has, is killed by the
+property tests.
+"""
 
 
 @pytest.fixture(params=SAMPLE, ids=lambda key: f"{key[0]}-{key[1]}")
@@ -50,9 +54,8 @@ def case(request: pytest.FixtureRequest, scene: Scene) -> Iterator[Case]:
 
 def kill(scene: Scene, case: Case, before: Login, action: Action, rotation_id: str) -> bool:
     """Run a rotation that is killed in a step, and return whether the step was left to do."""
-    killed = scene.zygote.run(
-        case.credential, case.options(rotation_id), KillPoint(prefix_of(action), FIRST_WRITE, When.AFTER)
-    )
+    point = KillPoint(prefix_of(action), FIRST_WRITE, When.AFTER)
+    killed = scene.zygote.run(case.credential, case.options(), point, fresh_id=rotation_id)
     if killed.killed_at:
         case.check_after_kill(scene, before)
     else:
@@ -67,14 +70,14 @@ def test_a_rotation_killed_in_one_step_after_the_other_is_finished_by_the_last_r
         if not kill(scene, case, before, action, name):
             before, name = scene.newest(case.credential), next(names)
             assert kill(scene, case, before, action, name), f"'{action}' was not reached"
-    ended = scene.zygote.run(case.credential, case.options(""))
+    ended = scene.zygote.run(case.credential, case.options())
     assert ended.verdict == Verdict.ROTATED, ended.message
     case.check_after_rotation(scene, before)
 
 
 def test_the_sample_has_every_step_of_every_strategy() -> None:
     steps = {rule.action for strategy in STRATEGIES.values() for rule in strategy.forward}
-    assert steps == {A.BEGIN_GRACE, *(action for actions in SAMPLE.values() for action in actions)}
+    assert steps == {A.BEGIN_GRACE, A.RELOAD, *(action for actions in SAMPLE.values() for action in actions)}
     assert {strategy for strategy, _ in SAMPLE} == set(STRATEGIES)
 
 
@@ -86,7 +89,7 @@ def test_a_rotation_killed_while_its_grace_begins_leaves_both_logins_and_is_fini
     credential, name = change(case.credential, grace=UNTIL_NEXT_ROTATION), f"grace-{when}"
     with case.prepared(scene):
         before, point = scene.newest(credential), KillPoint(prefix_of(A.BEGIN_GRACE), FIRST_WRITE, when)
-        killed = scene.zygote.run(credential, case.options(name), point)
+        killed = scene.zygote.run(credential, case.options(), point, fresh_id=name)
         assert killed.killed_at
         case.check_after_kill(scene, before)
         ended = scene.zygote.run(credential, case.options(name))

@@ -169,6 +169,16 @@ def test_a_password_that_its_login_cannot_make_last_longer_is_told_or_refused_by
     assert get_last_day(shop, "shop") == far
 
 
+def test_the_administrator_lets_a_password_last_longer_that_its_login_cannot(shop: Scene) -> None:
+    near = set_last_day(shop, timedelta(hours=12))
+    credential = change(SHOP, administrator=SERVER.secrets)
+    assert find_last_day(shop, credential) == []
+    with nothing_lost(shop, credential):
+        ended = rotate(credential)
+        assert ended.verdict is Verdict.ROTATED, ended.message
+    assert get_last_day(shop, "shop") > near
+
+
 def find_last_day(scene: Scene, credential: Credential) -> list[Finding]:
     """Make the check of the password's last day."""
     with bare.without_prefect():

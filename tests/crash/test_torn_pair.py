@@ -36,7 +36,7 @@ def test_no_mount_mixes_the_two_if_the_rotation_dies_between_its_two_writes(scen
     with CASE.prepared(scene):
         before, spec = scene.newest(CREDENTIAL), scene.cluster.get(PATH)["spec"]
         point = KillPoint(prefix_of(Action.PUBLISH), FIRST_WRITE, When.AFTER)
-        killed = scene.zygote.run(CREDENTIAL, CASE.options("torn"), point)
+        killed = scene.zygote.run(CREDENTIAL, CASE.options(), point, fresh_id="torn")
         assert killed.killed_at, killed
         torn = scene.newest(CREDENTIAL)
         assert torn.username != before.username, "the username is new"

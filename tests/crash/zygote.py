@@ -11,6 +11,7 @@ import sys
 import traceback
 from dataclasses import asdict, dataclass
 from typing import Any, Self
+from unittest.mock import patch
 
 from infra.credentials import Credential
 from infra.rotation.options import RotationOptions
@@ -67,6 +68,8 @@ class Zygote:
         options: RotationOptions,
         point: KillPoint | None = None,
         disk_full_from: str | None = None,
+        *,
+        fresh_id: str = "",
     ) -> Outcome:
         """Run a rotation to its end, or to the point where it is killed.
 
@@ -76,6 +79,7 @@ class Zygote:
             point: where it is killed; None: nowhere.
             disk_full_from: the start of the line of the step from which on the disk is full; empty: from the beginning;
                 None: it is not.
+            fresh_id: the id of the rotation that begins, if one begins; empty: as the product names it.
         """
         assert self._process.stdin is not None and self._process.stdout is not None
         request = {
@@ -83,6 +87,7 @@ class Zygote:
             "options": options.model_dump(mode="json"),
             "point": asdict(point) if point else None,
             "disk_full_from": disk_full_from,
+            "fresh_id": fresh_id,
         }
         self._process.stdin.write(json.dumps(request) + "\n")
         self._process.stdin.flush()
@@ -130,6 +135,7 @@ def _run_in_child(request: dict[str, Any]) -> str:
 
 def _run(request: dict[str, Any], answers: int) -> None:
     """Run a rotation in this process, which the guillotine may kill."""
+    from flows.rotate import name_rotation
     from testing.bare import run_rotation
     from tests.crash.full_disk import fill_disk_from
     from tests.crash.guillotine import Guillotine, install
@@ -141,7 +147,8 @@ def _run(request: dict[str, Any], answers: int) -> None:
     guillotine = Guillotine(point, lambda where: answer(killed_at=where))
     if request["disk_full_from"] is not None:
         fill_disk_from(request["disk_full_from"])
-    with install(guillotine):
+    fresh_id = request["fresh_id"] or name_rotation()
+    with install(guillotine), patch("flows.rotate.name_rotation", return_value=fresh_id):
         ended = run_rotation(request["name"], RotationOptions.model_validate(request["options"]))
     calls = () if point else [asdict(call) for call in guillotine.calls]
     answer(verdict=ended.verdict, message=ended.message, code=ended.code, calls=calls)

@@ -33,6 +33,8 @@ def ending(credential: str, how: str = "rotated", guards: Guards = Guards()) -> 
         raise REFUSAL
     if how == "refused":
         return end("needs-operator", credential, error=REFUSAL)
+    if how == "dry":
+        return end("refused", credential, error=REFUSAL, event="planned")
     return end("nothing-to-do", credential, "All is done.", payload={"rotation_id": "r1"}, data=42)
 
 

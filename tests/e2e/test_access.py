@@ -123,7 +123,7 @@ def test_the_rows_that_are_asked_for_are_proven(world: World, rows: AccessRows, 
 
 @pytest.mark.parametrize(
     ("rows", "needed"),
-    [(MACHINE, OF_MACHINE[0]), (MACHINE, OF_MACHINE[1]), (POD, OF_PODS[1])],
+    [(MACHINE, OF_MACHINE[0]), (MACHINE, OF_MACHINE[1]), (POD, OF_PODS[-1])],
     ids=["S1", "S2", "S15"],
 )
 def test_a_missing_role_is_named_with_scope_and_principal(

@@ -1,26 +1,34 @@
 """The deploy flow on the lab: what it makes, what it says, and that it makes nothing twice."""
 
 import json
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from changed_stacks import ChangeStack
+from killing import kill
 from prefect.client.schemas.objects import State
 from reports import rows, verdict
 
 from flows.deploy import Deployed, deploy
 from infra.azure.client import Azure
-from infra.errors import AuthenticationFailed, KeyturnError, NotFound, SecretUnusable
+from infra.errors import AuthenticationFailed, Code, Conflict, KeyturnError, NotFound, Refused, SecretUnusable
 from infra.kubernetes.client import Cluster
+from infra.kubernetes.leases import Holder, Lock
 from infra.provisioning.options import DeployOptions
+from infra.rotation.execution import Verdict
 from infra.settings import Settings
 from tasks.provisioning.deployment import DatabaseAddress
-from testing.rotating import STACK, World
+from tasks.rotation.lock import lease_name
+from testing.rotating import NAMESPACE, STACK, World, rotate
+from testing.walkthrough import DEXTER
 
 pytestmark = pytest.mark.owner
 
+DATABASE = f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments/postgres-pod-kv"
 OPTIONS = DeployOptions(ready_timeout_seconds=60, address_timeout_seconds=20)
 
 
@@ -127,3 +135,43 @@ def test_a_kubeconfig_with_a_token_that_is_no_longer_good_says_what_to_do(
     error = refusal()
     assert (type(error), error.code) == (AuthenticationFailed, "Unauthorized")
     assert "expired" in error.fix
+
+
+@contextmanager
+def locked_elsewhere(world: World) -> Iterator[None]:
+    """A rotation of the database that runs on another machine."""
+    holder = Holder("r0", "another-machine", "1.1", "elsewhere")
+    lock, stopped = Lock(world.cluster, NAMESPACE, lease_name(DEXTER), holder, duration_seconds=3), threading.Event()
+    lock.acquire()
+    renewal = threading.Thread(target=lock.keep, args=(stopped,))
+    renewal.start()
+    try:
+        yield
+    finally:
+        stopped.set()
+        renewal.join()
+        lock.release()
+
+
+def test_while_a_rotation_runs_nothing_is_deployed(world: World) -> None:
+    world.cluster.patch(DATABASE, {"spec": {"replicas": 0}})
+    with locked_elsewhere(world):
+        refused = refusal()
+        assert (type(refused), refused.code) == (Conflict, Code.LOCKED)
+        assert "held by elsewhere" in refused.seen
+        assert world.cluster.get(DATABASE)["spec"]["replicas"] == 0
+        assert verdict(run(dry_run=True)) == "planned", "a dry run changes nothing and needs no lock"
+    assert verdict(run()) == "deployed"
+    assert world.cluster.get(DATABASE)["spec"]["replicas"] == 1
+
+
+def test_what_an_unfinished_rotation_has_stopped_is_not_started_by_a_deployment(world: World) -> None:
+    assert kill("after", f"PATCH {DATABASE}") == f"killed after PATCH {DATABASE}"
+    refused = refusal()
+    assert (type(refused), refused.code) == (Refused, Code.ROTATION_UNFINISHED)
+    assert "Deployment postgres-pod-kv would change: spec.replicas: 0 -> 1" in refused.seen
+    assert "Rotate the credential" in refused.fix
+    assert world.cluster.get(DATABASE)["spec"]["replicas"] == 0
+    assert rotate(sync="express").verdict is Verdict.ROTATED
+    assert verdict(run()) == "unchanged"
+    world.assert_well()

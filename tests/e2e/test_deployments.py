@@ -12,15 +12,20 @@ from typing import Any
 import pytest
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import WorkPoolCreate
-from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterDeploymentId
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterDeploymentId, FlowRunFilterTags
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.deployments import run_deployment
+from prefect.states import AwaitingRetry
 from reports import verdict
 
+from infra.credentials import Strategy
+from infra.rotation.observation import ROTATION_ID
 from infra.rotation.options import Guards
+from testing.inventory import listed
 from testing.labs import ROOT
 from testing.rotating import World, fault, parameters
+from testing.walkthrough import DEXTER, change
 
 pytestmark = pytest.mark.owner
 
@@ -34,6 +39,8 @@ QUICK_RUNS = {
     "tear down/tear-down": "not confirmed",
     "migrate/migrate": "planned",
     "verify access/verify-access": "verified",
+    "fleet/fleet": "planned",
+    "audit/audit": "all well",
 }
 """Deployment -> how a quick run ends. The rotation has no consent; the stack's poll interval is not the default."""
 
@@ -83,6 +90,7 @@ def worker(deployed: dict[str, DeploymentResponse], stack: World, worker_log: Pa
     with get_client(sync_client=True) as client:
         for deployment in deployed.values():
             client.pause_deployment(deployment.id)
+    listed(DEXTER)
     env = {**os.environ, "KEYTURN_HOME": str(ROOT), "PREFECT_WORKER_QUERY_SECONDS": "1"}
     argv = [sys.executable, "-m", "prefect", "worker", "start", "--pool", "keyturn", "--type", "process"]
     with worker_log.open("w") as log:
@@ -111,8 +119,8 @@ def ended(run: FlowRun) -> State[Any]:
 
 
 def test_every_flow_that_a_person_starts_is_deployed(deployed: dict[str, DeploymentResponse]) -> None:
-    names = {"rotate", "migrate", "verify-login", "verify-access", "story", "provision", "deploy", "tear-down"}
-    assert set(deployed) == names
+    names = {"rotate", "fleet", "audit", "migrate", "verify-login", "verify-access", "story"}
+    assert set(deployed) == {*names, "provision", "deploy", "tear-down"}
     for deployment in deployed.values():
         assert deployment.work_pool_name == "keyturn"
         assert "keyturn" in deployment.tags
@@ -134,6 +142,13 @@ def test_the_weekly_rotation_is_a_real_one_and_is_inactive(deployed: dict[str, D
     assert getattr(weekly.schedule, "timezone", None)
     assert (weekly.parameters["dry_run"], weekly.parameters["data_loss"]) == (False, "I accept data loss")
     assert Guards.model_validate(weekly.parameters["guards"]).minimum_age_hours == 24
+
+
+def test_the_fleet_is_real_on_its_schedule_and_holds_no_slot(deployed: dict[str, DeploymentResponse]) -> None:
+    [schedule] = deployed["fleet"].schedules
+    assert schedule.active
+    assert schedule.parameters == {"dry_run": False}
+    assert deployed["fleet"].global_concurrency_limit is None
 
 
 def test_a_scheduled_run_appears_by_itself(deployed: dict[str, DeploymentResponse]) -> None:
@@ -167,6 +182,21 @@ def test_a_quick_run_of_any_deployment_changes_nothing(world: World) -> None:
         assert verdict(state) == QUICK_RUNS[name], f"{name}: {state.name} {state.message}"
         assert state.name == ("Failed" if QUICK_RUNS[name] == "refused" else "Completed")
     assert world.snapshot() == before
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("worker")
+def test_the_fleet_has_a_worker_rotate_what_is_asked_for(world: World) -> None:
+    listed(change(DEXTER, strategy=Strategy.IN_PLACE, every="90d"))
+    before = world.values()
+    state = ended(start("fleet/fleet", dry_run=False, requested=["dexter"], sync="express"))
+    assert verdict(state) == "all well", state.message
+    assert world.values()[1] != before[1]
+    assert not world.logs_in(before)
+    with get_client(sync_client=True) as client:
+        [run] = client.read_flow_runs(flow_run_filter=FlowRunFilter(tags=FlowRunFilterTags(all_=["fleet", "rotated"])))
+    assert run.deployment_id is not None
+    assert (run.name, run.parameters["credential"]) == ("dexter: rotated", "dexter")
 
 
 def suspended_or_ended(run: FlowRun) -> State[Any]:
@@ -207,25 +237,29 @@ def find_ended(runs: list[FlowRun]) -> State[Any] | None:
 
 
 @pytest.mark.usefixtures("worker")
-@pytest.mark.parametrize(
-    ("answer", "words"), [pytest.param("decline", "declined", marks=pytest.mark.slow), ("approve", "rotated")]
-)
-def test_a_rotation_that_needs_approval_shows_its_plan_and_waits_for_the_answer(
-    world: World, answer: str, words: str
-) -> None:
+def test_the_approved_rotation_is_performed_and_a_retried_run_asks_again(world: World) -> None:
     values, before = world.values(), world.snapshot()
     run = start_rotation(approval=True)
-    form = suspended_or_ended(run).state_details.run_input_keyset
-    assert form
+    form = find_form(run)
     assert world.snapshot() == before, "nothing is changed before the answer"
     with get_client(sync_client=True) as client:
-        description = client.read_flow_run_input(run.id, form["description"])
-        assert "publish the new version of username" in description
-        client.resume_flow_run(run.id, run_input={"answer": answer, "reason": "as agreed"})
-    state = ended(run)
-    assert verdict(state) == words, state.message
-    if answer == "decline":
-        assert world.snapshot() == before
-    else:
+        assert "publish the new version of username" in client.read_flow_run_input(run.id, form["description"])
+        client.resume_flow_run(run.id, run_input={"answer": "approve", "reason": "as agreed"})
+        assert verdict(ended(run)) == "rotated", ended(run).message
+        performed = world.vault.get_latest(DEXTER.secrets.names[-1]).tags[ROTATION_ID]
+        assert form["response"].endswith(f"-{performed}-response"), "the approved rotation is the performed one"
         assert world.values() != values
         world.assert_well()
+        after = world.snapshot()
+        client.set_flow_run_state(run.id, AwaitingRetry())
+        assert find_form(run)["response"] != form["response"], "it is another question"
+        client.resume_flow_run(run.id, run_input={"answer": "decline", "reason": "enough"})
+    state = ended(run)
+    assert (verdict(state), world.snapshot()) == ("declined", after)
+
+
+def find_form(run: FlowRun) -> dict[str, str]:
+    """Return the keys of the form of a run that is suspended."""
+    form = suspended_or_ended(run).state_details.run_input_keyset
+    assert form, "it ended without a question"
+    return form

@@ -16,7 +16,7 @@ from prefect.client.schemas.objects import FlowRun, State
 from prefect.deployments import run_deployment
 from prefect.events import Event
 
-from tasks.reports import endings
+from tasks.reports import endings, events
 from testing.labs import ROOT
 
 pytestmark = pytest.mark.usefixtures("prefect_api")
@@ -92,12 +92,19 @@ def test_each_ending_is_an_event_of_its_credential() -> None:
     assert events_of(seen.id)[0].payload["rotation_id"] == "r1"
 
 
+def test_a_dry_run_that_would_be_refused_is_an_event_that_pages_nobody() -> None:
+    state, seen = run(ending, "orders-db", "dry")
+    [event] = events_of(seen.id)
+    assert (state.name, seen.tags) == ("Failed", ["refused"])
+    assert (event.event, event.payload["verdict"]) == ("keyturn.credential.planned", "refused")
+
+
 def test_an_error_of_prefects_api_changes_no_ending(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: Any, **__: Any) -> None:
         raise RuntimeError("the API does not answer")
 
     monkeypatch.setattr(endings, "get_client", fail)
-    monkeypatch.setattr(endings, "emit_event", fail)
+    monkeypatch.setattr(events, "emit_event", fail)
     state, _ = run(ending, "orders-db")
     assert (state.name, state.result()) == ("Completed", 42)
     state, _ = run(ending, "orders-db", "refused")

@@ -4,9 +4,10 @@ import threading
 
 import pytest
 
-from infra.errors import NotFound, Refused
+from infra.errors import Code, NotFound, Refused
 from infra.kubernetes.leases import Holder, Lock
 from infra.rotation.execution import Verdict
+from infra.rotation.observation import ROTATION_ID
 from tasks.rotation.lock import lease_name
 from testing.inventory import listed
 from testing.rotating import NAMESPACE, World, ended, fault, generations_and_syncs, rotate, rotate_by_prefect
@@ -54,10 +55,12 @@ def test_a_credential_that_the_inventory_does_not_have_is_named_with_those_that_
     assert all(name in error.seen for name in ("dexter", "dexter-server"))
 
 
-def test_the_same_rotation_id_again_does_nothing(world: World) -> None:
-    assert rotate(sync="express", rotation_id="same-again").verdict is Verdict.ROTATED
-    before = world.snapshot()
-    assert rotate(sync="express", rotation_id="same-again").verdict is Verdict.NOTHING_TO_DO
+def test_the_id_of_a_rotation_that_ended_does_nothing_and_a_mistyped_one_is_refused(world: World) -> None:
+    assert rotate(sync="express").verdict is Verdict.ROTATED
+    before, rotation_id = world.snapshot(), world.vault.get_latest(DEXTER.secrets.names[-1]).tags[ROTATION_ID]
+    assert rotate(sync="express", rotation_id=rotation_id).verdict is Verdict.NOTHING_TO_DO
+    mistyped = rotate(sync="express", rotation_id=f"{rotation_id[:-1]}-")
+    assert (mistyped.verdict, mistyped.code) == (Verdict.REFUSED, Code.UNKNOWN_ROTATION)
     assert world.snapshot() == before
 
 

@@ -17,7 +17,7 @@ from infra.kubernetes.deliveries.provider_classes import PINNED_FOR, UNPINNED_OB
 from infra.kubernetes.pods import find_differing_files
 from infra.postgres.owner_role import OwnerRole, find_owner_role
 from infra.rotation.execution import Verdict
-from infra.rotation.observation import GRACE_UNTIL
+from infra.rotation.observation import GRACE_UNTIL, ROTATION_ID
 from infra.rotation.options import Guards
 from testing import bare
 from testing.inventory import listed
@@ -178,14 +178,15 @@ def test_a_grace_leaves_the_previous_login_working_until_it_is_over(migrated: Wo
     graceful = change(WITH_CLIENT, grace="1h")
     first = world.values()
     with running_client(world) as client:
-        ended = rotate(graceful, sync="express", rotation_id="grace-1")
+        ended = rotate(graceful, sync="express")
         assert (ended.verdict, ended.error) == (Verdict.ROTATED, None)
         assert "the previous one works on for its grace" in ended.message
         second = world.values()
         assert client.environment() == second
         assert world.logs_in(first)
         assert world.logs_in(second)
-        assert rotate(graceful, sync="express", rotation_id="grace-1").verdict is Verdict.NOTHING_TO_DO
+        rotation_id = world.vault.get_latest(CANDIDATE).tags[ROTATION_ID]
+        assert rotate(graceful, sync="express", rotation_id=rotation_id).verdict is Verdict.NOTHING_TO_DO
         early = rotate(graceful, sync="express")
         assert (early.verdict, early.code) == (Verdict.REFUSED, Code.GRACE)
         assert (world.values(), world.logs_in(first)) == (second, True), "nothing has changed"

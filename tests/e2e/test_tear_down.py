@@ -9,6 +9,7 @@ from emptied import entered, is_empty, make_empty_lab
 from prefect.client.schemas.objects import State
 from reports import verdict
 
+from flows.deploy import deploy
 from flows.provision import provision
 from flows.tear_down import tear_down
 from infra.azure.client import Azure
@@ -31,9 +32,10 @@ def everything() -> list[tuple[str, str]]:
 
 @pytest.fixture(scope="module")
 def provisioned(prefect_api: str) -> Iterator[None]:
-    """A stack that may be torn down."""
+    """A stack that may be torn down: its pods have the vault's secrets mounted."""
     with make_empty_lab() as lab, entered(lab):
         provision(STACK.name, dry_run=False)
+        deploy(STACK.name, dry_run=False)
         yield
 
 

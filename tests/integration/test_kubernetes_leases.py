@@ -67,7 +67,7 @@ def test_a_holder_that_lives_is_named_with_the_way_to_break_its_lock(cluster: Cl
     with pytest.raises(Conflict) as caught:
         lock_of(cluster, Holder.of_this_process("r1"), time).acquire(pause)
     assert caught.value.code == "Locked"
-    assert "elsewhere/another-machine/1.1 for rotation r0 since 20" in caught.value.seen
+    assert "elsewhere/another-machine/1.1 for r0 since 20" in caught.value.seen
     assert "kubectl delete lease credential -n locks" in caught.value.fix
     assert time.now < 15
 

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pod_world import NAMESPACE, VAULT, VAULT_ID, PodWorld, pod_world
+from pod_world import NAMESPACE, PATIENCE_SECONDS, VAULT, VAULT_ID, PodWorld, pod_world
 from walkthrough import CLASS, DEPLOYMENT, OBJECTS, SECRET, another_pod, apply_walkthrough, the_pod
 
 from lab.azure.key_vault.vault import SecretAttributes, Vault
 from lab.cluster import client as api
 from lab.cluster.client import Object
+from lab.cluster.node import volumes
 from lab.control.options import TENANT_ID, DriverGeneration
 
 START = 'MountVolume.SetUp failed for volume "postgresql-store" : rpc error: code = Unknown desc = '
@@ -60,7 +61,10 @@ async def pod_names(world: PodWorld) -> list[str]:
             {"keyvaultName": "a_b"},
             'failed to get vault: Invalid vault name: "a_b", must match [-a-zA-Z0-9]{3,24}',
         ),
-        ({"clientID": None}, "failed to build auth config for mode None: "),
+        (
+            {"clientID": None},
+            "failed to build auth config for mode None: failed to get credentials, nodePublishSecretRef secret is not",
+        ),
         (
             {"objects": OBJECTS.replace("objectName: username", "objectName: nobody")},
             "failed to get objectType:secret, objectName:nobody, objectVersion:: GET https://dexterkeyvault",
@@ -68,7 +72,7 @@ async def pod_names(world: PodWorld) -> list[str]:
         (
             {"clientID": "00000000-0000-4000-8000-000000000000"},
             "failed to get objectType:secret, objectName:username, objectVersion:: ClientAssertionCredential "
-            f"authentication failed.\nPOST https://login.microsoftonline.com/{TENANT_ID}/oauth2/v2.0/token",
+            f"authentication failed. \nPOST https://login.microsoftonline.com/{TENANT_ID}/oauth2/v2.0/token",
         ),
     ],
 )
@@ -82,7 +86,10 @@ async def test_a_class_that_cannot_be_mounted_says_why(world: PodWorld, changes:
 
 async def test_a_missing_secret_is_told_with_the_vaults_own_error(world: PodWorld) -> None:
     await apply_walkthrough(world, objects=OBJECTS.replace("objectName: username", "objectName: nobody"))
-    assert "ERROR CODE: SecretNotFound" in await failed_mount(world)
+    text = await failed_mount(world)
+    rule = "-" * 80
+    assert f"\n{rule}\nRESPONSE 404: 404 Not Found\nERROR CODE: SecretNotFound\n{rule}\n{{\n" in text
+    assert text.endswith(f"\n}}\n{rule}\n")
 
 
 async def test_a_disabled_newest_version_is_not_replaced_by_an_older_one(world: PodWorld) -> None:
@@ -106,7 +113,10 @@ async def test_a_subject_that_is_not_federated_is_refused_by_entra(world: PodWor
     assert world.cloud is not None and world.identity is not None
     world.cloud.directory.remove_federated_credential(world.identity.object_id, "aks")
     await apply_walkthrough(world)
-    assert "AADSTS70" in await failed_mount(world)
+    text = await failed_mount(world)
+    rule = "-" * 80
+    assert f"\n{rule}\nRESPONSE 401: 401 Unauthorized\n{rule}\n{{\n" in text
+    assert "AADSTS70" in text
 
 
 async def test_the_pod_starts_by_itself_when_what_was_missing_is_there(world: PodWorld) -> None:
@@ -245,3 +255,33 @@ def is_ready(pod: Object) -> bool:
 
 async def password_in_secret(world: PodWorld) -> str:
     return base64.b64decode((await world.get(api.SECRETS, SECRET))["data"]["PASSWORD"]).decode()
+
+
+async def test_a_pod_does_not_end_before_the_driver_of_its_mount_is_back(
+    world: PodWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused = asyncio.Event()
+    monkeypatch.setattr(volumes, "RETRY_SECONDS", 0.1)
+    monkeypatch.setattr(volumes.log, "warning", lambda *_: refused.set())
+    await apply_walkthrough(world)
+    await world.until(api.DEPLOYMENTS, DEPLOYMENT, lambda d: d["status"].get("readyReplicas") == 1)
+    pod = str((await the_pod(world))["metadata"]["name"])
+    assert world.node is not None
+    assert world.store is not None
+    world.node.unregister_driver(world.store.name)
+    await world.client.delete(api.PODS, NAMESPACE, pod)
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        await refused.wait()
+    assert (await world.get(api.PODS, pod))["metadata"]["deletionTimestamp"]
+    world.node.register_driver(world.store)
+    await world.until_gone(api.PODS, pod)
+
+
+async def test_a_node_ends_although_the_driver_of_a_mount_is_gone(world: PodWorld) -> None:
+    await apply_walkthrough(world)
+    await world.until(api.DEPLOYMENTS, DEPLOYMENT, lambda d: d["status"].get("readyReplicas") == 1)
+    assert world.node is not None
+    assert world.store is not None
+    world.node.unregister_driver(world.store.name)
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        await world.node.stop()

@@ -5,6 +5,7 @@ import struct
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from typing import Any
 
 import pytest
 
@@ -14,6 +15,7 @@ from infra.errors import (
     DatabaseUnreachable,
     KeyturnError,
     LoginRefused,
+    Refused,
     ServiceFailed,
     Unverified,
 )
@@ -21,8 +23,11 @@ from infra.postgres.addresses import Address, Tls
 from infra.postgres.database import Database, RoleChange
 from infra.postgres.handshake import Connection
 from infra.settings import Settings
+from tasks.context import Access
 from tasks.rotation.verify import verify_refused
+from tasks.two_logins import get_facts
 from testing.postgres_process import ADMIN, Server, running_server
+from testing.walkthrough import DEXTER
 
 SECRET = "Secret-of-the-login-1"
 RULES = """
@@ -163,6 +168,24 @@ def test_an_md5_login_is_accepted_only_where_that_is_asked_for(server: Server) -
     assert (type(error), error.code) == (Unverified, "Md5Password")
     assert "password_encryption" in error.fix
     assert "Flexible Server" in error.fix
+
+
+@pytest.mark.parametrize(
+    ("current", "administrator"),
+    [(Login("old", SECRET), None), (ADMIN, Login("old", SECRET))],
+    ids=["its own", "the administrator's"],
+)
+def test_a_migration_for_which_a_password_is_kept_as_md5_is_refused_and_says_what_to_do(
+    server: Server, current: Login, administrator: Login | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    azure: Any = None
+    monkeypatch.setattr(Access, "database", server.database())
+    monkeypatch.setattr(Access, "read_newest", lambda self: current)
+    monkeypatch.setattr(Access, "read_administrator", lambda self: administrator)
+    error = failure(lambda: get_facts(Access(DEXTER, azure, Settings())))
+    assert (type(error), error.code) == (Refused, "Md5Password")
+    assert "set password_encryption to scram-sha-256" in error.fix
+    assert "a rotation with the strategy in-place; then migrate" in error.fix
 
 
 def test_an_md5_login_gets_a_password_that_is_proven_by_scram(server: Server) -> None:

@@ -89,6 +89,7 @@ class Simulation:
                 settled=not client.is_rolling,
                 pinned_for=self._pinned_for(client.consumer),
                 pinned=self._pinned(client.consumer),
+                unmounted=frozenset() if world.has_mount(client.consumer) else USES,
             )
 
     def _pinned_for(self, consumer: Consumer) -> str:
@@ -100,6 +101,8 @@ class Simulation:
         return pin.versions if pin else {}
 
     def _synced(self, consumer: Consumer) -> Synced:
+        if not consumer.secret_key:
+            return Synced.NONE
         held = self.world.secrets_in_cluster.get(consumer.secret_key)
         return {None: Synced.ABSENT, self.world.newest: Synced.NEWEST}.get(held, Synced.OTHER)
 
@@ -292,6 +295,17 @@ class Simulation:
         yield
         self._roll()
 
+    def _reload(self, plan: Plan, subject: Subject) -> Iterator[None]:
+        client = self.world.client
+        assert client is not None
+        yield
+        if self.world.pods_broken:
+            raise WorkloadUnhealthy("the command failed", name=str(subject))
+        client.loaded = client.files
+        yield
+        client.mark = plan.mark
+        yield
+
     def _roll(self) -> None:
         client = self.world.client
         if client and client.replicas and (client.is_rolling or client.pod is None or not client.pod.ready):
@@ -345,9 +359,9 @@ class Simulation:
     def _verify_consumer(self, consumer: Consumer, pod: Pod | None) -> None:
         if pod is None and not consumer.is_database:
             return
-        if pod is None or pod.versions != self.world.newest_versions:
+        if pod is None or (self.world.has_mount(consumer) and pod.versions != self.world.newest_versions):
             raise SyncPending("not mounted", name=consumer.key)
-        if self.world.secrets_in_cluster.get(consumer.secret_key) != self.world.newest:
+        if consumer.secret_key and self.world.secrets_in_cluster.get(consumer.secret_key) != self.world.newest:
             raise SyncPending("stale", name=consumer.key)
 
     def _retire(self, plan: Plan, subject: Subject) -> Iterator[None]:

@@ -5,18 +5,26 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from infra.credentials import NO_GRACE, Consumer, Credential, CsiDelivery, Strategy
+from infra.credentials import NO_GRACE, Consumer, Credential, CsiDelivery, Reload, SecretDelivery, Strategy
 from infra.errors import Unverified
 from infra.rotation.observation import CandidateFacts, LoginState, Pod, SecretFacts, Version
 from testing.walkthrough import DATABASE, DEXTER, SERVER, change, consumer_like
 
 _OWN_SECRET = CsiDelivery(secret_provider_class="db", synced_secret="db")
+_FILES = CsiDelivery(secret_provider_class="db")
+_KEPT = SecretDelivery(kind="secret", secret="db", kept_by="db")
 _CLIENT = consumer_like(DATABASE, name="client", is_database=False)
 CLIENTS: dict[str, tuple[Consumer, ...]] = {
     "none": (),
     "same Secret": (_CLIENT,),
     "own Secret": (consumer_like(_CLIENT, namespace="web", delivery=_OWN_SECRET),),
+    "re-reads its files when told": (
+        consumer_like(_CLIENT, namespace="web", delivery=_OWN_SECRET, reload=Reload(container="web", command=("x",))),
+    ),
     "re-reads its files": (consumer_like(_CLIENT, namespace="web", delivery=_OWN_SECRET, needs_restart=False),),
+    "files alone": (consumer_like(_CLIENT, namespace="web", delivery=_FILES, needs_restart=False),),
+    "files alone, at its start": (consumer_like(_CLIENT, namespace="web", delivery=_FILES),),
+    "a Secret that others keep": (consumer_like(_CLIENT, namespace="web", delivery=_KEPT),),
 }
 Pair = tuple[str, str]
 """A username and a password. Unlike a Login it shows both, which a failed test needs."""
@@ -44,12 +52,15 @@ class Client:
     pod: Pod | None = None
     env: Pair = ("", "")
     files: Pair = ("", "")
+    loaded: Pair = ("", "")
     is_rolling: bool = False
     is_checked: bool = True
 
     @property
     def login(self) -> Pair:
         """What it logs in with."""
+        if self.consumer.reload:
+            return self.loaded
         return self.env if self.consumer.needs_restart else self.files
 
 
@@ -205,6 +216,7 @@ class World:
         self.count += 1
         consumer = self.client.consumer
         self.client.env, self.client.files = self._mount(consumer), self.mounted(consumer)[0]
+        self.client.loaded = self.client.files
         self.client.pod, self.client.is_rolling = self._pod(consumer), False
 
     def mounted(self, consumer: Consumer) -> tuple[Pair, dict[str, str]]:
@@ -212,15 +224,23 @@ class World:
         pin = self.pins.get(consumer.source_key)
         return (pin.pair, pin.versions) if pin else (self.newest, self.newest_versions)
 
+    def has_mount(self, consumer: Consumer) -> bool:
+        """Whether its pods mount a class of their own."""
+        return all(isinstance(delivery, CsiDelivery) for delivery in consumer.every_delivery)
+
     def _mount(self, consumer: Consumer) -> Pair:
+        if not consumer.secret_key:
+            return self.mounted(consumer)[0]
         held = self.secrets_in_cluster.get(consumer.secret_key)
-        env = self.mounted(consumer)[0] if held is None or self.refreshes_at_mount else held
+        refreshes = self.refreshes_at_mount and self.has_mount(consumer)
+        env = self.mounted(consumer)[0] if held is None or refreshes else held
         self.secrets_in_cluster[consumer.secret_key] = env
         return env
 
     def _pod(self, consumer: Consumer) -> Pod:
         ready = not self.pods_broken
-        return Pod(f"pod-{self.count}", f"uid-{self.count}", ready, self.mounted(consumer)[1], self.now)
+        versions = self.mounted(consumer)[1] if self.has_mount(consumer) else {}
+        return Pod(f"pod-{self.count}", f"uid-{self.count}", ready, versions, self.now)
 
     def stop_pods(self) -> None:
         self.pod = None
@@ -236,9 +256,11 @@ class World:
             self.secrets_in_cluster[DATABASE.secret_key] = self.files
             self.pod = replace(self.pod, versions=versions)
         if self.client and self.client.pod:
-            self.client.files, versions = self.mounted(self.client.consumer)
-            self.secrets_in_cluster[self.client.consumer.secret_key] = self.client.files
-            self.client.pod = replace(self.client.pod, versions=versions)
+            consumer = self.client.consumer
+            self.client.files, versions = self.mounted(consumer)
+            if consumer.secret_key:
+                self.secrets_in_cluster[consumer.secret_key] = self.client.files
+            self.client.pod = replace(self.client.pod, versions=versions if self.has_mount(consumer) else {})
 
     def log_in(self, pair: Pair | None) -> LoginState:
         if pair is None:

@@ -1,14 +1,20 @@
 """What calls to Azure share: within one `Azure` a credential and its connections, between two of them nothing."""
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
 
 from infra.azure.client import Azure
 from infra.azure.kinds import KINDS
-from infra.errors import InvalidInput
+from infra.azure.servers import get_host
+from infra.azure.storage import Containers
+from infra.errors import InvalidInput, KeyturnError
 from infra.provisioning.comparing import Resource
+from infra.provisioning.resources import Container
 from infra.settings import Settings
 from tasks.context import connections_shared, opened_azure
 
@@ -69,3 +75,83 @@ def test_every_resource_has_one_kind() -> None:
     resources = [kind.resource for kind in KINDS]
     assert len(set(resources)) == len(resources)
     assert set(resources) == set(Resource.__subclasses__())
+
+
+CLOUDS = [
+    (
+        "public",
+        "login.microsoftonline.com",
+        ("https://management.azure.com", "https://management.azure.com/.default"),
+        ("vault.azure.net", "blob.core.windows.net", "postgres.database.azure.com"),
+    ),
+    (
+        "government",
+        "login.microsoftonline.us",
+        ("https://management.usgovcloudapi.net", "https://management.core.usgovcloudapi.net/.default"),
+        ("vault.usgovcloudapi.net", "blob.core.usgovcloudapi.net", "postgres.database.usgovcloudapi.net"),
+    ),
+    (
+        "china",
+        "login.chinacloudapi.cn",
+        ("https://management.chinacloudapi.cn", "https://management.chinacloudapi.cn/.default"),
+        ("vault.azure.cn", "blob.core.chinacloudapi.cn", "postgres.database.chinacloudapi.cn"),
+    ),
+]
+
+
+class Client:
+    """A management client that shows what it was made with."""
+
+    def __init__(self, *_: Any, **options: Any) -> None:
+        self.options = options
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+@contextmanager
+def asked_hosts(patch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """Be the proxy for a block: yields the hosts that were asked for, and lets nobody through."""
+    hosts: list[str] = []
+
+    class Refusing(BaseHTTPRequestHandler):
+        def do_CONNECT(self) -> None:
+            hosts.append(self.path.removesuffix(":443"))
+            self.send_error(403)
+
+        def log_message(self, *_: Any) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Refusing) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        for name in ("HTTPS_PROXY", "https_proxy"):
+            patch.setenv(name, f"http://127.0.0.1:{server.server_port}")
+        try:
+            yield hosts
+        finally:
+            server.shutdown()
+            thread.join(10)
+
+
+@pytest.mark.parametrize(("cloud", "authority", "management", "domains"), CLOUDS, ids=[name for name, *_ in CLOUDS])
+def test_each_cloud_has_its_own_sign_in_and_names(
+    monkeypatch: pytest.MonkeyPatch, cloud: str, authority: str, management: tuple[str, str], domains: tuple[str, ...]
+) -> None:
+    for name in ("AZURE_TENANT_ID", "AZURE_CLIENT_ID", "AZURE_CLIENT_SECRET", "AZURE_SUBSCRIPTION_ID"):
+        monkeypatch.setenv(name, "11111111-0000-4000-8000-000000000001")
+    monkeypatch.delenv("AZURE_AUTHORITY_HOST", raising=False)
+    monkeypatch.setenv("KEYTURN_AZURE_CLOUD", cloud)
+    monkeypatch.setattr("time.sleep", lambda _: None)  # between the SDK's tries
+    settings = Settings()
+    with Azure(settings) as azure:
+        with azure.management(Client) as made:
+            assert (made.options["base_url"], made.options["credential_scopes"]) == (management[0], [management[1]])
+        with azure.vault("orders")._opened("read", "password", "Reader") as secrets:
+            assert secrets.vault_url == f"https://orders.{domains[0]}"
+        with Containers(azure, "g").opened("look at", Container(name="c", parent="account"), "Reader") as blobs:
+            assert blobs.url.rstrip("/") == f"https://account.{domains[1]}"
+        assert get_host("orders", settings.azure_cloud) == f"orders.{domains[2]}"
+        with asked_hosts(monkeypatch) as hosts, pytest.raises(KeyturnError):
+            azure.get_caller()
+    assert set(hosts) == {authority}

@@ -8,7 +8,8 @@ from prefect.flows import Flow
 from pydantic import Field
 
 from flows.cli import parse_parameters, run_from_shell
-from infra.rotation.options import AdvancedOptions, DataLoss, Day, Guards, Sync
+from infra.credentials import Day
+from infra.rotation.options import AdvancedOptions, DataLoss, Guards, Sync
 
 HELP_LINES, HELP_COLUMNS = 40, 100
 

@@ -38,7 +38,20 @@ def test_alias_version_encoding_and_permission_are_read() -> None:
         ({}, "keyvaultName is not provided"),
         ({"keyvaultName": "kv"}, "tenantId is not provided"),
         (GOOD | {"objects": ""}, "objects is not set"),
-        (GOOD | {"cloudName": "Moon"}, "cloudName Moon is not valid"),
+        (
+            GOOD | {"cloudName": "Moon"},
+            "cloudName Moon is not valid, error: autorest/azure: There is no cloud environment matching the name "
+            '"MOON"',
+        ),
+        (
+            GOOD | {"clientID": ""},
+            "failed to build auth config for mode None: failed to get credentials, nodePublishSecretRef secret is not "
+            "set",
+        ),
+        (
+            GOOD | {"clientID": "", "objects": ""},
+            "failed to build auth config for mode None: ",
+        ),
         (
             GOOD | {"keyvaultName": "no"},
             'failed to get vault: Invalid vault name: "no", must match [-a-zA-Z0-9]{3,24}',
@@ -49,7 +62,8 @@ def test_alias_version_encoding_and_permission_are_read() -> None:
         ),
         (
             GOOD | {"usePodIdentity": "true", "useVMManagedIdentity": "true"},
-            "only one of usePodIdentity, useVMManagedIdentity can be set to true",
+            "only one identity mode can be enabled at a time: usePodIdentity, useVMManagedIdentity, or "
+            "useAzureTokenProxy",
         ),
         (objects("objectName: n", "objectType: secret", "objectFormat: jks"), "invalid objectFormat: jks"),
         (objects("objectName: n", "objectType: secret", "objectEncoding: rot13"), "invalid objectEncoding: rot13"),

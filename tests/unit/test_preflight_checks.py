@@ -5,16 +5,23 @@ from dataclasses import replace
 import pytest
 from rotation_facts import HEALTHY
 
+from infra.credentials import Reload
 from infra.errors import AccessDenied, Code, InvalidInput, KeyturnError
 from infra.kubernetes.obstacles import Obstacles
 from infra.rotation.observation import ConsumerFacts
 from tasks.preflight.consumers import find_obstacles
 from tasks.preflight.rights import rehearse
+from testing.walkthrough import consumer_like
 
 READY: ConsumerFacts = HEALTHY.consumers[0]
-CLEAR = Obstacles(is_paused=False, mounts_class=True, parts=(), controller="")
-PAUSED, UNMOUNTED = replace(CLEAR, is_paused=True), replace(CLEAR, mounts_class=False)
+CLEAR = Obstacles(is_paused=False, unread=(), parts=(), controller="")
+PAUSED, UNMOUNTED = replace(CLEAR, is_paused=True), replace(CLEAR, unread=("SecretProviderClass db",))
 PART, OPERATED = replace(CLEAR, parts=("/app/password",)), replace(CLEAR, controller="Postgres db")
+HELD = replace(CLEAR, hold="updateStrategy.type is OnDelete")
+IN_ENVIRONMENT = replace(CLEAR, environments=("client",))
+CLIENT = replace(READY, consumer=consumer_like(READY.consumer, name="client", is_database=False))
+RELOAD = Reload(container="pooler", command=("reload",))
+POOLER = replace(CLIENT, consumer=consumer_like(CLIENT.consumer, name="pooler", reload=RELOAD))
 STOPPED = replace(READY, replicas=0, pods=())
 UNREADY = replace(READY, settled=False)
 NO_DRY_RUN = 'admission webhook "audit.example" does not support dry run'
@@ -36,6 +43,14 @@ NO_DRY_RUN = 'admission webhook "audit.example" does not support dry run'
         (UNREADY, CLEAR, True, True, {Code.UNSETTLED: False}),
         (UNREADY, CLEAR, False, False, {}),
         (STOPPED, CLEAR, True, True, {}),
+        (CLIENT, HELD, True, True, {Code.HELD_BACK: True}),
+        (CLIENT, HELD, False, False, {}),
+        (CLIENT, IN_ENVIRONMENT, False, False, {Code.ENVIRONMENT_STAYS: True}),
+        (CLIENT, IN_ENVIRONMENT, True, True, {}),
+        (READY, IN_ENVIRONMENT, False, False, {}),
+        (POOLER, replace(CLEAR, containers=("pooler", "proxy")), False, False, {}),
+        (POOLER, replace(CLEAR, containers=("proxy",)), False, False, {Code.CONTAINER_MISSING: True}),
+        (POOLER, replace(IN_ENVIRONMENT, containers=("pooler",)), False, False, {Code.ENVIRONMENT_STAYS: True}),
         (UNREADY, PAUSED, True, True, {Code.PAUSED: True, Code.UNSETTLED: False}),
     ],
 )

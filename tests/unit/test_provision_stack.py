@@ -1,14 +1,16 @@
 """What a stack is made of: the server's login is its own, and everything stands after what it needs."""
 
+from dataclasses import replace
+
 import pytest
 
 from infra.credentials import load_inventory
-from infra.errors import InvalidInput
-from infra.provisioning.changes import Verb, plan_changes
+from infra.errors import CannotChange, InvalidInput, Refused
+from infra.provisioning.changes import ProvisioningPlan, ResourceChange, Verb, plan_changes
 from infra.provisioning.first_login import RESERVED_LOGINS, check_first_username, read_first_password
 from infra.provisioning.kinds import Found
 from infra.provisioning.options import ProvisionOptions, load_stack
-from infra.provisioning.resources import DatabaseServer
+from infra.provisioning.resources import DatabaseServer, Vault
 from infra.provisioning.wanted import list_wanted
 from testing.labs import ROOT
 
@@ -47,6 +49,60 @@ def test_a_server_may_have_the_first_administrator_or_the_one_in_the_vault(found
     plan = plan_changes(list_wanted(STACK, ProvisionOptions(), TENANT, {}, "chief"), {there.key: Found(there)})
     change = next(change for change in plan.changes if change.resource.key == there.key)
     assert change.verb is (Verb.REFUSE if differs else Verb.LEAVE)
+
+
+POLICY = "11111111-0000-4000-8000-000000000001 (secrets get, list)"
+
+
+def plan_for_vault(options: ProvisionOptions, policies: tuple[str, ...]) -> ProvisioningPlan:
+    """The plan for a vault without RBAC."""
+    wanted = list_wanted(STACK, options, TENANT, {})
+    vault = next(each.resource for each in wanted if isinstance(each.resource, Vault))
+    return plan_changes(wanted, {vault.key: Found(replace(vault, rbac=False, policies=policies))})
+
+
+def change_of_vault(plan: ProvisioningPlan) -> ResourceChange:
+    return next(change for change in plan.changes if isinstance(change.resource, Vault))
+
+
+def test_a_vault_with_access_policies_is_not_put_into_rbac_mode_without_consent() -> None:
+    plan = plan_for_vault(ProvisionOptions(), (POLICY, "another (keys get)"))
+    assert change_of_vault(plan).verb is Verb.REFUSE
+    with pytest.raises(Refused) as caught:
+        plan.raise_if_refused()
+    assert (caught.value.code, caught.value.name) == ("ConsentToLosses", "vault dexterkeyvault")
+    assert POLICY in caught.value.seen
+    assert "another (keys get)" in caught.value.seen
+    assert "drop_access_policies" in caught.value.fix
+
+
+def test_with_consent_the_plan_names_the_policies_that_lose_their_effect() -> None:
+    change = change_of_vault(plan_for_vault(ProvisionOptions(drop_access_policies=True), (POLICY,)))
+    assert change.verb is Verb.CHANGE
+    assert "rbac: off -> on" in change.details
+    assert POLICY in change.details
+
+
+def test_a_vault_without_policies_loses_nothing_by_rbac() -> None:
+    change = change_of_vault(plan_for_vault(ProvisionOptions(), ()))
+    assert (change.verb, change.said) == (Verb.CHANGE, "")
+
+
+def test_what_cannot_change_is_refused_together_with_what_nobody_consented_to() -> None:
+    wanted = list_wanted(STACK, ProvisionOptions(), TENANT, {})
+    vault = next(each.resource for each in wanted if isinstance(each.resource, Vault))
+    found = {vault.key: Found(replace(vault, rbac=False, policies=(POLICY,), location="westus"))}
+    with pytest.raises(CannotChange, match="location is westus") as caught:
+        plan_changes(wanted, found).raise_if_refused()
+    assert POLICY in caught.value.seen
+
+
+def test_a_server_of_any_version_is_left_unless_a_newer_one_is_wanted() -> None:
+    server, _ = wanted_server()
+    assert server.differences(replace(server, version="14")) == ()
+    wanted = replace(server, version="16")
+    assert [each.field for each in wanted.differences(replace(server, version="14"))] == ["version"]
+    assert wanted.differences(replace(server, version="17")) == ()
 
 
 @pytest.mark.parametrize("login", [*RESERVED_LOGINS, "pg_chief"])

@@ -18,7 +18,7 @@ from rotation_facts import (
     with_secret,
 )
 
-from infra.credentials import Consumer, Credential, Strategy
+from infra.credentials import ConnectionString, Consumer, Credential, Strategy
 from infra.errors import AccessDenied, InvalidInput, LoginRefused, Refused, SyncPending
 from infra.rotation.execution import Verdict
 from infra.rotation.new_logins import choose_login
@@ -204,7 +204,7 @@ def test_what_a_flexible_server_does_not_have_is_refused(
     [
         (DEXTER, {"strategy": "managed"}, "give an endpoint of kind flexible-server"),
         (SERVER, {"strategy": "recreate"}, "give an endpoint of kind load-balancer"),
-        (DEXTER, {"administrator": {"username": "admin"}}, r"administrator\.password\s+Field required"),
+        (DEXTER, {"administrator": {"username": "admin"}}, r"administrator\.pair\.password\s+Field required"),
         (DEXTER, {"administrator": {"username": "USERNAME", "password": "x"}}, "needs a name of its own"),
         (DEXTER, {"administrator": {"username": "x", "password": "X"}}, "two secrets of different names"),
         (DEXTER, {"consumers": (DATABASE, DATABASE)}, "listed once: deployment dexter/postgres-pod-kv"),
@@ -225,3 +225,32 @@ def test_as_many_older_versions_stay_enabled_as_asked_for(keep: int, is_retired:
     proven = replace(proven, consumers=(replace(proven.consumers[0], synced=Synced.NEWEST),))
     plan = plan_for(ALTERNATING, proven, keep_versions=keep)
     assert ("password" in subjects(plan, Action.RETIRE)) is is_retired
+
+
+def test_one_secret_is_published_atomically_so_nothing_is_pinned_or_unpinned() -> None:
+    url = ConnectionString(secret="url")
+    pod = replace(MIGRATED.consumers[0].pods[0], versions={"url": "s1"})
+    client = replace(MIGRATED.consumers[0], consumer=CLIENT, uses=frozenset({"url"}), pods=(pod,))
+    seen = replace(MIGRATED, secrets=(SecretFacts("url", version("s1")),), consumers=(client,))
+    plan = plan_for(change(ALTERNATING, secrets=url), seen)
+    assert plan.refusal is None
+    assert actions(plan.steps) == [
+        Action.PROVE_CURRENT,
+        Action.REHEARSE_ALTERNATE,
+        Action.STAGE,
+        Action.ENABLE_ALTERNATE,
+        Action.PROVE_CANDIDATE,
+        Action.PUBLISH,
+        Action.AWAIT_SYNC,
+        Action.REFRESH_SECRET,
+        Action.RESTART,
+        Action.AWAIT_READY,
+        Action.DISABLE_PREVIOUS,
+        Action.VERIFY,
+        Action.RETIRE,
+        Action.FINISH,
+    ]
+    assert not any("pinned" in note for note in plan.notes)
+    failing = replace(with_candidate(seen, strategy=Strategy.ALTERNATING, base={"url": "s1"}), logins=BOTH_WORK)
+    back = plan_for(change(ALTERNATING, secrets=url), with_candidate(failing, phase=Phase.ROLLING_BACK))
+    assert not {Action.PIN, Action.UNPIN} & set(actions(back.steps))

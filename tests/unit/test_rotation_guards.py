@@ -7,10 +7,11 @@ import pytest
 from pydantic import ValidationError
 from rotation_facts import HEALTHY, T0, version, with_candidate, with_secret
 
+from infra.credentials import Day
 from infra.rotation.execution import Verdict
 from infra.rotation.guards import check_guards, find_opening, is_open, longest_delay
 from infra.rotation.observation import Grace, Phase, SecretFacts
-from infra.rotation.options import Day, Guards
+from infra.rotation.options import Guards
 
 NIGHT = Guards(window_start="22:00", window_end="04:00", time_zone="America/New_York")
 SUNDAYS = Guards(window_start="02:00", window_end="05:00", window_days=(Day.SUNDAY,), time_zone="Europe/Berlin")

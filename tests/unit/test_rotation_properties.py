@@ -1,6 +1,6 @@
 """Whatever happens to a rotation, it ends well: a simulated world, killed between any two calls."""
 
-import copy
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -14,7 +14,7 @@ from rotation_simulation import Simulation
 from rotation_world import CLIENTS, Killed, Pair, World
 
 from infra.credentials import UNTIL_NEXT_ROTATION, Strategy
-from infra.errors import Code, LoginRefused
+from infra.errors import Code, LoginRefused, Refused
 from infra.rotation.execution import Ending, Verdict, execute
 from infra.rotation.observation import Phase
 from infra.rotation.options import RotationOptions, Sync
@@ -25,6 +25,8 @@ from infra.rotation.strategies import STRATEGIES
 
 FAULTS = ["pods_broken", "logins_refused", "vault_refuses", "sync_paused", "database_down"]
 MEANWHILE = ["nothing", "poll", "database restarts", "client restarts"]
+MANY, SOME = (int(os.environ.get("KEYTURN_EXAMPLES", default)) for default in ("500", "200"))
+"""How many worlds a property is tried in."""
 GOOD_ENDS = {Verdict.ROTATED, Verdict.ROLLED_BACK}
 
 
@@ -70,13 +72,6 @@ def run_until_killed(world: World, options: RotationOptions, fresh_id: str, on_c
         world.on_call = lambda _: None
 
 
-def count_calls(world: World, options: RotationOptions) -> int:
-    """Count the calls that an undisturbed run would make; the world stays as it is."""
-    calls = []
-    run_until_killed(copy.deepcopy(world), options, "r1", calls.append)
-    return len(calls)
-
-
 def check_rotated(world: World) -> None:
     check_settled(world)
     keeps = STRATEGIES[world.strategy].username is UsernamePolicy.KEEP
@@ -97,7 +92,7 @@ def check_settled(world: World) -> None:
     if not world.is_external:
         world.run_pod()
     assert world.database == world.newest, "a database that restarts accepts the newest login"
-    if world.client and world.client.consumer.needs_restart:
+    if world.client and world.client.consumer.is_restarted:
         world.run_client()
         assert world.client.env == world.newest
 
@@ -134,7 +129,7 @@ def test_an_undisturbed_rotation_ends_rotated_and_proves_it(world: World, sync: 
 
 
 @given(world=worlds, kills=st.lists(st.tuples(st.integers(1, 45), syncs), max_size=6), data=st.data())
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=MANY, deadline=None)
 def test_a_rotation_killed_anywhere_is_resumed_and_ends_rotated(
     world: World, kills: list[tuple[int, Sync]], data: st.DataObject
 ) -> None:
@@ -163,7 +158,7 @@ def test_a_rotation_killed_anywhere_is_resumed_and_ends_rotated(
         max_size=4,
     ),
 )
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=MANY, deadline=None)
 def test_any_mixture_of_failures_and_kills_ends_rotated_or_rolled_back_once_the_cause_is_gone(
     world: World, sync: Sync, rounds: list[tuple[int, str, bool]]
 ) -> None:
@@ -186,7 +181,7 @@ def test_any_mixture_of_failures_and_kills_ends_rotated_or_rolled_back_once_the_
 
 
 @given(world=worlds, calls=st.integers(1, 45), name=st.sampled_from(["username", "password"]), sync=syncs)
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=MANY, deadline=None)
 def test_a_version_that_a_person_writes_meanwhile_is_neither_overwritten_nor_disabled(
     world: World, calls: int, name: str, sync: Sync
 ) -> None:
@@ -209,7 +204,7 @@ def test_a_version_that_a_person_writes_meanwhile_is_neither_overwritten_nor_dis
     replicas=st.sampled_from([0, 1]),
     sync=syncs,
 )
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=MANY, deadline=None)
 def test_a_person_who_scales_meanwhile_does_not_keep_the_rotation_from_ending(
     world: World, calls: int, replicas: int, sync: Sync
 ) -> None:
@@ -234,31 +229,62 @@ def test_a_person_who_scales_meanwhile_does_not_keep_the_rotation_from_ending(
         check_rotated(world)
 
 
-@given(calls=st.integers(1, 45), sync=syncs, world=worlds)
-def test_an_unfinished_rotation_is_resumed_before_one_with_another_id(calls: int, sync: Sync, world: World) -> None:
-    first = options_with(sync=sync, rotation_id="first")
-    needed = count_calls(world, first)
-    killed = run(world, first, calls=calls) is None
-    assert killed is (calls <= needed)
-    was_unfinished = world.live_candidate is not None
-    ending = run(world, options_with(sync=sync, rotation_id="second"))
+@given(calls=st.integers(1, 60), sync=syncs, given_id=st.sampled_from(["", "first", "second"]), world=worlds)
+@settings(deadline=None)
+def test_an_unfinished_rotation_is_resumed_whatever_id_is_given_and_no_other_one_begins(
+    calls: int, sync: Sync, given_id: str, world: World
+) -> None:
+    killed = run(world, options_with(sync=sync), "first", calls) is None
+    unfinished, had_ended = world.live_candidate is not None, "first" in written_by(world)
+    before = (world.newest, world.newest_versions, world.candidate)
+    ending = run(world, options_with(sync=sync, rotation_id=given_id), "third")
     assert ending is not None
-    assert (ending.verdict, ending.rotation_id) == (Verdict.ROTATED, "second")
+    if unfinished:
+        assert killed
+        assert (ending.verdict, ending.rotation_id) == (Verdict.ROTATED, "first")
+        assert written_by(world) == ["first"]
+    elif not given_id:
+        assert (ending.verdict, ending.rotation_id) == (Verdict.ROTATED, "third")
+    elif given_id == "first" and had_ended:
+        assert ending.error is None
+    else:
+        assert_unknown(ending)
+        assert (world.newest, world.newest_versions, world.candidate) == before
+        return
     check_rotated(world)
-    written = [version.rotation_id for version in reversed(world.facts("password").versions)]
-    assert written in (["", "first", "second"], ["", "second"])
-    if was_unfinished or not killed:
-        assert written == ["", "first", "second"]
+
+
+def written_by(world: World) -> list[str]:
+    """The rotations that wrote the passwords."""
+    written = reversed(world.facts("password").versions)
+    return [version.rotation_id for version in written if version.rotation_id]
+
+
+def assert_unknown(ending: Ending | None) -> None:
+    assert ending is not None
+    assert (ending.verdict, ending.executed, ending.failed) == (Verdict.REFUSED, (), None)
+    assert type(ending.error) is Refused
+    assert ending.error.code == Code.UNKNOWN_ROTATION
+    assert "No rotation of this credential has this id" in str(ending.error)
+
+
+@pytest.mark.parametrize("strategy", list(Strategy))
+@pytest.mark.parametrize("given_id", ["r2", "20260101-000000-frst", "20251124-043105-k3f8"])
+def test_an_id_that_names_no_rotation_is_refused_and_changes_nothing(strategy: Strategy, given_id: str) -> None:
+    world = World.healthy(strategy=strategy)
+    run(world, fresh_id="20251124-043105-k3f9")
+    before = (world.newest, world.newest_versions, world.open_logins)
+    assert_unknown(run(world, options_with(rotation_id=given_id)))
+    assert (world.newest, world.newest_versions, world.open_logins, world.candidate) == (*before, None)
 
 
 @pytest.mark.parametrize("strategy", list(Strategy))
 @pytest.mark.parametrize("sync", list(Sync))
 def test_a_run_with_the_id_of_a_finished_rotation_does_nothing(strategy: Strategy, sync: Sync) -> None:
     world = World.healthy(strategy=strategy)
-    options = options_with(sync=sync, rotation_id="first")
-    run(world, options)
+    run(world, options_with(sync=sync), "first")
     after = world.newest_versions
-    ending = run(world, options)
+    ending = run(world, options_with(sync=sync, rotation_id="first"))
     assert ending is not None
     assert ending.verdict is Verdict.NOTHING_TO_DO
     assert world.newest_versions == after
@@ -274,7 +300,7 @@ OTHERS = {
 
 
 @given(world=worlds, calls=st.integers(1, 60), sync=syncs)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=SOME, deadline=None)
 def test_an_unfinished_rotation_ends_with_the_strategy_that_it_began_with(world: World, calls: int, sync: Sync) -> None:
     began, other = world.strategy, OTHERS[world.strategy]
     killed = run(world, options_with(sync=sync), calls=calls) is None
@@ -319,36 +345,36 @@ def check_grace(world: World, previous: Pair) -> None:
 
 
 @given(world=graceful_worlds, kills=st.lists(st.tuples(st.integers(1, 45), syncs), max_size=4))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=SOME, deadline=None)
 def test_with_a_grace_a_rotation_ends_rotated_and_the_previous_login_works_on(
     world: World, kills: list[tuple[int, Sync]]
 ) -> None:
-    previous, options = world.newest, options_with(rotation_id="first")
+    previous, options = world.newest, options_with()
     for calls, sync in kills:
-        run(world, options_with(sync=sync, rotation_id="first"), calls=calls)
-    ending = run(world, options)
+        run(world, options_with(sync=sync), "first", calls)
+    ending = run(world, options, "first")
     assert ending is not None
     assert ending.verdict in (Verdict.ROTATED, Verdict.NOTHING_TO_DO)
     check_grace(world, previous)
-    again = run(world, options)
+    again = run(world, fresh_id="first")
     assert again is not None
     assert again.verdict is Verdict.NOTHING_TO_DO, "its time has not come"
     check_grace(world, previous)
 
 
 @given(world=graceful_worlds, kills=st.lists(st.integers(1, 60), max_size=5), sync=syncs)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=SOME, deadline=None)
 def test_the_next_rotation_finishes_a_grace_that_is_over_wherever_it_is_killed(
     world: World, kills: list[int], sync: Sync
 ) -> None:
-    first, options = world.newest, options_with(sync=sync, rotation_id="second")
-    run(world, options_with(rotation_id="first"))
+    first, options = world.newest, options_with(sync=sync)
+    run(world, fresh_id="first")
     second = world.newest
     world.now += timedelta(hours=2)
     for calls in kills:
-        run(world, options, calls=calls)
+        run(world, options, "second", calls)
         check_invariants(world)
-    ending = run(world, options)
+    ending = run(world, options, "second")
     assert ending is not None
     assert ending.verdict in (Verdict.ROTATED, Verdict.NOTHING_TO_DO)
     check_grace(world, second)
@@ -361,7 +387,7 @@ def test_the_next_rotation_finishes_a_grace_that_is_over_wherever_it_is_killed(
 def test_a_rotation_within_the_grace_is_refused_and_changes_nothing() -> None:
     world = World.healthy(strategy=Strategy.ALTERNATING, grace="1h")
     previous = world.newest
-    run(world, options_with(rotation_id="first"))
+    run(world, fresh_id="first")
     versions = world.newest_versions
     ending = run(world, fresh_id="second")
     assert ending is not None
@@ -375,7 +401,7 @@ def test_a_rotation_within_the_grace_is_refused_and_changes_nothing() -> None:
 @pytest.mark.parametrize("grace", ["1h", UNTIL_NEXT_ROTATION])
 def test_no_grace_ends_an_earlier_one_and_gives_none(grace: str) -> None:
     world = World.healthy(strategy=Strategy.ALTERNATING, grace=grace)
-    run(world, options_with(rotation_id="first"))
+    run(world, fresh_id="first")
     ending = run(world, options_with(no_grace=True), "second")
     assert ending is not None
     assert (ending.verdict, ending.rotation_id) == (Verdict.ROTATED, "second")
@@ -385,8 +411,8 @@ def test_no_grace_ends_an_earlier_one_and_gives_none(grace: str) -> None:
 @pytest.mark.parametrize("fault", ["logins_refused", "database_down", "vault_refuses", "sync_paused"])
 def test_what_fails_after_a_grace_is_never_rolled_back(fault: str) -> None:
     world = World.healthy(strategy=Strategy.ALTERNATING, clients="same Secret", grace="1h")
+    run(world, fresh_id="first")
     options = options_with(rotation_id="first")
-    run(world, options)
     newest = world.newest
     world.now += timedelta(hours=2)
     setattr(world, fault, True)
@@ -397,3 +423,14 @@ def test_what_fails_after_a_grace_is_never_rolled_back(fault: str) -> None:
     setattr(world, fault, False)
     run(world, options)
     check_rotated(world)
+
+
+def test_a_mistyped_id_ends_no_grace_that_lasts_until_the_next_rotation() -> None:
+    world = World.healthy(strategy=Strategy.ALTERNATING, grace=UNTIL_NEXT_ROTATION)
+    previous = world.newest
+    run(world, fresh_id="first")
+    ending = run(world, options_with(rotation_id="frist"))
+    assert ending is not None
+    assert ending.error is not None
+    assert (ending.verdict, ending.executed, ending.error.code) == (Verdict.REFUSED, (), Code.GRACE)
+    check_grace(world, previous)

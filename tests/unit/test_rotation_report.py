@@ -1,8 +1,15 @@
 """The report of a rotation: the verdict first, then what happened, what is where, and how to fix it."""
 
+from typing import Any
+
 import pytest
+from prefect.logging import disable_run_logger
+from rotation_facts import HEALTHY, OPTIONS
 
 from infra.errors import Code, LoginRefused, NeedsOperator, Refused
+from infra.rotation.options import Sync
+from infra.rotation.plan import make_plan
+from tasks.reports import rotation
 from tasks.reports.rotation import (
     ENDINGS_SECTION,
     RUNBOOK_SECTIONS,
@@ -10,17 +17,20 @@ from tasks.reports.rotation import (
     describe_login,
     list_results,
     render,
+    show_plan,
 )
 from tasks.reports.timeline import Span
 from testing.labs import ROOT
+from testing.walkthrough import DEXTER
 
 RUNBOOK = ROOT / "docs" / "runbook.md"
 SPANS = (Span("publish password", 0, 1), Span("verify orders", 1, 3, failed=True))
 STEPS = (
-    ("stage a candidate", "A kill loses nothing.", True),
-    ("publish password", "Consumers get it.", False),
-    ("verify orders", "Proof.", False),
-    ("disable older versions", "They leak.", False),
+    ("stage a candidate", "A kill loses nothing.", "done before"),
+    ("wait until deployment shop/orders has the new versions", "They are polled.", "not needed"),
+    ("publish password", "Consumers get it.", ""),
+    ("verify orders", "Proof.", ""),
+    ("disable older versions", "They leak.", ""),
 )
 CAUSE = LoginRefused("The database refuses the login", name="orders", code="28P01")
 STOPPED = NeedsOperator(
@@ -44,7 +54,23 @@ def section(page: str, title: str) -> str:
 
 def test_each_step_of_a_run_that_ended_says_what_came_of_it() -> None:
     results = [result.result for result in list_results(STEPS, SPANS)]
-    assert results == ["done before", "done", "failed", "not done"]
+    assert results == ["done before", "not needed", "done", "failed", "not done"]
+
+
+@pytest.mark.parametrize(("sync", "result"), [(Sync.EXPRESS, "not needed"), (Sync.WAIT, "to do")])
+def test_a_sync_that_express_skips_is_told_as_not_needed(
+    sync: Sync, result: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tables: list[Any] = []
+    monkeypatch.setattr(rotation, "report_table", lambda key, rows, description: tables.append(rows))
+    options = OPTIONS.model_copy(update={"sync": sync})
+    plan = make_plan(DEXTER, options, HEALTHY, "20260101-000000-frst")
+    with disable_run_logger():
+        show_plan.fn(plan, DEXTER)
+    [row] = [
+        row for row in tables[0] if row["step"].startswith("wait until deployment ") and "new versions" in row["step"]
+    ]
+    assert row["result"] == result
 
 
 def test_the_first_line_is_the_verdict_as_a_sentence() -> None:
@@ -54,7 +80,7 @@ def test_the_first_line_is_the_verdict_as_a_sentence() -> None:
 
 def test_what_happened_names_the_failed_step_and_every_cause() -> None:
     told = section(render(BAD), "What happened")
-    assert told.startswith("Rotation `r1`: 1 step done, 1 step done before, 1 step not done.")
+    assert told.startswith("Rotation `r1`: 1 step done, 1 step done before, 1 step not needed, 1 step not done.")
     assert "It failed at: verify orders." in told
     assert told.index("Rotation r1 stopped: orders. Seen: a pod") < told.index(
         "The database refuses the login: orders."

@@ -25,7 +25,7 @@ VENDORS = {
     *("CrashLoopBackOff", "CreateContainerConfigError", "ErrImagePull", "ImagePullBackOff", "InvalidImageName"),
     *("DriverMissing", "FailedMount", "InvalidProviderClass", "InvalidVaultName", "NoAddress", "NoIdentity"),
     *("NotALoadBalancer", "ProviderClassNotFound", "ProviderMissing", "SecretKeyMissing", "SecretMissing"),
-    *("FailedToCreateSecret", "Paused", "PinnedVersionDisabled", "ProgressDeadlineExceeded"),
+    *("FailedCreate", "FailedToCreateSecret", "Paused", "PinnedVersionDisabled", "ProgressDeadlineExceeded"),
     *("Throttled", "Unschedulable", "VaultNotFound"),
 }
 """Codes of Azure, Entra ID, PostgreSQL and the kubelet, and what Keyturn calls a cause that has none of theirs."""

@@ -1,12 +1,13 @@
 """The file of a stack: names that Azure would refuse, and credentials that make no stack, never get so far."""
 
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Any
 
 import pytest
 import yaml
 
-from infra.credentials import Credential, Inventory
+from infra.credentials import Credential, load_inventory
 from infra.errors import InvalidInput, NotFound
 from infra.provisioning.options import STACK_FILE, Stack, load_stack
 from testing.labs import ROOT
@@ -26,7 +27,11 @@ def changed(credential: Credential, path: str, value: object) -> Credential:
 
 def load(folder: Path = FOLDER, *credentials: Credential) -> Stack:
     known = {credential.name: credential for credential in (DEXTER, SERVER, *credentials)}
-    return load_stack("walkthrough", folder, Inventory(Path("credentials.yaml"), known))
+    entries = {name: credential.model_dump(mode="json", exclude={"name"}) for name, credential in known.items()}
+    with NamedTemporaryFile("w", suffix=".yaml") as file:
+        yaml.safe_dump({"credentials": entries}, file)
+        file.flush()
+        return load_stack("walkthrough", folder, load_inventory(Path(file.name)))
 
 
 def load_changed(folder: Path, **names: Any) -> Stack:
@@ -70,6 +75,8 @@ def test_credentials_that_make_no_stack_are_refused_with_the_reason(tmp_path: Pa
         load(FOLDER, changed(SERVER, "vault", "othervault"))
     with pytest.raises(InvalidInput, match="dexter-server is not a database in the cluster"):
         load_changed(tmp_path, credential="dexter-server", server_credential="dexter")
+    with pytest.raises(InvalidInput, match="dexter-server is not kept as a pair of secrets"):
+        load(FOLDER, changed(SERVER, "secrets", {"kind": "json", "secret": "server"}))
 
 
 def test_a_stack_or_credential_that_does_not_exist_is_named(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
-"""The Secrets Store CSI driver as a delivery: a SecretProviderClass, its mounts, and the Secret that it syncs.
+"""The Secrets Store CSI driver as a delivery: a SecretProviderClass, its mounts, and the Secret that it may sync.
 
 Evidence only: the versions that the driver reports for each pod (SecretProviderClassPodStatus) and the Secret's data.
+A pod that reads the Secret without a mount of its own (`KeptSecret`) has the data alone.
 https://secrets-store-csi-driver.sigs.k8s.io/topics/secret-auto-rotation
 """
 
@@ -11,9 +12,9 @@ from functools import cached_property
 from typing import Literal
 
 from infra.credentials import Consumer
-from infra.errors import Code, Conflict, KeyturnError, NotFound, SyncPending
+from infra.errors import Code, Conflict, KeyturnError, NotFound, Refused, SyncPending
 from infra.kubernetes.client import Cluster, Object
-from infra.kubernetes.deliveries.port import DeliveryFacts, OnSync, SecretState, SyncProgress
+from infra.kubernetes.deliveries.port import DeliveryFacts, OnSync, SyncProgress
 from infra.kubernetes.deliveries.provider_classes import (
     API,
     ProviderClass,
@@ -21,7 +22,7 @@ from infra.kubernetes.deliveries.provider_classes import (
     pin_versions,
     unpin_versions,
 )
-from infra.kubernetes.deliveries.synced_secrets import SYNC_FIX, SyncedSecret
+from infra.kubernetes.deliveries.synced_secrets import SYNC_FIX, SyncedSecret, WithSecret
 from infra.kubernetes.pods import Files, find_differing_files
 from infra.kubernetes.waiting import Clock, OnProgress, Progress, Reporter, follow, ignore
 from infra.kubernetes.workloads import Workload
@@ -63,21 +64,22 @@ def get_driver(cluster: Cluster) -> Driver:
     return Driver(DRIVER, republish, "republish" if republish else "reconciler")
 
 
-class CsiSecretsStore:
+class CsiSecretsStore(WithSecret):
     """A consumer's delivery by the Secrets Store CSI driver; its port documents the methods.
 
     Args:
         cluster: where the consumer is.
-        consumer: the workload, its SecretProviderClass and its synced Secret.
+        consumer: the workload, and this one delivery: its SecretProviderClass and the Secret that this syncs, if any.
+        is_part: whether the consumer has other deliveries, too; then this one need not bring everything.
     """
 
-    def __init__(self, cluster: Cluster, consumer: Consumer) -> None:
-        self._cluster, self._consumer = cluster, consumer
-        self._namespace = consumer.workload.namespace
-        self._class, self._secret = consumer.delivery.secret_provider_class, consumer.delivery.synced_secret
+    def __init__(self, cluster: Cluster, consumer: Consumer, *, is_part: bool = False) -> None:
+        self._cluster, self._consumer, self._is_part = cluster, consumer, is_part
+        self._namespace, (delivery,) = consumer.workload.namespace, consumer.every_delivery
+        self._class, self._secret = delivery.source, delivery.secret_name
         self._label = f"{self._class} in {self._namespace}"
         self._statuses = f"{API}/namespaces/{self._namespace}/secretproviderclasspodstatuses"
-        self._synced = SyncedSecret(cluster, self._namespace, self._secret)
+        self._synced = SyncedSecret(cluster, self._namespace, self._secret) if self._secret else None
 
     @cached_property
     def _provider(self) -> ProviderClass:
@@ -98,9 +100,18 @@ class CsiSecretsStore:
             return self._mismatch(
                 f"it pins a version of {_join(pinned)} (objectVersion), so its pods never get a newer one"
             )
-        if missing := self._needed(secrets) - used:
-            return self._mismatch(f"it does not mount {_join(missing)}")
+        needs_all = self._consumer.is_database and not self._is_part
+        if missing := (frozenset(secrets) if needs_all else self._needed(secrets)) - used:
+            return self._mismatch(self._describe_missing(missing))
         return self._find_missing_keys(secrets)
+
+    def find_stillness(self) -> KeyturnError | None:
+        """Nothing: what has mounts of its own is polled."""
+        return None
+
+    def find_pin_objection(self) -> KeyturnError | None:
+        """Nothing: who takes pins away is noticed by what the class says."""
+        return None
 
     def observe(self, secrets: Collection[str], values: Mapping[str, str] | None) -> DeliveryFacts:
         """Look at mounts, synced Secret and pins."""
@@ -125,13 +136,24 @@ class CsiSecretsStore:
         """Wait until every pod has mounted the versions, then until the synced Secret holds the values."""
         deadline, expected = clock() + timeout_seconds, self._expect(values)
         mounted = self.wait_for_mounts(pods, versions, timeout_seconds, on_progress, clock)
-        seen = "every pod has mounted the new versions"
-        on_progress(replace(mounted, seen=seen, left_seconds=max(0.0, deadline - clock())))
+        seen, left = "every pod has mounted the new versions", max(0.0, deadline - clock())
+        on_progress(replace(mounted, seen=seen, left_seconds=left, secret_is_current=self._synced is None))
+        if self._synced:
+            self._wait_for_secret(self._synced, expected, mounted, deadline, on_progress, clock)
 
+    def _wait_for_secret(
+        self,
+        synced: SyncedSecret,
+        expected: Mapping[str, str],
+        mounted: SyncProgress,
+        deadline: float,
+        on_progress: OnSync,
+        clock: Clock,
+    ) -> None:
         def report(progress: Progress) -> None:
             on_progress(replace(mounted, subject=self._secret, **vars(progress)))
 
-        self._synced.wait_for(expected, max(1.0, deadline - clock()), report, clock)
+        synced.wait_for(expected, max(1.0, deadline - clock()), report, clock)
         left = max(0.0, deadline - clock())
         on_progress(
             replace(mounted, seen="the new values", left_seconds=left, subject=self._secret, secret_is_current=True)
@@ -177,29 +199,6 @@ class CsiSecretsStore:
                 return
             reporter.report(Progress(f"being mounted: {', '.join(missing)}", left))
 
-    def refresh(self, values: Mapping[str, str]) -> SecretState:
-        """Write the values into a stale synced Secret, ahead of the driver's poll.
-
-        The driver up to 1.5 never updates an existing Secret at a mount, so a new pod's environment would be old; the
-        newer driver may do so too late.
-        """
-        state = self._compare(values)
-        if state is SecretState.OTHER and not self._synced.update(self._expect(values)):
-            return SecretState.ABSENT
-        return state
-
-    def version_that_holds(self, values: Mapping[str, str]) -> str:
-        """Return the synced Secret's resourceVersion if it holds the values."""
-        return self._synced.version_that_holds(self._expect(values))
-
-    def held_others_since(self, values: Mapping[str, str], version: str) -> bool:
-        """Say whether the synced Secret held other values at any time after one of its resourceVersions.
-
-        A driver that fetched the old values before the new ones were published may write them just then, and correct
-        itself with its next poll: a pod that started in between has the old values, and nothing shows it.
-        """
-        return self._synced.held_others_since(self._expect(values), version)
-
     def pin(self, versions: Mapping[str, str], rotation_id: str) -> None:
         """Make the class mount these versions until it is unpinned."""
         pin_versions(self._cluster, self._namespace, self._class, versions, rotation_id)
@@ -233,29 +232,30 @@ class CsiSecretsStore:
         """Return the paths in a pod whose content differs, absent files included."""
         return find_differing_files(self._cluster, self._namespace, pod, files.values, files.container or None)
 
-    def _compare(self, values: Mapping[str, str] | None) -> SecretState:
-        expected = {} if values is None else self._expect(values)
-        differing = self._synced.find_differing_keys(expected)
-        if differing is None:
-            return SecretState.ABSENT
-        return SecretState.OTHER if differing or values is None else SecretState.CURRENT
-
     def _expect(self, values: Mapping[str, str]) -> dict[str, str]:
-        """Return key -> value of what the synced Secret must hold of the credential."""
+        """Return key -> value of what the synced Secret must hold of the credential; nothing if there is none."""
         if mismatch := self._find_missing_keys(values):
             raise mismatch
         by_name = {name.lower(): value for name, value in values.items()}
-        keys = self._provider.synced[self._secret]
+        keys = self._provider.synced.get(self._secret, {})
         return {key: by_name[name] for key, name in keys.items() if name in by_name}
 
     def _find_missing_keys(self, secrets: Collection[str]) -> KeyturnError | None:
+        if not self._secret:
+            return None
         synced = set(self._provider.synced.get(self._secret, {}).values())
-        missing = [name for name in self._needed(secrets) if name.lower() not in synced]
-        return self._mismatch(f"the Secret {self._secret} has no key for {_join(missing)}") if missing else None
+        needed = self._needed(secrets)
+        missing = [name for name in needed if name.lower() not in synced]
+        is_enough = self._is_part and len(missing) < len(needed)
+        if not missing or is_enough:
+            return None
+        return self._mismatch(f"the Secret {self._secret} has no key for {_join(missing)}")
+
+    def _describe_missing(self, missing: Collection[str]) -> str:
+        return f"it does not mount {_join(missing)}"
 
     def _needed(self, secrets: Collection[str]) -> frozenset[str]:
-        used = self.uses(secrets)
-        return frozenset(secrets) if self._consumer.is_database or not used else used
+        return self.uses(secrets) or frozenset(secrets)
 
     def _mismatch(self, seen: str) -> KeyturnError:
         return Conflict(Code.PROVIDER_CLASS_MISMATCH, name=self._label, seen=seen)
@@ -275,6 +275,54 @@ class CsiSecretsStore:
             entries = [(entry["id"].partition("/")[2], entry["version"]) for entry in status.get("objects") or []]
             versions[uid] = {names.get(name.lower(), name): version for name, version in entries}
         return versions
+
+
+class KeptSecret(CsiSecretsStore):
+    """A Secret that the driver keeps for the pods of others: the consumer's own pods mount nothing.
+
+    It is pinned by the class, and written ahead of the driver's poll as every synced Secret is.
+    """
+
+    def uses(self, secrets: Collection[str]) -> frozenset[str]:
+        """Return which of these secrets the Secret has."""
+        kept = set(self._provider.synced.get(self._secret, {}).values())
+        return frozenset(name for name in secrets if name.lower() in kept)
+
+    def find_stillness(self) -> KeyturnError | None:
+        """Say that no pod mounts the class: the driver updates a Secret only for pods that do."""
+        if self._read_versions(self._cluster.get(self._statuses)["items"], ()):
+            return None
+        return Refused(Code.NOT_KEPT, name=f"{self._secret} in {self._namespace}", seen=f"no mount of {self._class}")
+
+    def observe(self, secrets: Collection[str], values: Mapping[str, str] | None) -> DeliveryFacts:
+        """Look at Secret and pins; the mounts are other pods'."""
+        return replace(super().observe(secrets, values), versions={}, unmounted=self.uses(secrets))
+
+    def wait_for_mounts(
+        self,
+        pods: Mapping[str, str],
+        versions: Mapping[str, str],
+        timeout_seconds: float,
+        on_progress: OnSync = ignore,
+        clock: Clock = time.monotonic,
+    ) -> SyncProgress:
+        """Wait for nothing: the pods have no mount of the class."""
+        return SyncProgress("no mounts", timeout_seconds, self._consumer.workload.name, {}, {})
+
+    def wait_for_first_mounts(
+        self,
+        find_pods: Callable[[], Mapping[str, str]],
+        on_progress: OnProgress = ignore,
+        clock: Clock = time.monotonic,
+    ) -> None:
+        """Wait for nothing: the pods mount nothing. Those that do are consumers, too."""
+
+    def files(self, workload: Workload, values: Mapping[str, str]) -> Files:
+        """Return no files: the kubelet brings a Secret's values to files, if any, in its own time."""
+        return Files("", {})
+
+    def _describe_missing(self, missing: Collection[str]) -> str:
+        return f"it syncs no {_join(missing)} to the Secret {self._secret}"
 
 
 def _describe_mount(pod: str, versions: Mapping[str, str] | None, wanted: Mapping[str, str]) -> str:

@@ -15,6 +15,7 @@ from infra.kubernetes.workloads import Workload
 class SecretState(StrEnum):
     """What a synced Secret holds, compared in memory with given values."""
 
+    NONE = "no Secret"
     ABSENT = "absent"
     CURRENT = "the given values"
     OTHER = "something else"
@@ -30,6 +31,7 @@ class DeliveryFacts:
         secret: what the synced Secret holds.
         pinned_for: the rotation that pinned its versions; empty: none.
         pinned: secret -> version that mounts are pinned to now: somebody else may have taken a rotation's pins away.
+        unmounted: those of the secrets that it uses which no mount of the pods brings: a Secret alone does.
     """
 
     uses: frozenset[str]
@@ -37,6 +39,7 @@ class DeliveryFacts:
     secret: SecretState
     pinned_for: str
     pinned: Mapping[str, str]
+    unmounted: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,8 @@ class SyncProgress(Progress):
         subject: whose progress it is: the workload, while its pods mount; then the synced Secret.
         versions: pod uid -> secret -> version in the pod's mount.
         wanted: secret -> version that every pod must have.
-        secret_is_current: whether the synced Secret holds the new values; False until the mounts are current.
+        secret_is_current: whether the synced Secret, if there is one, holds the new values; False until the mounts are
+            current.
     """
 
     subject: str
@@ -82,6 +86,14 @@ class DeliveryHandle(Protocol):
         Raises:
             NotFound: the object that describes the delivery does not exist.
         """
+        ...
+
+    def find_stillness(self) -> KeyturnError | None:
+        """Say why its Secret would not follow the vault by itself; None if it does, or if it has mounts of its own."""
+        ...
+
+    def find_pin_objection(self) -> KeyturnError | None:
+        """Say why a pin would not last; None if it does."""
         ...
 
     def observe(self, secrets: Collection[str], values: Mapping[str, str] | None) -> DeliveryFacts:

@@ -12,11 +12,13 @@ import base64
 import binascii
 import hmac
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from infra.errors import NotFound, SyncPending
 from infra.kubernetes.client import Cluster, Object
+from infra.kubernetes.deliveries.port import SecretState
 from infra.kubernetes.errors import Expired
 from infra.kubernetes.waiting import Clock, OnProgress, Progress, Reporter, follow, ignore
 
@@ -143,6 +145,44 @@ class SyncedSecret:
         except NotFound:
             return False
         return True
+
+
+class WithSecret(ABC):
+    """The part of a delivery that is about its Secret; the port documents the methods."""
+
+    _synced: SyncedSecret | None
+    """The Secret; None: the delivery has none."""
+
+    @abstractmethod
+    def _expect(self, values: Mapping[str, str]) -> dict[str, str]:
+        """Return key -> value of what the Secret must hold of the credential."""
+
+    def refresh(self, values: Mapping[str, str]) -> SecretState:
+        """Write the values into a stale Secret, ahead of the delivery's own poll."""
+        state = self._compare(values)
+        if self._synced and state is SecretState.OTHER and not self._synced.update(self._expect(values)):
+            return SecretState.ABSENT
+        return state
+
+    def version_that_holds(self, values: Mapping[str, str]) -> str:
+        """Return the Secret's resourceVersion if it holds the values."""
+        return self._synced.version_that_holds(self._expect(values)) if self._synced else ""
+
+    def held_others_since(self, values: Mapping[str, str], version: str) -> bool:
+        """Say whether the Secret held other values at any time after one of its resourceVersions.
+
+        A driver that fetched the old values before the new ones were published may write them just then, and correct
+        itself with its next poll: a pod that started in between has the old values, and nothing shows it.
+        """
+        return bool(self._synced and self._synced.held_others_since(self._expect(values), version))
+
+    def _compare(self, values: Mapping[str, str] | None) -> SecretState:
+        if self._synced is None:
+            return SecretState.NONE
+        differing = self._synced.find_differing_keys({} if values is None else self._expect(values))
+        if differing is None:
+            return SecretState.ABSENT
+        return SecretState.OTHER if differing or values is None else SecretState.CURRENT
 
 
 def _list_differing(secret: Object, expected: Mapping[str, str]) -> list[str]:

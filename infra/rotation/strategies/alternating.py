@@ -4,10 +4,10 @@ The alternate login is enabled with a new password beside the current one, publi
 only then is the previous login disabled, at once or after a grace. At no moment does a listed consumer have a login
 that the database refuses; consumers that are not restarted by a rotation have the grace to fetch the new one.
 
-Username and password may be two secrets, written one after the other, and a poll of the CSI driver may fall between
-the two: a client that re-reads its files would get the new username with the previous password until the next poll.
-So the consumers' deliveries are pinned to the current versions while the two are written, and unpinned afterwards.
-They are pinned some steps earlier, so that a poll which read the unpinned source has ended by then:
+If more than one secret changes, they are written one after the other, and a poll of the CSI driver may fall in between:
+a client that re-reads its files would get the new username with the previous password until the next poll. So the
+consumers' deliveries are pinned to the current versions while they are written, and unpinned afterwards. They are
+pinned some steps earlier, so that a poll which read the unpinned source has ended by then:
 https://azure.github.io/secrets-store-csi-driver-provider-azure/docs/getting-started/usage/
 """
 
@@ -18,9 +18,9 @@ from infra.rotation.state import RotationState
 from infra.rotation.steps import Action, OnFailure, Rule, UsernamePolicy
 from infra.rotation.strategies import conditions, phases
 from infra.rotation.strategies.phases import Rules
-from infra.rotation.strategies.subjects import clients_of, databases, every_source, the_credential, the_login
+from infra.rotation.strategies.subjects import clients_of, databases, runs_of, sources_to_pin, the_credential, the_login
 
-_CLIENTS = clients_of(the_login)
+_CLIENTS, _RUNS = clients_of(the_login), runs_of(the_login)
 _NO_MIX = "No mount may mix one login with the other."
 
 
@@ -41,12 +41,12 @@ class Alternating:
     )
     forward: Rules = (
         *phases.begin(Action.REHEARSE_ALTERNATE),
-        Rule(Action.PIN, every_source, conditions.is_pinned_or_published, _NO_MIX),
+        Rule(Action.PIN, sources_to_pin, conditions.is_pinned_or_published, _NO_MIX),
         *phases.change(Action.ENABLE_ALTERNATE, "From here on the database accepts both logins."),
         *phases.publish(the_login),
-        Rule(Action.UNPIN, every_source, conditions.is_unpinned_to_new, "A mount gets both new values together."),
+        Rule(Action.UNPIN, sources_to_pin, conditions.is_unpinned_to_new, "A mount gets both new values together."),
         *phases.sync(conditions.needs_no_sync(the_login)),
-        *phases.refresh(conditions.is_fresh(the_login), databases, _CLIENTS),
+        *phases.refresh(conditions.is_fresh(the_login), databases, _CLIENTS, _RUNS),
         *phases.restart_clients(the_login),
         Rule(
             Action.BEGIN_GRACE,
@@ -64,10 +64,10 @@ class Alternating:
             conditions.accepts_previous,
             "It must work before anybody gets it back.",
         ),
-        Rule(Action.PIN, every_source, conditions.is_pinned_or_restored, _NO_MIX),
+        Rule(Action.PIN, sources_to_pin, conditions.is_pinned_or_restored, _NO_MIX),
         *phases.restore(the_login),
-        Rule(Action.UNPIN, every_source, conditions.is_unpinned_to_previous, "A mount gets both previous values."),
-        *phases.refresh_back(conditions.is_restored_too(the_login), databases, _CLIENTS),
+        Rule(Action.UNPIN, sources_to_pin, conditions.is_unpinned_to_previous, "A mount gets both previous values."),
+        *phases.refresh_back(conditions.is_restored_too(the_login), databases, _CLIENTS, _RUNS),
         *phases.return_clients(the_login),
         Rule(Action.DISABLE_CANDIDATE, the_credential, conditions.never, "Nobody needs the failed login."),
         *phases.delete_failed(),
@@ -75,7 +75,7 @@ class Alternating:
 
     def restarts(self, consumer: Consumer) -> bool:
         """Clients that need it; the database keeps running."""
-        return consumer.needs_restart and not consumer.is_database
+        return consumer.is_restarted
 
     def find_objection(self, state: RotationState) -> KeyturnError | None:
         """Refuse a login that has no owner role."""
@@ -90,10 +90,10 @@ class Alternating:
 
     def notes(self, state: RotationState) -> tuple[str, ...]:
         """Say what stays, and what is waited for."""
-        notes = [
-            "Both logins work until every consumer has the new one; all data stays, open sessions continue.",
-            "The consumers' mounts are pinned to the current versions while username and password are written.",
-        ]
+        notes = ["Both logins work until every consumer has the new one; all data stays, open sessions continue."]
+        if state.credential.needs_pins:
+            notes.append("The consumers' mounts are pinned to the current versions while the secrets are written.")
+        notes += [f"{consumer}; it needs the new login in time." for consumer in state.credential.external_consumers]
         if state.is_express:
             notes.append(
                 "Express: the driver's poll is not waited for where a restart fetches the new login. "

@@ -1,6 +1,8 @@
 """What the rules act on, in order. Functions of a state; those that take arguments make such functions."""
 
-from infra.credentials import Part
+from collections.abc import Callable
+
+from infra.credentials import Consumer, Part
 from infra.rotation.state import RotationState, Subject
 from infra.rotation.steps import Subjects
 
@@ -14,7 +16,7 @@ def secrets_of(*parts: Part) -> Subjects:
     """Make the subjects: the secrets that change when these parts of the login do, the password's last."""
 
     def secrets(state: RotationState) -> tuple[Subject, ...]:
-        return state.credential.secrets.secrets_of(parts)
+        return state.credential.secrets_of(parts)
 
     return secrets
 
@@ -26,8 +28,8 @@ the_password = secrets_of(Part.PASSWORD)
 
 
 def every_consumer(state: RotationState) -> tuple[Subject, ...]:
-    """Each consumer's workload."""
-    return tuple(consumer.workload for consumer in state.observation.consumers)
+    """Each consumer's workload, but for those whose next run gets new values by itself."""
+    return tuple(facts.workload for facts in state.observation.consumers if not facts.consumer.runs_to_an_end)
 
 
 def databases(state: RotationState) -> tuple[Subject, ...]:
@@ -37,36 +39,49 @@ def databases(state: RotationState) -> tuple[Subject, ...]:
 
 def clients_of(changed: Subjects) -> Subjects:
     """Make the subjects: the clients that need a restart for new values, and use a secret that changes."""
-    return _clients_of(changed, needs_restart=True)
+    return _users_of(changed, lambda consumer: consumer.is_restarted)
 
 
 def followers_of(changed: Subjects) -> Subjects:
     """Make the subjects: the clients that re-read their files, and use a secret that changes."""
-    return _clients_of(changed, needs_restart=False)
+    return _users_of(changed, lambda consumer: consumer.follows_its_files)
 
 
-def _clients_of(changed: Subjects, needs_restart: bool) -> Subjects:
-    def clients(state: RotationState) -> tuple[Subject, ...]:
+def reloaded_of(changed: Subjects) -> Subjects:
+    """Make the subjects: the clients that re-read their files when they are told, and use a secret that changes."""
+    return _users_of(changed, lambda consumer: consumer.reload is not None)
+
+
+def runs_of(changed: Subjects) -> Subjects:
+    """Make the subjects: the clients whose next run begins with new values, and that use a secret that changes."""
+    return _users_of(changed, lambda consumer: consumer.runs_to_an_end)
+
+
+def _users_of(changed: Subjects, is_meant: Callable[[Consumer], bool]) -> Subjects:
+    def users(state: RotationState) -> tuple[Subject, ...]:
         secrets = set(changed(state))
         return tuple(
             facts.workload
             for facts in state.observation.consumers
-            if not facts.consumer.is_database and facts.consumer.needs_restart is needs_restart and facts.uses & secrets
+            if not facts.consumer.is_database and is_meant(facts.consumer) and facts.uses & secrets
         )
 
-    return clients
+    return users
 
 
-def every_source(state: RotationState) -> tuple[Subject, ...]:
-    """Each source that the consumers' deliveries read from, once: where versions are pinned."""
+def sources_to_pin(state: RotationState) -> tuple[Subject, ...]:
+    """Each source that the consumers' deliveries read from, once; none if one write publishes all."""
+    if not state.credential.needs_pins:
+        return ()
     return tuple(dict.fromkeys(facts.consumer.source_key for facts in state.observation.consumers))
 
 
 def synced_secrets_of(*workloads: Subjects) -> Subjects:
-    """Make the subjects: the synced Secrets that the pods of these workloads start with, each once."""
+    """Make the subjects: the synced Secrets that the pods of these workloads start with, each once; files need none."""
 
     def secrets(state: RotationState) -> tuple[Subject, ...]:
         found = [workload for subjects in workloads for workload in subjects(state)]
-        return tuple(dict.fromkeys(state.consumer(workload).consumer.secret_key for workload in found))
+        keys = dict.fromkeys(state.consumer(workload).consumer.secret_key for workload in found)
+        return tuple(filter(None, keys))
 
     return secrets

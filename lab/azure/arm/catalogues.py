@@ -3,6 +3,7 @@
 They are the same lists that the bodies of these resources are checked against.
 """
 
+import re
 from typing import Any
 
 from lab.azure.arm import errors, names
@@ -16,6 +17,7 @@ _FEATURES = ("OfferRestricted", "ZoneRedundantHa", "GeoBackup", "IndexTuning", "
 _TIERS = {32: "P4", 64: "P6", 128: "P10", 256: "P15", 512: "P20", 1024: "P30", 2048: "P40", 4096: "P50"}
 _TIERS |= {8192: "P60", 16384: "P70", 32767: "P80"}
 _ZONES: dict[str, list[str]] = {"supportedZones": ["1", "2", "3"], "supportedHaMode": []}
+AVAILABLE = {"status": "Available"}
 
 
 class Catalogue:
@@ -57,6 +59,22 @@ class MachineSizes(Catalogue):
         }
 
 
+class ResourceSkus(Catalogue):
+    """https://learn.microsoft.com/rest/api/compute/resource-skus/list
+
+    All sizes are in every region; a filter names one.
+    """
+
+    type_name = "Microsoft.Compute/skus"
+
+    async def list_all(self, call: Call) -> Reply:
+        """Answer the sizes with the regions that have them."""
+        wanted = re.search(r"location eq '([^']*)'", call.query.get("$filter", ""), re.IGNORECASE)
+        regions = [region for region in names.REGIONS if wanted is None or region == wanted[1].lower()]
+        sizes = MACHINES.values() if regions else ()
+        return Reply(200, {"value": [_size(size.name, regions) for size in sizes]})
+
+
 class KubernetesVersions(Catalogue):
     """https://learn.microsoft.com/rest/api/aks/managed-clusters/list-kubernetes-versions"""
 
@@ -87,7 +105,7 @@ class ServerCapabilities(Catalogue):
     def items(self) -> dict[str, Any]:
         """Tiers with their sizes and storage, and the versions of today."""
         sizes = [_disk(gigabytes) for gigabytes in STORAGE_GB]
-        storage = {"name": "ManagedDisk", "defaultStorageSizeMb": 32768, "supportedStorageMb": sizes}
+        storage = {"name": "ManagedDisk", "defaultStorageSizeMb": 32768, "supportedStorageMb": sizes} | AVAILABLE
         editions = [
             {
                 "name": tier,
@@ -95,11 +113,12 @@ class ServerCapabilities(Catalogue):
                 "supportedStorageEditions": [storage],
                 "supportedServerSkus": [{"name": sku, **_hardware(sku)} for sku in skus],
             }
+            | AVAILABLE
             for tier, skus in SERVERS.items()
         ]
         offered = offered_versions(self.context.now())
         versions = [
-            {"name": version, "supportedVersionsToUpgrade": offered[place + 1 :]}
+            {"name": version, "supportedVersionsToUpgrade": offered[place + 1 :]} | AVAILABLE
             for place, version in enumerate(offered)
         ]
         return {
@@ -110,6 +129,7 @@ class ServerCapabilities(Catalogue):
                     "supportedServerEditions": editions,
                     "supportedServerVersions": versions,
                 }
+                | AVAILABLE
             ]
         }
 
@@ -135,16 +155,20 @@ class DeletedModules(Catalogue):
 def _disk(gigabytes: int) -> dict[str, Any]:
     tier = next(tier for largest, tier in _TIERS.items() if gigabytes <= largest)
     tiers = [{"name": tier, "iops": 120}]
-    return {"storageSizeMb": gigabytes * 1024, "supportedIops": 120} | {
-        "defaultIopsTier": tier,
-        "supportedIopsTiers": tiers,
-    }
+    shown = {"storageSizeMb": gigabytes * 1024, "supportedIops": 120, "defaultIopsTier": tier}
+    return {**shown, "supportedIopsTiers": tiers, **AVAILABLE}
 
 
 def _hardware(sku: str) -> dict[str, Any]:
     size = MACHINES[sku.lower()]
     per_core = int(size.memory_gib * 1024 / size.cores)
-    return {"vCores": size.cores, "supportedMemoryPerVcoreMb": per_core, "supportedIops": 640, **_ZONES}
+    shown = {"vCores": size.cores, "supportedMemoryPerVcoreMb": per_core, "supportedIops": 640}
+    return shown | _ZONES | AVAILABLE
 
 
-CATALOGUES = (MachineSizes, KubernetesVersions, ServerCapabilities, CapabilitiesOfServers, DeletedModules)
+def _size(name: str, regions: list[str]) -> dict[str, Any]:
+    locations = {"locations": regions, "locationInfo": [{"location": region, "zones": []} for region in regions]}
+    return {"resourceType": "virtualMachines", "name": name, **locations, "capabilities": [], "restrictions": []}
+
+
+CATALOGUES = (MachineSizes, ResourceSkus, KubernetesVersions, ServerCapabilities, CapabilitiesOfServers, DeletedModules)

@@ -22,6 +22,11 @@ CACHED = (
     api.CLAIMS,
     api.DEPLOYMENTS,
     api.REPLICA_SETS,
+    api.STATEFUL_SETS,
+    api.DAEMON_SETS,
+    api.REVISIONS,
+    api.JOBS,
+    api.CRON_JOBS,
 )
 
 

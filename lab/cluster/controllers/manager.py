@@ -8,12 +8,16 @@ from collections.abc import Callable
 
 from lab.cluster.client import Client
 from lab.cluster.controllers.common import Context
+from lab.cluster.controllers.cronjobs import CronJobs
+from lab.cluster.controllers.daemonsets import DaemonSets
 from lab.cluster.controllers.deployments import Deployments
 from lab.cluster.controllers.endpoints import Endpoints
+from lab.cluster.controllers.jobs import Jobs
 from lab.cluster.controllers.namespaces import Namespaces
 from lab.cluster.controllers.replicasets import ReplicaSets
 from lab.cluster.controllers.scheduling import Scheduling
 from lab.cluster.controllers.services import Services
+from lab.cluster.controllers.statefulsets import StatefulSets
 
 
 class Controllers:
@@ -44,6 +48,10 @@ class Controllers:
             self._queues += [
                 Deployments(self._context).queue,
                 ReplicaSets(self._context).queue,
+                StatefulSets(self._context).queue,
+                DaemonSets(self._context).queue,
+                Jobs(self._context).queue,
+                CronJobs(self._context).queue,
                 Endpoints(self._context).queue,
                 Namespaces(self._context, ca_pem).queue,
                 scheduling.claims,

@@ -47,12 +47,13 @@ def limits(deployment: Object) -> tuple[int, int]:
         return 0, 0
     rolling = spec.get("strategy", {}).get("rollingUpdate") or {}
     replicas = spec.get("replicas", 1)
-    surge = _resolve(rolling.get("maxSurge", "25%"), replicas, up=True)
-    unavailable = _resolve(rolling.get("maxUnavailable", "25%"), replicas, up=False)
+    surge = resolve(rolling.get("maxSurge", "25%"), replicas, up=True)
+    unavailable = resolve(rolling.get("maxUnavailable", "25%"), replicas, up=False)
     return surge, unavailable if surge or unavailable else 1
 
 
-def _resolve(value: Any, total: int, *, up: bool) -> int:
+def resolve(value: Any, total: int, *, up: bool) -> int:
+    """A number of pods, or so many per cent of all, rounded up or down."""
     if isinstance(value, str) and value.endswith("%"):
         product = int(value[:-1]) * total
         return -(-product // 100) if up else product // 100

@@ -2,6 +2,7 @@
 
 from lab.cluster.client import CLAIMS, NODES, PODS, STRATEGIC, Object
 from lab.cluster.controllers.common import Context, condition, terminating
+from lab.cluster.controllers.daemonsets import named_node
 from lab.cluster.events import timestamp
 from lab.cluster.informer import Key, Queue, key_of
 
@@ -32,7 +33,8 @@ class Scheduling:
         if problem:
             await self._tell(pod, problem)
             return
-        node = min(self._usable(), key=lambda node: self._load(node["metadata"]["name"]))["metadata"]["name"]
+        usable = [node["metadata"]["name"] for node in self._usable()]
+        node = named_node(pod) or min(usable, key=self._load)
         binding = {
             "apiVersion": "v1",
             "kind": "Binding",
@@ -62,7 +64,9 @@ class Scheduling:
             claim = (volume.get("persistentVolumeClaim") or {}).get("claimName")
             if claim and self._claims.get(pod["metadata"]["namespace"], claim) is None:
                 return f'{text}persistentvolumeclaim "{claim}" not found. not found'
-        if not self._usable():
+        if (only := named_node(pod)) and self._nodes.get("", only) is None:
+            return f"{text}{len(nodes)} node(s) didn't satisfy plugin(s) [NodeAffinity]."
+        if not self._usable() and not only:
             return f"{text}{len(nodes)} node(s) were unschedulable. preemption: 0/{len(nodes)} nodes are available."
         return ""
 

@@ -17,6 +17,13 @@ MODES = {
     "useVMManagedIdentity": "VMManagedIdentity",
     "useAzureTokenProxy": "AzureTokenProxy",
 }
+REFUSALS = {
+    "None": "failed to get credentials, nodePublishSecretRef secret is not set",
+    "PodIdentity": "the lab has workload identity alone",
+    "VMManagedIdentity": "the lab has workload identity alone",
+    "AzureTokenProxy": "clientID is required for identity binding",
+}
+"""Why there is no way to sign in, by the mode."""
 TYPES = ("secret", "key", "cert")
 ENCODINGS = ("", "utf-8", "hex", "base64")
 FORMATS = ("", "pem", "pfx")
@@ -67,25 +74,25 @@ def parse(parameters: Mapping[str, str]) -> VaultRequest:
     """
     vault = _get(parameters, "keyvaultName")
     tenant = _get(parameters, "tenantID") or _get(parameters, "tenantId")
-    modes = [
-        name for name in ("usePodIdentity", "useVMManagedIdentity", "useAzureTokenProxy") if _flag(parameters, name)
-    ]
+    modes = [mode for name, mode in MODES.items() if _flag(parameters, name)]
+    if len(modes) > 1:
+        *first, last = MODES
+        raise ProviderError(f"only one identity mode can be enabled at a time: {', '.join(first)}, or {last}")
     if not vault:
         raise ProviderError("keyvaultName is not provided")
     if not tenant:
         raise ProviderError("tenantId is not provided")
     cloud = _get(parameters, "cloudName")
     if cloud.upper() not in CLOUDS:
-        raise ProviderError(f"cloudName {cloud} is not valid")
+        text = f'autorest/azure: There is no cloud environment matching the name "{cloud.upper()}"'
+        raise ProviderError(f"cloudName {cloud} is not valid, error: {text}")
+    client = _get(parameters, "clientID")
+    if modes or not client:
+        mode = modes[0] if modes else "None"
+        raise ProviderError(f"failed to build auth config for mode {mode}: {REFUSALS[mode]}")
     objects = _parse_objects(_get(parameters, "objects"))
     if not VAULT_NAME.fullmatch(vault):
         raise ProviderError(f'failed to get vault: Invalid vault name: "{vault}", must match [-a-zA-Z0-9]{{3,24}}')
-    if len(modes) > 1:
-        raise ProviderError(f"only one of {', '.join(modes)} can be set to true")
-    client = _get(parameters, "clientID")
-    if modes or not client:
-        mode = MODES[modes[0]] if modes else "None"
-        raise ProviderError(f"failed to build auth config for mode {mode}: clientID is required for workload identity")
     return VaultRequest(vault, tenant, client, objects)
 
 

@@ -6,11 +6,13 @@ In the order of the real provider: the vault's challenge, the token endpoint, th
 import asyncio
 import base64
 import binascii
+import contextlib
 import json
 import re
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -99,8 +101,8 @@ class VaultReader:
         endpoint = f"{LOGIN}/{request.tenant_id}/oauth2/v2.0/token"
         status, _, body = await self._send("POST", endpoint, {}, form)
         if status != 200:
-            text = _describe("POST", endpoint, status, body)
-            raise ProviderError(f"ClientAssertionCredential authentication failed.\n{text}")
+            text = _describe("POST", endpoint, status, body, None)
+            raise ProviderError(f"ClientAssertionCredential authentication failed. \n{text}")
         return str(json.loads(body)["access_token"])
 
     async def _get_object(self, request: VaultRequest, wanted: VaultObject, token: str) -> list[Fetched]:
@@ -185,13 +187,22 @@ def _decode(value: str, encoding: str) -> bytes:
         raise ProviderError(f"failed to decode the value as {encoding}") from None
 
 
-def _describe(method: str, url: str, status: int, body: str) -> str:
-    """An error as the SDK prints it. Key Vault's errors carry no values."""
-    try:
+def _describe(method: str, url: str, status: int, body: str, code: str | None = "") -> str:
+    """An error as the SDK prints it, which ends with a line break. Key Vault's errors carry no values.
+
+    Args:
+        method: of the request.
+        url: of the request, without its query.
+        status: of the answer.
+        body: of the answer.
+        code: None for an error of the sign-in, which shows no code.
+    """
+    with contextlib.suppress(ValueError):
         answer = json.loads(body)
-        code = answer["error"]["code"] if isinstance(answer.get("error"), dict) else ""
-        body = json.dumps(answer, indent=2)
-    except (ValueError, AttributeError, KeyError):
-        code = ""
-    lines = [f"{method} {url}", RULE, f"RESPONSE {status}", f"ERROR CODE: {code}" if code else "", RULE, body, RULE]
-    return "\n".join(line for line in lines if line)
+        body = json.dumps(answer, indent=2, ensure_ascii=False)
+        error = answer.get("error") if code is not None and isinstance(answer, dict) else None
+        code = str(error.get("code", "")) if isinstance(error, dict) else code
+    lines = [f"{method} {url}", RULE, f"RESPONSE {status}: {status} {HTTPStatus(status).phrase}"]
+    if code is not None:
+        lines.append(f"ERROR CODE: {code}" if code else "ERROR CODE UNAVAILABLE")
+    return "\n".join([*lines, RULE, body or "Response contained no body", RULE, ""])

@@ -98,6 +98,7 @@ class Node:
 
     async def stop(self) -> None:
         """End all containers at once; objects stay as they are."""
+        self._context.stopping.set()
         await cancel(self._lease)
         for informer in (self._pods, self._context.secrets, self._context.config_maps):
             await informer.stop()

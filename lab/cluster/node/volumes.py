@@ -1,6 +1,7 @@
 """The volumes of one pod: set up before its containers start, kept up to date while they run."""
 
 import asyncio
+import contextlib
 import logging
 import os
 import random
@@ -91,7 +92,7 @@ class Volumes:
         for task in self._tasks:
             await cancel(task)
         for driver, target in self._published:
-            await self._context.drivers[driver].unpublish(target)
+            await self._unpublish(driver, target)
         self._tokens.forget(self._pod)
         await asyncio.to_thread(shutil.rmtree, self._folder / "volumes", ignore_errors=True)
 
@@ -140,6 +141,17 @@ class Volumes:
             await driver.publish(request)
         except DriverError as error:
             raise MountError(str(error)) from None
+
+    async def _unpublish(self, name: str, target: Path) -> None:
+        """Ask the driver; as long as it is gone the pod does not end, as with a real kubelet, unless the node ends."""
+        stopping = self._context.stopping
+        while (driver := self._context.drivers.get(name)) is None and not stopping.is_set():
+            log.warning("UnmountVolume.TearDown failed: driver name %s not found in the list of registered ones", name)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(RETRY_SECONDS):
+                    await stopping.wait()
+        if driver is not None:
+            await driver.unpublish(target)
 
     async def _volume_context(self, volume: Object, spec: Object) -> dict[str, str]:
         meta = self._pod["metadata"]

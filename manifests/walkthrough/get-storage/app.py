@@ -5,7 +5,8 @@ GET /healthz                             200 while the program serves
 
 Refusals are JSON, {"error": {"code": ..., "message": ...}}: 400 for a name that no account or container can have,
 403 and 404 as the storage account says, 502 when the identity or the account cannot be used.
-Listens on HOST (0.0.0.0) and PORT (8080). Who it is comes from the environment, as DefaultAzureCredential reads it.
+Listens on HOST (0.0.0.0) and PORT (8080). BLOB_DOMAIN is what follows an account's name in its host. Who it is comes
+from the environment, as DefaultAzureCredential reads it.
 """
 
 import json
@@ -22,6 +23,7 @@ from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpRes
 from azure.identity import DefaultAzureCredential
 from azure.storage.blob import BlobClient
 
+BLOB_DOMAIN = os.environ.get("BLOB_DOMAIN", "blob.core.windows.net")
 CHUNK_BYTES = 4 * 1024 * 1024
 ACCOUNT = re.compile(r"[a-z0-9]{3,24}")
 CONTAINER = re.compile(r"(?=.{3,63}$)[a-z0-9](-?[a-z0-9])+|\$root|\$web")
@@ -129,7 +131,7 @@ def names(path: str) -> tuple[str, str, str]:
 def client(account: str, container: str, blob: str, credential: DefaultAzureCredential) -> BlobClient:
     """Make a client for one blob, with bounds on time and memory."""
     return BlobClient(
-        f"https://{account}.blob.core.windows.net",
+        f"https://{account}.{BLOB_DOMAIN}",
         container,
         blob,
         credential=credential,

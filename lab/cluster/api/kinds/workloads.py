@@ -12,6 +12,15 @@ from lab.cluster.api.selectors import matches_selector
 
 _STRATEGIES = ("Recreate", "RollingUpdate")
 _IMMUTABLE = "field is immutable"
+_CHANGEABLE = (
+    *("replicas", "ordinals", "template", "updateStrategy", "revisionHistoryLimit"),
+    *("persistentVolumeClaimRetentionPolicy", "minReadySeconds"),
+)
+_CHANGES = (
+    "Forbidden: updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', "
+    "'updateStrategy', 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' "
+    "are forbidden"
+)
 
 
 def _default_template(spec: Json) -> None:
@@ -90,6 +99,30 @@ def _validate(obj: Json) -> list[FieldError]:
     return findings
 
 
+def _validate_stateful_set(obj: Json) -> list[FieldError]:
+    """As any workload; its claims count as volumes of each pod."""
+    spec = obj["spec"]
+    names = [claim["metadata"]["name"] for claim in spec.get("volumeClaimTemplates") or ()]
+    claims = [{"name": name, "persistentVolumeClaim": {"claimName": name}} for name in names]
+    pod = spec["template"]["spec"]
+    volumes = [*(volume for volume in pod.get("volumes") or () if volume.get("name") not in names), *claims]
+    whole = {**spec, "template": {**spec["template"], "spec": {**pod, "volumes": volumes}}}
+    findings, strategy = _validate({**obj, "spec": whole}), spec["updateStrategy"]
+    if strategy["type"] == "OnDelete" and strategy.get("rollingUpdate") is not None:
+        text = "only allowed for updateStrategy 'RollingUpdate'"
+        findings.append(bad_value("spec.updateStrategy.rollingUpdate", strategy["rollingUpdate"], text))
+    return findings
+
+
+def _validate_change_of_stateful_set(new: Json, old: Json) -> list[FieldError]:
+    def fixed(obj: Json) -> Json:
+        return {name: value for name, value in obj["spec"].items() if name not in _CHANGEABLE}
+
+    if fixed(new) == fixed(old):
+        return []
+    return [FieldError("FieldValueForbidden", "spec", _CHANGES)]
+
+
 def _validate_selector(spec: Json) -> list[FieldError]:
     selector = spec.get("selector")
     if selector == {}:
@@ -123,6 +156,9 @@ def _validate_change(new: Json, old: Json) -> list[FieldError]:
 DEPLOYMENTS = Behaviour(_default_deployment, _start_empty, validate=_validate, validate_change=_validate_change)
 REPLICA_SETS = Behaviour(_default_replica_set, _start_replicas, validate=_validate, validate_change=_validate_change)
 STATEFUL_SETS = Behaviour(
-    _default_stateful_set, _start_stateful_set, validate=_validate, validate_change=_validate_change
+    _default_stateful_set,
+    _start_stateful_set,
+    validate=_validate_stateful_set,
+    validate_change=_validate_change_of_stateful_set,
 )
 DAEMON_SETS = Behaviour(_default_daemon_set, _start_daemon_set, validate=_validate, validate_change=_validate_change)

@@ -1,0 +1,1 @@
+"""The core of the fleet: what is due, what starts now, and what an audit finds. Pure."""

@@ -1,0 +1,123 @@
+"""The fleet against a lab: what is due rotates once, one page shows it, and the next run finds nothing to do."""
+
+import threading
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from killing import kill
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import State
+from prefect.events import Event
+from reports import artifacts, rows, verdict
+
+from flows.fleet import RotateIn, fleet
+from flows.history import history
+from infra.credentials import Strategy
+from infra.fleet import schedule
+from infra.rotation.options import Sync
+from testing.inventory import listed
+from testing.rotating import World
+from testing.walkthrough import DEXTER, SERVER, change
+
+EVENT_SECONDS = 30
+
+
+def run(**parameters: Any) -> State[Any]:
+    given = {"rotate_in": RotateIn.THIS_PROCESS, "sync": Sync.EXPRESS, **parameters}
+    return fleet(**given, return_state=True)  # type: ignore[call-overload,no-any-return]
+
+
+def row_of(credential: str, state: State[Any]) -> dict[str, str]:
+    return next(row for row in rows("fleet", state) if row["credential"] == credential)
+
+
+def events_since(since: datetime) -> list[Event]:
+    """Wait for the end of dexter's rotation, and return its events in order."""
+    wanted = {"resource": {"id": ["keyturn.credential.dexter"]}, "occurred": {"since": since.isoformat()}}
+    deadline, pause, found = time.monotonic() + EVENT_SECONDS, threading.Event(), list[Event]()
+    while time.monotonic() < deadline and "keyturn.credential.rotated" not in [event.event for event in found]:
+        with get_client(sync_client=True) as client:
+            answer = client.request("POST", "/events/filter", json={"filter": wanted}).json()["events"]
+        found = sorted(map(Event.model_validate, answer), key=lambda event: event.occurred)
+        pause.wait(0.5)
+    return found
+
+
+@pytest.fixture
+def due(world: World) -> World:
+    """Two credentials of the inventory: one that is never due by itself, and one without a schedule."""
+    listed(change(DEXTER, strategy=Strategy.IN_PLACE, every="90d"))
+    listed(SERVER)
+    return world
+
+
+def test_a_dry_run_shows_what_is_asked_for_and_starts_nothing(due: World) -> None:
+    before = due.values()
+    state = run(requested=("dexter",))
+    assert (state.name, verdict(state)) == ("Completed", "planned")
+    assert row_of("dexter", state)["now"] == "due for requested"
+    assert row_of("dexter-server", state) | {"age": "", "last": ""} == {
+        **{"credential": "dexter-server", "strategy": "managed", "age": "", "last": ""},
+        **{"next due": "never", "now": "not scheduled"},
+    }
+    assert due.values() == before
+
+
+def test_what_is_asked_for_rotates_once_and_the_page_shows_it(due: World) -> None:
+    before, began = due.values(), datetime.now(UTC)
+    state = run(dry_run=False, requested=("dexter",))
+    assert (state.name, verdict(state)) == ("Completed", "all well"), state.message
+    events = events_since(began)
+    assert [event.event.rpartition(".")[2] for event in events] == ["started", "published", "rotated"]
+    assert [event.follows for event in events] == [None, events[0].id, events[1].id]
+    assert before[1] not in str(events)
+    after = due.values()
+    assert after != before
+    assert not due.logs_in(before)
+    assert row_of("dexter", state)["now"] == "rotated"
+    [page] = [artifact.data for artifact in artifacts(state) if artifact.key == "fleet-page"]
+    assert str(page).count("data:image/svg+xml;base64,") == 2
+    told = history("dexter", return_state=True).result()  # type: ignore[call-overload]
+    assert (told[0]["verdict"], told[0]["started by"]) == ("rotated", "the fleet")
+    assert told[0]["username"] == after[0], "in place, the username stays"
+    assert after[1] not in str(told)
+    again = run(dry_run=False)
+    assert (again.name, verdict(again)) == ("Completed", "all well")
+    assert row_of("dexter", again)["last"] == "rotated"
+    assert due.values() == after, "the request is met: the password is newer"
+
+
+def test_a_killed_rotation_is_finished_once_it_has_written_nothing_for_a_while(
+    due: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    credential = change(DEXTER, strategy=Strategy.IN_PLACE, every="90d", paused=True)
+    before = due.values()
+    kill("before", "ALTER ROLE", credential)
+    state = run(dry_run=False)
+    assert row_of("dexter", state)["now"] == "paused", "somebody may still be at it"
+    assert due.values()[0] == before[0]
+    monkeypatch.setattr(schedule, "STALE", timedelta())
+    state = run(dry_run=False)
+    assert (state.name, verdict(state)) == ("Completed", "all well"), state.message
+    assert row_of("dexter", state)["now"] == "rotated"
+    assert due.values()[1] != before[1]
+    assert not due.logs_in(before)
+    due.assert_well()
+
+
+def test_a_request_for_a_credential_that_does_not_exist_is_refused_with_its_name(due: World) -> None:
+    state = run(dry_run=False, requested=("orders-bd",))
+    assert (state.name, verdict(state)) == ("Failed", "failed")
+    assert "The inventory has no such credential: orders-bd" in (state.message or "")
+
+
+def test_a_rotation_that_is_refused_fails_the_run_and_names_the_credential(due: World) -> None:
+    listed(change(DEXTER, strategy=Strategy.ALTERNATING))
+    before = due.values()
+    state = run(dry_run=False, requested=("dexter",))
+    assert (state.name, verdict(state)) == ("Failed", "needs operator")
+    assert "Some credentials of the fleet need a person: dexter." in (state.message or "")
+    assert row_of("dexter", state)["last"] == "refused"
+    assert due.values() == before

@@ -1,0 +1,217 @@
+"""Steps that concern several pods, secrets or consumers: none is done while one of them still lacks it."""
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from rotation_facts import HEALTHY, OPTIONS, POD, PUBLISHED, STAGED, T0, actions, version, with_candidate, with_secret
+
+from infra.credentials import Strategy
+from infra.rotation.observation import ConsumerFacts, Logins, LoginState, Observation, Phase, SecretFacts, Synced
+from infra.rotation.plan import make_plan
+from infra.rotation.state import RotationState
+from infra.rotation.steps import Action, Predicate
+from infra.rotation.strategies import conditions, recreate
+from infra.rotation.strategies.subjects import the_login
+from testing.walkthrough import DATABASE, DEXTER, change, consumer_like
+
+NEW, OLD = {"username": "u2", "password": "p2"}, {"username": "u1", "password": "p1"}
+CLIENT = consumer_like(DATABASE, name="client", is_database=False)
+SECOND = consumer_like(DATABASE, name="second", is_database=False)
+STANDBY = consumer_like(DATABASE, name="standby")
+RESTORED = with_candidate(
+    replace(
+        PUBLISHED,
+        secrets=(
+            SecretFacts("username", version("u3", 8, rotation_id="r1", restores="u1")),
+            SecretFacts("password", version("p3", 8, rotation_id="r1", restores="p1")),
+        ),
+        logins=Logins(LoginState.REFUSED, LoginState.WORKS, LoginState.REFUSED),
+    ),
+    phase=Phase.ROLLING_BACK,
+)
+
+
+def pods(*changes: dict[str, Any]) -> dict[str, Any]:
+    """Make a workload's facts of one pod for each of these changes; all else about the pods is well."""
+    made = tuple(
+        replace(POD, name=f"pod-{number}", uid=f"uid-{number}", **({"versions": NEW} | change))
+        for number, change in enumerate(changes)
+    )
+    return {"replicas": len(made), "pods": made}
+
+
+def facts_of(consumer: Any, **changes: Any) -> ConsumerFacts:
+    changed = {"synced": Synced.NEWEST} | pods({}, {}) | changes
+    return replace(PUBLISHED.consumers[0], consumer=consumer, **changed)
+
+
+def state_of(*consumers: ConsumerFacts, observation: Observation = PUBLISHED) -> RotationState:
+    credential = change(DEXTER, consumers=tuple(facts.consumer for facts in consumers))
+    return RotationState(credential, OPTIONS, replace(observation, consumers=consumers), "r1")
+
+
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_a_workload_is_synced_only_with_its_last_pod(number: int) -> None:
+    changes: list[dict[str, Any]] = [{}, {}, {}]
+    assert state_of().has_synced(facts_of(CLIENT, **pods(*changes)))
+    changes[number] = {"versions": OLD}
+    assert not state_of().has_synced(facts_of(CLIENT, **pods(*changes)))
+    changes[number] = {"versions": NEW | {"password": "p1"}}
+    assert not state_of().has_synced(facts_of(CLIENT, **pods(*changes)))
+
+
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_a_workload_is_ready_only_with_its_last_pod(number: int) -> None:
+    changes: list[dict[str, Any]] = [{}, {}, {}]
+    assert facts_of(CLIENT, **pods(*changes)).is_ready
+    changes[number] = {"ready": False}
+    assert not facts_of(CLIENT, **pods(*changes)).is_ready
+
+
+def test_a_workload_with_a_pod_too_few_or_too_many_is_not_ready() -> None:
+    assert not facts_of(CLIENT, replicas=3).is_ready
+    assert not facts_of(CLIENT, replicas=1).is_ready
+    assert not facts_of(CLIENT, replicas=0, pods=()).is_ready
+    assert not facts_of(CLIENT, settled=False).is_ready
+
+
+def test_a_scaled_down_workload_has_not_stopped_before_its_last_pod_is_gone() -> None:
+    assert facts_of(DATABASE, replicas=0, pods=()).is_stopped
+    assert not facts_of(DATABASE, replicas=0).is_stopped
+    assert not facts_of(DATABASE, pods=()).is_stopped
+
+
+@pytest.mark.parametrize("started", [(5, 1), (1, 5)], ids=str)
+def test_one_pod_that_started_since_the_staging_may_have_the_new_values(started: tuple[int, int]) -> None:
+    since = STAGED.created_at - timedelta(minutes=5)
+    changes = [{"started_at": since + timedelta(minutes=minutes - 3)} for minutes in started]
+    state = state_of(facts_of(CLIENT, **pods(*changes)))
+    assert state.may_have_new_values(state.consumer(CLIENT.workload))
+    before = pods({"started_at": since - timedelta(seconds=1)}, {"started_at": None})
+    assert not state.may_have_new_values(facts_of(CLIENT, **before))
+    assert state.may_have_new_values(facts_of(CLIENT, **pods({"started_at": since}, {"started_at": None})))
+
+
+PARTLY_PUBLISHED = with_secret(PUBLISHED, SecretFacts("password", version("p1")))
+PARTLY_RESTORED = with_secret(RESTORED, SecretFacts("password", version("p2", 6, rotation_id="r1")))
+FIRST_RESTORED_LAST = with_secret(RESTORED, SecretFacts("username", version("u2", 6, rotation_id="r1")))
+
+
+@pytest.mark.parametrize(
+    ("predicate", "whole", "part"),
+    [
+        (conditions.is_unpinned_to_new, PUBLISHED, PARTLY_PUBLISHED),
+        (conditions.is_pinned_or_published, PUBLISHED, PARTLY_PUBLISHED),
+        (conditions.is_unpinned_to_previous, RESTORED, PARTLY_RESTORED),
+        (conditions.is_unpinned_to_previous, RESTORED, FIRST_RESTORED_LAST),
+        (conditions.is_pinned_or_restored, RESTORED, PARTLY_RESTORED),
+    ],
+)
+def test_mounts_follow_once_the_last_secret_is_written(
+    predicate: Predicate, whole: Observation, part: Observation
+) -> None:
+    consumer = facts_of(CLIENT)
+    assert predicate(state_of(consumer, observation=whole), CLIENT.source_key)
+    assert not predicate(state_of(consumer, observation=part), CLIENT.source_key)
+
+
+@pytest.mark.parametrize("pinned_for", ["", "another"])
+def test_a_source_is_pinned_once_all_that_read_it_are(pinned_for: str) -> None:
+    ours = facts_of(CLIENT, pinned_for="r1", pinned=OLD)
+    partly = replace(ours, consumer=SECOND, pinned={"username": "u1"})
+    not_ours = replace(ours, consumer=SECOND, pinned_for=pinned_for)
+
+    def is_pinned(*consumers: ConsumerFacts) -> bool:
+        state = state_of(*consumers, observation=PARTLY_PUBLISHED)
+        return conditions.is_pinned_or_published(state, CLIENT.source_key)
+
+    assert is_pinned(ours, replace(ours, consumer=SECOND))
+    for other in (partly, not_ours):
+        assert not is_pinned(ours, other)
+        assert not is_pinned(replace(other, consumer=CLIENT), replace(ours, consumer=SECOND))
+
+
+def test_a_source_is_unpinned_once_nobody_has_a_pin_there() -> None:
+    free, pinned = facts_of(CLIENT), facts_of(SECOND, pinned_for="another")
+    assert conditions.is_unpinned_to_new(state_of(free, replace(free, consumer=SECOND)), CLIENT.source_key)
+    assert not conditions.is_unpinned_to_new(state_of(free, pinned), CLIENT.source_key)
+    assert not conditions.is_unpinned_to_new(state_of(pinned, free), CLIENT.source_key)
+    assert not conditions.is_unpinned_to_previous(state_of(free, pinned, observation=RESTORED), CLIENT.source_key)
+
+
+def test_another_source_does_not_count() -> None:
+    elsewhere = facts_of(consumer_like(CLIENT, namespace="web"), pinned_for="another")
+    assert conditions.is_unpinned_to_new(state_of(facts_of(CLIENT), elsewhere), CLIENT.source_key)
+
+
+def test_a_shared_secret_is_fresh_once_all_its_consumers_see_it_so() -> None:
+    fresh, other = facts_of(CLIENT), facts_of(SECOND, synced=Synced.OTHER)
+    absent = replace(other, synced=Synced.ABSENT)
+    for make, observation in ((conditions.is_fresh, PUBLISHED), (conditions.is_restored_too, RESTORED)):
+        predicate = make(the_login)
+        assert predicate(state_of(fresh, absent, observation=observation), CLIENT.secret_key)
+        assert not predicate(state_of(fresh, other, observation=observation), CLIENT.secret_key)
+        assert not predicate(state_of(other, fresh, observation=observation), CLIENT.secret_key)
+
+
+def test_a_shared_secret_is_refreshed_when_every_database_has_stopped() -> None:
+    stopped = facts_of(DATABASE, replicas=0, pods=())
+    running = facts_of(STANDBY)
+    restarted = facts_of(STANDBY, restarted_for="r1")
+    is_fresh = recreate._is_fresh
+    assert is_fresh(state_of(stopped, replace(stopped, consumer=STANDBY)), DATABASE.secret_key)
+    assert not is_fresh(state_of(stopped, running), DATABASE.secret_key)
+    assert not is_fresh(state_of(running, replace(stopped, consumer=DATABASE)), DATABASE.secret_key)
+    stale = replace(stopped, synced=Synced.OTHER)
+    assert not is_fresh(state_of(stale, replace(restarted, synced=Synced.OTHER)), DATABASE.secret_key)
+    both = (replace(restarted, consumer=DATABASE, synced=Synced.OTHER), replace(restarted, synced=Synced.OTHER))
+    assert is_fresh(state_of(*both), DATABASE.secret_key)
+
+
+def test_a_shared_secret_is_restored_when_every_database_has_stopped_or_returned() -> None:
+    stopped = facts_of(DATABASE, replicas=0, pods=())
+    failed = facts_of(STANDBY, restarted_for="r1")
+    returned = facts_of(STANDBY, restarted_for=state_of().rollback_mark)
+    is_restored = recreate._is_restored
+    assert is_restored(state_of(stopped, returned, observation=RESTORED), DATABASE.secret_key)
+    assert not is_restored(state_of(stopped, failed, observation=RESTORED), DATABASE.secret_key)
+    other_way = (replace(failed, consumer=DATABASE), replace(returned, consumer=STANDBY))
+    assert not is_restored(state_of(*other_way, observation=RESTORED), DATABASE.secret_key)
+
+
+def test_consent_is_asked_for_while_one_database_has_not_restarted() -> None:
+    options = OPTIONS.model_copy(update={"data_loss": "no"})
+    restarted, waiting = facts_of(DATABASE, restarted_for="r1"), facts_of(STANDBY)
+
+    def refusal(*consumers: ConsumerFacts) -> object:
+        state = replace(state_of(*consumers), options=options)
+        return recreate.Recreate().find_objection(state)
+
+    assert refusal(restarted, waiting) is not None
+    assert refusal(replace(waiting, consumer=DATABASE), replace(restarted, consumer=STANDBY)) is not None
+    assert refusal(restarted, replace(restarted, consumer=STANDBY)) is None
+
+
+def test_a_plan_waits_for_the_client_whose_second_pod_is_behind() -> None:
+    """The whole way through the planner: in-place, two consumers, and one pod of one of them has not polled."""
+    credential = change(DEXTER, strategy=Strategy.IN_PLACE, consumers=(DATABASE, CLIENT))
+    behind = facts_of(CLIENT, **pods({}, {"versions": OLD}))
+    observation = with_candidate(
+        replace(
+            HEALTHY,
+            secrets=(SecretFacts("username", version("u1")), PUBLISHED.secrets[1]),
+            logins=Logins(LoginState.WORKS, LoginState.WORKS, LoginState.REFUSED),
+            consumers=(
+                facts_of(DATABASE, **pods({"versions": OLD | {"password": "p2"}})),
+                replace(behind, pods=tuple(replace(pod, versions=OLD) for pod in behind.pods)),
+            ),
+        ),
+        strategy=Strategy.IN_PLACE,
+        created_at=T0 + timedelta(minutes=5),
+    )
+    plan = make_plan(credential, OPTIONS, observation, "r1")
+    waiting = [str(step.subject) for step in plan.steps if step.action is Action.AWAIT_SYNC]
+    assert waiting == [str(CLIENT.workload)]
+    assert Action.PUBLISH not in actions(plan.steps)
