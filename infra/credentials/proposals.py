@@ -182,7 +182,7 @@ def _write(name: str, login: _Found, survey: Survey) -> Iterator[str]:
     endpoints = _possible_endpoints(login, survey)
     if len(endpoints) == 1:
         fields["endpoint"] = endpoints[0]
-    decide.append("endpoint: is this where its database is reached?" if len(endpoints) == 1 else _choose(endpoints))
+    decide.append(_choose(endpoints))
     fields["strategy"] = "in-place"
     decide.append("strategy: in-place restarts its clients; alternating has no failed logins, see README.md#strategies")
     consumers, unsupported = _list_consumers(login, survey.users)
@@ -230,7 +230,10 @@ def _possible_endpoints(login: _Found, survey: Survey) -> list[Mapping[str, str]
 def _choose(endpoints: Sequence[Mapping[str, str]]) -> str:
     if not endpoints:
         return "endpoint: add where its database is reached; neither the cluster nor the servers tell"
-    return f"endpoint: add one of {' or '.join(map(_inline, endpoints))}"
+    if len(endpoints) > 1:
+        return f"endpoint: add one of {' or '.join(map(_inline, endpoints))}"
+    is_service = "service" in endpoints[0]
+    return "endpoint: is this where its database is reached?" + (" Without tls it is plain text." if is_service else "")
 
 
 def _list_consumers(login: _Found, users: Sequence[User]) -> tuple[list[dict[str, Any]], list[tuple[User, str]]]:

@@ -67,7 +67,10 @@ def test_what_is_proposed_for_a_login_and_its_consumer_can_be_used_as_it_is(tmp_
 def test_what_a_person_must_decide_is_said_in_the_place_where_it_is_decided() -> None:
     lines = proposed().splitlines()
     start = lines.index("  orders: # SecretProviderClass shop/orders")
-    assert lines[start + 1] == "    # DECIDE endpoint: is this where its database is reached?"
+    assert (
+        lines[start + 1]
+        == "    # DECIDE endpoint: is this where its database is reached? Without tls it is plain text."
+    )
     assert lines[start + 2].startswith("    # DECIDE strategy: in-place restarts its clients; ")
     assert "# Not proposed, by its name no login: api-key (SecretProviderClass shop/orders)" in lines
 
