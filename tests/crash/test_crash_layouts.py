@@ -35,4 +35,6 @@ def test_a_killed_rotation_of_each_layout_ends_well_and_leaves_all_else_in_its_s
         case.check_after_rotation(scene, before)
         layout, vault = case.credential.secrets, scene.vault(case.credential)
         values = {name: vault.read(name) for name in layout.names}
-        assert layout.render(before, values) == {name: VALUES[name] for name in layout.names}
+        rendered = layout.render(before, values)
+        texts = rendered | {name: encoding.read(rendered[name]) for name, encoding in layout.encodings.items()}
+        assert texts == {name: VALUES[name] for name in layout.names}
