@@ -69,7 +69,7 @@ class LayoutCase(Case):
     def prepared(self, scene: Scene) -> Iterator[None]:
         """Make the role, the secrets, the class and the client for a block."""
         vault, names = scene.vault(self.credential), self.credential.secret_names
-        _make_role(scene)
+        make_role(scene)
         for name in names:
             encoding = self.credential.secrets.encodings.get(name)
             vault.write(name, encoding.write(VALUES[name]) if encoding else VALUES[name])
@@ -84,7 +84,7 @@ class LayoutCase(Case):
                 yield
         finally:
             scene.cluster.delete(path_of(NAMESPACE, _NAME))
-            _drop_roles(scene)
+            drop_roles(scene)
             for name in names:
                 vault.delete(name)
                 vault.purge(name)
@@ -179,15 +179,17 @@ def _key_of(secret: str) -> str:
     return secret.upper().replace("-", "_")
 
 
-def _make_role(scene: Scene) -> None:
-    _drop_roles(scene)
+def make_role(scene: Scene) -> None:
+    """Make the login anew, without rights but to make tables."""
+    drop_roles(scene)
     with scene.database(DEXTER).connected(scene.newest(DEXTER)) as administrator:
         verifier = make_verifier(administrator, FIRST)
         administrator.execute(f"CREATE ROLE {FIRST.username} LOGIN PASSWORD '{verifier}'")
         administrator.execute(f"GRANT CREATE ON SCHEMA public TO {FIRST.username}")
 
 
-def _drop_roles(scene: Scene) -> None:
+def drop_roles(scene: Scene) -> None:
+    """Drop the login, its owner role, and what they own."""
     with scene.database(DEXTER).connected(scene.newest(DEXTER)) as administrator:
         found = administrator.execute("SELECT rolname::text FROM pg_roles WHERE rolname LIKE 'orders%'").fetchall()
         for (role,) in found:
