@@ -24,10 +24,10 @@ def install_operator(cluster: Cluster) -> None:
 
 
 def let_read(azure: Azure, credential: Credential) -> None:
-    """Let the identity of the stack's pods, as which the store reads, read a credential's secrets."""
+    """Let the identity of the stack's pods, as which a store reads, too, read a credential's secrets."""
     stack = load_stack("walkthrough", ROOT / "manifests", INVENTORY)
     roles, identity = RoleAssignments(azure, stack.resource_group), Identity(name=stack.identity)
-    for name in credential.secrets.names:
+    for name in credential.secret_names:
         roles.put(role(SECRETS_USER, VaultSecret(name=name, parent=credential.vault), identity))
 
 
