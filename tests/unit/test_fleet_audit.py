@@ -151,7 +151,7 @@ def test_a_page_says_first_whether_it_needs_a_person_then_what_was_found_and_whe
     audited = Audited(ORDERS, facts, find_due(ORDERS, facts, NOW), last={"verdict": "rolled back", "run": "run-1"})
     audited.findings = [finding(Code.OVERDUE), finding(Code.LOCK_LEFT, is_blocking=False)]
     page = render(audited, NOW)
-    assert page.startswith("**orders-db needs a person.**\n\n| what | is |")
+    assert page.startswith("**orders-db needs a person.**\n\n## Findings\n\n- **The credential should")
     assert "| owner | team orders |" in page
     assert "| age | 61 days |" in page
     assert "| last rotation, verdict | rolled back |" in page
