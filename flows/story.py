@@ -182,7 +182,7 @@ def _verify_login(credential: Credential) -> Verified:
 
 def _describe(server: ServerReport) -> str:
     names = ", ".join(database.name for database in server.databases)
-    tls = f"{server.tls.protocol}, {server.tls.verified_name} verified" if server.tls else "no TLS"
+    tls = f"{server.tls.protocol}, {server.tls.verified_name or 'nothing'} verified" if server.tls else "no TLS"
     return f"PostgreSQL {server.server_version} as {server.user} ({tls}): {names}"
 
 

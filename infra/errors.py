@@ -131,6 +131,16 @@ class Code(StrEnum):
         "The strategy recreate needs consent to data loss",
         "Set data_loss to 'I accept data loss' if nothing in the database must be kept",
     )
+    DERIVED_DIFFERS = (
+        "DerivedDiffers",
+        "The derived secret does not have what its template makes of the current login",
+        "Compare the template with the secret's value; what else differs changes with the rotation, too",
+    )
+    CONTAINER_MISSING = (
+        "ContainerMissing",
+        "The workload has no container of the name that the reload command runs in",
+        "Correct the field reload.container",
+    )
     DENY_ASSIGNMENT = (
         "DenyAssignmentAuthorizationFailed",
         "A deny assignment forbids it, whatever roles the caller has",
@@ -333,6 +343,17 @@ class Code(StrEnum):
         "The name is held by a secret that is being deleted or purged",
         "Wait until that is over, which takes Azure some seconds; then run again",
     )
+    EXTERNAL_SECRET_MISMATCH = (
+        "ExternalSecretMismatch",
+        "The ExternalSecret does not fit the credential",
+        "Correct the ExternalSecret, its store or the credential",
+    )
+    INSIDE_ONLY = (
+        "InsideOnly",
+        "The Service is reached from inside the cluster alone",
+        "Run the worker in that cluster (cluster: {sign_in: in-cluster}), route its name to a tunnel "
+        "by KEYTURN_RESOLVE, or give an endpoint of another kind",
+    )
     NOT_KEPT = (
         "NotKept",
         "Nothing keeps the Secret equal to the vault",
@@ -423,6 +444,18 @@ class Code(StrEnum):
         "Let who has Contributor on the subscription run `az provider register --namespace` for each; nothing was "
         "changed",
     )
+    PIN_UNDONE = (
+        "PinUndone",
+        "Something else keeps the ExternalSecret as it is, and would take the pinned versions out again",
+        "Let the tool leave its references alone during a rotation, keep the login in one secret of the vault, "
+        "or use in-place",
+    )
+    PRIVATE_SERVER = (
+        "PrivateServer",
+        "The Flexible Server has private access, and it is not reached from here",
+        "Run the worker in its virtual network, or in one that is peered with it and linked to its private DNS zone; "
+        "or route its name by KEYTURN_RESOLVE",
+    )
     PROVIDER_CLASS_MISMATCH = (
         "ProviderClassMismatch",
         "The SecretProviderClass does not fit the credential",
@@ -433,6 +466,11 @@ class Code(StrEnum):
         "The login would no longer find relations by unqualified name",
         "See which schemas its search_path names, and which of them the owner role may use; set it for the login "
         "explicitly",
+    )
+    RELOAD_FAILED = (
+        "ReloadFailed",
+        "The reload command of a client failed",
+        "Run it by hand with kubectl exec, which shows what it prints; correct it, or let the client be restarted",
     )
     REQUEST_DISALLOWED_BY_POLICY = (
         "RequestDisallowedByPolicy",
@@ -466,6 +504,11 @@ class Code(StrEnum):
         "RotationUnfinished",
         "A rotation is unfinished, and what it stopped or pinned would be changed",
         "Rotate the credential, which finishes it; then deploy",
+    )
+    RUN_UNDER_WAY = (
+        "RunUnderWay",
+        "A run that is under way keeps the login that it began with, and its new connections fail once that is refused",
+        "Wait until it has ended; or use the strategy alternating with a grace that is longer than a run",
     )
     SCHEMA_OF_ITS_NAME = (
         "SchemaOfItsName",

@@ -46,9 +46,9 @@ class Settings(BaseSettings):
     )
     resolve: str = Field(
         "",
-        description="Where names that are not reached by DNS are found, as curl's --connect-to: "
+        description="Where databases' names that are not reached by DNS are found, as curl's --connect-to: "
         "comma-separated HOST:PORT:ADDRESS:PORT, HOST may be *.DOMAIN. "
-        "For private endpoints and tunnels; TLS still verifies HOST.",
+        "For private endpoints and tunnels; TLS still verifies HOST. Azure and clusters are not concerned.",
     )
     postgres_ca_file: Path | None = Field(
         None,

@@ -2,6 +2,7 @@
 
 import argparse
 import importlib.util
+import ipaddress
 import json
 import os
 import sys
@@ -52,6 +53,7 @@ def _start_options(arguments: argparse.Namespace) -> lifecycle.StartOptions:
         operation_seconds=arguments.operation_seconds,
         is_fresh=arguments.fresh_subscription,
         trusted_issuers=tuple(arguments.trust_issuer),
+        listen=arguments.listen,
         prefect_home=_prefect_home(arguments),
     )
 
@@ -192,6 +194,15 @@ def _seconds(text: str) -> float:
     return value
 
 
+def _address(text: str) -> tuple[str, int]:
+    """An address of this machine, and a port."""
+    address, _, port = text.partition(":")
+    try:
+        return str(ipaddress.IPv4Address(address)), int(port or 443)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not an IPv4 address, with or without a port") from None
+
+
 def _issuer(text: str) -> str:
     """The URL of an OIDC issuer: Entra ID takes no plain HTTP."""
     if not text.startswith("https://"):
@@ -267,6 +278,13 @@ def _add_up(parser: argparse.ArgumentParser) -> None:
         "--fresh-subscription",
         action="store_true",
         help="no resource provider is registered yet, as in a new subscription (default: all are)",
+    )
+    parser.add_argument(
+        "--listen",
+        type=_address,
+        metavar="ADDRESS[:PORT]",
+        help="answer as Azure at an address of this machine, too, over TLS and without a proxy, for nodes that have a "
+        "network of their own; whoever reaches it may sign in there (default: no; port 443)",
     )
     parser.add_argument(
         "--trust-issuer",

@@ -17,11 +17,24 @@ from infra.azure.client import Azure
 from infra.azure.secrets import KeyVault
 from infra.azure.servers import get_host
 from infra.azure.versions import VersionMemory
-from infra.credentials import ClusterRef, Credential, FlexibleServerEndpoint, Inventory, Login, SignIn, load_inventory
+from infra.credentials import (
+    ClusterIpEndpoint,
+    ClusterRef,
+    Credential,
+    Endpoint,
+    FlexibleServerEndpoint,
+    HostEndpoint,
+    Inventory,
+    LoadBalancerEndpoint,
+    Login,
+    SignIn,
+    load_inventory,
+)
+from infra.errors import Code, DatabaseUnreachable
 from infra.kubernetes.client import Cluster, connect_to
 from infra.kubernetes.kubeconfig import find_own_context, load_kubeconfig, verify_issuer, verify_server
-from infra.kubernetes.services import get_load_balancer
-from infra.postgres.addresses import Address, Tls
+from infra.kubernetes.services import get_cluster_address, get_load_balancer
+from infra.postgres.addresses import Address, Tls, has_route
 from infra.postgres.database import Database
 from infra.settings import Settings
 
@@ -102,8 +115,16 @@ class Access:
         Raises:
             NotFound: there is no such Service.
             WorkloadUnhealthy: the load balancer has no address.
+            DatabaseUnreachable: the Service is reached from inside the cluster alone.
         """
-        return Database(find_address(self), self.settings)
+        credential = self.credential
+        pooler = find_address(self, credential.pooler) if credential.pooler else None
+        return Database(find_address(self, credential.endpoint), self.settings, pooler=pooler)
+
+    @property
+    def clients_address(self) -> Address:
+        """Where clients reach the database: the pooler in front of it, if there is one. Raises as `database`."""
+        return find_address(self, self.credential.pooler or self.credential.endpoint)
 
     def read_newest(self) -> Login:
         """Read the login of the newest versions from the vault."""
@@ -216,14 +237,37 @@ def _connect(reference: ClusterRef, azure: Azure) -> Cluster:
     return connect_to(context, settings, azure.get_token)
 
 
-def find_address(access: Access) -> Address:
-    """Return where a credential's database is reached.
+def find_address(access: Access, endpoint: Endpoint) -> Address:
+    """Return where a database, or the pooler in front of it, is reached.
 
-    The Flexible Server by its name over verified TLS, the database in the cluster by its load balancer: the postgres
-    image has no TLS.
+    A Flexible Server by its name over verified TLS, whether its access is public or private; a host as it is given; a
+    Service by its load balancer, or by its address inside the cluster.
+
+    Raises:
+        NotFound: there is no such Service, or it has no such port.
+        WorkloadUnhealthy: the load balancer has no address.
+        DatabaseUnreachable: the Service is reached from inside the cluster alone, and Keyturn runs outside.
     """
-    endpoint, database = access.credential.endpoint, access.credential.database
-    if isinstance(endpoint, FlexibleServerEndpoint):
-        return Address(get_host(endpoint.server, access.settings.azure_cloud), POSTGRES_PORT, database, Tls.VERIFY_FULL)
-    host, port = get_load_balancer(access.cluster, endpoint.namespace, endpoint.service)
-    return Address(host, port, database, Tls.DISABLE)
+    database = access.credential.database
+    match endpoint:
+        case FlexibleServerEndpoint():
+            return Address(
+                get_host(endpoint.server, access.settings.azure_cloud), POSTGRES_PORT, database, Tls.VERIFY_FULL
+            )
+        case HostEndpoint():
+            return Address(endpoint.host, endpoint.port, database, endpoint.tls, endpoint.ca_file)
+        case ClusterIpEndpoint():
+            return _find_inside(access, endpoint)
+        case LoadBalancerEndpoint():
+            host, port = get_load_balancer(access.cluster, endpoint.namespace, endpoint.service, endpoint.port)
+            return Address(host, port, database, endpoint.tls, endpoint.ca_file)
+
+
+def _find_inside(access: Access, endpoint: ClusterIpEndpoint) -> Address:
+    """Return the address inside the cluster, for a worker in it; or a route to it, where KEYTURN_RESOLVE has one."""
+    ip, port = get_cluster_address(access.cluster, endpoint.namespace, endpoint.service, endpoint.port)
+    is_inside = access.credential.cluster.sign_in is SignIn.IN_CLUSTER
+    if not is_inside and not has_route(endpoint.host, port, access.settings):
+        seen = f"{endpoint.host}:{port} has an address inside the cluster alone, and Keyturn runs outside"
+        raise DatabaseUnreachable(Code.INSIDE_ONLY, name=str(endpoint), seen=seen)
+    return Address(endpoint.host, port, access.credential.database, endpoint.tls, endpoint.ca_file, ip)

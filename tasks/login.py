@@ -233,9 +233,9 @@ def _describe_connection(report: ServerReport) -> Mapping[str, str]:
         "database": str(report.address),
         "server": f"PostgreSQL {report.server_version}",
         "TLS": f"{tls.protocol}, {tls.cipher}, {tls.bits} bits" if tls else "off",
-        "verified name": tls.verified_name if tls else "-",
-        "issuer": tls.issuer if tls else "-",
-        "certificate expires": f"{tls.expires_at:%Y-%m-%d %H:%M} UTC" if tls else "-",
+        "verified name": (tls.verified_name if tls else "") or "-",
+        "issuer": (tls.issuer if tls else "") or "-",
+        "certificate expires": f"{tls.expires_at:%Y-%m-%d %H:%M} UTC" if tls and tls.expires_at else "-",
     }
 
 

@@ -1,15 +1,37 @@
 """What is rotated: credentials by name, their layouts, endpoints, clusters and consumers. Names only, never values."""
 
-from infra.credentials.consumers import Consumer, CsiDelivery, Delivery, SecretDelivery, WorkloadKind, WorkloadRef
+from infra.credentials.consumers import (
+    Consumer,
+    CsiDelivery,
+    Delivery,
+    ExternalConsumer,
+    ExternalSecretDelivery,
+    Reload,
+    SecretDelivery,
+    WorkloadKind,
+    WorkloadRef,
+)
 from infra.credentials.credential import (
     NO_GRACE,
+    SUFFIXES,
     UNTIL_NEXT_ROTATION,
     Credential,
     PasswordCopies,
     Strategy,
     ValidUntil,
 )
-from infra.credentials.endpoints import ClusterRef, Endpoint, FlexibleServerEndpoint, LoadBalancerEndpoint, SignIn
+from infra.credentials.derived import DerivedSecret
+from infra.credentials.encodings import Encoding
+from infra.credentials.endpoints import (
+    ClusterIpEndpoint,
+    ClusterRef,
+    Endpoint,
+    FlexibleServerEndpoint,
+    HostEndpoint,
+    LoadBalancerEndpoint,
+    SignIn,
+    Tls,
+)
 from infra.credentials.inventory import Inventory, load_inventory
 from infra.credentials.layouts import (
     ConnectionString,
@@ -22,12 +44,16 @@ from infra.credentials.layouts import (
     SecretPair,
     find_oddity,
 )
+from infra.credentials.passwords import CharacterSet, PasswordRule
 from infra.credentials.problems import Problem
 from infra.credentials.schedule import Day, Window
 
 __all__ = [
     "NO_GRACE",
+    "SUFFIXES",
     "UNTIL_NEXT_ROTATION",
+    "CharacterSet",
+    "ClusterIpEndpoint",
     "ClusterRef",
     "ConnectionString",
     "Consumer",
@@ -35,8 +61,13 @@ __all__ = [
     "CsiDelivery",
     "Day",
     "Delivery",
+    "DerivedSecret",
+    "Encoding",
     "Endpoint",
+    "ExternalConsumer",
+    "ExternalSecretDelivery",
     "FlexibleServerEndpoint",
+    "HostEndpoint",
     "Inventory",
     "JsonSecret",
     "Layout",
@@ -45,12 +76,15 @@ __all__ = [
     "Part",
     "PasswordAlone",
     "PasswordCopies",
+    "PasswordRule",
     "Problem",
+    "Reload",
     "SecretDelivery",
     "SecretLayout",
     "SecretPair",
     "SignIn",
     "Strategy",
+    "Tls",
     "ValidUntil",
     "Window",
     "WorkloadKind",

@@ -10,15 +10,19 @@ from infra.credentials.fields import Model, Namespace, ObjectName
 
 
 class WorkloadKind(StrEnum):
-    """The kinds of workload that can be restarted and watched."""
+    """The kinds of workload whose pods may get a credential."""
 
     DEPLOYMENT = "Deployment"
     STATEFUL_SET = "StatefulSet"
     DAEMON_SET = "DaemonSet"
+    JOB = "Job"
+    CRON_JOB = "CronJob"
 
 
 SCALABLE = (WorkloadKind.DEPLOYMENT, WorkloadKind.STATEFUL_SET)
 """The kinds that can be scaled to 0 and back."""
+RUNS = (WorkloadKind.JOB, WorkloadKind.CRON_JOB)
+"""The kinds whose pods run to an end: they are never restarted, and the next run begins with the new login."""
 
 
 class WorkloadRef(Model):
@@ -82,8 +86,57 @@ class SecretDelivery(Model):
         return self.secret
 
 
-Delivery = Annotated[CsiDelivery | SecretDelivery, Field(discriminator="kind")]
+class ExternalSecretDelivery(Model):
+    """External Secrets Operator keeps a Kubernetes Secret equal to the vault, by an ExternalSecret."""
+
+    kind: Literal["external-secret"]
+    external_secret: ObjectName = Field(title="ExternalSecret", description="The ExternalSecret that keeps the Secret.")
+    synced_secret: ObjectName | None = Field(
+        None,
+        title="Synced Secret",
+        description="The Kubernetes Secret that it keeps, if its target has another name than itself.",
+    )
+
+    @property
+    def source(self) -> str:
+        """What is pinned."""
+        return f"externalsecret/{self.external_secret}"
+
+    @property
+    def secret_name(self) -> str:
+        """The Kubernetes Secret."""
+        return self.synced_secret or self.external_secret
+
+
+Delivery = Annotated[CsiDelivery | SecretDelivery | ExternalSecretDelivery, Field(discriminator="kind")]
 """Every delivery there is."""
+
+
+class ExternalConsumer(Model):
+    """Somebody outside the clusters who reads the vault alone: a person, an App Service, another company."""
+
+    name: str = Field(title="Name", min_length=1, max_length=100, description="Who it is, as reports say it.")
+    owner: str = Field(
+        title="Owner",
+        min_length=1,
+        max_length=200,
+        description="Who tells it that there is a new login, or sees that it fetches it: a team, an address.",
+    )
+
+    def __str__(self) -> str:
+        return f"{self.name}, outside the cluster, told by: {self.owner}"
+
+
+class Reload(Model):
+    """A command that lets a client take new values from its files while it runs on, such as a pooler's RELOAD."""
+
+    container: Namespace = Field(title="Container", description="The container that the command runs in.")
+    command: tuple[str, ...] = Field(
+        title="Command",
+        min_length=1,
+        description="The command and its arguments, without a shell. It runs in every pod, maybe more than once.",
+        examples=[["pgbouncer-reload"]],
+    )
 
 
 class Consumer(Model):
@@ -110,6 +163,13 @@ class Consumer(Model):
         description="Whether a client takes new values only when it restarts. Off: it re-reads its files by itself.",
     )
 
+    reload: Reload | None = Field(
+        None,
+        title="Reload",
+        description="A command in its pods that makes it take new values from its files: it is run instead of a "
+        "restart.",
+    )
+
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         if self.is_database and self.workload.kind not in SCALABLE:
@@ -118,11 +178,14 @@ class Consumer(Model):
             raise ValueError("give delivery, or deliveries where there are several")
         if len(set(self.every_delivery)) < len(self.every_delivery):
             raise ValueError("each of the deliveries is listed once")
-        if not self.needs_restart and not all(isinstance(delivery, CsiDelivery) for delivery in self.every_delivery):
+        if self.follows_its_files and not all(isinstance(delivery, CsiDelivery) for delivery in self.every_delivery):
             raise ValueError(
-                "needs_restart: false is for files of kind csi: nothing shows when the kubelet has brought a Secret's "
-                "new values to files that are mounted from it"
+                "needs_restart: false and reload are for files of kind csi: nothing shows when the kubelet has brought "
+                "a Secret's new values to files that are mounted from it"
             )
+        if self.reload and (self.is_database or self.runs_to_an_end):
+            what = "the database itself" if self.is_database else f"a {self.workload.kind}"
+            raise ValueError(f"{what} is not reloaded: leave out the field reload")
         return self
 
     @property
@@ -134,6 +197,21 @@ class Consumer(Model):
     def every_delivery(self) -> tuple[Delivery, ...]:
         """What brings the credential to the pods, whether one or several were given."""
         return self.deliveries or ((self.delivery,) if self.delivery else ())
+
+    @property
+    def runs_to_an_end(self) -> bool:
+        """Whether its pods end by themselves, and later ones begin with what is current then."""
+        return self.workload.kind in RUNS
+
+    @property
+    def is_restarted(self) -> bool:
+        """Whether it is a client that only a restart brings new values to."""
+        return self.needs_restart and not (self.reload or self.is_database or self.runs_to_an_end)
+
+    @property
+    def follows_its_files(self) -> bool:
+        """Whether it is a client that takes new values from its files, by itself or when it is told."""
+        return not (self.is_restarted or self.is_database or self.runs_to_an_end)
 
     @property
     def source_key(self) -> str:

@@ -3,17 +3,30 @@
 from collections.abc import Collection
 from datetime import timedelta
 from enum import StrEnum
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from infra.credentials.consumers import Consumer
-from infra.credentials.endpoints import ClusterRef, Endpoint, FlexibleServerEndpoint, LoadBalancerEndpoint
+from infra.credentials.consumers import Consumer, ExternalConsumer
+from infra.credentials.derived import DerivedSecret
+from infra.credentials.endpoints import (
+    ClusterIpEndpoint,
+    ClusterRef,
+    Endpoint,
+    FlexibleServerEndpoint,
+    LoadBalancerEndpoint,
+)
 from infra.credentials.fields import CREDENTIAL_NAME, DatabaseName, Model, Namespace, VaultName
 from infra.credentials.layouts import Part, SecretLayout, SecretPair
+from infra.credentials.passwords import PasswordRule
 from infra.credentials.schedule import LENGTH, Length, Window, parse_length
 
 NO_GRACE, UNTIL_NEXT_ROTATION = "now", "next-rotation"
+MOST_DERIVED = 20
+SUFFIXES = ("_a", "_b")
+Suffix = Annotated[str, Field(pattern=r"^[a-z0-9_]{1,16}$")]
+AZURE_KINDS = 3
+"""https://learn.microsoft.com/azure/postgresql/flexible-server/quickstart-create-server"""
 
 
 class Strategy(StrEnum):
@@ -50,12 +63,23 @@ class Credential(Model):
     )
     vault: VaultName
     secrets: SecretLayout = Field(title="Secrets", description="How the login is kept in the vault's secrets.")
+    derived: tuple[DerivedSecret, ...] = Field(
+        (),
+        title="Derived secrets",
+        max_length=MOST_DERIVED,
+        description="Further secrets of the vault that are made of the login by a template, and published with it.",
+    )
     cluster: ClusterRef = Field(title="Cluster", description="The cluster that the consumers run in.")
     lock_namespace: Namespace = Field(
         title="Lock's namespace",
         description="The namespace in that cluster whose Lease keeps two rotations of this credential apart.",
     )
-    endpoint: Endpoint = Field(title="Endpoint", description="Where the database is reached.")
+    endpoint: Endpoint = Field(title="Endpoint", description="Where the database is reached, and its logins changed.")
+    pooler: Endpoint | None = Field(
+        None,
+        title="Pooler",
+        description="A pooler in front of the database that clients log in to: each login is proven there, too.",
+    )
     database: DatabaseName = Field(
         "postgres", description="The database that proves a login. `postgres` exists on every server."
     )
@@ -77,6 +101,15 @@ class Credential(Model):
         title="Copies of the password",
         description="User mappings, subscriptions, dblink strings and jobs that use the login do not get its new "
         "password. block: such a rotation is refused. warn: somebody updates them right after it.",
+    )
+    password: PasswordRule = Field(
+        PasswordRule(), title="New passwords", description="How long a new password is, and of which characters."
+    )
+    username_suffixes: tuple[Suffix, Suffix] = Field(
+        SUFFIXES,
+        title="Suffixes of usernames",
+        description="Used with `alternating` and `recreate`: what the names of two logins that take turns end with, "
+        "where the owner role has no other login yet.",
     )
     grace: str = Field(
         NO_GRACE,
@@ -110,6 +143,12 @@ class Credential(Model):
         title="Consumers",
         description="Every workload whose pods get the credential: the database's own, and its clients. "
         "None if the credential is only read from the vault.",
+    )
+    external_consumers: tuple[ExternalConsumer, ...] = Field(
+        (),
+        title="External consumers",
+        description="Whoever else uses the login, outside the clusters. No rotation brings it the new one, so it needs "
+        "the strategy alternating and a grace.",
     )
     every: Length | None = Field(
         None,
@@ -154,14 +193,23 @@ class Credential(Model):
         if len({name.lower() for name in names}) < len(names):
             raise ValueError("each of the secrets needs a name of its own; case does not count")
         self._refuse_layout()
+        self._refuse_rule()
         if self.strategy is Strategy.MANAGED and not isinstance(self.endpoint, FlexibleServerEndpoint):
             raise ValueError("the strategy managed is for a Flexible Server: give an endpoint of kind flexible-server")
-        if self.strategy is Strategy.RECREATE and not isinstance(self.endpoint, LoadBalancerEndpoint):
+        in_cluster = isinstance(self.endpoint, LoadBalancerEndpoint | ClusterIpEndpoint)
+        if self.strategy is Strategy.RECREATE and not in_cluster:
             raise ValueError(
-                "the strategy recreate is for a database in the cluster: give an endpoint of kind load-balancer"
+                "the strategy recreate is for a database in the cluster: give an endpoint of kind load-balancer or "
+                "cluster-ip"
             )
         if self.grace != NO_GRACE and self.strategy is not Strategy.ALTERNATING:
             raise ValueError("grace needs the strategy alternating: with others the login has one password at a time")
+        if self.external_consumers and self.grace == NO_GRACE:
+            outside = ", ".join(consumer.name for consumer in self.external_consumers)
+            raise ValueError(
+                f"{outside}: an external consumer needs time to fetch the new login while the previous one works: use "
+                "the strategy alternating and give a grace, as 24h"
+            )
         if self.strategy is Strategy.ALTERNATING:
             for consumer in self.consumers:
                 if not consumer.needs_restart and len({delivery.source for delivery in consumer.every_delivery}) > 1:
@@ -180,6 +228,24 @@ class Credential(Model):
         if self.lead_time and self.expires_after_days and self.lead_time >= timedelta(days=self.expires_after_days):
             raise ValueError("before_expiry is not shorter than expires_after_days: it would be due at once")
         return self
+
+    def _refuse_rule(self) -> None:
+        first, second = self.username_suffixes
+        if first.endswith(second) or second.endswith(first):
+            raise ValueError("one of the username_suffixes must not end with the other")
+        if self.username_suffixes != SUFFIXES and self.strategy not in (Strategy.ALTERNATING, Strategy.RECREATE):
+            raise ValueError("username_suffixes need a strategy that changes the username: alternating or recreate")
+        if self.strategy is Strategy.MANAGED and len(self.password.demanded) < AZURE_KINDS:
+            raise ValueError(
+                "Azure takes an administrator's password only if it has characters of three kinds: give the password "
+                "more sets, or symbols"
+            )
+        bare = [derived.secret for derived in self.derived if derived.has_bare_password]
+        if bare and self.password.needs_quoting:
+            raise ValueError(
+                f"the template of {bare[0]} must say how a password with these symbols is written, as in "
+                "{password:uri}, or {password:raw} for as it is"
+            )
 
     def _refuse_layout(self) -> None:
         if self.strategy is Strategy.RECREATE and not isinstance(self.secrets, SecretPair):
@@ -205,11 +271,16 @@ class Credential(Model):
     @property
     def secret_names(self) -> tuple[str, ...]:
         """All secrets that a rotation reads, in the order in which they are published: the password's last."""
-        return self.secrets.names
+        return (*(derived.secret for derived in self.derived), *self.secrets.names)
 
     def secrets_of(self, parts: Collection[Part]) -> tuple[str, ...]:
         """Return the secrets that change when these parts of the login do, in the order in which they are published."""
-        return self.secrets.secrets_of(parts)
+        changed = tuple(derived.secret for derived in self.derived if derived.parts & set(parts))
+        return (*changed, *self.secrets.secrets_of(parts))
+
+    def find_derived(self, secret: str) -> DerivedSecret | None:
+        """Return what makes a secret of the login; None if its layout holds it."""
+        return next((derived for derived in self.derived if derived.secret == secret), None)
 
     @property
     def needs_pins(self) -> bool:

@@ -8,6 +8,8 @@ _LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 DNS_LABEL = rf"^{_LABEL}$"
 DNS_SUBDOMAIN = rf"^{_LABEL}(\.{_LABEL})*$"
 """What Kubernetes lets most objects be called: https://kubernetes.io/docs/concepts/overview/working-with-objects/names/."""
+HOST = r"^([0-9A-Za-z]([-0-9A-Za-z.]*[0-9A-Za-z])?|[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*)$"
+"""A host name, an IPv4 address or an IPv6 address."""
 CREDENTIAL_NAME = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
 SECRET_NAME = r"^[0-9a-zA-Z-]{1,127}$"  # noqa: S105
 

@@ -14,6 +14,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
+from infra.credentials.encodings import Encoding
 from infra.credentials.fields import Model, SecretName
 from infra.credentials.texts import (
     ConnectionFormat,
@@ -73,6 +74,22 @@ class Part(StrEnum):
 class Layout(Model):
     """The port: which secrets there are, and how they hold a login."""
 
+    encodings: dict[SecretName, Encoding] = Field(
+        {},
+        title="Encodings",
+        description="Secret -> base64 or hex, for secrets that do not hold the text itself.",
+    )
+
+    def __hash__(self) -> int:
+        """Layouts of the same secrets are seldom others."""
+        return hash(self.names)
+
+    @model_validator(mode="after")
+    def _encodes_its_own(self) -> Self:
+        if unknown := sorted(self.encodings.keys() - set(self.names)):
+            raise ValueError(f"encodings name a secret that the login is not kept in: {', '.join(unknown)}")
+        return self
+
     @property
     @abstractmethod
     def names(self) -> tuple[str, ...]:
@@ -87,26 +104,63 @@ class Layout(Model):
     def secrets_of(self, parts: Collection[Part]) -> tuple[str, ...]:
         """Return the secrets that change when these parts do, in the order in which they are published."""
 
-    @abstractmethod
     def parse(self, values: Mapping[str, str]) -> Login:
         """Return the login that these values hold.
 
         Args:
             values: secret -> value, of all `names`.
-        """
 
-    @abstractmethod
-    def render(self, login: Login, values: Mapping[str, str]) -> dict[str, str]:
+        Raises:
+            SecretUnusable: a value does not hold it in the layout's way.
+        """
+        return self._parse(self._decode(values))
+
+    def render(self, login: Login, values: Mapping[str, str] = {}) -> dict[str, str]:
         """Return secret -> value for a login.
 
         Args:
             login: the login.
-            values: secret -> value of the version that is replaced: what is not the login's stays as it is.
+            values: secret -> value of the version that is replaced: what is not the login's stays as it is. Layouts
+                whose secrets hold nothing else need none.
+
+        Raises:
+            SecretUnusable: a value does not hold a login in the layout's way.
         """
+        rendered = self._render(login, self._decode(values))
+        return {
+            name: self.encodings[name].write(text) if name in self.encodings else text
+            for name, text in rendered.items()
+        }
 
     def find_oddity(self, values: Mapping[str, str]) -> str:
         """Say what may be wrong with values whose login is refused, by their names alone; empty if nothing is."""
-        return find_oddity({name: values[name] for name in self.names})
+        return self._find_oddity(self._decode(values))
+
+    @abstractmethod
+    def _parse(self, texts: Mapping[str, str]) -> Login: ...
+
+    @abstractmethod
+    def _render(self, login: Login, texts: Mapping[str, str]) -> dict[str, str]: ...
+
+    def _find_oddity(self, texts: Mapping[str, str]) -> str:
+        return find_oddity({name: texts[name] for name in self.names})
+
+    def _decode(self, values: Mapping[str, str]) -> dict[str, str]:
+        """Return secret -> text."""
+        texts = dict(values)
+        for name in self.encodings.keys() & values.keys():
+            with reading(name):
+                texts[name] = self.encodings[name].read(values[name])
+        return texts
+
+
+@contextmanager
+def reading(secret: str) -> Iterator[None]:
+    """Say of which secret the value cannot be read in a block; never the value."""
+    try:
+        yield
+    except ValueError as error:
+        raise SecretUnusable(Code.LAYOUT_MISMATCH, name=secret, seen=str(error)) from None
 
 
 class SecretPair(Layout):
@@ -132,11 +186,11 @@ class SecretPair(Layout):
         by_part = {Part.USERNAME: self.username, Part.PASSWORD: self.password}
         return tuple(name for part, name in by_part.items() if part in parts)
 
-    def parse(self, values: Mapping[str, str]) -> Login:
+    def _parse(self, texts: Mapping[str, str]) -> Login:
         """Take the values as they are."""
-        return Login(values[self.username], values[self.password])
+        return Login(texts[self.username], texts[self.password])
 
-    def render(self, login: Login, values: Mapping[str, str] = {}) -> dict[str, str]:
+    def _render(self, login: Login, texts: Mapping[str, str]) -> dict[str, str]:
         """Give each part its secret."""
         return {self.username: login.username, self.password: login.password}
 
@@ -162,11 +216,11 @@ class PasswordAlone(Layout):
         """Return the password's, if that changes."""
         return self.names if Part.PASSWORD in parts else ()
 
-    def parse(self, values: Mapping[str, str]) -> Login:
+    def _parse(self, texts: Mapping[str, str]) -> Login:
         """Take the value as it is."""
-        return Login(self.username, values[self.password])
+        return Login(self.username, texts[self.password])
 
-    def render(self, login: Login, values: Mapping[str, str] = {}) -> dict[str, str]:
+    def _render(self, login: Login, texts: Mapping[str, str]) -> dict[str, str]:
         """Write the password alone."""
         return {self.password: login.password}
 
@@ -185,13 +239,6 @@ class _OneSecret(Layout):
         """Return the one if a part of the login changes that it holds."""
         held = set(Part) if self.keeps_username else {Part.PASSWORD}
         return self.names if held & set(parts) else ()
-
-    @contextmanager
-    def _reading(self) -> Iterator[None]:
-        try:
-            yield
-        except ValueError as error:
-            raise SecretUnusable(Code.LAYOUT_MISMATCH, name=self.secret, seen=str(error)) from None
 
 
 class JsonSecret(_OneSecret):
@@ -225,26 +272,26 @@ class JsonSecret(_OneSecret):
         """Whether the object has it."""
         return self.username is None
 
-    def parse(self, values: Mapping[str, str]) -> Login:
+    def _parse(self, texts: Mapping[str, str]) -> Login:
         """Read the fields."""
-        places = self._find(values[self.secret])
+        places = self._find(texts[self.secret])
         return Login(self.username or places[self._username_field].value, places[self.password_field].value)
 
-    def render(self, login: Login, values: Mapping[str, str]) -> dict[str, str]:
+    def _render(self, login: Login, texts: Mapping[str, str]) -> dict[str, str]:
         """Write the fields; the object's others stay as they are written."""
-        text = values[self.secret]
+        text = texts[self.secret]
         wanted = {self._username_field: login.username, self.password_field: login.password}
         found = [(place, wanted[field]) for field, place in self._find(text).items()]
         return {self.secret: replace_places(text, found)}
 
-    def find_oddity(self, values: Mapping[str, str]) -> str:
+    def _find_oddity(self, texts: Mapping[str, str]) -> str:
         """Look at the fields: white space after the object does not count."""
-        places = self._find(values[self.secret])
+        places = self._find(texts[self.secret])
         return find_oddity({f"{field} in {self.secret}": place.value for field, place in places.items()})
 
     def _find(self, text: str) -> dict[str, Place]:
         fields = (self._username_field, self.password_field) if self.keeps_username else (self.password_field,)
-        with self._reading():
+        with reading(self.secret):
             return {field: find_in_json(text, field) for field in fields}
 
 
@@ -259,20 +306,20 @@ class ConnectionString(_OneSecret):
         "Username=.... None: as the value looks.",
     )
 
-    def parse(self, values: Mapping[str, str]) -> Login:
+    def _parse(self, texts: Mapping[str, str]) -> Login:
         """Read its username and its password."""
-        places = self._find(values[self.secret])
+        places = self._find(texts[self.secret])
         return Login(places.username.value, places.password.value)
 
-    def render(self, login: Login, values: Mapping[str, str]) -> dict[str, str]:
+    def _render(self, login: Login, texts: Mapping[str, str]) -> dict[str, str]:
         """Write its username and its password; all else stays as it is written."""
-        text = values[self.secret]
+        text = texts[self.secret]
         places = self._find(text)
         wanted = [(places.username, login.username), (places.password, login.password)]
         return {self.secret: replace_places(text, wanted)}
 
     def _find(self, text: str) -> LoginPlaces:
-        with self._reading():
+        with reading(self.secret):
             return find_in_connection_string(text, self.format)
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from pydantic import Field
 
-from infra.credentials import Credential, FlexibleServerEndpoint
+from infra.credentials import ClusterIpEndpoint, Credential, LoadBalancerEndpoint
 from infra.credentials.fields import Model
 from infra.fleet.schedule import Due, Urgency
 
@@ -49,8 +49,8 @@ class Place:
     def of(cls, credential: Credential) -> "Place":
         """Return where a credential is."""
         endpoint = credential.endpoint
-        is_azure = isinstance(endpoint, FlexibleServerEndpoint)
-        server = str(endpoint) if is_azure else f"{endpoint} of {credential.cluster}"
+        is_service = isinstance(endpoint, LoadBalancerEndpoint | ClusterIpEndpoint)
+        server = f"{endpoint} of {credential.cluster}" if is_service else str(endpoint)
         return cls(credential.vault.lower(), server, credential.ring)
 
 

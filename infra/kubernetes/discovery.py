@@ -1,4 +1,4 @@
-"""Who reads a vault's secrets in a cluster: by a SecretProviderClass, or by a Secret that such a class keeps.
+"""Who reads a vault's secrets in a cluster: by a class, by an ExternalSecret, or by a Secret that either of them keeps.
 
 Templates say it before a pod runs, so CronJobs between two runs and workloads that are scaled to 0 are found, too; pods
 say it for everything that none of these kinds made.
@@ -9,12 +9,14 @@ say it for everything that none of these kinds made.
 
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from infra.credentials import Consumer, CsiDelivery
 from infra.errors import AccessDenied
 from infra.kubernetes.client import Cluster, Object
+from infra.kubernetes.deliveries.external_secrets import GROUP, find_api, read_external_secret, read_vault
 from infra.kubernetes.deliveries.provider_classes import API, ProviderClass, read_provider_class
 
 _TEMPLATES = {
@@ -25,6 +27,8 @@ _TEMPLATES = {
 }
 LISTED = (
     API + "/{}secretproviderclasses",
+    f"/apis/{GROUP}/v1/{{}}externalsecrets",
+    f"/apis/{GROUP}/v1/{{}}secretstores",
     *_TEMPLATES.values(),
     "/apis/apps/v1/{}replicasets",
     "/apis/batch/v1/{}jobs",
@@ -39,7 +43,7 @@ class Source:
     """Where a pod takes values from.
 
     Args:
-        kind: "SecretProviderClass" or "Secret".
+        kind: "SecretProviderClass", "Secret", or "ExternalSecret" where no pod reads the Secret that it keeps.
         name: its name.
     """
 
@@ -84,11 +88,18 @@ def find_readers(
     Raises:
         AccessDenied: the caller may not look there either.
     """
+    kept = tuple(_list_external(cluster, vault, secrets, namespaces))
     sources = _find_sources(cluster, vault, secrets, namespaces)
+    for namespace, _, secret in kept:
+        sources[namespace].add(Source("Secret", secret))
     found = defaultdict[tuple[str, str, str], set[Source]](set)
     for (kind, namespace, name), template in list_templates(cluster, namespaces):
-        if used := sources.get(namespace, frozenset()) & set(read_sources(template)):
+        if used := sources.get(namespace, set()) & set(read_sources(template)):
             found[kind, namespace, name] |= used
+    read = {(namespace, source) for (_, namespace, _), used in found.items() for source in used}
+    for namespace, name, secret in kept:
+        if (namespace, Source("Secret", secret)) not in read:
+            found["ExternalSecret", namespace, name].add(Source("ExternalSecret", name))
     return tuple(Reader(*key, frozenset(used)) for key, used in sorted(found.items()))
 
 
@@ -112,14 +123,38 @@ def list_mounted(consumer: Consumer) -> frozenset[Source]:
 
 def _find_sources(
     cluster: Cluster, vault: str, secrets: Collection[str], namespaces: Collection[str]
-) -> Mapping[str, frozenset[Source]]:
-    """Namespace -> what brings the secrets there."""
+) -> defaultdict[str, set[Source]]:
+    """Namespace -> the classes that bring the secrets there, and their Secrets."""
     wanted, sources = {name.lower() for name in secrets}, defaultdict[str, set[Source]](set)
     for item in list_items(cluster, API + "/{}secretproviderclasses", namespaces):
         provider = read_provider_class(item)
         if provider.vault.lower() == vault.lower():
             sources[item["metadata"]["namespace"]] |= set(_sources_by(provider, wanted))
-    return {namespace: frozenset(found) for namespace, found in sources.items()}
+    return sources
+
+
+def _list_external(
+    cluster: Cluster, vault: str, secrets: Collection[str], namespaces: Collection[str]
+) -> Iterator[tuple[str, str, str]]:
+    """Yield namespace, name and Secret of each ExternalSecret that reads one of the secrets.
+
+    A store that cannot be looked at may read the vault, so what names a secret of that name counts.
+    """
+    if (api := find_api(cluster)) is None:
+        return
+    wanted, vaults = {name.lower() for name in secrets}, dict[tuple[str, str], str]()
+    for store in list_items(cluster, api + "/{}secretstores", namespaces):
+        vaults[store["metadata"]["namespace"], store["metadata"]["name"]] = read_vault(store)
+    with suppress(AccessDenied):
+        for store in cluster.get(f"{api}/clustersecretstores")["items"]:
+            vaults["", store["metadata"]["name"]] = read_vault(store)
+    for item in list_items(cluster, api + "/{}externalsecrets", namespaces):
+        found, metadata = read_external_secret(item), item["metadata"]
+        reference = item["spec"].get("secretStoreRef") or {}
+        where = "" if reference.get("kind") == "ClusterSecretStore" else metadata["namespace"]
+        read = vaults.get((where, reference.get("name", "")), vault)
+        if read.lower() == vault.lower() and wanted & {name for _, name, _, _ in found.data}:
+            yield metadata["namespace"], metadata["name"], found.target
 
 
 def _sources_by(provider: ProviderClass, wanted: Collection[str]) -> Iterator[Source]:
@@ -138,11 +173,13 @@ def list_templates(
         for item in list_items(cluster, path, namespaces):
             spec = item["spec"]["jobTemplate"]["spec"] if kind == "CronJob" else item["spec"]
             yield (kind, item["metadata"]["namespace"], item["metadata"]["name"]), spec["template"].get("spec") or {}
-    owners = {
-        item["metadata"]["uid"]: _controller_of(item)
-        for path in ("/apis/apps/v1/{}replicasets", "/apis/batch/v1/{}jobs")
-        for item in list_items(cluster, path, namespaces)
-    }
+    jobs = list(list_items(cluster, "/apis/batch/v1/{}jobs", namespaces))
+    for job in jobs:
+        if not _controller_of(job) and not _has_ended(job):
+            metadata, template = job["metadata"], job["spec"]["template"]
+            yield ("Job", metadata["namespace"], metadata["name"]), template.get("spec") or {}
+    made = (*jobs, *list_items(cluster, "/apis/apps/v1/{}replicasets", namespaces))
+    owners = {item["metadata"]["uid"]: _controller_of(item) for item in made}
     for pod in list_items(cluster, "/api/v1/{}pods", namespaces):
         if (pod.get("status") or {}).get("phase") in _FINISHED:
             continue
@@ -151,6 +188,12 @@ def list_templates(
             controller = owners[controller["uid"]]
         kind, name = (controller["kind"], controller["name"]) if controller else ("Pod", pod["metadata"]["name"])
         yield (kind, pod["metadata"]["namespace"], name), pod["spec"]
+
+
+def _has_ended(job: Object) -> bool:
+    """Whether a Job makes no further pods; one that is suspended may."""
+    conditions = (job.get("status") or {}).get("conditions") or []
+    return any(found["type"] in ("Complete", "Failed") and found["status"] == "True" for found in conditions)
 
 
 def _controller_of(item: Object) -> Mapping[str, Any] | None:

@@ -25,6 +25,7 @@ class Obstacles:
         controller: the kind and name of the object that controls it; empty: none.
         hold: what in its update strategy keeps a restart from replacing every pod; empty: nothing.
         environments: its containers that have a value of the consumer's synced Secret in their environment.
+        containers: all of its containers that run as long as the pod does.
     """
 
     is_paused: bool
@@ -33,6 +34,7 @@ class Obstacles:
     controller: str
     hold: str = ""
     environments: tuple[str, ...] = ()
+    containers: tuple[str, ...] = ()
 
 
 def read_obstacles(cluster: Cluster, consumer: Consumer) -> Obstacles:
@@ -54,6 +56,7 @@ def read_obstacles(cluster: Cluster, consumer: Consumer) -> Obstacles:
         parts=tuple(_find_parts(pod, of_class | of_secret)),
         controller=f"{owner['kind']} {owner['name']}" if owner else "",
         hold=handle.find_hold(item),
+        containers=tuple(found["name"] for found in _list_running(pod)),
         environments=tuple(dict.fromkeys(found for secret in secrets for found in _find_environments(pod, secret))),
     )
 

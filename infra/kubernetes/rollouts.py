@@ -34,6 +34,10 @@ class Rollout:
         return f"{self.ready} of {self.wanted} pods ready"
 
 
+RUNS_ONLY = Rollout(wanted=0, ready=0, is_complete=True)
+"""Of what has pods only while it has something to do."""
+
+
 def read_deployment(item: Object) -> Rollout:
     """Read a Deployment: its controller dates each progress."""
     names = ("replicas", "updatedReplicas", "readyReplicas", "availableReplicas")

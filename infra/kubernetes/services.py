@@ -62,17 +62,34 @@ def list_services(cluster: Cluster, namespace: str) -> list[Service]:
     return sorted(map(_read_service, items), key=lambda service: service.name)
 
 
-def get_load_balancer(cluster: Cluster, namespace: str, name: str) -> tuple[str, int]:
+def get_load_balancer(cluster: Cluster, namespace: str, name: str, port: int | None = None) -> tuple[str, int]:
     """Return a load balancer's address and port.
 
+    Args:
+        cluster: where it is.
+        namespace: of the Service.
+        name: of the Service.
+        port: which of its ports; the first one by default.
+
     Raises:
-        NotFound: there is no such Service.
+        NotFound: there is no such Service, or it has no such port.
         WorkloadUnhealthy: it has no address yet; says why if an event does.
     """
     service = cluster.get(f"{_path(namespace)}/{name}")
-    if address := _find_address(service):
+    if address := _find_address(service, port):
         return address
     raise _explain(cluster, service)
+
+
+def get_cluster_address(cluster: Cluster, namespace: str, name: str, port: int | None = None) -> tuple[str, int]:
+    """Return a Service's address inside the cluster and its port; an empty address if it is headless.
+
+    Raises:
+        NotFound: there is no such Service, or it has no such port.
+    """
+    service = cluster.get(f"{_path(namespace)}/{name}")
+    address = service["spec"].get("clusterIP") or ""
+    return "" if address == "None" else address, _choose_port(service, port)
 
 
 def wait_for_load_balancer(
@@ -101,11 +118,24 @@ def _path(namespace: str) -> str:
     return f"/api/v1/namespaces/{namespace}/services"
 
 
-def _find_address(service: Object) -> tuple[str, int] | None:
+def _find_address(service: Object, port: int | None = None) -> tuple[str, int] | None:
     ingress = ((service.get("status") or {}).get("loadBalancer") or {}).get("ingress") or []
     addresses = (entry.get("ip") or entry.get("hostname") for entry in ingress)
     address = next(filter(None, addresses), None)
-    return (address, int(service["spec"]["ports"][0]["port"])) if address else None
+    return (address, _choose_port(service, port)) if address else None
+
+
+def _choose_port(service: Object, wanted: int | None) -> int:
+    ports = [int(port["port"]) for port in service["spec"].get("ports") or [] if port.get("protocol", "TCP") == "TCP"]
+    if ports and wanted in (None, *ports):
+        return wanted or ports[0]
+    metadata = service["metadata"]
+    raise NotFound(
+        "The Service has no such port",
+        name=f"{metadata['name']} in {metadata['namespace']}",
+        seen=f"it has {', '.join(map(str, ports)) or 'none'}",
+        fix="correct the endpoint's port",
+    )
 
 
 def _explain(cluster: Cluster, service: Object) -> WorkloadUnhealthy:

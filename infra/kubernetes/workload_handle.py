@@ -106,6 +106,10 @@ class WorkloadHandle(ABC):
         """Return the uids of what makes the workload's pods: itself by default."""
         return {item["metadata"]["uid"]}
 
+    def select_pods(self, item: Object) -> str:
+        """Return a selector that finds its pods, and maybe others."""
+        return select(item)
+
     def template(self, item: Object) -> Object:
         """Return what its pods are made from, with all of their volumes."""
         template: Object = item["spec"]["template"]
@@ -183,6 +187,14 @@ class WorkloadHandle(ABC):
         annotations = {"annotations": {RESTARTED_FOR: mark, SECRET_VERSION: secret_version or None}}
         self.cluster.patch(self.path, {"metadata": annotations, "spec": {"template": {"metadata": annotations}}})
 
+    def mark_reloaded(self, mark: str) -> None:
+        """Remember that its pods were told to re-read their files. The pods stay.
+
+        Raises:
+            NotFound: it does not exist.
+        """
+        self.cluster.patch(self.path, {"metadata": {"annotations": {RESTARTED_FOR: mark}}})
+
     def mark_start_checked(self) -> None:
         """Remember that what the Secret held since the last restart was checked. The pods stay.
 
@@ -250,7 +262,7 @@ class WorkloadHandle(ABC):
         """
         item = self.cluster.get(self.path)
         reporter, seen = Reporter(on_progress, clock), ""
-        query = {"labelSelector": select(item)}
+        query = {"labelSelector": self.select_pods(item)}
         for items, left in follow(self.cluster, self._pods, query, timeout_seconds, clock):
             try:
                 own = self._pick_own(item, items.values())
@@ -277,7 +289,7 @@ class WorkloadHandle(ABC):
         return None, sorted(causes, key=lambda cause: list(Level).index(cause.level))
 
     def _list_pods(self, item: Object) -> Sequence[Object]:
-        return self._pick_own(item, self.cluster.get(self._pods, labelSelector=select(item))["items"])
+        return self._pick_own(item, self.cluster.get(self._pods, labelSelector=self.select_pods(item))["items"])
 
     def _pick_own(self, item: Object, pods: Iterable[Object]) -> Sequence[Object]:
         """Return those of the pods that count. Their owners are looked up after them, so none is too new."""

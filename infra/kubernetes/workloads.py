@@ -15,7 +15,7 @@ from infra.credentials import WorkloadKind, WorkloadRef
 from infra.kubernetes.client import Cluster, Object
 from infra.kubernetes.ownership import find_controller, is_of_forgotten_set
 from infra.kubernetes.pods import run_in_pod as run_in_pod
-from infra.kubernetes.rollouts import Rollout, read_daemon_set, read_deployment, read_stateful_set
+from infra.kubernetes.rollouts import RUNS_ONLY, Rollout, read_daemon_set, read_deployment, read_stateful_set
 from infra.kubernetes.services import get_load_balancer as get_load_balancer
 from infra.kubernetes.services import wait_for_load_balancer as wait_for_load_balancer
 from infra.kubernetes.workload_handle import RestartFacts as RestartFacts
@@ -86,10 +86,46 @@ class DaemonSet(WorkloadHandle):
         return _find_deletion_by_hand(item)
 
 
+class Job(WorkloadHandle):
+    """https://kubernetes.io/docs/concepts/workloads/controllers/job/."""
+
+    collection = "/apis/batch/v1/namespaces/{namespace}/jobs"
+
+    def read_rollout(self, item: Object) -> Rollout:
+        """Say that it wants no pod to stay: its pods are runs, which end by themselves."""
+        return RUNS_ONLY
+
+
+class CronJob(WorkloadHandle):
+    """https://kubernetes.io/docs/concepts/workloads/controllers/cron-jobs/."""
+
+    collection = "/apis/batch/v1/namespaces/{namespace}/cronjobs"
+    makers = Job.collection
+
+    def read_rollout(self, item: Object) -> Rollout:
+        """Say that it wants no pod to stay: its Jobs' pods are runs, which end by themselves."""
+        return RUNS_ONLY
+
+    def find_owners(self, item: Object) -> Collection[str]:
+        """Return the uids of its Jobs."""
+        uid, jobs = item["metadata"]["uid"], self.cluster.get(self.makers.format(namespace=self.ref.namespace))["items"]
+        return frozenset(found["metadata"]["uid"] for found in jobs if find_controller(found).get("uid") == uid)
+
+    def select_pods(self, item: Object) -> str:
+        """Return the selector of all Jobs' pods: those of one CronJob have no label of their own."""
+        return "job-name"
+
+    def template(self, item: Object) -> Object:
+        """Return what the pods of its Jobs are made from."""
+        return super().template(item["spec"]["jobTemplate"])
+
+
 _KINDS: dict[WorkloadKind, type[WorkloadHandle]] = {
     WorkloadKind.DEPLOYMENT: Deployment,
     WorkloadKind.STATEFUL_SET: StatefulSet,
     WorkloadKind.DAEMON_SET: DaemonSet,
+    WorkloadKind.JOB: Job,
+    WorkloadKind.CRON_JOB: CronJob,
 }
 
 

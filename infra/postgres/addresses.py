@@ -11,24 +11,16 @@ import ssl
 import struct
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from enum import StrEnum
 from fnmatch import fnmatchcase
+from pathlib import Path
 
 import certifi
 
+from infra.credentials.endpoints import Tls as Tls
 from infra.errors import Code, DatabaseUnreachable, InvalidInput, Unverified
 from infra.settings import Settings
 
 _SSL_REQUEST = struct.pack("!II", 8, 80877103)
-
-
-class Tls(StrEnum):
-    """How a connection is protected. There is no fallback from one to the other."""
-
-    VERIFY_FULL = "verify-full"
-    """Encrypted; the certificate is trusted and names the host."""
-    DISABLE = "disable"
-    """Plain text: for a database without TLS, inside a private network."""
 
 
 @dataclass(frozen=True)
@@ -40,12 +32,16 @@ class Address:
         port: its port.
         database: the database's name.
         tls: how connections are protected.
+        ca_file: the authorities that the certificate must come from; the settings' by default.
+        ip: the IP address to connect to, where `host` is not found by DNS; the setting `resolve` goes before it.
     """
 
     host: str
     port: int = 5432
     database: str = "postgres"
     tls: Tls = Tls.VERIFY_FULL
+    ca_file: Path | None = None
+    ip: str = ""
 
     def __str__(self) -> str:
         return f"{self.host}:{self.port}/{self.database}"
@@ -53,16 +49,16 @@ class Address:
 
 @dataclass(frozen=True)
 class TlsFacts:
-    """A verified TLS connection as it was negotiated.
+    """A TLS connection as it was negotiated.
 
     Args:
         protocol: such as "TLSv1.3".
         cipher: such as "TLS_AES_256_GCM_SHA384".
         bits: the cipher's secret bits.
-        verified_name: the host that the certificate was verified for.
-        subject: whom the certificate was issued to.
-        issuer: who signed it.
-        expires_at: when it expires, in UTC.
+        verified_name: the host that the certificate was verified for; empty if the mode does not verify it.
+        subject: whom the certificate was issued to; empty if it was not verified.
+        issuer: who signed it; empty if it was not verified.
+        expires_at: when it expires, in UTC; None if it was not verified.
     """
 
     protocol: str
@@ -71,7 +67,18 @@ class TlsFacts:
     verified_name: str
     subject: str
     issuer: str
-    expires_at: datetime
+    expires_at: datetime | None
+
+
+def find_place(address: Address, settings: Settings) -> tuple[str, int]:
+    """Return the address and port to connect to: the route of the setting `resolve`, else the address' own."""
+    host, port = find_route(address.host, address.port, settings)
+    return (address.ip if address.ip and host == address.host else host), port
+
+
+def has_route(host: str, port: int, settings: Settings) -> bool:
+    """Return whether the setting `resolve` leads somewhere else than to the host itself."""
+    return find_route(host, port, settings)[0] != host
 
 
 def find_route(host: str, port: int, settings: Settings) -> tuple[str, int]:
@@ -105,12 +112,10 @@ def get_tls_facts(address: Address, settings: Settings) -> TlsFacts:
         Unverified: the server has no TLS, or its certificate is not trusted or names another host (code TlsFailed).
     """
     try:
-        with socket.create_connection(
-            find_route(address.host, address.port, settings), settings.connect_timeout_seconds
-        ) as plain:
+        with socket.create_connection(find_place(address, settings), settings.connect_timeout_seconds) as plain:
             plain.sendall(_SSL_REQUEST)
             _check_answer(address, plain.recv(1))
-            with _context(settings).wrap_socket(plain, server_hostname=address.host) as secured:
+            with _context(address, settings).wrap_socket(plain, server_hostname=address.host) as secured:
                 return _facts(address, secured)
     except ssl.SSLCertVerificationError as error:
         raise tls_failed(address, error.verify_message) from None
@@ -120,9 +125,8 @@ def get_tls_facts(address: Address, settings: Settings) -> TlsFacts:
 
 def offers_tls(address: Address, settings: Settings) -> bool:
     """Return whether a server that has answered a plain connection has TLS as well."""
-    route = find_route(address.host, address.port, settings)
     try:
-        with socket.create_connection(route, settings.connect_timeout_seconds) as plain:
+        with socket.create_connection(find_place(address, settings), settings.connect_timeout_seconds) as plain:
             plain.sendall(_SSL_REQUEST)
             return plain.recv(1) == b"S"
     except OSError:
@@ -148,8 +152,16 @@ def _check_answer(address: Address, answer: bytes) -> None:
         raise DatabaseUnreachable("The server does not answer as PostgreSQL does", name=str(address), seen=seen)
 
 
-def _context(settings: Settings) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=str(settings.postgres_ca_file or certifi.where()))
+def find_authorities(address: Address, settings: Settings) -> str:
+    """Return the file of the authorities that the server's certificate must come from."""
+    return str(address.ca_file or settings.postgres_ca_file or certifi.where())
+
+
+def _context(address: Address, settings: Settings) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=find_authorities(address, settings))
+    context.check_hostname = address.tls is Tls.VERIFY_FULL
+    if not address.tls.is_verified:
+        context.verify_mode = ssl.CERT_NONE
     context.set_alpn_protocols(["postgresql"])
     return context
 
@@ -161,11 +173,15 @@ def _facts(address: Address, secured: ssl.SSLSocket) -> TlsFacts:
         protocol=secured.version() or "",
         cipher=cipher,
         bits=bits or 0,
-        verified_name=address.host,
+        verified_name=address.host if address.tls is Tls.VERIFY_FULL else "",
         subject=_distinguished_name(certificate.get("subject")),
         issuer=_distinguished_name(certificate.get("issuer")),
-        expires_at=datetime.fromtimestamp(ssl.cert_time_to_seconds(str(certificate["notAfter"])), UTC),
+        expires_at=_read_time(certificate.get("notAfter")),
     )
+
+
+def _read_time(text: object) -> datetime | None:
+    return datetime.fromtimestamp(ssl.cert_time_to_seconds(str(text)), UTC) if text else None
 
 
 def _distinguished_name(parts: object) -> str:

@@ -107,19 +107,21 @@ class Database:
         settings: the bound on each attempt and each change, routes, and certificate authorities.
         accepts_md5: whether a login may prove itself by md5.
         patience_seconds: how long a login is tried again while the database starts or has no free connection.
+        pooler: where clients log in, if not at the address itself: a login that works there, too, is proven.
     """
 
     address: Address
     settings: Settings
     accepts_md5: bool = False
     patience_seconds: float = 0
+    pooler: Address | None = None
 
     def __str__(self) -> str:
         return str(self.address)
 
     def beside(self, name: str) -> "Database":
         """Return another database of the same server."""
-        return replace(self, address=replace(self.address, database=name))
+        return replace(self, address=replace(self.address, database=name), pooler=None)
 
     @property
     def accepting_md5(self) -> "Database":
@@ -147,9 +149,11 @@ class Database:
             _pause(_POLL_SECONDS)
 
     def prove(self, login: Login) -> None:
-        """Log in once, to show that it works."""
+        """Log in once, to show that it works: at the database, and then at the pooler in front of it."""
         with self.connected(login) as connection:
             connection.execute("SELECT 1")
+        if self.pooler:
+            replace(self, address=self.pooler, pooler=None).prove(login)
 
     def takes(self, login: Login) -> bool:
         """Return whether the login works. Only a refusal counts as no; any other failure is raised.

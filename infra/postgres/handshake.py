@@ -11,20 +11,21 @@ import selectors
 import socket
 import time
 
-import certifi
 import psycopg
 from psycopg import pq
 from psycopg.conninfo import make_conninfo
 
 from infra.credentials.layouts import Login
 from infra.errors import Code, DatabaseUnreachable, KeyturnError, Unverified
-from infra.postgres.addresses import Address, Tls, find_route, offers_tls
+from infra.postgres.addresses import Address, Tls, find_authorities, find_place, offers_tls
 from infra.postgres.refusals import explain_handshake
 from infra.settings import Settings
 
 Connection = psycopg.Connection[tuple[object, ...]]
 
 _SCRAM, _MD5 = "scram-sha-256", "md5"
+_NO_AUTHORITIES = f"{os.devnull}/none"
+"""No such file: libpq would verify by the user's own authorities where it was not asked to verify."""
 _DONE = (pq.PollingStatus.OK, pq.PollingStatus.FAILED)
 
 
@@ -75,7 +76,7 @@ def _look_for_tls(address: Address, settings: Settings, error: KeyturnError) -> 
 
 
 def _parameters(address: Address, login: Login, settings: Settings) -> dict[str, str]:
-    host, port = find_route(address.host, address.port, settings)
+    host, port = find_place(address, settings)
     parameters = {
         "host": address.host,
         "port": str(port),
@@ -91,8 +92,8 @@ def _parameters(address: Address, login: Login, settings: Settings) -> dict[str,
         "keepalives_interval": "5",
         "keepalives_count": "3",
     }
-    if address.tls is Tls.VERIFY_FULL:
-        parameters["sslrootcert"] = str(settings.postgres_ca_file or certifi.where())
+    if address.tls is not Tls.DISABLE:
+        parameters["sslrootcert"] = find_authorities(address, settings) if address.tls.is_verified else _NO_AUTHORITIES
     if host != address.host:
         parameters["hostaddr"] = _resolve(address, host, port)
     return parameters

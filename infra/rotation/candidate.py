@@ -2,12 +2,15 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from infra.credentials import Login
 from infra.errors import Code, SecretUnusable
+from infra.rotation.observation import BASE_VERSIONS
 
 MAXIMUM_NAME_LENGTH = 127
+_VERSIONS_IN_TAG = 7
+"""A version has 32 characters, and Key Vault allows a tag 256."""
 
 
 def name_candidate(secrets: Sequence[str]) -> str:
@@ -20,6 +23,28 @@ def name_candidate(secrets: Sequence[str]) -> str:
         return name
     digest = hashlib.sha256(name.encode()).hexdigest()[:12]
     return f"{name[: MAXIMUM_NAME_LENGTH - 23]}-{digest}-candidate"
+
+
+def tag_base(versions: Sequence[str]) -> dict[str, str]:
+    """Return the tags that keep the versions which were current when the candidate was staged: as many as they need."""
+    return {
+        f"{BASE_VERSIONS}_{start // _VERSIONS_IN_TAG + 1}" if start else BASE_VERSIONS: ",".join(
+            versions[start : start + _VERSIONS_IN_TAG]
+        )
+        for start in range(0, len(versions), _VERSIONS_IN_TAG)
+    }
+
+
+def list_base(tags: Mapping[str, str]) -> list[str]:
+    """Return the versions that `tag_base` wrote.
+
+    Raises:
+        KeyError: there are none.
+    """
+    found, number = tags[BASE_VERSIONS].split(","), 2
+    while more := tags.get(f"{BASE_VERSIONS}_{number}"):
+        found, number = [*found, *more.split(",")], number + 1
+    return found
 
 
 def dump_candidate(login: Login) -> str:

@@ -4,36 +4,35 @@ Two usernames take turns, so that a person sees at a glance which one is current
 """
 
 import secrets
-import string
 from collections.abc import Callable, Sequence
 
+from infra.credentials import SUFFIXES, PasswordRule
 from infra.errors import Code, InvalidInput
 
-SUFFIXES = ("_a", "_b")
 USERNAME_LENGTH = 63
 """PostgreSQL cuts names after 63 bytes, silently."""
-LETTERS = string.ascii_letters
-ALPHABET = string.ascii_letters + string.digits
-PASSWORD_LENGTH = 32
 
 
-def derive_username(current: str) -> str:
+def derive_username(current: str, suffixes: tuple[str, str] = SUFFIXES) -> str:
     """Name the login that follows `current`: dexter -> dexter_b -> dexter_a -> dexter_b.
 
     Args:
         current: the current username.
+        suffixes: of the two that take turns; the first alternate login has the second one.
     """
-    base, suffix = (current[:-2], current[-2:]) if current.endswith(SUFFIXES) else (current, "")
-    return base[: USERNAME_LENGTH - 2] + ("_a" if suffix == "_b" else "_b")
+    suffix = next((suffix for suffix in suffixes if current.endswith(suffix)), "")
+    base = current.removesuffix(suffix)[: USERNAME_LENGTH - max(map(len, suffixes))]
+    return base + (suffixes[0] if suffix == suffixes[1] else suffixes[1])
 
 
-def choose_login(current: str, logins: Sequence[str], wanted: str = "") -> str:
+def choose_login(current: str, logins: Sequence[str], wanted: str = "", suffixes: tuple[str, str] = SUFFIXES) -> str:
     """Choose the alternate login: the owner's other one, or a new name if there is none.
 
     Args:
         current: the current username.
         logins: all logins of the owner, `current` among them.
         wanted: the one asked for; empty for none.
+        suffixes: what a new name ends with.
 
     Raises:
         InvalidInput: the wanted one would be a third login or is the current one; or there are several others and none
@@ -48,7 +47,7 @@ def choose_login(current: str, logins: Sequence[str], wanted: str = "") -> str:
         )
     if len(others) > 1 and not wanted:
         raise InvalidInput(Code.MANY_LOGINS, name="new_username", seen=f"the owner role has {len(others)} other logins")
-    return wanted or (others[0] if others else derive_username(current))
+    return wanted or (others[0] if others else derive_username(current, suffixes))
 
 
 def check_username(username: str) -> str:
@@ -69,27 +68,19 @@ def check_username(username: str) -> str:
     return username
 
 
-def generate_password(length: int = PASSWORD_LENGTH, choose: Callable[[Sequence[str]], str] = secrets.choice) -> str:
-    """Make a password that needs no quoting in URLs, shells, conninfo strings, YAML and SQL.
+def generate_password(
+    rule: PasswordRule = PasswordRule(),  # noqa: B008
+    choose: Callable[[Sequence[str]], str] = secrets.choice,
+) -> str:
+    """Make a password by a rule: a letter first, and at least one character of each set that the rule demands.
 
-    Only letters and digits, a letter first (so that YAML never reads a number), and at least one lower case,
-    one upper case letter and one digit, as Azure's password rules ask: 32 of them carry more than 185 bits.
+    Azure asks a Flexible Server's administrator for three kinds of characters, which the default has.
 
     Args:
-        length: number of characters, at least 16.
+        rule: its length and its characters.
         choose: picks from a sequence; only tests pass another one.
-
-    Raises:
-        ValueError: when asked for fewer than 16 characters.
     """
-    if length < 16:
-        raise ValueError("a password has at least 16 characters")
     while True:
-        password = choose(LETTERS) + "".join(choose(ALPHABET) for _ in range(length - 1))
-        if _is_mixed(password):
+        password = choose(rule.letters) + "".join(choose(rule.alphabet) for _ in range(rule.length - 1))
+        if all(set(characters) & set(password) for characters in rule.demanded):
             return password
-
-
-def _is_mixed(password: str) -> bool:
-    kinds = (str.islower, str.isupper, str.isdigit)
-    return all(any(kind(character) for character in password) for kind in kinds)

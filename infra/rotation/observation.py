@@ -19,8 +19,8 @@ PHASE = "phase"
 STRATEGY = "strategy"
 """Tag on the candidate: the strategy that its rotation began with and ends with."""
 BASE_VERSIONS = "base_versions"
-"""Tag on the candidate: the versions that were current when it was staged, in the layout's order, comma-separated."""
-
+"""Tag on the candidate: the versions that were current when it was staged, in the credential's order, comma-separated.
+Those that do not fit are in `base_versions_2` and so on."""
 
 GRACE_UNTIL = "grace_until"
 """Tag on the candidate: until when the previous login works on, as an ISO time; or `next-rotation`."""

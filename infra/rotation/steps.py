@@ -29,6 +29,7 @@ class Action(StrEnum):
     REFRESH_SECRET = "refresh the synced Secret {subject} if it is stale"  # noqa: S105
     START = "scale {subject} up again"
     RESTART = "restart {subject} by a rolling update"
+    RELOAD = "let {subject} re-read its files by its reload command"
     AWAIT_READY = "wait until {subject} is ready"
     BEGIN_GRACE = "verify the new login of {subject}, and leave the previous one its grace"
     DISABLE_PREVIOUS = "disable the previous login of {subject} in the database"

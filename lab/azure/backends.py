@@ -14,7 +14,7 @@ class Origin:
     """Who speaks through a proxy: it decides what IMDS answers.
 
     Args:
-        kind: "operator", "vm" or "pod".
+        kind: "operator", "vm", "pod", or "direct" for who needs no proxy.
         resource_id: the ARM id of the machine, for a VM; empty else.
         address: the loopback address that the speaker calls localhost; empty for the operator.
     """
@@ -22,6 +22,10 @@ class Origin:
     kind: str
     resource_id: str = ""
     address: str = ""
+
+
+DIRECT = Origin("direct")
+"""Who comes in without a proxy, and so from anywhere: reaches Azure's services alone."""
 
 
 class Proxies(Protocol):

@@ -89,7 +89,7 @@ class AzureCloud:
         steady: Callable[[], datetime] | None = None,
     ) -> None:
         propagation = timedelta(seconds=options.propagation_delay_seconds)
-        self._authority, self._faults = authority, faults
+        self._authority, self._faults, self._listen = authority, faults, options.listen
         self.directory = Directory(now, OPERATOR_CLIENT_ID, propagation)
         self.access = Access(now, propagation)
         self.access.make_owner(self.directory.operator.object_id, f"/subscriptions/{SUBSCRIPTION_ID}")
@@ -149,6 +149,8 @@ class AzureCloud:
         assert server is not None, "setup() makes it"
         domains = [f"*.{domain}" for domain in (VAULT_DOMAIN, BLOB_DOMAIN, ISSUER_DOMAIN)]
         self.gateway.serve(server, self._authority.server_context(entra.HOST, ARM_HOST, graph.HOST, *domains))
+        if self._listen:
+            await self.gateway.listen(*self._listen)
 
     async def stop(self) -> None:
         """End what ARM still does, close all proxies and end the services."""

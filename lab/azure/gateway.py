@@ -1,4 +1,4 @@
-"""The proxies through which the local Azure is reached, one listener for each speaker.
+"""The proxies through which the local Azure is reached, one listener for each speaker; and a direct way in, if wanted.
 
 CONNECT to a service of the lab is answered on the same connection: it becomes TLS with the lab's certificate and is
 handed to the HTTP server. Plain HTTP (IMDS) is handed over as it is. CONNECT to the lab's network becomes a tunnel.
@@ -6,6 +6,7 @@ handed to the HTTP server. Plain HTTP (IMDS) is handed over as it is. CONNECT to
 
 import asyncio
 import errno
+import os
 import ssl
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, cast
@@ -13,12 +14,14 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from lab.azure.backends import Origin
+from lab.azure.backends import DIRECT, Origin
 from lab.azure.routes import Address, Refusal, Routes, Service
 from lab.azure.tunnel import End
+from lab.errors import Conflict
 
 _LONGEST_HEAD_BYTES = 65_536
 _CONNECT = b"CONNECT "
+_ADDRESS = "127.0.0.1"
 _ESTABLISHED = b"HTTP/1.1 200 Connection established\r\n\r\n"
 
 
@@ -37,6 +40,7 @@ class Gateway:
         self._tasks: set[asyncio.Task[None]] = set()
         self._tls: ssl.SSLContext | None = None
         self._new_handler: Callable[[], asyncio.Protocol] | None = None
+        self._direct: asyncio.Server | None = None
 
     def serve(self, new_handler: Callable[[], asyncio.Protocol], tls: ssl.SSLContext) -> None:
         """Say which HTTP server answers, and with which certificate. Comes before the first `open`."""
@@ -47,7 +51,27 @@ class Gateway:
         listener = _Listener(self, origin)
         port = await listener.start(range(self._ports[0], self._ports[1] + 1))
         self._listeners[port] = listener
-        return f"http://127.0.0.1:{port}"
+        return f"http://{_ADDRESS}:{port}"
+
+    async def listen(self, address: str, port: int) -> int:
+        """Answer TLS at an address, without a proxy, and return the port: for nodes that have a network of their own.
+
+        Raises:
+            Conflict: the address cannot be listened at.
+        """
+        assert self._new_handler is not None, "serve() comes first"
+        try:
+            self._direct = await asyncio.get_running_loop().create_server(
+                self._new_handler, address, port, ssl=self._tls
+            )
+        except OSError as error:
+            raise Conflict(
+                "the lab cannot listen there",
+                name=f"{address}:{port}",
+                seen=os.strerror(error.errno or errno.EINVAL),
+                fix="give --listen an address of this machine, and a port that is free and that you may use",
+            ) from None
+        return cast(int, self._direct.sockets[0].getsockname()[1])
 
     async def close(self, url: str) -> None:
         """Close a proxy and the connections through it; an unknown one is ignored."""
@@ -56,7 +80,9 @@ class Gateway:
             await listener.stop()
 
     async def stop(self) -> None:
-        """Close all proxies."""
+        """Close all proxies, and the direct way in."""
+        if self._direct is not None:
+            self._direct.close()
         for listener in list(self._listeners.values()):
             await listener.stop()
         self._listeners.clear()
@@ -68,7 +94,10 @@ class Gateway:
         """Who sent a request: told by the listener that it came in through."""
         transport = request.transport
         address = transport.get_extra_info("sockname") if transport else None
-        listener = self._listeners.get(address[1]) if address else None
+        host, port = address[:2] if address else ("", 0)
+        listener = self._listeners.get(port) if host == _ADDRESS else None
+        if listener is None and self._direct is not None and port == self._direct.sockets[0].getsockname()[1]:
+            return DIRECT
         if listener is None:
             raise web.HTTPForbidden(text="The proxy that this came through is closed.")
         return listener.origin
@@ -113,7 +142,7 @@ class _Listener:
         for port in ports:
             try:
                 self._server = await asyncio.get_running_loop().create_server(
-                    lambda: _Speaker(self._gateway, self), "127.0.0.1", port
+                    lambda: _Speaker(self._gateway, self), _ADDRESS, port
                 )
             except OSError as error:
                 if error.errno != errno.EADDRINUSE:

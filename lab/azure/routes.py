@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from lab.azure.backends import Origin
+from lab.azure.backends import DIRECT, Origin
 
 IMDS_HOST = "169.254.169.254"
 _HOST = re.compile(r"[0-9A-Za-z._-]{1,253}|\[[0-9a-fA-F:.]+\]")
@@ -57,17 +57,18 @@ class Routes:
         """Forget such a name; an unknown one is ignored."""
         self._names.pop(host.lower(), None)
 
+    def _find_address(self, origin: Origin, host: str, port: int) -> Address | None:
+        if origin.address and host in _LOCAL:
+            return Address(origin.address, port)
+        return Address(host, port) if self._network.fullmatch(host) else self._names.get(host)
+
     def find(self, origin: Origin, host: str, port: int) -> Route:
         """The route from a speaker to `host`:`port`."""
         host = host.lower()
         if not _HOST.fullmatch(host):
             return Refusal(400, "This is not a host name")
-        if origin.address and host in _LOCAL:
-            return Address(origin.address, port)
-        if self._network.fullmatch(host):
-            return Address(host, port)
-        if host in self._names:
-            return self._names[host]
+        if origin != DIRECT and (address := self._find_address(origin, host, port)):
+            return address
         found = self._finds(host)
         if found is None:
             return Refusal(403, f"Host {host} is not part of this lab")

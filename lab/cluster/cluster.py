@@ -16,6 +16,7 @@ from lab.cluster.api.security.entra import EntraUsers
 from lab.cluster.client import CLUSTER_ROLE_BINDINGS, Client
 from lab.cluster.controllers import Controllers
 from lab.cluster.csi import SecretsStore
+from lab.cluster.external_secrets import Operator
 from lab.cluster.kubeconfigs import azure_user, exec_user, write_kubeconfig
 from lab.cluster.node import Node
 from lab.cluster.webhook import workload_identity
@@ -154,6 +155,10 @@ class Cluster:
         self._stack.push_async_callback(node.stop)
         await controllers.start()
         await node.start()
+        proxy = await place.proxies.open(Origin("pod", address=f"{options.network}.0.11"))
+        operator = Operator(client, proxy, place.authority.bundle_path, TENANT_ID)
+        self._stack.push_async_callback(operator.stop)
+        await operator.start()
         await self._bind_administrators()
         await self._set_up_store()
 

@@ -44,6 +44,7 @@ class Arguments:
     operation_seconds: float
     is_fresh: bool
     trusted_issuers: list[str]
+    listen: tuple[str, int] | None
     prefect_home: str | None
     lifeline: int
     report: int
@@ -60,6 +61,7 @@ class Arguments:
             operation_seconds=self.operation_seconds,
             is_fresh=self.is_fresh,
             trusted_issuers=tuple(self.trusted_issuers),
+            listen=(self.listen[0], self.listen[1]) if self.listen else None,
             prefect_home=Path(self.prefect_home) if self.prefect_home else None,
         )
 

@@ -40,6 +40,7 @@ class StartOptions:
         operation_seconds: how long a long-running operation takes at least.
         is_fresh: whether no resource provider is registered yet, as in a new subscription.
         trusted_issuers: URLs of OIDC issuers outside the lab whose keys its Entra ID fetches.
+        listen: address and port at which Azure's services answer without a proxy; None for none.
         prefect_home: PREFECT_HOME of the Prefect server that runs with the lab; None for no such server.
         timeout_seconds: bound on the start.
     """
@@ -53,6 +54,7 @@ class StartOptions:
     operation_seconds: float = 0.2
     is_fresh: bool = False
     trusted_issuers: tuple[str, ...] = ()
+    listen: tuple[str, int] | None = None
     prefect_home: Path | None = None
     timeout_seconds: float = 150.0
 
@@ -170,6 +172,7 @@ def spawn(options: StartOptions) -> Starting:
         "operation_seconds": options.operation_seconds,
         "is_fresh": options.is_fresh,
         "trusted_issuers": list(options.trusted_issuers),
+        "listen": options.listen,
         "prefect_home": str(options.prefect_home.absolute()) if options.prefect_home else None,
         "lifeline": lifeline_read,
         "report": report_write,

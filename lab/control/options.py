@@ -32,6 +32,7 @@ class LabOptions:
         operation_seconds: how long a long-running ARM operation takes at least.
         is_fresh: whether no resource provider is registered yet, as in a new subscription; else all are.
         trusted_issuers: URLs of OIDC issuers outside the lab whose keys its Entra ID fetches.
+        listen: address and port at which Azure's services answer without a proxy; None for none.
         prefect_home: PREFECT_HOME of the Prefect server that runs with the lab; None for no such server.
     """
 
@@ -44,4 +45,5 @@ class LabOptions:
     operation_seconds: float = 0.2
     is_fresh: bool = False
     trusted_issuers: tuple[str, ...] = ()
+    listen: tuple[str, int] | None = None
     prefect_home: Path | None = None

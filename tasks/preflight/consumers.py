@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from infra.credentials import Consumer
+from infra.credentials import NO_GRACE, Consumer
 from infra.errors import Code, Refused, Unverified
 from infra.kubernetes.deliveries import open_delivery
 from infra.kubernetes.obstacles import Obstacles, read_obstacles
@@ -23,6 +23,9 @@ def obstacles(question: Question) -> Iterator[Finding]:
     """See whether new values get to each consumer's pods."""
     rolled = {step.subject for step in question.plan.steps if step.action is Action.RESTART}
     for facts in question.observation.consumers:
+        if facts.consumer.runs_to_an_end:
+            yield from find_runs(facts, has_grace=question.credential.grace != NO_GRACE)
+            continue
         seen = read_obstacles(question.access.cluster, facts.consumer)
         is_restarted = STRATEGIES[question.credential.strategy].restarts(facts.consumer)
         yield from find_obstacles(facts, seen, is_restarted=is_restarted, is_rolled=facts.workload in rolled)
@@ -42,6 +45,9 @@ def find_obstacles(facts: ConsumerFacts, seen: Obstacles, *, is_restarted: bool,
         yield Finding(Refused(Code.PAUSED, name=name, seen="spec.paused is true"))
     if seen.hold and is_rolled:
         yield Finding(Refused(Code.HELD_BACK, name=name, seen=seen.hold))
+    if (command := facts.consumer.reload) and command.container not in seen.containers:
+        found = f"{command.container} is none of {', '.join(seen.containers)}"
+        yield Finding(Refused(Code.CONTAINER_MISSING, name=name, seen=found))
     if seen.environments and not is_restarted and not facts.consumer.is_database:
         found = f"a Secret's values in the environment of {', '.join(seen.environments)}"
         yield Finding(Refused(Code.ENVIRONMENT_STAYS, name=name, seen=found))
@@ -57,6 +63,13 @@ def find_obstacles(facts: ConsumerFacts, seen: Obstacles, *, is_restarted: bool,
         yield Finding(Refused(Code.UNSETTLED, name=name, seen=found), is_blocking=False)
 
 
+def find_runs(facts: ConsumerFacts, *, has_grace: bool) -> Iterator[Finding]:
+    """Find the runs that are under way: each keeps the login that it began with, which works on in a grace alone."""
+    if facts.pods and not has_grace:
+        found = f"running: {', '.join(pod.name for pod in facts.pods)}"
+        yield Finding(Refused(Code.RUN_UNDER_WAY, name=facts.consumer.key, seen=found), is_blocking=False)
+
+
 @check
 def kept_secrets(question: Question) -> Iterator[Finding]:
     """See whether the Secrets that others keep follow the vault: a wait needs it, and so does one that is absent."""
@@ -64,6 +77,16 @@ def kept_secrets(question: Question) -> Iterator[Finding]:
         error = open_delivery(question.access.cluster, facts.consumer).find_stillness()
         if error and facts.replicas:
             yield Finding(error, is_blocking=question.options.sync is Sync.WAIT or facts.synced is Synced.ABSENT)
+
+
+@check
+def pins(question: Question) -> Iterator[Finding]:
+    """See whether the versions of what will be pinned would stay."""
+    pinned = {step.subject for step in question.plan.steps if step.action is Action.PIN}
+    for consumer in question.credential.consumers:
+        delivery = open_delivery(question.access.cluster, consumer)
+        if consumer.source_key in pinned and (error := delivery.find_pin_objection()):
+            yield Finding(error)
 
 
 @check

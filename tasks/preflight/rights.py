@@ -13,11 +13,20 @@ from dataclasses import dataclass
 
 from infra.azure.permissions import has_permission
 from infra.azure.servers import SERVER_TYPE
-from infra.credentials import Consumer, Credential, FlexibleServerEndpoint, LoadBalancerEndpoint, Strategy
+from infra.credentials import (
+    ClusterIpEndpoint,
+    Consumer,
+    Credential,
+    ExternalSecretDelivery,
+    FlexibleServerEndpoint,
+    LoadBalancerEndpoint,
+    Strategy,
+)
 from infra.errors import AccessDenied, Code, InvalidInput, KeyturnError, NotFound, Refused
 from infra.kubernetes.access import Rehearsal, Right, find_missing, get_subject, rehearsing
 from infra.kubernetes.client import Cluster
 from infra.kubernetes.deliveries import open_delivery
+from infra.kubernetes.deliveries.external_secrets import GROUP
 from infra.kubernetes.deliveries.provider_classes import API, path_of
 from infra.kubernetes.discovery import LISTED
 from infra.kubernetes.errors import DENIED
@@ -28,8 +37,8 @@ from tasks.context import opened
 from tasks.preflight.registry import Question, check
 from tasks.rotation.lock import lease_name
 
-CONSUMERS, PINS, ENDPOINT, LOCK, DISCOVERY = (
-    f"keyturn-{name}" for name in ("consumers", "pins", "endpoint", "lock", "discovery")
+CONSUMERS, PINS, EXTERNAL_SECRETS, RELOADS, ENDPOINT, LOCK, DISCOVERY = (
+    f"keyturn-{name}" for name in ("consumers", "pins", "external-secrets", "reloads", "endpoint", "lock", "discovery")
 )
 """The ClusterRoles of manifests/keyturn/roles.yaml."""
 NO_VERSION, NO_SECRET = "0" * 32, "keyturn-preflight"
@@ -122,10 +131,11 @@ def list_needs(cluster: Cluster, credential: Credential) -> Iterator[Need]:
     yield Need(Right.to("create", lock), LOCK)
     for verb in ("get", "update"):
         yield Need(Right.to(verb, f"{lock}/{lease_name(credential)}"), LOCK)
-    if isinstance(endpoint := credential.endpoint, LoadBalancerEndpoint):
-        base = f"/api/v1/namespaces/{endpoint.namespace}"
-        yield Need(Right.to("get", f"{base}/services/{endpoint.service}"), ENDPOINT)
-        yield Need(Right.to("list", f"{base}/events"), ENDPOINT)
+    for endpoint in filter(None, (credential.endpoint, credential.pooler)):
+        if isinstance(endpoint, LoadBalancerEndpoint | ClusterIpEndpoint):
+            base = f"/api/v1/namespaces/{endpoint.namespace}"
+            yield Need(Right.to("get", f"{base}/services/{endpoint.service}"), ENDPOINT)
+            yield Need(Right.to("list", f"{base}/events"), ENDPOINT)
     used = (consumer.workload.namespace for consumer in credential.consumers)
     for namespace in dict.fromkeys((credential.lock_namespace, *used)):
         for path in LISTED:
@@ -142,15 +152,24 @@ def _list_needs_of(cluster: Cluster, credential: Credential, consumer: Consumer)
     strategy, namespace = credential.strategy, consumer.workload.namespace
     core, workload = f"/api/v1/namespaces/{namespace}", open_workload(cluster, consumer.workload)
     is_restarted = STRATEGIES[strategy].restarts(consumer)
-    reads = ("get", "list", "watch")
+    reads, is_refreshed = ("get", "list", "watch"), is_restarted or consumer.is_database or consumer.runs_to_an_end
     rows: tuple[tuple[str, tuple[str, ...], str], ...] = (
-        (workload.path, (*reads, "patch") if is_restarted else reads, CONSUMERS),
+        (workload.path, _verbs_on(consumer, is_restarted=is_restarted), CONSUMERS),
         (workload.makers.format(namespace=namespace), ("list",) if workload.makers else (), CONSUMERS),
         (f"{core}/pods", ("list", "watch"), CONSUMERS),
         (f"{core}/events", ("list",), CONSUMERS),
     )
-    writes = (*reads, "patch") if is_restarted or consumer.is_database else reads
+    writes = (*reads, "patch") if is_refreshed else reads
     for delivery in consumer.every_delivery:
+        if isinstance(delivery, ExternalSecretDelivery):
+            external = f"/apis/{GROUP}/v1/namespaces/{namespace}/{delivery.source.replace('/', 's/')}"
+            pins = strategy is Strategy.ALTERNATING
+            rows += (
+                (external, writes if not pins else (*reads, "patch"), EXTERNAL_SECRETS),
+                (f"/apis/{GROUP}/v1/namespaces/{namespace}/secretstores", ("get",), EXTERNAL_SECRETS),
+                (f"{core}/secrets/{delivery.secret_name}", reads, CONSUMERS),
+            )
+            continue
         provider_class = path_of(namespace, delivery.source)
         rows += ((f"{core}/secrets/{delivery.secret_name}", writes if delivery.secret_name else (), CONSUMERS),)
         rows += (
@@ -161,6 +180,14 @@ def _list_needs_of(cluster: Cluster, credential: Credential, consumer: Consumer)
     for path, verbs, role in rows:
         for verb in verbs:
             yield Need(Right.to(verb, path), role)
+    for verb in ("get", "create") if consumer.reload else ():
+        yield Need(Right(verb, "pods/exec", namespace), RELOADS)
+
+
+def _verbs_on(consumer: Consumer, *, is_restarted: bool) -> tuple[str, ...]:
+    """List what is done to a workload itself; a run is not waited for."""
+    reads = ("get",) if consumer.runs_to_an_end else ("get", "list", "watch")
+    return (*reads, "patch") if is_restarted or consumer.reload else reads
 
 
 def _find_missing(cluster: Cluster, credential: Credential) -> Iterator[Finding]:
@@ -189,7 +216,9 @@ def _list_writes(rehearsal: Rehearsal, question: Question, consumer: Consumer) -
         yield lambda: workload.start(MARK)
     elif is_restarted:
         yield lambda: workload.restart(MARK)
-    if is_restarted or consumer.is_database:
+    elif consumer.reload:
+        yield lambda: workload.mark_reloaded(MARK)
+    if is_restarted or consumer.is_database or consumer.runs_to_an_end:
         yield lambda: delivery.refresh(dict.fromkeys(credential.secret_names, MARK))
     if _pins(credential):
         yield lambda: delivery.pin(facts.newest_versions, MARK)

@@ -91,7 +91,7 @@ def _check_rights(plan: ProvisioningPlan, azure: Azure, stack: Stack) -> list[Ke
 
 def _check_offers(plan: ProvisioningPlan, azure: Azure, stack: Stack) -> list[KeyturnError]:
     """Look at what the region offers; a provider that is not registered yet would be by that, so it is not asked."""
-    asking = {(type(change.resource)) for change in plan.left}
+    asking = {type(change.resource) for change in plan.left}
     missing = {change.resource.name for change in plan.left if isinstance(change.resource, ResourceProvider)}
     asks_servers = DatabaseServer in asking and "Microsoft.DBforPostgreSQL" not in missing
     asks_machines = asking & {Machine, ManagedCluster} and "Microsoft.Compute" not in missing

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from infra.credentials import Credential
+from infra.credentials import Credential, ExternalConsumer
 from infra.errors import KeyturnError
 from infra.rotation.execution import Ending
 from infra.rotation.observation import ConsumerFacts, Observation
@@ -131,7 +131,7 @@ def report_rotation(
         describe_ending(ending),
         ending.error,
         results,
-        describe_state(observation) if observation else {},
+        describe_state(observation, credential.external_consumers) if observation else {},
         spans,
         Settings().runbook_url,
         told,
@@ -162,8 +162,13 @@ def describe_ending(ending: Ending) -> str:
     return f"Rotation {ending.rotation_id}: {steps} steps; the new login works, the previous one {previous}."
 
 
-def describe_state(observation: Observation) -> dict[str, str]:
-    """Say in which state the database's login, the vault's secrets and the consumers are."""
+def describe_state(observation: Observation, external: Sequence[ExternalConsumer] = ()) -> dict[str, str]:
+    """Say in which state the database's login, the vault's secrets and the consumers are; of external ones, who knows.
+
+    Args:
+        observation: the state after the run.
+        external: the consumers that nobody observes.
+    """
     logins = observation.logins
     state = {"login": describe_login(logins.current, logins.previous)}
     for secret in observation.secrets:
@@ -174,11 +179,15 @@ def describe_state(observation: Observation) -> dict[str, str]:
         if grace := observation.candidate.grace:
             state["previous login"] = f"works {grace}"
     wanted = observation.newest_versions
-    return state | {str(facts.workload): _describe_consumer(facts, wanted) for facts in observation.consumers}
+    state |= {str(facts.workload): _describe_consumer(facts, wanted) for facts in observation.consumers}
+    return state | {consumer.name: f"outside the cluster; told by: {consumer.owner}" for consumer in external}
 
 
 def _describe_consumer(facts: ConsumerFacts, newest: Mapping[str, str]) -> str:
     wanted = {name: newest[name] for name in facts.uses}
+    if facts.consumer.runs_to_an_end:
+        runs = ", ".join(f"{pod.name} since {pod.started_at:%H:%M} UTC" for pod in facts.pods if pod.started_at)
+        return f"runs under way: {runs or 'none'}, Secret: {facts.synced}"
     current = sum({name: pod.versions.get(name) for name in wanted} == wanted for pod in facts.pods)
     ready = "ready" if facts.is_ready else "not ready"
     pinned = f", pinned for rotation {facts.pinned_for}" if facts.pinned_for and facts.pinned else ""

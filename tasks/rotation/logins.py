@@ -40,7 +40,7 @@ from infra.rotation.strategies import STRATEGIES
 from tasks.context import Access
 from tasks.rotation.lock import confirm_lock
 from tasks.rotation.registry import StepContext, opened_for, performs
-from tasks.rotation.restarts import wait_for_terminating_pods
+from tasks.rotation.restarts import wait_for_terminating_pods, warn_of_runs
 from tasks.rotation.staged import get_candidate, read_both, read_candidate
 from tasks.rotation.validity import find_valid_for
 
@@ -195,7 +195,7 @@ def rehearse_alternate(context: StepContext) -> None:
     """
     with opened_for(context) as access:
         current = access.read_newest()
-        alternate = Login(choose_username(context, access, current), generate_password())
+        alternate = Login(choose_username(context, access, current), generate_password(context.credential.password))
         with _admin_session(context, access, ENABLE, current, is_rehearsal=True) as connection:
             owner = get_owner_role(connection, access.database, current.username)
             owner_role.enable_login(connection, owner, alternate, current.username, find_valid_for(access, current))
@@ -262,7 +262,9 @@ def _wait_for_replaced_pods(context: StepContext, access: Access) -> None:
     A pod that a lost node holds for ever is not waited for beyond the bound: it no longer works.
     """
     for consumer in context.credential.consumers:
-        if consumer.is_database or not consumer.needs_restart:
+        if consumer.runs_to_an_end:
+            warn_of_runs(access.cluster, consumer.workload)
+        if not consumer.is_restarted:
             continue
         try:
             wait_for_terminating_pods(access.cluster, consumer.workload, context.options.ready_timeout_seconds)
@@ -342,11 +344,11 @@ def choose_username(context: StepContext, access: Access, current: Login) -> str
         case UsernamePolicy.KEEP:
             return current.username
         case UsernamePolicy.DERIVE:
-            return wanted or derive_username(current.username)
+            return wanted or derive_username(current.username, context.credential.username_suffixes)
         case UsernamePolicy.ALTERNATE:
             with access.database.accepting_md5.connected(current) as connection:
                 logins = get_owner_role(connection, access.database, current.username).logins
-            return choose_login(current.username, logins, wanted)
+            return choose_login(current.username, logins, wanted, context.credential.username_suffixes)
 
 
 def get_owner_role(connection: Connection, database: Database, username: str) -> OwnerRole:

@@ -2,18 +2,29 @@
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 
 from prefect.logging import get_run_logger
 
 from infra.azure.secrets import KeyVault
+from infra.azure.servers import DatabaseServers
 from infra.azure.versions import SecretVersion
-from infra.credentials import Consumer, Credential, Login
-from infra.errors import AccessDenied, DatabaseStarting, KeyturnError, LoginRefused, SecretUnusable
+from infra.credentials import Consumer, Credential, FlexibleServerEndpoint, Login
+from infra.errors import (
+    AccessDenied,
+    Code,
+    DatabaseStarting,
+    DatabaseUnreachable,
+    KeyturnError,
+    LoginRefused,
+    SecretUnusable,
+)
 from infra.kubernetes.deliveries import SecretState, open_delivery
 from infra.kubernetes.workloads import open_workload
 from infra.postgres.database import Database
 from infra.postgres.owner_role import find_owner_role
+from infra.provisioning.resources import DatabaseServer
 from infra.rotation.observation import (
     ConsumerFacts,
     Logins,
@@ -91,7 +102,8 @@ def _version(found: SecretVersion) -> Version:
 def _consumer(access: Access, consumer: Consumer, newest: Mapping[str, str] | None) -> ConsumerFacts:
     credential, names = access.credential, access.credential.secret_names
     delivery = open_delivery(access.cluster, consumer)
-    if mismatch := delivery.find_mismatch(credential.vault, names):
+    wanted = {*credential.secrets.names, *delivery.uses(names)}
+    if mismatch := delivery.find_mismatch(credential.vault, wanted):
         raise mismatch
     workload = open_workload(access.cluster, consumer.workload).get()
     delivered = delivery.observe(names, newest)
@@ -141,9 +153,23 @@ def _try_logins(
         tries[2] = existing, _read_or_none(lambda: read_base(access.vault, access.credential, candidate[1]))
     with ThreadPoolExecutor(len(tries)) as pool:
         (current, failure), (staged, _), (base, _) = pool.map(lambda each: _try(*each), tries)
+    failure = _explain_private(access, failure)
     if current is LoginState.REFUSED and candidate is None:
         base, _ = _try(existing, _read_or_none(lambda: _read_before(access, secrets)))
     return Logins(current, staged, base, failure)
+
+
+def _explain_private(access: Access, error: KeyturnError | None) -> KeyturnError | None:
+    """Return the error of a Flexible Server that does not answer as what it is if the server has private access."""
+    endpoint = access.credential.endpoint
+    if not isinstance(endpoint, FlexibleServerEndpoint) or not isinstance(error, DatabaseUnreachable):
+        return error
+    with suppress(KeyturnError):
+        servers = DatabaseServers(access.azure, endpoint.resource_group)
+        found = servers.find(DatabaseServer(name=endpoint.server))
+        if found and isinstance(found.resource, DatabaseServer) and not found.resource.public_access:
+            return DatabaseUnreachable(Code.PRIVATE_SERVER, name=error.name, seen=error.seen)
+    return error
 
 
 def _read_or_none(read: Callable[[], Login]) -> Login | None:

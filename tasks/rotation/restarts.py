@@ -1,13 +1,14 @@
-"""The steps of a rotation that stop, start and restart consumers. Each write also remembers why it was made."""
+"""The steps of a rotation that stop, start, restart and reload consumers. Each also remembers why it was made."""
 
 from collections.abc import Mapping
 
 from prefect.logging import get_run_logger
 
-from infra.credentials import WorkloadRef
-from infra.errors import WorkloadUnhealthy
+from infra.credentials import Consumer, WorkloadRef
+from infra.errors import Code, NotFound, ServiceFailed, WorkloadUnhealthy
 from infra.kubernetes.client import Cluster
 from infra.kubernetes.deliveries import DeliveryHandle, SecretState, open_delivery
+from infra.kubernetes.pods import run_in_pod
 from infra.kubernetes.workloads import open_workload
 from infra.rotation.steps import Action
 from tasks.context import Access
@@ -52,6 +53,43 @@ def restart(context: StepContext) -> None:
     """Replace a client's pods by its own update strategy, so that they start with the vault's values."""
     with opened_for(context) as access:
         _restart(context, access)
+
+
+@performs(Action.RELOAD)
+def reload(context: StepContext) -> None:
+    """Run a client's reload command in every pod that runs, and remember it when it has succeeded in all.
+
+    A pod that is not ready is told, too; if it cannot be, that is no fault of the rotation's. What a command prints may
+    hold values, so nobody sees it.
+
+    Raises:
+        WorkloadUnhealthy: it failed in a pod that is ready (code ReloadFailed).
+    """
+    with opened_for(context) as access:
+        workload = open_workload(access.cluster, context.consumer.workload)
+        running = [pod for pod in workload.get().pods if pod.phase == "Running" and not pod.terminating]
+        for pod in running:
+            if failure := find_reload_failure(access.cluster, context.consumer, pod.name):
+                if pod.ready:
+                    raise failure
+                get_run_logger().warning("%s is not ready, and was not reloaded: %s", pod.name, failure.seen)
+        confirm_lock(access.cluster, context.credential, context.rotation_id)
+        workload.mark_reloaded(context.mark)
+    get_run_logger().info("%s was reloaded in %d pods", context.subject, len(running))
+
+
+def find_reload_failure(cluster: Cluster, consumer: Consumer, pod: str) -> WorkloadUnhealthy | None:
+    """Run the reload command in a pod; a pod that is gone needs none."""
+    assert consumer.reload is not None
+    command, container = consumer.reload.command, consumer.reload.container
+    try:
+        output = run_in_pod(cluster, consumer.workload.namespace, pod, command, container)
+        seen = f"exit code {output.code}" if output.code else ""
+    except NotFound:
+        return None
+    except ServiceFailed as error:
+        seen = error.what
+    return WorkloadUnhealthy(Code.RELOAD_FAILED, name=f"{container} in {pod}", seen=seen) if seen else None
 
 
 @performs(Action.AWAIT_READY, retries=0)
@@ -152,3 +190,10 @@ def wait_for_terminating_pods(cluster: Cluster, workload: WorkloadRef, timeout_s
     """
     handle = open_workload(cluster, workload)
     handle.wait_for_pods_gone(timeout_seconds, log_progress(workload), terminating_only=True)
+
+
+def warn_of_runs(cluster: Cluster, workload: WorkloadRef) -> None:
+    """Name the runs that are under way: those that began before the new login was published have the previous one."""
+    if runs := open_workload(cluster, workload).get().live_pods.values():
+        names = ", ".join(sorted(runs))
+        get_run_logger().warning("%s: what began with the previous login gets no new connection: %s", workload, names)

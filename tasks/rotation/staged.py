@@ -6,7 +6,7 @@ from infra.azure.secrets import KeyVault
 from infra.azure.versions import SecretVersion
 from infra.credentials import UNTIL_NEXT_ROTATION, Credential, Login, Strategy
 from infra.errors import Code, Conflict, SecretUnusable
-from infra.rotation.candidate import name_candidate, parse_candidate
+from infra.rotation.candidate import list_base, name_candidate, parse_candidate
 from infra.rotation.observation import (
     BASE_VERSIONS,
     GRACE_UNTIL,
@@ -48,7 +48,7 @@ def recall_candidate(vault: KeyVault, credential: Credential, rotation_id: str) 
 def _parse(found: SecretVersion, credential: Credential) -> Candidate:
     names, tags = credential.secret_names, found.tags
     try:
-        base = dict(zip(names, tags[BASE_VERSIONS].split(","), strict=True))
+        base = dict(zip(names, list_base(tags), strict=True))
         facts = CandidateFacts(
             found.version,
             tags[ROTATION_ID],

@@ -10,10 +10,9 @@ from infra.azure.versions import SecretVersion
 from infra.credentials import Credential, Login, Part
 from infra.errors import Code, Conflict, KeyturnError, NotFound, Unverified
 from infra.rotation.attributes import Attributes, carry_over, stage_like
-from infra.rotation.candidate import dump_candidate, name_candidate
+from infra.rotation.candidate import dump_candidate, name_candidate, tag_base
 from infra.rotation.new_logins import generate_password
 from infra.rotation.observation import (
-    BASE_VERSIONS,
     PHASE,
     RESTORES,
     ROTATION_ID,
@@ -54,12 +53,12 @@ def stage(context: StepContext) -> str:
             return get_candidate(vault, credential, context.rotation_id)[0].version
         base = {secret: vault.get_latest(secret) for secret in credential.secret_names}
         current = layout.parse({secret: vault.read(secret, found.version) for secret, found in base.items()})
-        new = Login(choose_username(context, access, current), generate_password())
+        new = Login(choose_username(context, access, current), generate_password(credential.password))
         tags = {
             ROTATION_ID: context.rotation_id,
             STRATEGY: credential.strategy.value,
             PHASE: Phase.STAGED.value,
-            BASE_VERSIONS: ",".join(found.version for found in base.values()),
+            **tag_base([found.version for found in base.values()]),
         }
         written = [_carry_over(credential, base[secret], {}) for secret in _list_written(credential)]
         confirm_lock(access.cluster, credential, context.rotation_id)
@@ -127,6 +126,9 @@ def publish(context: StepContext) -> str:
 
 def _render(access: Access, secret: str, login: Login, base: str) -> str:
     """Return the value of a secret for a login; what is not the login's stays as it is in the version before."""
+    if derived := access.credential.find_derived(secret):
+        address = access.clients_address
+        return derived.render(login, address.host, address.port, address.database)
     return access.credential.secrets.render(login, {secret: access.vault.read(secret, base)})[secret]
 
 

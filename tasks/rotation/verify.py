@@ -62,7 +62,9 @@ def _verify_new_login(context: StepContext, access: Access, strategy: Strategy) 
     values, versions = access.read_newest_with_versions()
     new = credential.secrets.parse(values)
     for consumer in credential.consumers:
-        if context.options.sync is Sync.WAIT or STRATEGIES[strategy].restarts(consumer) or not consumer.is_database:
+        if consumer.runs_to_an_end:
+            logger.info("%s: its next run begins with the new values", consumer.key)
+        elif context.options.sync is Sync.WAIT or STRATEGIES[strategy].restarts(consumer) or not consumer.is_database:
             _verify_consumer(context, access, consumer, versions, values)
             logger.info("%s: mounts, files and Secret have the new values", consumer.key)
         else:

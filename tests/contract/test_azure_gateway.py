@@ -2,6 +2,7 @@
 
 import logging
 import socket
+import ssl
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -15,6 +16,7 @@ from azure_world import ACCOUNT_ID, VAULT, VAULT_ID, AzureWorld
 from lab.azure.backends import Origin
 from lab.azure.routes import Address
 from lab.control.faults import Fault
+from lab.errors import Conflict
 
 POD = "127.77.1.1"
 
@@ -165,3 +167,38 @@ def test_a_fault_acts_as_often_as_it_was_asked_for(azure: AzureWorld) -> None:
     with pytest.raises(HttpResponseError, match="Try again"):
         azure.secrets(retry_total=0).set_secret("username", "dexter")
     assert azure.secrets(retry_total=0).set_secret("username", "dexter").value == "dexter"
+
+
+def ask_directly(azure: AzureWorld, port: int, host: str) -> bytes:
+    """Ask for a secret at the direct way in, as a node does whose hosts file leads there; return the answer."""
+    trust = ssl.create_default_context(cadata=azure.cloud.ca_bundle.with_name("ca.pem").read_text())
+    trust.check_hostname = host.endswith(".net")
+    with (
+        socket.create_connection(("127.0.0.1", port), timeout=10) as plain,
+        trust.wrap_socket(plain, server_hostname=host) as encrypted,
+    ):
+        request = f"GET /secrets/password?api-version=7.4 HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
+        encrypted.sendall(request.encode())
+        return b"".join(iter(lambda: encrypted.recv(65536), b""))
+
+
+def test_azures_services_answer_without_a_proxy_where_the_lab_was_told_to_listen(azure: AzureWorld) -> None:
+    port = azure.run(azure.cloud.gateway.listen("127.0.0.1", 0))
+    answer = ask_directly(azure, port, f"{VAULT}.vault.azure.net")
+    assert answer.startswith(b"HTTP/1.1 401 Unauthorized\r\n")
+    assert b'WWW-Authenticate: Bearer authorization="https://login.microsoftonline.com/' in answer
+    assert azure.cloud.requests.counts()["direct"] == {f"{VAULT}.vault.azure.net": 1}
+
+
+@pytest.mark.parametrize("host", ["169.254.169.254", POD, "example.com"])
+def test_nothing_but_azures_services_is_reached_without_a_proxy(azure: AzureWorld, pod_server: int, host: str) -> None:
+    port = azure.run(azure.cloud.gateway.listen("127.0.0.1", 0))
+    target = f"{host}:{pod_server}" if host == POD else host
+    assert ask_directly(azure, port, target).startswith(b"HTTP/1.1 403 Forbidden\r\n")
+
+
+def test_an_address_that_is_taken_is_named(azure: AzureWorld) -> None:
+    port = azure.run(azure.cloud.gateway.listen("127.0.0.1", 0))
+    with pytest.raises(Conflict) as caught:
+        azure.run(azure.cloud.gateway.listen("127.0.0.1", port))
+    assert (caught.value.name, caught.value.seen) == (f"127.0.0.1:{port}", "Address already in use")

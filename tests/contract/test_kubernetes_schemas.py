@@ -11,7 +11,7 @@ from lab.cluster.api.schema import source
 GROUPS = (
     *("api/v1", "apis/apps/v1", "apis/discovery.k8s.io/v1", "apis/storage.k8s.io/v1", "apis/coordination.k8s.io/v1"),
     *("apis/rbac.authorization.k8s.io/v1", "apis/authorization.k8s.io/v1", "apis/authentication.k8s.io/v1"),
-    *("apis/apiextensions.k8s.io/v1", "apis/policy/v1", "apis/autoscaling/v1"),
+    *("apis/apiextensions.k8s.io/v1", "apis/policy/v1", "apis/autoscaling/v1", "apis/batch/v1"),
 )
 
 

@@ -14,6 +14,8 @@ COLUMNS = {
         "Name Desired Current Ready Up-to-date Available Node-Selector Age Containers Images Selector"
     ),
     "apis/apps/v1/controllerrevisions": "Name Controller Revision Age",
+    "apis/batch/v1/jobs": "Name Status Completions Duration Age Containers Images Selector",
+    "apis/batch/v1/cronjobs": ("Name Schedule Timezone Suspend Active Last-Schedule Age Containers Images Selector"),
     "api/v1/services": "Name Type Cluster-IP External-IP Port(s) Age Selector",
     "api/v1/secrets": "Name Type Data Age",
     "api/v1/configmaps": "Name Data Age",

@@ -4,7 +4,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
-from infra.credentials import Consumer, Credential, CsiDelivery, Login, SecretDelivery, Strategy
+from infra.credentials import (
+    Consumer,
+    Credential,
+    CsiDelivery,
+    ExternalSecretDelivery,
+    Login,
+    SecretDelivery,
+    Strategy,
+)
 from infra.rotation.options import RotationOptions, Sync
 from testing import bare
 from testing.walkthrough import DATABASE, DEXTER, SERVER, change, consumer_like
@@ -18,6 +26,12 @@ CLIENTS: dict[str, Consumer] = {
     "files alone": consumer_like(CLIENT, delivery=CsiDelivery(secret_provider_class=_CLASS), needs_restart=False),
     "a Secret that others keep": consumer_like(
         CLIENT, delivery=SecretDelivery(kind="secret", secret=_SECRET, kept_by=_CLASS)
+    ),
+    "an ExternalSecret": consumer_like(
+        CLIENT, delivery=ExternalSecretDelivery(kind="external-secret", external_secret="es-login")
+    ),
+    "an ExternalSecret of the server": consumer_like(
+        CLIENT, delivery=ExternalSecretDelivery(kind="external-secret", external_secret="es-server-login")
     ),
     "two classes": consumer_like(
         CLIENT,
@@ -62,7 +76,7 @@ class Case:
     def credential(self) -> Credential:
         """What is rotated."""
         if self.strategy is Strategy.MANAGED:
-            return SERVER
+            return change(SERVER, consumers=(self.client,)) if self.delivery else SERVER
         return change(RECREATE, consumers=(DATABASE, self.client), strategy=self.strategy)
 
     def options(self, rotation_id: str = "") -> RotationOptions:
@@ -76,7 +90,7 @@ class Case:
             bare.make_owner_role(self.credential)
         if not self.restarts_database:
             scene.put_data(self.credential)
-        with scene.client(self.client) if self.client in self.credential.consumers else nullcontext():
+        with scene.client(self.client, self.credential) if self.client in self.credential.consumers else nullcontext():
             yield
 
     def check_after_kill(self, scene: Scene, before: Login) -> None:
@@ -111,13 +125,15 @@ CASES = (
             clients_always_work=strategy is Strategy.ALTERNATING,
             delivery=delivery,
         )
-        for delivery in filter(None, CLIENTS)
+        for delivery in CLIENTS
+        if delivery and "server" not in delivery
         for strategy, sync in (
             (Strategy.ALTERNATING, Sync.WAIT),
             (Strategy.IN_PLACE, Sync.EXPRESS),
             (Strategy.RECREATE, Sync.WAIT),
         )
     ),
+    Case(Strategy.MANAGED, Sync.EXPRESS, delivery="an ExternalSecret of the server"),
 )
 
 

@@ -22,9 +22,10 @@ from zlib import crc32
 
 from infra.errors import KeyturnError
 from infra.rotation.execution import Verdict
-from tests.crash.cases import CASES, Case
+from tests.crash.cases import Case
 from tests.crash.kept import Kept
 from tests.crash.killing import Kill, kill_and_resume, list_kills
+from tests.crash.layouts import ALL_CASES
 from tests.crash.scene import Scene, running_scene
 from tests.crash.table import Result, write_table
 
@@ -48,11 +49,11 @@ class Share:
     made: set[tuple[str, str]] = field(default_factory=set)
 
     def cases(self) -> list[Case]:
-        return [case for case in CASES if re.search(self.only, str(case))]
+        return [case for case in ALL_CASES if re.search(self.only, str(case))]
 
     def rotation_id(self, case: Case, number: int) -> str:
         """Name the rotation of a kill, unlike any other's."""
-        return f"k{self.number}-{CASES.index(case)}-{number}"
+        return f"k{self.number}-{ALL_CASES.index(case)}-{number}"
 
     def kills(self, case: Case, found: Sequence[Kill]) -> list[Kill]:
         """Return what is left to this lab: the steps take turns, so that a short run has been everywhere.

@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from infra.azure.secrets import KeyVault
-from infra.credentials import Consumer, Credential, CsiDelivery, Login
+from infra.credentials import Consumer, Credential, CsiDelivery, ExternalSecretDelivery, Login, SecretDelivery
 from infra.errors import KeyturnError, LoginRefused
 from infra.kubernetes.client import Cluster, connect
 from infra.kubernetes.deliveries import open_delivery
 from infra.kubernetes.deliveries.provider_classes import path_of
+from infra.kubernetes.manifests import apply
 from infra.kubernetes.pods import run_in_pod
-from infra.kubernetes.workloads import STOPPED_REPLICAS, open_workload
+from infra.kubernetes.workload_handle import STOPPED_REPLICAS
+from infra.kubernetes.workloads import open_workload
 from infra.postgres.database import Database
 from infra.rotation.candidate import name_candidate, parse_candidate
 from infra.rotation.observation import PHASE, Phase
@@ -24,6 +26,7 @@ from lab.control import lifecycle
 from tasks.context import Access, connections_shared, opened, opened_azure
 from tasks.rotation.lock import lease_name
 from testing import bare
+from testing.external_secrets import external_secret, install_operator, let_read, store
 from testing.labs import RunningLab, make_state_folder
 from testing.rotator import bind, make_rotator
 from testing.walkthrough import DATABASE, DEXTER, consumer_like
@@ -205,11 +208,13 @@ class Scene:
         return {"exec": {"command": ["sh", "-c", command]}, "periodSeconds": 1, "timeoutSeconds": 5}
 
     @contextmanager
-    def client(self, consumer: Consumer = CLIENT, *, logs_in: bool = False) -> Iterator[None]:
+    def client(
+        self, consumer: Consumer = CLIENT, credential: Credential = DEXTER, *, logs_in: bool = False
+    ) -> Iterator[None]:
         """Run a client that has the credential by its deliveries; if it logs in, it is ready only when it can."""
         path, workload = f"{DEPLOYMENTS}/{consumer.workload.name}", open_workload(self.cluster, consumer.workload)
         probe = self._login_probe() if logs_in else None
-        self._make_classes(consumer)
+        self._make_sources(consumer, credential)
         self.cluster.request("POST", DEPLOYMENTS, {}, _make_client(consumer, probe))
         self.running = consumer
         try:
@@ -221,19 +226,32 @@ class Scene:
             workload.wait_for_pods_gone(SECONDS)
             self.cluster.delete(path)
 
-    def _make_classes(self, consumer: Consumer) -> None:
-        """Make those of a client's classes that the stack does not have: each brings what its name ends with."""
-        like = self.cluster.get(path_of(NAMESPACE, DATABASE.every_delivery[0].source))
+    def _make_sources(self, consumer: Consumer, credential: Credential) -> None:
+        """Make what brings a client the credential, as far as the stack does not have it."""
         for delivery in consumer.every_delivery:
-            path, name = path_of(NAMESPACE, delivery.source), delivery.source.rpartition("-")[2]
-            if self.cluster.find(path) is not None:
-                continue
-            data = [{"key": name.upper(), "objectName": name}]
-            parameters = {**like["spec"]["parameters"], "objects": ONE_OBJECT.format(name)}
-            secrets = [{"secretName": delivery.secret_name, "type": "Opaque", "data": data}]
-            made = {"metadata": {"name": delivery.source}, "spec": {"provider": "azure", "parameters": parameters}}
-            made["spec"]["secretObjects"] = secrets
-            self.cluster.request("POST", path.rpartition("/")[0], {}, {**KIND_OF_CLASS, **made})
+            if isinstance(delivery, ExternalSecretDelivery):
+                install_operator(self.cluster)
+                with opened_azure() as azure:
+                    let_read(azure, credential)
+                external = external_secret(
+                    NAMESPACE, delivery.external_secret, dict(zip(KEYS, credential.secrets.names, strict=True))
+                )
+                apply(self.cluster, [store(NAMESPACE, DEXTER.vault, "dexter-sa"), external])
+            else:
+                self._make_class(delivery)
+
+    def _make_class(self, delivery: CsiDelivery | SecretDelivery) -> None:
+        """Make a class that the stack does not have: it brings what its name ends with."""
+        like = self.cluster.get(path_of(NAMESPACE, DATABASE.every_delivery[0].source))
+        path, name = path_of(NAMESPACE, delivery.source), delivery.source.rpartition("-")[2]
+        if self.cluster.find(path) is not None:
+            return
+        data = [{"key": name.upper(), "objectName": name}]
+        parameters = {**like["spec"]["parameters"], "objects": ONE_OBJECT.format(name)}
+        secrets = [{"secretName": delivery.secret_name, "type": "Opaque", "data": data}]
+        made = {"metadata": {"name": delivery.source}, "spec": {"provider": "azure", "parameters": parameters}}
+        made["spec"]["secretObjects"] = secrets
+        self.cluster.request("POST", path.rpartition("/")[0], {}, {**KIND_OF_CLASS, **made})
 
 
 def _make_client(consumer: Consumer, probe: dict[str, Any] | None) -> dict[str, Any]:

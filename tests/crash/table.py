@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tests.crash.cases import CASES
+from tests.crash.layouts import ALL_CASES
 
 HEAD = """\
 # Crash matrix
@@ -100,10 +100,10 @@ class Result:
 def write_table(results: Sequence[Result]) -> str:
     """Return the page."""
     started = {result.case for result in results}
-    cases = [str(case) for case in CASES if str(case) in started]
+    cases = [str(case) for case in ALL_CASES if str(case) in started]
     steps = list(dict.fromkeys(result.step for case in cases for result in results if result.case == case))
     possible = {case: min(result.of for result in results if result.case == case) for case in cases}
-    missing = [str(case) for case in CASES if str(case) not in started]
+    missing = [str(case) for case in ALL_CASES if str(case) not in started]
     whole = not missing and len(results) >= sum(possible.values())
     part = "the whole matrix" if whole else f"{len(results)} of some {sum(possible.values())} kills"
     part += f" (not started: {'; '.join(missing)})" if missing else ""

@@ -18,6 +18,7 @@ KILLED_IN: dict[Strategy, tuple[Action, ...]] = {
     Strategy.ALTERNATING: (A.PIN, A.PUBLISH, A.UNPIN),
     Strategy.IN_PLACE: (A.PUBLISH, A.SET_PASSWORD),
     Strategy.RECREATE: (A.PUBLISH, A.START),
+    Strategy.MANAGED: (A.SET_ADMINISTRATOR, A.PUBLISH),
 }
 CHEAP = find_case(Strategy.IN_PLACE, Sync.EXPRESS, "a Secret that others keep")
 """What is also a part of `make test`."""

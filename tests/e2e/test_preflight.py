@@ -25,7 +25,7 @@ from testing.walkthrough import DATABASE, SERVER, change, consumer_like
 
 READS = "keyturn-test-reads"
 ALTERNATING = change(IN_PLACE, strategy=Strategy.ALTERNATING)
-FILES = "keyturn-files"
+FILES, RELOADS = "keyturn-files", "keyturn-reloads"
 POD = {"name": "bare", "labels": {"app": "bare"}}
 
 
@@ -224,7 +224,7 @@ def test_who_may_not_write_the_server_is_refused_before_anything_is_staged(
 def test_files_that_the_caller_may_not_read_are_proven_by_the_drivers_word_and_said_so(
     world: World, found: list[str]
 ) -> None:
-    with bound(world, *(name for name in ROLE_NAMES if name != FILES)):
+    with bound(world, *(name for name in ROLE_NAMES if name not in (FILES, RELOADS))):
         ended = rotate(IN_PLACE, sync="wait")
     assert (ended.verdict, ended.error) == (Verdict.ROTATED, None)
     (warning,) = found

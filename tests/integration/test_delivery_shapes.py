@@ -181,6 +181,19 @@ def test_two_classes_are_pinned_and_unpinned_together(two_classes: World) -> Non
     assert (delivery.observe(LOGIN, None).pinned_for, delivery.observe(LOGIN, None).pinned) == ("", {})
 
 
+def test_a_secret_that_two_classes_bring_is_current_once_both_have_it(two_classes: World) -> None:
+    world = two_classes
+    apply(world.cluster, world.manifest("dexter.yaml")[1:2])
+    delivery, uid = open_all(world, PASSWORD, FILES), world.pod("db-1")
+    world.mount("db-1", uid, {"password": "v2"}, "only-password")
+    world.mount("db-1", uid, OLD)
+    assert delivery.observe(LOGIN, LOGIN).versions == {uid: {"username": "v1"}}
+    world.mount("db-1", uid, NEW)
+    assert delivery.observe(LOGIN, LOGIN).versions == {uid: NEW}
+    by_mount_and_secret = open_all(world, FILES, KEPT).observe(LOGIN, LOGIN)
+    assert by_mount_and_secret.unmounted == frozenset(), "what a mount brings is proven by the mount, too"
+
+
 def test_several_classes_that_lack_a_secret_do_not_fit_the_database(two_classes: World) -> None:
     twice = (USERNAME, CsiDelivery(secret_provider_class="only-username"))
     mismatch = open_all(two_classes, *twice, is_database=True).find_mismatch(VALUES["VAULT"], LOGIN)

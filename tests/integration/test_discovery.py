@@ -38,6 +38,12 @@ def workload(kind: str, name: str, spec: Mapping[str, Any], namespace: str, **fi
     }
 
 
+def job(name: str, spec: Mapping[str, Any], namespace: str, **fields: Any) -> dict[str, Any]:
+    template = {"spec": {"restartPolicy": "Never", **spec}}
+    metadata = {"name": name, "namespace": namespace}
+    return {"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": {"template": template, **fields}}
+
+
 def pod(name: str, spec: Mapping[str, Any], namespace: str, owner: Mapping[str, Any] | None = None) -> dict[str, Any]:
     metadata = {"name": name, "namespace": namespace, "ownerReferences": [owner] if owner else []}
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
@@ -102,3 +108,26 @@ def test_pods_count_for_the_workload_that_made_them_and_finished_ones_not_at_all
     found = readers(world.cluster, world)
     assert found["Deployment web"] == {BY_CLASS}
     assert not {"Pod done", "ReplicaSet web-1", "Pod web-1-a"} & set(found)
+
+
+def test_jobs_are_found_between_two_runs_and_count_for_their_cron_job(world: World) -> None:
+    apply(world.cluster, world.manifest("dexter.yaml"))
+    place, path = world.namespace, f"/apis/batch/v1/namespaces/{world.namespace}/jobs"
+    template = {"spec": {"template": job("x", pod_spec(**FROM_ALL), place)["spec"]["template"]}}
+    nightly = {"schedule": "0 4 * * *", "suspend": True, "jobTemplate": template}
+    metadata = {"name": "nightly", "namespace": place}
+    apply(world.cluster, [{"apiVersion": "batch/v1", "kind": "CronJob", "metadata": metadata, "spec": nightly}])
+    owner = controller(world.cluster.get(f"/apis/batch/v1/namespaces/{place}/cronjobs/nightly"))
+    run = job("nightly-1", pod_spec(MOUNT), place)
+    run["metadata"]["ownerReferences"] = [owner]
+    later, done = (job(name, pod_spec(MOUNT), place, suspend=name == "later") for name in ("later", "done"))
+    apply(world.cluster, [run, later, done])
+    times = {"lastTransitionTime": "2026-01-01T00:00:00Z", "lastProbeTime": "2026-01-01T00:00:00Z"}
+    ended = {"conditions": [{"type": "Complete", "status": "True", **times}]}
+    world.cluster.patch(f"{path}/done/status", {"status": ended})
+    made = pod("nightly-1-x7k2p", pod_spec(MOUNT), place, controller(world.cluster.get(f"{path}/nightly-1")))
+    apply(world.cluster, [made])
+    found = readers(world.cluster, world)
+    assert found["CronJob nightly"] == {BY_SECRET, BY_CLASS}
+    assert found["Job later"] == {BY_CLASS}
+    assert not {"Job done", "Job nightly-1", "Pod nightly-1-x7k2p"} & set(found)

@@ -230,6 +230,8 @@ def test_the_port_range_holds_every_listener_on_localhost(state: Path) -> None:
         (("--port-range", "9-10"), "is not FIRST-LAST within 1024-65535"),
         (("--poll-interval", "soon"), "is not a duration"),
         (("--driver", "other"), "invalid choice"),
+        (("--listen", "myhost"), "is not an IPv4 address"),
+        (("--trust-issuer", "http://issuer.example"), "begins with https://"),
     ],
 )
 def test_wrong_options_are_refused_before_anything_starts(state: Path, arguments: tuple[str, ...], text: str) -> None:

@@ -246,3 +246,65 @@ def test_a_route_that_cannot_be_used_is_refused_by_name() -> None:
     with pytest.raises(InvalidInput) as caught:
         find_route("db", 5432, Settings(resolve="db:5432"))
     assert caught.value.name == "KEYTURN_RESOLVE"
+
+
+def by(front: Front, tls: Tls, ca_file: Path | None = None) -> Database:
+    """The database by its IP address, which its certificate does not name."""
+    settings = front.database.settings
+    port = int(settings.resolve.rpartition(":")[2])
+    without = settings.model_copy(update={"resolve": "", "postgres_ca_file": None})
+    return Database(Address("127.0.0.1", port, tls=tls, ca_file=ca_file), without)
+
+
+async def test_each_tls_mode_verifies_what_it_says_and_no_more(front: Front, tmp_path: Path) -> None:
+    unknown, known = Authority.create(tmp_path / "other").pem_path, front.authority.pem_path
+    outcomes = {}
+    for tls in (Tls.REQUIRE, Tls.VERIFY_CA, Tls.VERIFY_FULL):
+        for whose, ca_file in (("known", known), ("unknown", unknown)):
+            database = by(front, tls, ca_file)
+            if await asyncio.to_thread(succeeds, log_in, database):
+                outcomes[tls.value, whose] = await asyncio.to_thread(database.inspect, ADMIN)
+            assert await asyncio.to_thread(succeeds, look_at_tls, database) is ((tls.value, whose) in outcomes)
+    assert set(outcomes) == {("require", "known"), ("require", "unknown"), ("verify-ca", "known")}
+    seen = {key: report.tls for key, report in outcomes.items()}
+    assert all(tls and tls.protocol == "TLSv1.3" and not tls.verified_name for tls in seen.values())
+    assert seen["require", "known"].expires_at is None, "what was not verified is not told"
+    assert "Keyturn lab" in seen["verify-ca", "known"].issuer
+
+
+def succeeds(use: Callable[[Database], None], database: Database) -> bool:
+    try:
+        use(database)
+    except Unverified as error:
+        assert error.code == "TlsFailed"
+        return False
+    return True
+
+
+@pytest.mark.parametrize("tls", [Tls.REQUIRE, Tls.VERIFY_CA])
+@pytest.mark.parametrize("use", USES)
+def test_no_mode_falls_back_to_plain_text(server: Server, tls: Tls, use: Callable[[Database], None]) -> None:
+    with pytest.raises(Unverified) as caught:
+        use(server.database(tls=tls))
+    assert caught.value.code == "TlsFailed"
+
+
+def test_authorities_that_are_not_there_are_no_reason_to_trust_others(server: Server, tmp_path: Path) -> None:
+    address = Address("127.0.0.1", server.port, tls=Tls.VERIFY_CA, ca_file=tmp_path / "nosuch.pem")
+    with pytest.raises(Unverified) as caught:
+        Database(address, Settings()).prove(ADMIN)
+    assert caught.value.code == "TlsFailed"
+
+
+async def test_a_login_is_proven_by_the_pooler_as_well(server: Server, front: Front) -> None:
+    pooler = by(front, Tls.VERIFY_CA, front.authority.pem_path).address
+    database = replace(server.database(), pooler=pooler)
+    await asyncio.to_thread(database.prove, ADMIN)
+    assert not await asyncio.to_thread(database.takes, WRONG)
+    assert database.beside("template1").pooler is None, "changes are made at the database itself"
+
+
+def test_a_login_that_the_pooler_does_not_take_is_not_proven(server: Server, nowhere: Database) -> None:
+    with pytest.raises(DatabaseUnreachable) as caught:
+        replace(server.database(), pooler=nowhere.address).prove(ADMIN)
+    assert caught.value.name == str(nowhere.address)

@@ -295,6 +295,17 @@ class Simulation:
         yield
         self._roll()
 
+    def _reload(self, plan: Plan, subject: Subject) -> Iterator[None]:
+        client = self.world.client
+        assert client is not None
+        yield
+        if self.world.pods_broken:
+            raise WorkloadUnhealthy("the command failed", name=str(subject))
+        client.loaded = client.files
+        yield
+        client.mark = plan.mark
+        yield
+
     def _roll(self) -> None:
         client = self.world.client
         if client and client.replicas and (client.is_rolling or client.pod is None or not client.pod.ready):

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from infra.credentials import NO_GRACE, Consumer, Credential, CsiDelivery, SecretDelivery, Strategy
+from infra.credentials import NO_GRACE, Consumer, Credential, CsiDelivery, Reload, SecretDelivery, Strategy
 from infra.errors import Unverified
 from infra.rotation.observation import CandidateFacts, LoginState, Pod, SecretFacts, Version
 from testing.walkthrough import DATABASE, DEXTER, SERVER, change, consumer_like
@@ -18,6 +18,9 @@ CLIENTS: dict[str, tuple[Consumer, ...]] = {
     "none": (),
     "same Secret": (_CLIENT,),
     "own Secret": (consumer_like(_CLIENT, namespace="web", delivery=_OWN_SECRET),),
+    "re-reads its files when told": (
+        consumer_like(_CLIENT, namespace="web", delivery=_OWN_SECRET, reload=Reload(container="web", command=("x",))),
+    ),
     "re-reads its files": (consumer_like(_CLIENT, namespace="web", delivery=_OWN_SECRET, needs_restart=False),),
     "files alone": (consumer_like(_CLIENT, namespace="web", delivery=_FILES, needs_restart=False),),
     "files alone, at its start": (consumer_like(_CLIENT, namespace="web", delivery=_FILES),),
@@ -49,12 +52,15 @@ class Client:
     pod: Pod | None = None
     env: Pair = ("", "")
     files: Pair = ("", "")
+    loaded: Pair = ("", "")
     is_rolling: bool = False
     is_checked: bool = True
 
     @property
     def login(self) -> Pair:
         """What it logs in with."""
+        if self.consumer.reload:
+            return self.loaded
         return self.env if self.consumer.needs_restart else self.files
 
 
@@ -210,6 +216,7 @@ class World:
         self.count += 1
         consumer = self.client.consumer
         self.client.env, self.client.files = self._mount(consumer), self.mounted(consumer)[0]
+        self.client.loaded = self.client.files
         self.client.pod, self.client.is_rolling = self._pod(consumer), False
 
     def mounted(self, consumer: Consumer) -> tuple[Pair, dict[str, str]]:

@@ -316,6 +316,13 @@ def test_an_unknown_credential_is_answered_with_the_known_ones(
     assert (caught.value.name, caught.value.seen) == ("nosuch", f"{path} has {known}")
 
 
+@pytest.mark.parametrize("name", ["", "dex", "DEXTER", " dexter", "dexter-", "dexter/"])
+def test_a_wrong_name_never_means_another_credential(name: str) -> None:
+    with pytest.raises(NotFound) as caught:
+        INVENTORY.get(name)
+    assert caught.value.name == name
+
+
 def test_of_many_credentials_only_the_nearest_are_told(tmp_path: Path) -> None:
     path = write_inventory(tmp_path, {f"orders-{number:03}": {} for number in range(1000)})
     error = credential_error(path, "order-017")

@@ -6,6 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from infra.credentials import Consumer, WorkloadKind, WorkloadRef
+from infra.credentials.consumers import SCALABLE
 from infra.kubernetes.client import Cluster
 from infra.kubernetes.diagnosis import diagnose_controller
 from infra.kubernetes.pods import keeps_pgdata
@@ -111,7 +112,7 @@ def test_a_claim_of_a_stateful_set_keeps_the_databases_files_where_it_is_mounted
     assert claimed["template"] == spec["template"], "what was read stays as it was"
 
 
-@pytest.mark.parametrize("kind", [WorkloadKind.DAEMON_SET])
+@pytest.mark.parametrize("kind", [kind for kind in WorkloadKind if kind not in SCALABLE])
 def test_the_database_itself_is_of_a_kind_that_can_be_scaled_to_0(kind: WorkloadKind) -> None:
     workload = {"kind": kind, "namespace": "orders", "name": "db"}
     fields = {"workload": workload, "delivery": DATABASE.delivery}

@@ -6,18 +6,25 @@ import pytest
 from pydantic import ValidationError
 
 from infra.credentials import (
+    ClusterIpEndpoint,
     ClusterRef,
     ConnectionString,
     Consumer,
     Credential,
     CsiDelivery,
+    DerivedSecret,
+    ExternalConsumer,
+    ExternalSecretDelivery,
     FlexibleServerEndpoint,
+    HostEndpoint,
     JsonSecret,
     LoadBalancerEndpoint,
     PasswordAlone,
+    PasswordRule,
     SecretDelivery,
     SecretPair,
     Strategy,
+    Tls,
     Window,
     WorkloadRef,
 )
@@ -27,8 +34,11 @@ from infra.provisioning.options import DeployOptions, ProvisionOptions, StackNam
 from testing.walkthrough import DATABASE, DEXTER, INVENTORY, ROOT, SERVER, change
 
 SECRET_NAMES = ["", "under_score", "with.dot", "with space", "with/slash", "a" * 128]
+ENCODINGS = ["base64", 1]
 NAMESPACES = ["", "Upper", "under_score", "with.dot", "-begins", "ends-", "a" * 64]
 OBJECT_NAMES = ["", "Upper", "under_score", "-begins", "ends-", "a" * 254]
+PORTS = [0, 65536, "postgres"]
+MODES = ["", "prefer", "allow", "verify_full"]
 RESOURCE_GROUPS = ["", "ends-with.", "with space", "a" * 91]
 ADDRESSES = ["", "1.2.3", "host.example", "1.2.3.4/32"]
 REFUSED: dict[type[Model], dict[str, list[Any]]] = {
@@ -51,28 +61,59 @@ REFUSED: dict[type[Model], dict[str, list[Any]]] = {
         "end": ["", "5", "05:00:00"],
         "time_zone": ["", "Europe/Nowhere", "../etc"],
     },
-    SecretPair: {"kind": ["", "json"], "username": SECRET_NAMES, "password": SECRET_NAMES},
-    PasswordAlone: {"kind": ["", "pair"], "username": ["", "a" * 64], "password": SECRET_NAMES},
+    SecretPair: {"kind": ["", "json"], "username": SECRET_NAMES, "password": SECRET_NAMES, "encodings": ENCODINGS},
+    PasswordAlone: {
+        "kind": ["", "pair"],
+        "username": ["", "a" * 64],
+        "password": SECRET_NAMES,
+        "encodings": ENCODINGS,
+    },
     JsonSecret: {
         "kind": ["", "pair"],
         "secret": SECRET_NAMES,
         "username_field": ["", "a" * 256],
         "password_field": ["", "a" * 256],
+        "encodings": ENCODINGS,
     },
-    ConnectionString: {"kind": ["", "json"], "secret": SECRET_NAMES, "format": ["", "URI", "npgsql"]},
+    ConnectionString: {
+        "kind": ["", "json"],
+        "secret": SECRET_NAMES,
+        "format": ["", "URI", "npgsql"],
+        "encodings": ENCODINGS,
+    },
+    DerivedSecret: {
+        "secret": SECRET_NAMES,
+        "template": ["", "x", "{username", "{nosuch}", "{password:nosuch}", "{password!r}", "{}", "{username.x}"],
+    },
+    PasswordRule: {"length": [0, 15, 129], "symbols": ["a", " ", "é", "\n", "-" * 33]},
     ClusterRef: {
         "name": ["", "-begins", "ends-", "with.dot", "a" * 64],
         "resource_group": RESOURCE_GROUPS,
         "sign_in": ["", "in_cluster", "kubelogin"],
     },
-    LoadBalancerEndpoint: {"kind": ["", "LoadBalancer"], "namespace": NAMESPACES, "service": NAMESPACES},
+    LoadBalancerEndpoint: {"kind": ["", "LoadBalancer"], "namespace": NAMESPACES, "service": NAMESPACES, "tls": MODES},
+    ClusterIpEndpoint: {
+        "kind": ["", "ClusterIP"],
+        "namespace": NAMESPACES,
+        "service": NAMESPACES,
+        "port": PORTS,
+        "tls": MODES,
+    },
+    HostEndpoint: {
+        "kind": ["", "dns"],
+        "host": ["", "with space", "under_score", "-begins", "ends-", "postgresql://db", "db/orders", "a" * 254],
+        "port": PORTS,
+        "tls": MODES,
+    },
     FlexibleServerEndpoint: {
         "kind": ["", "FlexibleServer"],
         "server": ["ab", "Upper", "-begins", "ends-", "with.dot", "a" * 64],
         "resource_group": RESOURCE_GROUPS,
     },
+    ExternalConsumer: {"name": ["", "a" * 101], "owner": ["", "a" * 201]},
     WorkloadRef: {"kind": ["", "deployment", "ReplicaSet"], "namespace": NAMESPACES, "name": OBJECT_NAMES},
     CsiDelivery: {"kind": ["", "CSI"], "secret_provider_class": OBJECT_NAMES, "synced_secret": OBJECT_NAMES},
+    ExternalSecretDelivery: {"kind": ["", "ExternalSecret"], "external_secret": OBJECT_NAMES},
     SecretDelivery: {"kind": ["", "Secret"], "secret": OBJECT_NAMES, "kept_by": OBJECT_NAMES},
     StackNames: {
         "credential": [None, 1],
@@ -113,11 +154,17 @@ VALID: dict[type[Model], Model] = {
     PasswordAlone: PasswordAlone(username="dexter", password="password"),
     JsonSecret: JsonSecret(secret="db", username_field="user", password_field="secret"),
     ConnectionString: ConnectionString(secret="db", format=ConnectionFormat.URI),
+    DerivedSecret: DerivedSecret(secret="url", template="{username}:{password}"),
+    PasswordRule: PasswordRule(),
     ClusterRef: DEXTER.cluster,
     LoadBalancerEndpoint: DEXTER.endpoint,
+    ClusterIpEndpoint: ClusterIpEndpoint(kind="cluster-ip", namespace="dexter", service="db", port=6432),
+    HostEndpoint: HostEndpoint(kind="host", host="db.example"),
     FlexibleServerEndpoint: SERVER.endpoint,
+    ExternalConsumer: ExternalConsumer(name="the billing company", owner="team orders"),
     WorkloadRef: DATABASE.workload,
     CsiDelivery: DATABASE.every_delivery[0],
+    ExternalSecretDelivery: ExternalSecretDelivery(kind="external-secret", external_secret="login"),
     SecretDelivery: SecretDelivery(kind="secret", secret="userpass", kept_by="postgresql-kvname"),
     StackNames: StackNames.model_validate(STACK.model_dump(include=set(StackNames.model_fields))),
     ProvisionOptions: ProvisionOptions(),
@@ -163,6 +210,12 @@ def test_an_unknown_field_is_refused(kind: type[Model]) -> None:
         ({"administrator": {"username": "USERNAME", "password": "other"}}, "a name of its own"),
         ({"strategy": "managed"}, "managed is for a Flexible Server"),
         ({"endpoint": SERVER.endpoint}, "recreate is for a database in the cluster"),
+        (
+            {"strategy": "in-place", "endpoint": {"kind": "host", "host": "x", "tls": "require", "ca_file": "ca.pem"}},
+            "verifies nothing",
+        ),
+        ({"endpoint": {"kind": "host", "host": "x"}}, "recreate is for a database in the cluster"),
+        ({"pooler": {"kind": "host"}}, "pooler.host.host"),
         ({"endpoint": {"kind": "dns", "host": "x"}}, "does not match any of the expected tags"),
         ({"endpoint": {"namespace": "dexter", "service": "x"}}, "Unable to extract tag"),
         ({"before_expiry": "14d"}, "every and before_expiry exclude each other"),
@@ -177,6 +230,9 @@ def test_an_unknown_field_is_refused(kind: type[Model]) -> None:
         "shared secret",
         "managed",
         "recreate",
+        "authorities",
+        "elsewhere",
+        "pooler",
         "unknown endpoint",
         "no kind",
         "two schedules",
@@ -192,6 +248,7 @@ def test_a_credential_whose_parts_do_not_fit_together_is_refused(fields: dict[st
         Credential.model_validate(with_fields(Credential, **fields))
 
 
+ENDPOINTS: tuple[type[Model], ...] = (ClusterIpEndpoint, HostEndpoint)
 KEPT = {"kind": "secret", "secret": "userpass", "kept_by": "postgresql-kvname"}
 
 
@@ -201,7 +258,7 @@ KEPT = {"kind": "secret", "secret": "userpass", "kept_by": "postgresql-kvname"}
         ({"delivery": None}, "give delivery, or deliveries"),
         ({"deliveries": [KEPT]}, "give delivery, or deliveries"),
         ({"delivery": None, "deliveries": [KEPT, KEPT]}, "each of the deliveries is listed once"),
-        ({"delivery": KEPT, "needs_restart": False}, "needs_restart: false is for files of kind csi"),
+        ({"delivery": KEPT, "needs_restart": False}, "needs_restart: false and reload are for files of kind csi"),
         ({"delivery": {"kind": "vault-agent"}}, "does not match any of the expected tags"),
     ],
     ids=["none", "both forms", "listed twice", "files of a Secret", "unknown kind"],
@@ -229,11 +286,20 @@ def test_several_deliveries_are_one_source_and_one_set_of_secrets() -> None:
 
 
 @pytest.mark.parametrize("strategy", [Strategy.IN_PLACE, Strategy.ALTERNATING])
-@pytest.mark.parametrize("credential", [DEXTER, SERVER], ids=["load-balancer", "flexible-server"])
+@pytest.mark.parametrize(
+    "credential",
+    [DEXTER, SERVER, *(change(DEXTER, strategy="in-place", endpoint=VALID[kind]) for kind in ENDPOINTS)],
+    ids=["load-balancer", "flexible-server", "cluster-ip", "host"],
+)
 def test_a_strategy_that_changes_a_running_database_fits_every_endpoint(
     credential: Credential, strategy: Strategy
 ) -> None:
     assert change(credential, strategy=strategy).strategy is strategy
+
+
+@pytest.mark.parametrize("host", ["db", "DB.corp.example", "10.0.0.4", "fd00::4", "::ffff:10.0.0.4"])
+def test_a_host_is_a_name_or_an_address(host: str) -> None:
+    assert HostEndpoint(kind="host", host=host).tls is Tls.VERIFY_FULL
 
 
 def test_the_longest_and_the_shortest_names_are_accepted() -> None:

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 from rotation_facts import HEALTHY
 
+from infra.credentials import Reload
 from infra.errors import AccessDenied, Code, InvalidInput, KeyturnError
 from infra.kubernetes.obstacles import Obstacles
 from infra.rotation.observation import ConsumerFacts
@@ -19,6 +20,8 @@ PART, OPERATED = replace(CLEAR, parts=("/app/password",)), replace(CLEAR, contro
 HELD = replace(CLEAR, hold="updateStrategy.type is OnDelete")
 IN_ENVIRONMENT = replace(CLEAR, environments=("client",))
 CLIENT = replace(READY, consumer=consumer_like(READY.consumer, name="client", is_database=False))
+RELOAD = Reload(container="pooler", command=("reload",))
+POOLER = replace(CLIENT, consumer=consumer_like(CLIENT.consumer, name="pooler", reload=RELOAD))
 STOPPED = replace(READY, replicas=0, pods=())
 UNREADY = replace(READY, settled=False)
 NO_DRY_RUN = 'admission webhook "audit.example" does not support dry run'
@@ -45,6 +48,9 @@ NO_DRY_RUN = 'admission webhook "audit.example" does not support dry run'
         (CLIENT, IN_ENVIRONMENT, False, False, {Code.ENVIRONMENT_STAYS: True}),
         (CLIENT, IN_ENVIRONMENT, True, True, {}),
         (READY, IN_ENVIRONMENT, False, False, {}),
+        (POOLER, replace(CLEAR, containers=("pooler", "proxy")), False, False, {}),
+        (POOLER, replace(CLEAR, containers=("proxy",)), False, False, {Code.CONTAINER_MISSING: True}),
+        (POOLER, replace(IN_ENVIRONMENT, containers=("pooler",)), False, False, {Code.ENVIRONMENT_STAYS: True}),
         (UNREADY, PAUSED, True, True, {Code.PAUSED: True, Code.UNSETTLED: False}),
     ],
 )

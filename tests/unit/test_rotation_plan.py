@@ -23,7 +23,7 @@ from rotation_facts import (
     with_secret,
 )
 
-from infra.credentials import Strategy
+from infra.credentials import Reload, Strategy
 from infra.errors import (
     AccessDenied,
     Code,
@@ -394,12 +394,13 @@ def test_a_rotation_is_named_after_its_start() -> None:
 _REFUSE, _STOP, _PENDING = OnFailure.REFUSE, OnFailure.STOP, OnFailure.PENDING
 _ROLL_BACK, _ALWAYS = OnFailure.ROLL_BACK, OnFailure.ALWAYS_ROLL_BACK
 _BEGINNING = [(Action.PROVE_CURRENT, _REFUSE), (Action.STAGE, _REFUSE)]
-_CLIENTS = [(Action.RESTART, _ROLL_BACK), (Action.AWAIT_READY, _ROLL_BACK)]
+_CLIENTS = [(Action.RELOAD, _ROLL_BACK), (Action.RESTART, _ROLL_BACK), (Action.AWAIT_READY, _ROLL_BACK)]
 _END = [(Action.VERIFY, _ROLL_BACK), (Action.RETIRE, _STOP), (Action.FINISH, _STOP)]
 _RETURN_CLIENTS = [
     (Action.RESTART, _STOP),
     (Action.AWAIT_READY, _STOP),
     (Action.AWAIT_SYNC, _PENDING),
+    (Action.RELOAD, _STOP),
     (Action.VERIFY_RESTORED, _STOP),
 ]
 FORWARD = {
@@ -492,12 +493,14 @@ BACK = {
 }
 CLIENT = consumer_like(DATABASE, name="client", is_database=False)
 FOLLOWER = consumer_like(CLIENT, name="follower", needs_restart=False)
+POOLER = consumer_like(CLIENT, name="pooler", reload=Reload(container="pooler", command=("reload",)))
+EVERY_KIND = (DATABASE, CLIENT, FOLLOWER, POOLER)
 
 
 def policies(rules: tuple[Rule, ...]) -> list[tuple[Action, OnFailure]]:
     """What a failure of each step means before anything is done, with a consumer of every kind; repetitions once."""
-    consumers = tuple(replace(HEALTHY.consumers[0], consumer=consumer) for consumer in (DATABASE, CLIENT, FOLLOWER))
-    credential = change(DEXTER, consumers=(DATABASE, CLIENT, FOLLOWER))
+    consumers = tuple(replace(HEALTHY.consumers[0], consumer=consumer) for consumer in EVERY_KIND)
+    credential = change(DEXTER, consumers=EVERY_KIND)
     state = RotationState(credential, OPTIONS, replace(HEALTHY, consumers=consumers), "r1")
     table = []
     for rule in rules:

@@ -92,7 +92,7 @@ def check_settled(world: World) -> None:
     if not world.is_external:
         world.run_pod()
     assert world.database == world.newest, "a database that restarts accepts the newest login"
-    if world.client and world.client.consumer.needs_restart:
+    if world.client and world.client.consumer.is_restarted:
         world.run_client()
         assert world.client.env == world.newest
 

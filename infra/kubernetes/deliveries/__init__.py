@@ -12,6 +12,7 @@ from typing import Protocol
 from infra.credentials import Consumer
 from infra.kubernetes.client import Cluster
 from infra.kubernetes.deliveries.csi import CsiSecretsStore, KeptSecret
+from infra.kubernetes.deliveries.external_secrets import ExternalSecrets
 from infra.kubernetes.deliveries.port import DeliveryFacts, DeliveryHandle, OnSync, SecretState, SyncProgress
 from infra.kubernetes.deliveries.several import SeveralDeliveries
 
@@ -22,7 +23,7 @@ class _Open(Protocol):
     def __call__(self, cluster: Cluster, consumer: Consumer, *, is_part: bool) -> DeliveryHandle: ...
 
 
-_DELIVERIES: dict[str, _Open] = {"csi": CsiSecretsStore, "secret": KeptSecret}
+_DELIVERIES: dict[str, _Open] = {"csi": CsiSecretsStore, "secret": KeptSecret, "external-secret": ExternalSecrets}
 
 
 def open_delivery(cluster: Cluster, consumer: Consumer) -> DeliveryHandle:

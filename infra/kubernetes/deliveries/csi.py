@@ -100,12 +100,17 @@ class CsiSecretsStore(WithSecret):
             return self._mismatch(
                 f"it pins a version of {_join(pinned)} (objectVersion), so its pods never get a newer one"
             )
-        if missing := self._needed(secrets) - used:
+        needs_all = self._consumer.is_database and not self._is_part
+        if missing := (frozenset(secrets) if needs_all else self._needed(secrets)) - used:
             return self._mismatch(self._describe_missing(missing))
         return self._find_missing_keys(secrets)
 
     def find_stillness(self) -> KeyturnError | None:
         """Nothing: what has mounts of its own is polled."""
+        return None
+
+    def find_pin_objection(self) -> KeyturnError | None:
+        """Nothing: who takes pins away is noticed by what the class says."""
         return None
 
     def observe(self, secrets: Collection[str], values: Mapping[str, str] | None) -> DeliveryFacts:
@@ -250,8 +255,7 @@ class CsiSecretsStore(WithSecret):
         return f"it does not mount {_join(missing)}"
 
     def _needed(self, secrets: Collection[str]) -> frozenset[str]:
-        used, needs_all = self.uses(secrets), self._consumer.is_database and not self._is_part
-        return frozenset(secrets) if needs_all or not used else used
+        return self.uses(secrets) or frozenset(secrets)
 
     def _mismatch(self, seen: str) -> KeyturnError:
         return Conflict(Code.PROVIDER_CLASS_MISMATCH, name=self._label, seen=seen)

@@ -92,6 +92,10 @@ class DeliveryHandle(Protocol):
         """Say why its Secret would not follow the vault by itself; None if it does, or if it has mounts of its own."""
         ...
 
+    def find_pin_objection(self) -> KeyturnError | None:
+        """Say why a pin would not last; None if it does."""
+        ...
+
     def observe(self, secrets: Collection[str], values: Mapping[str, str] | None) -> DeliveryFacts:
         """Look at mounts, synced Secret and pins.
 

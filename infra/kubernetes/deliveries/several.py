@@ -53,6 +53,10 @@ class SeveralDeliveries:
         """Return why the first Secret that does not follow the vault by itself does not."""
         return next(filter(None, (part.find_stillness() for part in self._parts)), None)
 
+    def find_pin_objection(self) -> KeyturnError | None:
+        """Return why the first pin that would not last does not."""
+        return next(filter(None, (part.find_pin_objection() for part in self._parts)), None)
+
     def observe(self, secrets: Collection[str], values: Mapping[str, str] | None) -> DeliveryFacts:
         """Look at each, and return what holds of them together."""
         return reduce(_merge, (part.observe(secrets, values) for part in self._parts))
@@ -128,15 +132,22 @@ class SeveralDeliveries:
 
 
 def _merge(left: DeliveryFacts, right: DeliveryFacts) -> DeliveryFacts:
-    uids = {*left.versions, *right.versions}
+    uids, uses = {*left.versions, *right.versions}, left.uses | right.uses
+    mounted = (left.uses - left.unmounted) | (right.uses - right.unmounted)
     return DeliveryFacts(
-        uses=left.uses | right.uses,
-        versions={uid: {**left.versions.get(uid, {}), **right.versions.get(uid, {})} for uid in uids},
+        uses=uses,
+        versions={uid: _agreed(left.versions.get(uid, {}), right.versions.get(uid, {})) for uid in uids},
         secret=min(left.secret, right.secret, key=_WORST_FIRST.index),
         pinned_for=_merge_pins(left.pinned_for, right.pinned_for),
-        pinned={**left.pinned, **right.pinned},
-        unmounted=left.unmounted | right.unmounted,
+        pinned=_agreed(left.pinned, right.pinned),
+        unmounted=uses - mounted,
     )
+
+
+def _agreed(left: Mapping[str, str], right: Mapping[str, str]) -> dict[str, str]:
+    """Return secret -> version of both; what two parts have in different versions counts as none."""
+    both = {**left, **right}
+    return {name: version for name, version in both.items() if left.get(name, version) == version}
 
 
 def _merge_pins(left: str, right: str) -> str:

@@ -18,9 +18,9 @@ from infra.rotation.state import RotationState
 from infra.rotation.steps import Action, OnFailure, Rule, UsernamePolicy
 from infra.rotation.strategies import conditions, phases
 from infra.rotation.strategies.phases import Rules
-from infra.rotation.strategies.subjects import clients_of, databases, sources_to_pin, the_credential, the_login
+from infra.rotation.strategies.subjects import clients_of, databases, runs_of, sources_to_pin, the_credential, the_login
 
-_CLIENTS = clients_of(the_login)
+_CLIENTS, _RUNS = clients_of(the_login), runs_of(the_login)
 _NO_MIX = "No mount may mix one login with the other."
 
 
@@ -46,7 +46,7 @@ class Alternating:
         *phases.publish(the_login),
         Rule(Action.UNPIN, sources_to_pin, conditions.is_unpinned_to_new, "A mount gets both new values together."),
         *phases.sync(conditions.needs_no_sync(the_login)),
-        *phases.refresh(conditions.is_fresh(the_login), databases, _CLIENTS),
+        *phases.refresh(conditions.is_fresh(the_login), databases, _CLIENTS, _RUNS),
         *phases.restart_clients(the_login),
         Rule(
             Action.BEGIN_GRACE,
@@ -67,7 +67,7 @@ class Alternating:
         Rule(Action.PIN, sources_to_pin, conditions.is_pinned_or_restored, _NO_MIX),
         *phases.restore(the_login),
         Rule(Action.UNPIN, sources_to_pin, conditions.is_unpinned_to_previous, "A mount gets both previous values."),
-        *phases.refresh_back(conditions.is_restored_too(the_login), databases, _CLIENTS),
+        *phases.refresh_back(conditions.is_restored_too(the_login), databases, _CLIENTS, _RUNS),
         *phases.return_clients(the_login),
         Rule(Action.DISABLE_CANDIDATE, the_credential, conditions.never, "Nobody needs the failed login."),
         *phases.delete_failed(),
@@ -75,7 +75,7 @@ class Alternating:
 
     def restarts(self, consumer: Consumer) -> bool:
         """Clients that need it; the database keeps running."""
-        return consumer.needs_restart and not consumer.is_database
+        return consumer.is_restarted
 
     def find_objection(self, state: RotationState) -> KeyturnError | None:
         """Refuse a login that has no owner role."""
@@ -93,6 +93,7 @@ class Alternating:
         notes = ["Both logins work until every consumer has the new one; all data stays, open sessions continue."]
         if state.credential.needs_pins:
             notes.append("The consumers' mounts are pinned to the current versions while the secrets are written.")
+        notes += [f"{consumer}; it needs the new login in time." for consumer in state.credential.external_consumers]
         if state.is_express:
             notes.append(
                 "Express: the driver's poll is not waited for where a restart fetches the new login. "

@@ -81,7 +81,7 @@ def needs_no_sync(changed: Subjects) -> Predicate:
 def waits_for_sync(state: RotationState, workload: Subject) -> bool:
     """The consumer has pods that get the new versions without a restart, or before it."""
     facts = state.consumer(workload)
-    is_skipped = state.is_express and (facts.consumer.is_database or facts.consumer.needs_restart)
+    is_skipped = state.is_express and (facts.consumer.is_database or facts.consumer.is_restarted)
     return bool(facts.pods) and not is_skipped
 
 
@@ -118,6 +118,12 @@ def has_restarted(state: RotationState, workload: Subject) -> bool:
 def is_ready(state: RotationState, workload: Subject) -> bool:
     """The database runs with the new values, and all its pods are ready."""
     return has_restarted(state, workload) and _has_started_well(state.consumer(workload))
+
+
+def has_reloaded(state: RotationState, workload: Subject) -> bool:
+    """The client was told to re-read its files for this rotation, or has no pods."""
+    facts = state.consumer(workload)
+    return not facts.pods or state.is_marked(facts)
 
 
 def has_rolled(state: RotationState, workload: Subject) -> bool:

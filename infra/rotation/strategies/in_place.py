@@ -17,9 +17,9 @@ from infra.rotation.state import RotationState
 from infra.rotation.steps import Action, OnFailure, Rule, UsernamePolicy
 from infra.rotation.strategies import conditions, phases
 from infra.rotation.strategies.phases import Rules
-from infra.rotation.strategies.subjects import clients_of, databases, the_credential, the_password
+from infra.rotation.strategies.subjects import clients_of, databases, runs_of, the_credential, the_password
 
-_CLIENTS = clients_of(the_password)
+_CLIENTS, _RUNS = clients_of(the_password), runs_of(the_password)
 
 
 def _sync_failed(state: RotationState) -> OnFailure:
@@ -39,7 +39,7 @@ class InPlace:
         *phases.publish(the_password, "It travels while the database accepts the previous one."),
         *phases.sync(conditions.needs_no_sync(the_password), _sync_failed),
         *phases.change(Action.SET_PASSWORD, "From here on the database accepts the new password."),
-        *phases.refresh(conditions.is_fresh(the_password), databases, _CLIENTS),
+        *phases.refresh(conditions.is_fresh(the_password), databases, _CLIENTS, _RUNS),
         *phases.restart_clients(the_password),
         *phases.prove_and_retire(the_password),
     )
@@ -51,14 +51,14 @@ class InPlace:
             "Most clients still have the previous password.",
         ),
         *phases.restore(the_password),
-        *phases.refresh_back(conditions.is_restored_too(the_password), databases, _CLIENTS),
+        *phases.refresh_back(conditions.is_restored_too(the_password), databases, _CLIENTS, _RUNS),
         *phases.return_clients(the_password),
         *phases.delete_failed(),
     )
 
     def restarts(self, consumer: Consumer) -> bool:
         """Clients that need it; the database keeps running."""
-        return consumer.needs_restart and not consumer.is_database
+        return consumer.is_restarted
 
     def find_objection(self, state: RotationState) -> KeyturnError | None:
         """Refuse a new username."""

@@ -12,9 +12,9 @@ from infra.rotation.state import RotationState
 from infra.rotation.steps import Action, OnFailure, Rule, UsernamePolicy
 from infra.rotation.strategies import conditions, phases
 from infra.rotation.strategies.phases import Rules
-from infra.rotation.strategies.subjects import clients_of, the_credential, the_password
+from infra.rotation.strategies.subjects import clients_of, runs_of, the_credential, the_password
 
-_CLIENTS = clients_of(the_password)
+_CLIENTS, _RUNS = clients_of(the_password), runs_of(the_password)
 
 
 class Managed:
@@ -28,7 +28,7 @@ class Managed:
         *phases.change(Action.SET_ADMINISTRATOR, "From here on the server accepts only the new password."),
         *phases.publish(the_password, on_failure=OnFailure.ALWAYS_ROLL_BACK),
         *phases.sync(conditions.needs_no_sync(the_password)),
-        *phases.refresh(conditions.is_fresh(the_password), _CLIENTS),
+        *phases.refresh(conditions.is_fresh(the_password), _CLIENTS, _RUNS),
         *phases.restart_clients(the_password),
         *phases.prove_and_retire(the_password),
     )
@@ -40,14 +40,14 @@ class Managed:
             "The vault's readers have the previous password.",
         ),
         *phases.restore(the_password),
-        *phases.refresh_back(conditions.is_restored_too(the_password), _CLIENTS),
+        *phases.refresh_back(conditions.is_restored_too(the_password), _CLIENTS, _RUNS),
         *phases.return_clients(the_password),
         *phases.delete_failed(),
     )
 
     def restarts(self, consumer: Consumer) -> bool:
         """Clients that need it."""
-        return consumer.needs_restart and not consumer.is_database
+        return consumer.is_restarted
 
     def find_objection(self, state: RotationState) -> KeyturnError | None:
         """Refuse a new username, and consumers that are the database."""

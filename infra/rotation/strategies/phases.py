@@ -6,6 +6,7 @@ from infra.rotation.strategies.subjects import (
     clients_of,
     every_consumer,
     followers_of,
+    reloaded_of,
     synced_secrets_of,
     the_credential,
 )
@@ -63,10 +64,17 @@ def refresh(is_done: Predicate, *workloads: Subjects) -> Rules:
 
 
 def restart_clients(changed: Subjects) -> Rules:
-    """Restart the clients whose values changed."""
+    """Restart the clients whose values changed, and reload those that have a command for it."""
     clients, wait = clients_of(changed), conditions.has_rolled_and_is_ready
     started = "A client reads its environment only when it starts."
     return (
+        Rule(
+            Action.RELOAD,
+            reloaded_of(changed),
+            conditions.has_reloaded,
+            "A client keeps what it has read until it is told.",
+            OnFailure.ROLL_BACK,
+        ),
         Rule(Action.RESTART, clients, conditions.has_rolled, started, OnFailure.ROLL_BACK),
         Rule(Action.AWAIT_READY, clients, wait, "The client must run well with the new values.", OnFailure.ROLL_BACK),
     )
@@ -105,6 +113,12 @@ def return_clients(changed: Subjects) -> Rules:
             versions,
             "Nobody may be left with the failed values.",
             OnFailure.PENDING,
+        ),
+        Rule(
+            Action.RELOAD,
+            reloaded_of(changed),
+            conditions.has_previous_values,
+            "It may have read the failed values.",
         ),
         Rule(Action.VERIFY_RESTORED, the_credential, conditions.never, "A rollback ends with a proven login."),
     )

@@ -12,10 +12,10 @@ from infra.rotation.state import RotationState, Subject
 from infra.rotation.steps import Action, OnFailure, Predicate, Rule, UsernamePolicy
 from infra.rotation.strategies import conditions, phases
 from infra.rotation.strategies.phases import Rules
-from infra.rotation.strategies.subjects import clients_of, databases, the_login
+from infra.rotation.strategies.subjects import clients_of, databases, runs_of, the_login
 
 CONSENT = "I accept data loss"
-_CLIENTS = clients_of(the_login)
+_CLIENTS, _RUNS = clients_of(the_login), runs_of(the_login)
 
 
 def _needs_no_sync(state: RotationState, workload: Subject) -> bool:
@@ -52,7 +52,7 @@ class Recreate:
         *phases.publish(the_login),
         *phases.sync(_needs_no_sync),
         _forward(Action.STOP, conditions.has_stopped, "The database reads its credential only when it starts."),
-        *phases.refresh(_is_fresh, databases, _CLIENTS),
+        *phases.refresh(_is_fresh, databases, _CLIENTS, _RUNS),
         _forward(Action.START, conditions.has_restarted, "The new pod mounts the newest versions."),
         _forward(Action.AWAIT_READY, conditions.is_ready, "A login needs a running pod."),
         *phases.restart_clients(the_login),
@@ -66,7 +66,7 @@ class Recreate:
             conditions.has_stopped_or_returned,
             "The database must start with the previous values.",
         ),
-        *phases.refresh_back(_is_restored, databases, _CLIENTS),
+        *phases.refresh_back(_is_restored, databases, _CLIENTS, _RUNS),
         Rule(Action.START, databases, conditions.has_returned, "The new pod mounts the restored versions."),
         Rule(Action.AWAIT_READY, databases, conditions.has_returned_and_is_ready, "A login needs a running pod."),
         *phases.return_clients(the_login),
@@ -75,7 +75,7 @@ class Recreate:
 
     def restarts(self, consumer: Consumer) -> bool:
         """The database, and clients that need it."""
-        return consumer.is_database or consumer.needs_restart
+        return consumer.is_database or consumer.is_restarted
 
     def find_objection(self, state: RotationState) -> KeyturnError | None:
         """Refuse a restart that would change nothing, or that loses data without consent."""

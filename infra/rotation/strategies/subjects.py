@@ -1,6 +1,8 @@
 """What the rules act on, in order. Functions of a state; those that take arguments make such functions."""
 
-from infra.credentials import Part
+from collections.abc import Callable
+
+from infra.credentials import Consumer, Part
 from infra.rotation.state import RotationState, Subject
 from infra.rotation.steps import Subjects
 
@@ -26,8 +28,8 @@ the_password = secrets_of(Part.PASSWORD)
 
 
 def every_consumer(state: RotationState) -> tuple[Subject, ...]:
-    """Each consumer's workload."""
-    return tuple(consumer.workload for consumer in state.observation.consumers)
+    """Each consumer's workload, but for those whose next run gets new values by itself."""
+    return tuple(facts.workload for facts in state.observation.consumers if not facts.consumer.runs_to_an_end)
 
 
 def databases(state: RotationState) -> tuple[Subject, ...]:
@@ -37,24 +39,34 @@ def databases(state: RotationState) -> tuple[Subject, ...]:
 
 def clients_of(changed: Subjects) -> Subjects:
     """Make the subjects: the clients that need a restart for new values, and use a secret that changes."""
-    return _clients_of(changed, needs_restart=True)
+    return _users_of(changed, lambda consumer: consumer.is_restarted)
 
 
 def followers_of(changed: Subjects) -> Subjects:
     """Make the subjects: the clients that re-read their files, and use a secret that changes."""
-    return _clients_of(changed, needs_restart=False)
+    return _users_of(changed, lambda consumer: consumer.follows_its_files)
 
 
-def _clients_of(changed: Subjects, needs_restart: bool) -> Subjects:
-    def clients(state: RotationState) -> tuple[Subject, ...]:
+def reloaded_of(changed: Subjects) -> Subjects:
+    """Make the subjects: the clients that re-read their files when they are told, and use a secret that changes."""
+    return _users_of(changed, lambda consumer: consumer.reload is not None)
+
+
+def runs_of(changed: Subjects) -> Subjects:
+    """Make the subjects: the clients whose next run begins with new values, and that use a secret that changes."""
+    return _users_of(changed, lambda consumer: consumer.runs_to_an_end)
+
+
+def _users_of(changed: Subjects, is_meant: Callable[[Consumer], bool]) -> Subjects:
+    def users(state: RotationState) -> tuple[Subject, ...]:
         secrets = set(changed(state))
         return tuple(
             facts.workload
             for facts in state.observation.consumers
-            if not facts.consumer.is_database and facts.consumer.needs_restart is needs_restart and facts.uses & secrets
+            if not facts.consumer.is_database and is_meant(facts.consumer) and facts.uses & secrets
         )
 
-    return clients
+    return users
 
 
 def sources_to_pin(state: RotationState) -> tuple[Subject, ...]:

@@ -25,6 +25,8 @@ CACHED = (
     api.STATEFUL_SETS,
     api.DAEMON_SETS,
     api.REVISIONS,
+    api.JOBS,
+    api.CRON_JOBS,
 )
 
 

@@ -8,9 +8,11 @@ from collections.abc import Callable
 
 from lab.cluster.client import Client
 from lab.cluster.controllers.common import Context
+from lab.cluster.controllers.cronjobs import CronJobs
 from lab.cluster.controllers.daemonsets import DaemonSets
 from lab.cluster.controllers.deployments import Deployments
 from lab.cluster.controllers.endpoints import Endpoints
+from lab.cluster.controllers.jobs import Jobs
 from lab.cluster.controllers.namespaces import Namespaces
 from lab.cluster.controllers.replicasets import ReplicaSets
 from lab.cluster.controllers.scheduling import Scheduling
@@ -48,6 +50,8 @@ class Controllers:
                 ReplicaSets(self._context).queue,
                 StatefulSets(self._context).queue,
                 DaemonSets(self._context).queue,
+                Jobs(self._context).queue,
+                CronJobs(self._context).queue,
                 Endpoints(self._context).queue,
                 Namespaces(self._context, ca_pem).queue,
                 scheduling.claims,

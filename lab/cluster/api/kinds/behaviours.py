@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from lab.cluster.api.kinds import core, pods, services, workloads
+from lab.cluster.api.kinds import batch, core, pods, services, workloads
 from lab.cluster.api.kinds.behaviour import Behaviour
 from lab.cluster.api.kinds.definitions import DEFINITIONS
 from lab.cluster.api.kinds.kind import Kind
@@ -24,6 +24,8 @@ _BEHAVIOURS: Mapping[tuple[str, str], Behaviour] = {
     ("apps", "deployments"): workloads.DEPLOYMENTS,
     ("apps", "replicasets"): workloads.REPLICA_SETS,
     ("apps", "statefulsets"): workloads.STATEFUL_SETS,
+    ("batch", "cronjobs"): batch.CRON_JOBS,
+    ("batch", "jobs"): batch.JOBS,
     ("apiextensions.k8s.io", "customresourcedefinitions"): DEFINITIONS,
     ("coordination.k8s.io", "leases"): core.LEASES,
     ("discovery.k8s.io", "endpointslices"): core.ENDPOINT_SLICES,

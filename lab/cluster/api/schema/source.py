@@ -17,7 +17,8 @@ KINDS = frozenset(
     (
         *("Pod", "Secret", "ConfigMap", "Namespace", "Service", "Endpoints", "Node", "ServiceAccount", "Binding"),
         *("PersistentVolumeClaim", "PersistentVolume", "Deployment", "ReplicaSet", "StatefulSet", "DaemonSet"),
-        *("ControllerRevision", "EndpointSlice", "CSIDriver", "CSINode", "StorageClass", "Lease", "Eviction", "Scale"),
+        *("Job", "CronJob", "ControllerRevision", "EndpointSlice", "CSIDriver", "CSINode", "StorageClass", "Lease"),
+        *("Eviction", "Scale"),
         *("Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding", "SelfSubjectAccessReview", "SubjectAccessReview"),
         *("LocalSubjectAccessReview", "SelfSubjectRulesReview", "SelfSubjectReview", "TokenReview", "TokenRequest"),
         *("CustomResourceDefinition", "Event", "Status", "DeleteOptions"),

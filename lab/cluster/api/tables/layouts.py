@@ -61,6 +61,8 @@ _LAYOUTS: Mapping[tuple[str, str], Layout] = {
     ("apps", "deployments"): workloads.DEPLOYMENTS,
     ("apps", "replicasets"): workloads.REPLICA_SETS,
     ("apps", "statefulsets"): workloads.STATEFUL_SETS,
+    ("batch", "cronjobs"): workloads.CRON_JOBS,
+    ("batch", "jobs"): workloads.JOBS,
     ("coordination.k8s.io", "leases"): layout(_lease, "Holder", "Age"),
     ("discovery.k8s.io", "endpointslices"): network.ENDPOINT_SLICES,
     ("storage.k8s.io", "csidrivers"): cluster.CSI_DRIVERS,

@@ -1,11 +1,11 @@
-"""The rows of Deployments, ReplicaSets, StatefulSets, DaemonSets and their revisions."""
+"""The rows of Deployments, ReplicaSets, StatefulSets, DaemonSets and their revisions, of Jobs and CronJobs."""
 
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from lab.cluster.api.objects import Json, dig, metadata
-from lab.cluster.api.tables.ages import age
+from lab.cluster.api.objects import Json, dig, metadata, parse_time
+from lab.cluster.api.tables.ages import age, human_duration
 from lab.cluster.api.tables.columns import layout
 
 _WIDE = ("Containers", "Images", "Selector")
@@ -76,6 +76,37 @@ def _revision(obj: Json, now: datetime) -> Sequence[Any]:
     return metadata(obj)["name"], controller, obj.get("revision", 0), _age(obj, now)
 
 
+def _job(obj: Json, now: datetime) -> Sequence[Any]:
+    spec, status = obj["spec"], obj.get("status") or {}
+    parallel, wanted = spec.get("parallelism") or 0, spec.get("completions")
+    of = str(wanted) if wanted is not None else f"1 of {parallel}" if parallel > 1 else "1"
+    duration = ""
+    if start := status.get("startTime"):
+        end = parse_time(status["completionTime"]) if status.get("completionTime") else now
+        duration = human_duration((end - parse_time(start)).total_seconds())
+    done, selector = f"{status.get('succeeded', 0)}/{of}", format_selector(spec.get("selector"))
+    return metadata(obj)["name"], _job_status(obj), done, duration, _age(obj, now), *_containers(obj), selector
+
+
+def _job_status(obj: Json) -> str:
+    found = {entry["type"] for entry in dig(obj, "status", "conditions") or () if entry["status"] == "True"}
+    if ended := [kind for kind in ("Complete", "Failed") if kind in found]:
+        return ended[0]
+    if metadata(obj).get("deletionTimestamp"):
+        return "Terminating"
+    return next((kind for kind in ("Suspended", "FailureTarget", "SuccessCriteriaMet") if kind in found), "Running")
+
+
+def _cron_job(obj: Json, now: datetime) -> Sequence[Any]:
+    spec, status = obj["spec"], obj.get("status") or {}
+    last = age(status["lastScheduleTime"], now) if status.get("lastScheduleTime") else "<none>"
+    times = spec.get("schedule", ""), spec.get("timeZone") or "<none>", str(bool(spec.get("suspend")))
+    job = {"spec": spec["jobTemplate"]["spec"]}
+    selector = format_selector(job["spec"].get("selector"))
+    counts = len(status.get("active") or ()), last, _age(obj, now)
+    return metadata(obj)["name"], *times, *counts, *_containers(job), selector
+
+
 def _integers(*names: str) -> dict[str, str]:
     return dict.fromkeys(names, "integer")
 
@@ -89,3 +120,10 @@ REPLICA_SETS = layout(
 STATEFUL_SETS = layout(_stateful_set, "Ready", "Age", wide=_WIDE[:2])
 DAEMON_SETS = layout(_daemon_set, *_COUNTS, "Node Selector", "Age", wide=_WIDE, types=_integers(*_COUNTS))
 CONTROLLER_REVISIONS = layout(_revision, "Controller", "Revision", "Age")
+JOBS = layout(_job, "Status", "Completions", "Duration", "Age", wide=_WIDE)
+CRON_JOBS = layout(
+    _cron_job,
+    *("Schedule", "Timezone", "Suspend", "Active", "Last Schedule", "Age"),
+    wide=_WIDE,
+    types={"Suspend": "boolean", **_integers("Active")},
+)

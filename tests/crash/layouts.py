@@ -1,0 +1,237 @@
+"""Rotations of logins that are kept in other layouts than a pair, each with a role, a class and a client of its own."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from infra.credentials import Credential, CsiDelivery, Login, Strategy
+from infra.errors import KeyturnError
+from infra.kubernetes.deliveries.provider_classes import path_of
+from infra.kubernetes.deliveries.synced_secrets import SyncedSecret
+from infra.kubernetes.pods import run_in_pod
+from infra.kubernetes.workloads import open_workload
+from infra.postgres.database import make_verifier
+from infra.rotation.candidate import name_candidate
+from infra.rotation.options import Sync
+from testing import bare
+from testing.walkthrough import DATABASE, DEXTER, change, consumer_like
+from tests.crash.cases import CASES, Case
+from tests.crash.scene import DEPLOYMENTS, NAMESPACE, SECONDS, WAITING, Scene
+
+FIRST = Login("orders", "first-Password-1")
+_NAME = "orders"
+"""What the role, the class, its Secret and the client are called."""
+CLIENT = consumer_like(
+    DATABASE,
+    name=_NAME,
+    is_database=False,
+    delivery=CsiDelivery(secret_provider_class=_NAME, synced_secret=_NAME),
+)
+_IN_PLACE = {"name": _NAME, "strategy": Strategy.IN_PLACE, "consumers": (CLIENT,)}
+_ALTERNATING = {**_IN_PLACE, "strategy": Strategy.ALTERNATING, "administrator": DEXTER.secrets}
+_DSN = "postgresql://{username:uri}:{password:uri}@db/{database}"
+VALUES = {
+    "orders-username": FIRST.username,
+    "orders-dsn": f"postgresql://{FIRST.username}:{FIRST.password}@db/postgres",
+    "orders-password": FIRST.password,
+    "orders-json": f'{{"port": 5432.00, "username": "{FIRST.username}", "pass": "{FIRST.password}"}}',
+    "orders-url": f"postgresql://{FIRST.username}:{FIRST.password}@db:5432/orders?sslmode=require",
+}
+"""The value that each secret starts with."""
+
+
+@dataclass(frozen=True)
+class LayoutCase(Case):
+    """A rotation of a login in a layout.
+
+    Args:
+        name: the layout.
+        fields: the credential's fields that differ from the walkthrough's.
+    """
+
+    name: str = ""
+    fields: tuple[tuple[str, Any], ...] = ()
+
+    def __str__(self) -> str:
+        return f"{super().__str__()}, {self.name}"
+
+    @property
+    def credential(self) -> Credential:
+        """What is rotated."""
+        return change(DEXTER, **dict(self.fields))
+
+    @contextmanager
+    def prepared(self, scene: Scene) -> Iterator[None]:
+        """Make the role, the secrets, the class and the client for a block."""
+        vault, names = scene.vault(self.credential), self.credential.secret_names
+        _make_role(scene)
+        for name in names:
+            vault.write(name, VALUES[name])
+        _make_class(scene, names)
+        try:
+            if self.strategy is Strategy.ALTERNATING:
+                bare.make_owner_role(self.credential)
+            scene.put_data(self.credential)
+            with _running_client(scene, names):
+                yield
+        finally:
+            scene.cluster.delete(path_of(NAMESPACE, _NAME))
+            _drop_roles(scene)
+            for name in names:
+                vault.delete(name)
+                vault.purge(name)
+
+    def check_after_kill(self, scene: Scene, before: Login) -> None:
+        """Check that a known login works, and that a client's values belong together."""
+        scene.assert_a_known_login_works(self.credential, before, may_be_down=False)
+        allowed = {before, scene.staged(self.credential) or scene.newest(self.credential)}
+        for login in self._find_environments(scene):
+            assert login in allowed, "a client has a login that nobody made"
+            assert not self.clients_always_work or scene.logs_in(self.credential, login)
+
+    def check_after_rotation(self, scene: Scene, before: Login) -> None:
+        """Check that the new login is everywhere, alone, and that nothing is left behind."""
+        credential, vault, newest = self.credential, scene.vault(self.credential), scene.newest(self.credential)
+        assert newest != before
+        assert scene.logs_in(credential, newest)
+        assert not scene.logs_in(credential, before), "the previous login still works"
+        for name in credential.secret_names:
+            enabled = [version.version for version in vault.list_versions(name) if version.enabled]
+            assert enabled == [vault.get_latest(name).version]
+        assert vault.find_latest(name_candidate(credential.secrets.names)) is None
+        expected = {_key_of(name): vault.read(name) for name in credential.secret_names}
+        SyncedSecret(scene.cluster, NAMESPACE, _NAME).wait_for(expected, SECONDS)
+        assert self._find_environments(scene) == [newest]
+        assert scene.has_data(credential)
+
+    def _find_environments(self, scene: Scene) -> list[Login]:
+        """Return the login that each ready pod of the client started with."""
+        found = [(pod, self._find_environment(scene, pod)) for pod in _find_ready(scene)]
+        staying = _find_ready(scene)
+        assert all(login or pod not in staying for pod, login in found), "a client's environment cannot be read"
+        return [login for _, login in found if login]
+
+    def _find_environment(self, scene: Scene, pod: str) -> Login | None:
+        """Ask a pod, which may be terminating, and see that what is made of its login belongs to it."""
+        names, address = self.credential.secret_names, scene.database(self.credential).address
+        try:
+            printed = run_in_pod(scene.cluster, NAMESPACE, pod, ["printenv", *map(_key_of, names)]).stdout.splitlines()
+            values = dict(zip(names, printed, strict=True))
+        except (KeyturnError, ValueError):
+            return None
+        login = self.credential.secrets.parse(values)
+        for derived in self.credential.derived:
+            assert values[derived.secret] == derived.render(login, address.host, address.port, address.database)
+        return login
+
+
+def _case(name: str, sync: Sync, fields: dict[str, Any], **secrets: str) -> LayoutCase:
+    strategy, fields = fields["strategy"], {**fields, "secrets": secrets}
+    always = strategy is Strategy.ALTERNATING
+    return LayoutCase(strategy, sync, clients_always_work=always, name=name, fields=tuple(fields.items()))
+
+
+LAYOUT_CASES = (
+    _case("a password alone", Sync.EXPRESS, _IN_PLACE, kind="password", username="orders", password="orders-password"),
+    _case("JSON", Sync.EXPRESS, _ALTERNATING, kind="json", secret="orders-json", password_field="pass"),
+    _case(
+        "a pair and what is derived of it",
+        Sync.WAIT,
+        {**_ALTERNATING, "derived": [{"secret": "orders-dsn", "template": _DSN}]},
+        kind="pair",
+        username="orders-username",
+        password="orders-password",
+    ),
+    _case("a connection string", Sync.WAIT, _ALTERNATING, kind="connection-string", secret="orders-url"),
+)
+ALL_CASES = (*CASES, *LAYOUT_CASES)
+"""Those of the walkthrough's pair, and those of the layouts."""
+
+
+def _find_ready(scene: Scene) -> list[str]:
+    """Return the names of the client's pods that are ready and stay."""
+    pods = open_workload(scene.cluster, CLIENT.workload).get().pods
+    return [pod.name for pod in pods if pod.ready and not pod.terminating]
+
+
+def _key_of(secret: str) -> str:
+    """Return the key of a secret in the synced Secret, which is also the client's variable."""
+    return secret.upper().replace("-", "_")
+
+
+def _make_role(scene: Scene) -> None:
+    _drop_roles(scene)
+    with scene.database(DEXTER).connected(scene.newest(DEXTER)) as administrator:
+        verifier = make_verifier(administrator, FIRST)
+        administrator.execute(f"CREATE ROLE {FIRST.username} LOGIN PASSWORD '{verifier}'")
+        administrator.execute(f"GRANT CREATE ON SCHEMA public TO {FIRST.username}")
+
+
+def _drop_roles(scene: Scene) -> None:
+    with scene.database(DEXTER).connected(scene.newest(DEXTER)) as administrator:
+        found = administrator.execute("SELECT rolname::text FROM pg_roles WHERE rolname LIKE 'orders%'").fetchall()
+        for (role,) in found:
+            administrator.execute(f'DROP OWNED BY "{role}" CASCADE')
+        for (role,) in found:
+            administrator.execute(f'DROP ROLE "{role}"')
+
+
+def _make_class(scene: Scene, names: tuple[str, ...]) -> None:
+    """Make a class like the walkthrough's that brings these secrets."""
+    path = path_of(NAMESPACE, "postgresql-kvname")
+    parameters = scene.cluster.get(path)["spec"]["parameters"]
+    entries = [yaml.safe_dump({"objectName": name, "objectType": "secret"}) for name in names]
+    keys = [{"objectName": name, "key": _key_of(name)} for name in names]
+    body = {
+        "apiVersion": "secrets-store.csi.x-k8s.io/v1",
+        "kind": "SecretProviderClass",
+        "metadata": {"name": _NAME, "namespace": NAMESPACE},
+        "spec": {
+            "provider": "azure",
+            "parameters": {**parameters, "objects": yaml.safe_dump({"array": entries})},
+            "secretObjects": [{"secretName": _NAME, "type": "Opaque", "data": keys}],
+        },
+    }
+    scene.cluster.request("POST", path.rpartition("/")[0], {}, body)
+
+
+@contextmanager
+def _running_client(scene: Scene, names: tuple[str, ...]) -> Iterator[None]:
+    """Run a client that has the secrets in its environment for a block."""
+    workload, keys = open_workload(scene.cluster, CLIENT.workload), map(_key_of, names)
+    scene.cluster.request("POST", DEPLOYMENTS, {}, _make_client(list(keys)))
+    try:
+        workload.wait_for_ready(SECONDS)
+        yield
+    finally:
+        scene.cluster.patch(f"{DEPLOYMENTS}/{_NAME}", {"spec": {"replicas": 0}})
+        workload.wait_for_pods_gone(SECONDS)
+        scene.cluster.delete(f"{DEPLOYMENTS}/{_NAME}")
+
+
+def _make_client(keys: list[str]) -> dict[str, Any]:
+    labels, attributes = {"app": _NAME}, {"secretProviderClass": _NAME}
+    container = {
+        "name": "client",
+        "image": "postgres:14",
+        "command": ["sh", "-c", WAITING],
+        "env": [{"name": key, "valueFrom": {"secretKeyRef": {"name": _NAME, "key": key}}} for key in keys],
+        "volumeMounts": [{"name": "credential", "mountPath": "/credential", "readOnly": True}],
+    }
+    csi = {"driver": "secrets-store.csi.k8s.io", "readOnly": True, "volumeAttributes": attributes}
+    spec = {
+        "serviceAccountName": "dexter-sa",
+        "terminationGracePeriodSeconds": 1,
+        "containers": [container],
+        "volumes": [{"name": "credential", "csi": csi}],
+    }
+    template = {"metadata": {"labels": {**labels, "azure.workload.identity/use": "true"}}, "spec": spec}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": _NAME, "namespace": NAMESPACE},
+        "spec": {"replicas": 1, "selector": {"matchLabels": labels}, "template": template},
+    }
