@@ -17,6 +17,7 @@ from infra.postgres.database import make_verifier
 from infra.rotation.candidate import name_candidate
 from infra.rotation.options import Sync
 from testing import bare
+from testing.reading import let_read
 from testing.walkthrough import DATABASE, DEXTER, change, consumer_like
 from tests.crash.cases import CASES, Case
 from tests.crash.scene import DEPLOYMENTS, NAMESPACE, SECONDS, WAITING, Scene
@@ -70,6 +71,7 @@ class LayoutCase(Case):
         _make_role(scene)
         for name in names:
             vault.write(name, VALUES[name])
+        let_read(self.credential)
         _make_class(scene, names)
         try:
             if self.strategy is Strategy.ALTERNATING:
