@@ -133,7 +133,7 @@ def test_a_change_that_the_caller_may_not_make_is_found_before_anything_is_stage
         (CONSUMERS, ("get deployments 'postgres-pod-kv'", "watch pods", "list secretproviderclasspodstatuses")),
         (ENDPOINT, ("get services 'dexter-service'",)),
         (LOCK, ("create leases", "update leases")),
-        (DISCOVERY, ("list secretproviderclasses", "list cronjobs")),
+        (DISCOVERY, ("list secretproviderclasses", "list secretstores")),
     ],
 )
 def test_a_role_that_is_not_bound_is_named_with_what_it_gives(
