@@ -16,9 +16,8 @@ from infra.kubernetes.workloads import open_workload
 from infra.postgres.database import make_verifier
 from infra.rotation.candidate import name_candidate
 from infra.rotation.options import Sync
-from tasks.context import opened_azure
 from testing import bare
-from testing.external_secrets import let_read
+from testing.reading import let_read
 from testing.walkthrough import DATABASE, DEXTER, change, consumer_like
 from tests.crash.cases import CASES, Case
 from tests.crash.scene import DEPLOYMENTS, NAMESPACE, SECONDS, WAITING, Scene
@@ -73,9 +72,8 @@ class LayoutCase(Case):
         for name in names:
             encoding = self.credential.secrets.encodings.get(name)
             vault.write(name, encoding.write(VALUES[name]) if encoding else VALUES[name])
+        let_read(self.credential)
         _make_class(scene, self.credential)
-        with opened_azure() as azure:
-            let_read(azure, self.credential)
         try:
             if self.strategy is Strategy.ALTERNATING:
                 bare.make_owner_role(self.credential)
