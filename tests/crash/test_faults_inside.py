@@ -11,7 +11,7 @@ import pytest
 
 from infra.errors import NeedsOperator, RolledBack, SyncPending
 from infra.kubernetes.workloads import WorkloadHandle, open_workload
-from infra.postgres import handshake
+from infra.postgres import addresses
 from infra.rotation.execution import Verdict
 from infra.rotation.options import Sync
 from infra.rotation.steps import Action
@@ -141,7 +141,7 @@ def cut_at(scene: Scene, statement: str, late: bool) -> Iterator[None]:
     """Let the connection that changes the login be cut at a statement, for a block."""
     address = scene.database(IN_PLACE).address
     with CuttingProxy((address.host, address.port), statement, late).running() as proxy:
-        detour = patch.object(handshake, "find_route", lambda *_: ("127.0.0.1", proxy.port))
+        detour = patch.object(addresses, "find_route", lambda *_: ("127.0.0.1", proxy.port))
         with between(detour.start, Action.SET_PASSWORD, detour.stop):
             yield
         assert proxy.cuts == 1
