@@ -19,6 +19,7 @@ from infra.rotation.execution import Verdict
 from infra.rotation.options import Sync
 from tasks.reports.timeline import Timeline
 from testing import bare
+from testing.reading import let_read
 from testing.rotating import NAMESPACE, STACK, World, rotate
 from testing.walkthrough import DATABASE, DEXTER, SERVER, change
 
@@ -129,6 +130,7 @@ def prepare(world: World, strategy: Strategy) -> None:
     if strategy is Strategy.ALTERNATING:
         bare.make_owner_role(change(DEXTER, strategy=strategy))
     if strategy is Strategy.MANAGED:
+        let_read(SERVER)
         path = path_of(NAMESPACE, DATABASE.delivery.secret_provider_class)
         spec = world.cluster.get(path)["spec"]
         objects = spec["parameters"]["objects"]

@@ -2,16 +2,9 @@
 
 from typing import Any
 
-from infra.azure.client import Azure
-from infra.azure.roles import RoleAssignments
-from infra.credentials import Credential
 from infra.kubernetes.client import Cluster
 from infra.kubernetes.manifests import apply, parse
-from infra.provisioning.options import load_stack
-from infra.provisioning.resources import Identity, VaultSecret
-from infra.provisioning.wanted import SECRETS_USER, role
 from testing.labs import ROOT
-from testing.walkthrough import INVENTORY
 
 API = "external-secrets.io/v1"
 STORE = "vault"
@@ -21,14 +14,6 @@ def install_operator(cluster: Cluster) -> None:
     """Install the custom resources; the lab's operator begins to work with them."""
     path = ROOT / "lab" / "cluster" / "external_secrets" / "crds.yaml"
     apply(cluster, parse(path.name, path.read_text()))
-
-
-def let_read(azure: Azure, credential: Credential) -> None:
-    """Let the identity of the stack's pods, as which the store reads, read a credential's secrets."""
-    stack = load_stack("walkthrough", ROOT / "manifests", INVENTORY)
-    roles, identity = RoleAssignments(azure, stack.resource_group), Identity(name=stack.identity)
-    for name in credential.secrets.names:
-        roles.put(role(SECRETS_USER, VaultSecret(name=name, parent=credential.vault), identity))
 
 
 def store(namespace: str, vault: str, service_account: str) -> dict[str, Any]:

@@ -105,8 +105,9 @@ _CAUSES = (
     _cause(
         r"ForbiddenByRbac",
         Level.WARNING,
-        "The identity may not read the vault",
-        "Give it the role Key Vault Secrets User on the vault; a new assignment takes effect within 10 minutes",
+        "The identity may not read the secret, or the vault has none of this name",
+        "Correct objectName in the SecretProviderClass, or give the identity the role Key Vault Secrets User on the "
+        "secret; a new assignment takes effect within 10 minutes",
     ),
     _cause(
         r"ForbiddenByFirewall", Level.ERROR, "The vault's firewall blocks the cluster", "Allow the cluster's network"

@@ -26,8 +26,9 @@ from lab.control import lifecycle
 from tasks.context import Access, connections_shared, opened, opened_azure
 from tasks.rotation.lock import lease_name
 from testing import bare
-from testing.external_secrets import external_secret, install_operator, let_read, store
+from testing.external_secrets import API, external_secret, install_operator, store
 from testing.labs import RunningLab, make_state_folder
+from testing.reading import let_read
 from testing.rotator import bind, make_rotator
 from testing.walkthrough import DATABASE, DEXTER, consumer_like
 from tests.crash.zygote import Zygote
@@ -225,20 +226,26 @@ class Scene:
             self.cluster.patch(path, {"spec": {"replicas": 0}})
             workload.wait_for_pods_gone(SECONDS)
             self.cluster.delete(path)
+            self._remove_external_secrets(consumer)
 
     def _make_sources(self, consumer: Consumer, credential: Credential) -> None:
         """Make what brings a client the credential, as far as the stack does not have it."""
         for delivery in consumer.every_delivery:
             if isinstance(delivery, ExternalSecretDelivery):
                 install_operator(self.cluster)
-                with opened_azure() as azure:
-                    let_read(azure, credential)
+                let_read(credential)
                 external = external_secret(
                     NAMESPACE, delivery.external_secret, dict(zip(KEYS, credential.secrets.names, strict=True))
                 )
                 apply(self.cluster, [store(NAMESPACE, DEXTER.vault, "dexter-sa"), external])
             else:
                 self._make_class(delivery)
+
+    def _remove_external_secrets(self, consumer: Consumer) -> None:
+        """Remove what would be an unlisted consumer of the credential in the next case."""
+        for delivery in consumer.every_delivery:
+            if isinstance(delivery, ExternalSecretDelivery):
+                self.cluster.delete(f"/apis/{API}/namespaces/{NAMESPACE}/externalsecrets/{delivery.external_secret}")
 
     def _make_class(self, delivery: CsiDelivery | SecretDelivery) -> None:
         """Make a class that the stack does not have: it brings what its name ends with."""

@@ -40,7 +40,7 @@ def test_the_sync_is_shown_from_the_older_versions_to_the_new_ones(world: World)
     last = versions_of("dexter-sync", found)[-1]
     assert held(last) == newest(world)
     assert {row["new"] for row in last} == {"yes"}
-    assert last[-1]["where"] == "Secret userpass"
+    assert last[-1]["where"] == "Secret dexter/userpass"
     assert all(row["time left"].endswith(" s") for row in last)
     assert versions_of("dexter-sync-percent", found) == [100.0]
     old = newest(world)

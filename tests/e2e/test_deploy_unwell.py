@@ -35,7 +35,6 @@ CASES = {
     "a vault that does not exist": (Unwell({"keyvaultName": "nosuchvault"}), "VaultNotFound"),
     "a vault's name that cannot be": (Unwell({"keyvaultName": "x"}), "InvalidVaultName"),
     "no vault's name": (Unwell({"keyvaultName": ""}), "InvalidVaultName"),
-    "an unknown object": (Unwell(object_name="nosuch"), "SecretNotFound"),
     "an unknown client id": (Unwell({"clientID": "00000000-0000-4000-8000-00000000dead"}), "AADSTS700016"),
     "a key that the Secret lacks": (Unwell(reference=(NAME, "NOSUCH")), "SecretKeyMissing"),
     "a Secret that does not exist": (Unwell(reference=("nosuch", "NAME")), "SecretMissing"),
@@ -49,6 +48,15 @@ def test_what_is_wrong_is_told_by_its_code(world: World, identity: Identity, cas
     assert (type(error), error.code) == (WorkloadUnhealthy, code)
     assert error.name == f"{NAME} in {STACK.namespace}"
     assert error.fix
+
+
+def test_a_name_that_the_vault_lacks_is_told_as_one_that_may_not_be_read(world: World, identity: Identity) -> None:
+    error = told(world.cluster, STACK, Unwell(object_name="nosuch"), identity)
+    assert error.code == "ForbiddenByRbac", "an identity with rights on single secrets gets no other answer"
+    assert "the vault has none of this name" in error.what
+    assert "objectName:nosuch" in error.seen
+    assert "objectName" in error.fix
+    assert "Key Vault Secrets User" in error.fix
 
 
 def test_an_image_that_does_not_exist_is_named(world: World, identity: Identity) -> None:

@@ -133,7 +133,7 @@ def test_a_change_that_the_caller_may_not_make_is_found_before_anything_is_stage
         (CONSUMERS, ("get deployments 'postgres-pod-kv'", "watch pods", "list secretproviderclasspodstatuses")),
         (ENDPOINT, ("get services 'dexter-service'",)),
         (LOCK, ("create leases", "update leases")),
-        (DISCOVERY, ("list secretproviderclasses", "list cronjobs")),
+        (DISCOVERY, ("list secretproviderclasses", "list secretstores")),
     ],
 )
 def test_a_role_that_is_not_bound_is_named_with_what_it_gives(
@@ -163,7 +163,7 @@ def test_everything_that_blocks_is_listed_by_one_dry_run_which_ends_with_one(unc
     with (
         deployed(unchanged, "paused", spec={"paused": True}) as paused,
         deployed(unchanged, "unmounted", pod={"volumes": []}, container={"volumeMounts": []}) as unmounted,
-        deployed(unchanged, "part", container={"volumeMounts": part}, needs_restart=False) as reader,
+        deployed(unchanged, "part", container={"volumeMounts": part, "env": []}, needs_restart=False) as reader,
     ):
         consumers = (DATABASE, paused, unmounted, reader)
         credential = change(IN_PLACE, consumers=consumers)

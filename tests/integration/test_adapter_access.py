@@ -8,7 +8,7 @@ from infra.errors import AccessDenied, InvalidInput
 from infra.kubernetes.access import Right, find_missing, get_subject, rehearsing
 from infra.kubernetes.client import Cluster, connect
 from infra.kubernetes.deliveries.synced_secrets import SyncedSecret
-from infra.kubernetes.workloads import RESTARTED_FOR
+from infra.kubernetes.workload_handle import RESTARTED_FOR
 from infra.settings import Settings
 from testing.cluster_world import World
 from testing.clusters import SmallCluster
