@@ -70,7 +70,9 @@ def plan_stack(stack: Stack, options: ProvisionOptions) -> ProvisioningPlan:
         found = _find(kinds, wanted, unregistered)
         if VaultSecret(name=stack.database_secrets.password, parent=stack.vault).key not in found:
             read_first_password(stack.first_password_variable, stack.first_username, os.environ)
-        username = _read_username(azure, stack) if Vault(name=stack.vault).key in found else ""
+        vault = found.get(Vault(name=stack.vault).key)
+        is_there = vault is not None and vault.resource is not None and vault.state is not State.DELETED
+        username = _read_username(azure, stack) if is_there else ""
     plan = plan_changes(list_wanted(stack, options, tenant, found, username), found).behind(unregistered)
     get_run_logger().info("%s: %s", stack.resource_group, plan)
     return plan

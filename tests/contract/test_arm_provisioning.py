@@ -16,7 +16,7 @@ from azure.mgmt.resource.resources import ResourceManagementClient
 from flows.provision import provision
 from flows.tear_down import tear_down
 from infra.azure import client
-from infra.errors import AccessDenied, InvalidInput, KeyturnError, Refused
+from infra.errors import AccessDenied, Conflict, InvalidInput, KeyturnError, Refused
 from infra.provisioning import reconciling
 from infra.provisioning.options import ProvisionOptions
 from lab.azure.roles import find_role_by_name
@@ -91,17 +91,17 @@ def groups(world: World) -> list[str]:
     return [group.name for group in world.client(ResourceManagementClient).resource_groups.list()]
 
 
-def make_group(world: World) -> None:
-    world.client(ResourceManagementClient).resource_groups.create_or_update(GROUP, {"location": LOCATION})
+def make_group(world: World, name: str = GROUP) -> None:
+    world.client(ResourceManagementClient).resource_groups.create_or_update(name, {"location": LOCATION})
 
 
 def deleted_vaults(world: World) -> list[str]:
     return [str(vault.name) for vault in world.client(KeyVaultManagementClient).vaults.list_deleted()]
 
 
-def make_vault_with_policy(world: World) -> None:
+def make_vault_with_policy(world: World, group: str = GROUP) -> None:
     """A vault with an access policy of somebody else."""
-    make_group(world)
+    make_group(world, group)
     policy = {"tenantId": TENANT_ID, "objectId": SOMEBODY, "permissions": {"secrets": ["get", "list"], "keys": []}}
     properties = {
         "tenantId": TENANT_ID,
@@ -110,7 +110,7 @@ def make_vault_with_policy(world: World) -> None:
         "accessPolicies": [policy],
     }
     body: Any = {"location": LOCATION, "properties": properties}
-    world.client(KeyVaultManagementClient).vaults.begin_create_or_update(GROUP, STACK.vault, body).result()
+    world.client(KeyVaultManagementClient).vaults.begin_create_or_update(group, STACK.vault, body).result()
 
 
 def uses_rbac(world: World) -> bool:
@@ -128,6 +128,13 @@ def test_access_policies_are_dropped_with_consent_alone(world: World, run: Run) 
     assert not uses_rbac(world)
     assert run(drop_access_policies=True).verdict == "provisioned"
     assert uses_rbac(world)
+
+
+def test_a_vault_of_the_same_name_elsewhere_is_refused_and_asked_for_nothing(world: World, run: Run) -> None:
+    make_vault_with_policy(world, "other-rg")
+    error = run()
+    assert (type(error), error.name) == (Conflict, f"vault {STACK.vault}")
+    assert f"{STACK.vault}.vault.azure.net" not in world.cloud.requests.counts()["operator"]
 
 
 def test_the_pods_identity_may_read_the_secrets_of_its_credential_and_no_others(world: World, run: Run) -> None:
