@@ -265,3 +265,25 @@ def test_a_class_that_decodes_what_the_credential_does_not_call_encoded_is_refus
     check_encodings(change(DEXTER, secrets=secrets), DATABASE, facts)
     with pytest.raises(Conflict, match="objectEncoding: hex"):
         check_encodings(change(DEXTER, secrets=secrets), DATABASE, replace(facts, decoded={"password": Encoding.HEX}))
+
+
+@pytest.mark.parametrize(
+    ("layout", "text"),
+    [
+        (STRING, "postgresql://%6frders:{}@db"),
+        (STRING, 'Username="orders";Password={};Host=db'),
+        (STRING, r"user=\orders password={} host=db"),
+        (JSON, r'{{"username": "\u006frders", "password": "{}"}}'),
+    ],
+)
+def test_a_username_that_stays_is_left_as_it_is_written(layout: Layout, text: str) -> None:
+    written = layout.render(Login("orders", "new"), {"db": text.format("old")})
+    assert written == {"db": text.format("new")}
+
+
+@pytest.mark.parametrize("written_as", ConnectionFormat)
+def test_a_password_with_every_mark_is_read_as_it_was_written(written_as: ConnectionFormat) -> None:
+    login = Login("o'r\"d", "a'b\"c''d\"\"e;f=g\\h i%j+k@l:m/n?o#p&q\tr ")
+    text = next(text for kind, text in STRINGS if kind is written_as).format("orders", "old")
+    layout = ConnectionString(secret="db", format=written_as)
+    assert layout.parse(layout.render(login, {"db": text})) == login
