@@ -16,7 +16,7 @@ from typing import Any
 
 from kubernetes.stream import ws_client
 from kubernetes.stream.ws_client import ERROR_CHANNEL, STDERR_CHANNEL, STDOUT_CHANNEL
-from websocket import WebSocketBadStatusException, WebSocketException
+from websocket import WebSocketBadStatusException, WebSocketException, setdefaulttimeout
 
 from infra.errors import AccessDenied, Code, ServiceFailed, Unverified
 from infra.kubernetes.client import Cluster, Object
@@ -246,6 +246,8 @@ def _open_exec(cluster: Cluster, path: str, argv: Sequence[str], container: str 
     query = [("command", word) for word in argv] + [("stdout", "true"), ("stderr", "true")]
     query += [("container", container)] if container else []
     request = cluster.api.param_serialize("GET", path, query_params=query, auth_settings=["BearerToken"])
+    # the client has no parameter for it, and would wait for ever
+    setdefaulttimeout(cluster.settings.connect_timeout_seconds)
     try:
         url = _websockets.get_websocket_url(request[1])
         return _websockets.WSClient(cluster.configuration, url, request[2], False, binary=True)

@@ -8,6 +8,7 @@ from infra.credentials import Consumer, WorkloadRef
 from infra.errors import Code, NotFound, ServiceFailed, WorkloadUnhealthy
 from infra.kubernetes.client import Cluster
 from infra.kubernetes.deliveries import DeliveryHandle, SecretState, open_delivery
+from infra.kubernetes.errors import Unreachable
 from infra.kubernetes.pods import run_in_pod
 from infra.kubernetes.workloads import open_workload
 from infra.rotation.steps import Action
@@ -87,6 +88,8 @@ def find_reload_failure(cluster: Cluster, consumer: Consumer, pod: str) -> Workl
         seen = f"exit code {output.code}" if output.code else ""
     except NotFound:
         return None
+    except Unreachable:
+        raise
     except ServiceFailed as error:
         seen = error.what
     return WorkloadUnhealthy(Code.RELOAD_FAILED, name=f"{container} in {pod}", seen=seen) if seen else None

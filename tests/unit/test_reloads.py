@@ -9,6 +9,7 @@ from rotation_facts import HEALTHY, OPTIONS, subjects
 from infra.credentials import Consumer, Reload, Strategy, WorkloadKind
 from infra.errors import Code, KeyturnError, NotFound, ServiceFailed
 from infra.kubernetes.client import Cluster
+from infra.kubernetes.errors import Unreachable
 from infra.kubernetes.pods import CommandOutput
 from infra.rotation.observation import ConsumerFacts, Synced
 from infra.rotation.plan import make_plan
@@ -76,6 +77,15 @@ def test_the_rights_for_each_kind_are_asked_for_by_its_own_path() -> None:
     assert "list horizontalpodautoscalers" in needed[WorkloadKind.JOB], "recreate scales the database"
     kept = change(DEXTER, strategy=Strategy.IN_PLACE)
     assert "list horizontalpodautoscalers" not in {str(need.right) for need in list_needs(NO_CLUSTER, kept)}
+
+
+def test_an_api_server_that_is_away_is_no_fault_of_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    def run(*_: Any) -> CommandOutput:
+        raise Unreachable(Code.UNREACHABLE, name="the cluster")
+
+    monkeypatch.setattr(restarts, "run_in_pod", run)
+    with pytest.raises(Unreachable):
+        find_reload_failure(NO_CLUSTER, POOLER, "pooler-1")
 
 
 @pytest.mark.parametrize(
