@@ -181,12 +181,10 @@ def _find_need(credential: Credential, facts: Facts) -> Due | None:
         return Due(name, Why.UNFINISHED, at, at)
     if facts.is_grace and facts.grace_until:
         return Due(name, Why.GRACE_OVER, facts.grace_until, facts.grace_until)
-    if credential.paused:
+    if credential.paused or credential.strategy is Strategy.RECREATE:  # that empties the database: a person consents
         return None
     if facts.requested_at and facts.requested_at > facts.created_at:
         return Due(name, Why.REQUESTED, facts.requested_at, facts.requested_at)
-    if credential.strategy is Strategy.RECREATE:
-        return None  # it empties the database: only a person consents to that
     found = _find_limit(credential, facts)
     if found is None:
         return None

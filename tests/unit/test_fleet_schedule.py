@@ -127,7 +127,7 @@ def test_a_grace_is_finished_when_it_is_over_and_one_until_the_next_rotation_is_
 def test_recreate_is_never_due_because_it_loses_data_but_is_finished() -> None:
     credential = change(DEXTER, every="1d")
     assert credential.strategy is Strategy.RECREATE
-    assert find_due(credential, Facts(NOW - 90 * DAY), NOW) is None
+    assert find_due(credential, Facts(NOW - 90 * DAY, requested_at=NOW), NOW) is None
     assert due_of(credential, Facts(NOW - DAY, unfinished="r1", changed_at=NOW)).why is Why.UNFINISHED
 
 
