@@ -31,19 +31,22 @@ def ready_only_with(password: str) -> list[str]:
     return ["sh", "-c", f'test "$(printf %s "$PASSWORD" | sha256sum | cut -c1-64)" = {digest}']
 
 
-def manifest(probe: Sequence[str], command: str = WAITING, grace_seconds: int = 1) -> dict[str, Any]:
+def manifest(
+    probe: Sequence[str], command: str = WAITING, grace_seconds: int = 1, *, has_environment: bool = True
+) -> dict[str, Any]:
     """Return the Deployment of a client that waits, and is ready when its probe succeeds."""
     labels = {"app": CLIENT.workload.name}
     pod_labels = {**labels, "azure.workload.identity/use": "true"}
     secret = DATABASE.delivery.synced_secret
     attributes = {"secretProviderClass": DATABASE.delivery.secret_provider_class}
     csi = {"driver": "secrets-store.csi.k8s.io", "readOnly": True, "volumeAttributes": attributes}
+    keys = KEYS if has_environment else ()
     container = {
         "name": "client",
         "image": "postgres:14",
         "command": ["sh", "-c", command],
         "readinessProbe": {"exec": {"command": list(probe)}, "periodSeconds": 1, "timeoutSeconds": 5},
-        "env": [{"name": key, "valueFrom": {"secretKeyRef": {"name": secret, "key": key}}} for key in KEYS],
+        "env": [{"name": key, "valueFrom": {"secretKeyRef": {"name": secret, "key": key}}} for key in keys],
         "volumeMounts": [{"name": "credential", "mountPath": "/credential", "readOnly": True}],
     }
     spec = {

@@ -124,7 +124,7 @@ def test_a_database_is_prepared_once_and_two_logins_alternate_in_it(world: World
 
 def test_the_previous_login_works_until_everybody_has_the_new_one(migrated: World) -> None:
     world, before = migrated, migrated.values()
-    with running_client(world) as client:
+    with running_client(world, has_environment=False) as client:
         clients = client.uids()
         ended = rotate(WITH_READER, sync="express", data_loss="no")
         assert ended.verdict is Verdict.ROTATED, ended.message

@@ -68,7 +68,7 @@ def test_a_database_that_starts_empty_after_an_express_rotation_has_the_new_pass
 
 
 def test_a_client_that_re_reads_its_files_is_not_restarted(world: World) -> None:
-    with running_client(world) as client:
+    with running_client(world, has_environment=False) as client:
         clients = client.uids()
         assert rotate(WITH_READER, sync="wait").verdict is Verdict.ROTATED
         assert client.uids() == clients
