@@ -13,7 +13,7 @@ export PREFECT_SERVER_ANALYTICS_ENABLED := false
 # Many processes start here: none of them is to compile the libraries anew, which takes half of its start.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup lock schema demo ui test test-slow crash-test lint bench soak down clean
+.PHONY: setup lock schema demo ui test test-slow test-az lab-coverage crash-test lint bench soak down clean
 
 setup: $(VENV)/.ready
 	@mkdir -p $(PREFECT_HOME)
@@ -59,6 +59,20 @@ test: setup
 # Beside those of `make test`: kills around every write, and whatever else takes long.
 test-slow: setup
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile --durations 15 -m slow
+
+# The real az against the lab, in a virtual environment of its own: 400 MB that nothing else needs.
+AZ := $(HERE)/az
+test-az: setup $(AZ)/.ready
+	KEYTURN_TEST_AZ=$(AZ)/bin $(BIN)/python -m pytest -q -n 0 --timeout 600 tests/integration/test_az.py
+
+$(AZ)/.ready:
+	$(PYTHON) -m venv $(AZ)
+	$(AZ)/bin/python -m pip install --quiet --disable-pip-version-check azure-cli==2.91.0
+	touch $@
+
+# Writes the page that tells what the lab serves.
+lab-coverage: setup
+	$(BIN)/python -m pytest -q -n 0 tests/contract -k "arm or azure or vault" --lab-coverage docs/lab-coverage.md
 
 # A rotation of every strategy killed at every step and around every call, and run again; writes the table. It takes
 # an hour or two on two quiet cores; MINUTES=30 bounds it, and the next run goes on from there.

@@ -88,6 +88,11 @@ class Code(StrEnum):
         "A candidate was left behind",
         "If its rotation is unfinished, run flows.rotate, which finishes it; else delete that secret",
     )
+    AUTOSCALED = (
+        "Autoscaled",
+        "An autoscaler sets how many pods the database has, and may start one while the rotation has stopped it",
+        "Remove it for the rotation; the number of pods that the database has now is restored without it",
+    )
     CANDIDATE_LOST = (
         "CandidateLost",
         "The candidate of the rotation is gone",

@@ -209,7 +209,7 @@ class Inventory:
         """Find secrets that two credentials rotate: each would undo what the other did."""
         owners = defaultdict[tuple[str, str], list[str]](list)
         for name, credential in self.credentials.items():
-            for secret in credential.secrets.names:
+            for secret in credential.secret_names:
                 owners[credential.vault.lower(), secret.lower()].append(name)
         for (vault, secret), names in owners.items():
             for name in names[1:]:

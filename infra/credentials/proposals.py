@@ -39,6 +39,7 @@ class Bundle:
         vault: the key vault; empty if it is not said.
         secrets: the vault's secrets that it brings.
         synced: Kubernetes Secret -> the vault's secrets that it has.
+        fields: the vault's secret -> the fields of its JSON object that are read, if only some are.
     """
 
     kind: str
@@ -47,6 +48,7 @@ class Bundle:
     vault: str
     secrets: tuple[str, ...]
     synced: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    fields: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def __str__(self) -> str:
         return f"{self.kind} {self.namespace}/{self.name}"
@@ -100,6 +102,7 @@ class _Found:
     vault: str
     stem: str
     parts: dict[str, str] = field(default_factory=dict)
+    json_fields: dict[str, str] = field(default_factory=dict)
     bundles: list[Bundle] = field(default_factory=list)
 
     @property
@@ -132,7 +135,9 @@ def propose(survey: Survey) -> str:
     names = _name(logins)
     for name, login in zip(names, logins, strict=True):
         lines += ["", *_write(name, login, survey)]
-    lines += [f"\n# Not proposed: {bundle}, because it names no vault" for bundle in survey.bundles if not bundle.vault]
+    lines += [
+        f"\n# Not proposed: {bundle}, because nothing tells its vault" for bundle in survey.bundles if not bundle.vault
+    ]
     lines += ["", *(f"# Not proposed, by its name no login: {secret} ({bundle})" for secret, bundle in others)]
     return "\n".join([*lines, *_left_over(survey)]).rstrip() + "\n"
 
@@ -142,13 +147,15 @@ def _find_logins(bundles: Sequence[Bundle]) -> tuple[list[_Found], list[tuple[st
     found, others = dict[tuple[str, str, bool], _Found](), dict[tuple[str, str], Bundle]()
     for bundle in bundles:
         for secret in bundle.secrets if bundle.vault else ():
-            part, stem = split_name(secret)
+            fields = {split_name(name)[0]: name for name in bundle.fields.get(secret, ())}
+            part, stem = (PASSWORD, secret.lower()) if PASSWORD in fields else split_name(secret)
             if not part:
                 others.setdefault((bundle.vault, secret), bundle)
                 continue
             key = (bundle.vault.lower(), stem, part == CONNECTION)
             login = found.setdefault(key, _Found(bundle.vault, stem))
             login.parts.setdefault(part, secret)
+            login.json_fields |= fields if PASSWORD in fields else {}
             if bundle not in login.bundles:
                 login.bundles.append(bundle)
     logins = [login for login in found.values() if set(login.parts) != {USERNAME}]
@@ -175,14 +182,14 @@ def _write(name: str, login: _Found, survey: Survey) -> Iterator[str]:
     endpoints = _possible_endpoints(login, survey)
     if len(endpoints) == 1:
         fields["endpoint"] = endpoints[0]
-    decide.append("endpoint: is this where its database is reached?" if len(endpoints) == 1 else _choose(endpoints))
+    decide.append(_choose(endpoints))
     fields["strategy"] = "in-place"
     decide.append("strategy: in-place restarts its clients; alternating has no failed logins, see README.md#strategies")
     consumers, unsupported = _list_consumers(login, survey.users)
     if consumers:
         fields["consumers"] = consumers
     decide += [f"consumers: {user} reads it, too, and cannot be listed: {why}" for user, why in unsupported]
-    if set(login.parts) == {PASSWORD}:
+    if set(login.parts) == {PASSWORD} and USERNAME not in login.json_fields:
         decide.append(f"secrets: no secret has the username for {login.parts[PASSWORD]}; is it PostgreSQL's at all?")
     missing = _list_mistakes(Credential, {**fields, "name": name}, () if len(endpoints) == 1 else ("endpoint",))
     yield f"  {name}: # {', '.join(map(str, login.bundles))}"
@@ -198,8 +205,11 @@ def _write(name: str, login: _Found, survey: Survey) -> Iterator[str]:
 
 
 def _fields(login: _Found) -> dict[str, Any]:
-    parts = login.parts
-    if CONNECTION in parts:
+    parts, layout = login.parts, dict[str, str]()
+    if login.json_fields:
+        names = {f"{part}_field": name for part, name in login.json_fields.items() if part in (USERNAME, PASSWORD)}
+        layout = {"kind": "json", "secret": parts[PASSWORD], **names}
+    elif CONNECTION in parts:
         layout = {"kind": "connection-string", "secret": parts[CONNECTION]}
     elif USERNAME in parts:
         layout = {"kind": "pair", "username": parts[USERNAME], "password": parts[PASSWORD]}
@@ -220,7 +230,10 @@ def _possible_endpoints(login: _Found, survey: Survey) -> list[Mapping[str, str]
 def _choose(endpoints: Sequence[Mapping[str, str]]) -> str:
     if not endpoints:
         return "endpoint: add where its database is reached; neither the cluster nor the servers tell"
-    return f"endpoint: add one of {' or '.join(map(_inline, endpoints))}"
+    if len(endpoints) > 1:
+        return f"endpoint: add one of {' or '.join(map(_inline, endpoints))}"
+    is_service = "service" in endpoints[0]
+    return "endpoint: is this where its database is reached?" + (" Without tls it is plain text." if is_service else "")
 
 
 def _list_consumers(login: _Found, users: Sequence[User]) -> tuple[list[dict[str, Any]], list[tuple[User, str]]]:
@@ -249,7 +262,8 @@ def _list_deliveries(bundle: Bundle, user: User, login: _Found) -> list[dict[str
     )
     read = [name for name in synced if name in user.secrets]
     if bundle.kind == "ExternalSecret":
-        return [{"kind": "external-secret", "external_secret": bundle.name, "secret": name} for name in read]
+        kept = {"kind": "external-secret", "external_secret": bundle.name}
+        return [kept | ({"synced_secret": name} if name != bundle.name else {}) for name in read]
     if bundle.name not in user.classes:
         return [{"kind": "secret", "secret": name, "kept_by": bundle.name} for name in read]
     mounted = {"kind": "csi", "secret_provider_class": bundle.name}

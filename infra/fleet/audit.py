@@ -97,10 +97,12 @@ def _check_consumer(consumer: ConsumerFacts, observation: Observation) -> Iterat
     if consumer.pinned_for or consumer.pinned:
         seen = f"pinned for rotation {consumer.pinned_for or 'unknown'}"
         yield Finding(Conflict(Code.PIN_LEFT, name=consumer.consumer.source_key, seen=seen))
-    wanted = {name: version for name, version in observation.newest_versions.items() if name in consumer.uses}
-    behind = [pod.name for pod in consumer.pods if not wanted.items() <= dict(pod.versions).items()]
+    mounted, newest = consumer.uses - consumer.unmounted, observation.newest_versions
+    wanted = {name: version for name, version in newest.items() if name in mounted}
+    pods = () if consumer.consumer.runs_to_an_end else consumer.pods  # a run ends with what it began with
+    behind = [pod.name for pod in pods if not wanted.items() <= dict(pod.versions).items()]
     drifts = [f"the mounts of {', '.join(behind)} have other versions"] if behind else []
-    if consumer.synced is not Synced.NEWEST:
+    if consumer.synced is Synced.OTHER or (consumer.synced is Synced.ABSENT and pods):
         drifts.append(f"its Secret: {consumer.synced}")
     if consumer.stopped_replicas is not None:
         drifts.append(f"a rotation scaled it to 0, from {consumer.stopped_replicas}")

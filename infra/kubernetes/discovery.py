@@ -16,7 +16,13 @@ from typing import Any
 from infra.credentials import Consumer, CsiDelivery
 from infra.errors import AccessDenied
 from infra.kubernetes.client import Cluster, Object
-from infra.kubernetes.deliveries.external_secrets import GROUP, find_api, read_external_secret, read_vault
+from infra.kubernetes.deliveries.external_secrets import (
+    GROUP,
+    ExternalSecret,
+    find_api,
+    read_external_secret,
+    read_vault,
+)
 from infra.kubernetes.deliveries.provider_classes import API, ProviderClass, read_provider_class
 
 _TEMPLATES = {
@@ -140,21 +146,28 @@ def _list_external(
 
     A store that cannot be looked at may read the vault, so what names a secret of that name counts.
     """
+    wanted = {name.lower() for name in secrets}
+    for found, read in list_external_secrets(cluster, namespaces):
+        is_vaults = read is None or read.lower() == vault.lower()
+        if is_vaults and wanted & {name for _, name, _, _ in found.data}:
+            metadata = found.item["metadata"]
+            yield metadata["namespace"], metadata["name"], found.target
+
+
+def list_external_secrets(cluster: Cluster, namespaces: Collection[str]) -> Iterator[tuple[ExternalSecret, str | None]]:
+    """Yield each ExternalSecret with the vault of its store: empty if that is none, None if nobody may look."""
     if (api := find_api(cluster)) is None:
         return
-    wanted, vaults = {name.lower() for name in secrets}, dict[tuple[str, str], str]()
+    vaults = dict[tuple[str, str], str]()
     for store in list_items(cluster, api + "/{}secretstores", namespaces):
         vaults[store["metadata"]["namespace"], store["metadata"]["name"]] = read_vault(store)
     with suppress(AccessDenied):
-        for store in cluster.get(f"{api}/clustersecretstores")["items"]:
+        for store in (cluster.find(f"{api}/clustersecretstores") or {"items": []})["items"]:
             vaults["", store["metadata"]["name"]] = read_vault(store)
     for item in list_items(cluster, api + "/{}externalsecrets", namespaces):
-        found, metadata = read_external_secret(item), item["metadata"]
         reference = item["spec"].get("secretStoreRef") or {}
-        where = "" if reference.get("kind") == "ClusterSecretStore" else metadata["namespace"]
-        read = vaults.get((where, reference.get("name", "")), vault)
-        if read.lower() == vault.lower() and wanted & {name for _, name, _, _ in found.data}:
-            yield metadata["namespace"], metadata["name"], found.target
+        where = "" if reference.get("kind") == "ClusterSecretStore" else item["metadata"]["namespace"]
+        yield read_external_secret(item), vaults.get((where, reference.get("name", "")))
 
 
 def _sources_by(provider: ProviderClass, wanted: Collection[str]) -> Iterator[Source]:

@@ -1,21 +1,17 @@
 """Everything in a cluster that says which of a vault's secrets come to which workloads, for a proposed inventory.
 
 Secrets themselves are never read: classes and ExternalSecrets say what they hold, and workloads which ones they use.
-https://external-secrets.io/latest/api/externalsecret/
 """
 
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
 from infra.credentials.proposals import POSTGRES_PORT, Bundle, User
 from infra.kubernetes.client import Cluster, Object
 from infra.kubernetes.deliveries.provider_classes import API, read_provider_class
-from infra.kubernetes.discovery import list_items, list_templates, read_sources
+from infra.kubernetes.discovery import list_external_secrets, list_items, list_templates, read_sources
 
-EXTERNAL_SECRETS = "/apis/external-secrets.io/{}"
-_VERSIONS = ("v1", "v1beta1")
 _DATABASE = ("POSTGRES_PASSWORD", "POSTGRES_PASSWORD_FILE", "POSTGRESQL_PASSWORD", "POSTGRESQL_PASSWORD_FILE")
 """What the images of PostgreSQL are initialised from."""
 
@@ -42,37 +38,16 @@ def _read_class(item: Object) -> Bundle:
 
 
 def _list_external(cluster: Cluster, namespaces: Collection[str]) -> Iterator[Bundle]:
-    """Yield the ExternalSecrets whose store is a key vault; none where the operator is not installed."""
-    for version in _VERSIONS:
-        api = EXTERNAL_SECRETS.format(version)
-        found = list(list_items(cluster, api + "/{}externalsecrets", namespaces))
-        if not found:
+    """Yield the ExternalSecrets whose store may be a key vault; none where the operator is not installed."""
+    for found, vault in list_external_secrets(cluster, namespaces):
+        if vault == "" or not found.data:
             continue
-        stores = {
-            ("SecretStore", item["metadata"]["namespace"], item["metadata"]["name"]): _vault_of(item)
-            for item in list_items(cluster, api + "/{}secretstores", namespaces)
-        }
-        for item in (cluster.find(api + "/clustersecretstores") or {"items": []})["items"]:
-            stores["ClusterSecretStore", "", item["metadata"]["name"]] = _vault_of(item)
-        yield from (bundle for item in found if (bundle := _read_external(item, stores)).vault and bundle.secrets)
-        return
-
-
-def _vault_of(store: Object) -> str:
-    url = ((store["spec"].get("provider") or {}).get("azurekv") or {}).get("vaultUrl", "")
-    return (urlsplit(url).hostname or "").partition(".")[0]
-
-
-def _read_external(item: Object, stores: Mapping[tuple[str, str, str], str]) -> Bundle:
-    spec, namespace, name = item["spec"], item["metadata"]["namespace"], item["metadata"]["name"]
-    store = spec.get("secretStoreRef") or {}
-    kind = store.get("kind", "SecretStore")
-    vault = stores.get((kind, namespace if kind == "SecretStore" else "", store.get("name", "")), "")
-    keys = [(entry.get("remoteRef") or {}).get("key", "") for entry in spec.get("data") or []]
-    keys += [(entry.get("extract") or {}).get("key", "") for entry in spec.get("dataFrom") or []]
-    secrets = tuple(dict.fromkeys(key.removeprefix("secret/") for key in keys if key and key.count("/") < 2))
-    target = (spec.get("target") or {}).get("name") or name
-    return Bundle("ExternalSecret", namespace, name, vault, secrets, {target: frozenset(secrets)})
+        metadata, fields = found.item["metadata"], defaultdict[str, list[str]](list)
+        for _, name, _, part in found.data:
+            fields[name] += [part] if part else []
+        where = ("ExternalSecret", metadata["namespace"], metadata["name"])
+        parts = {name: tuple(dict.fromkeys(each)) for name, each in fields.items()}
+        yield Bundle(*where, vault or "", tuple(parts), {found.target: frozenset(parts)}, parts)
 
 
 def list_users(cluster: Cluster, namespaces: Collection[str]) -> tuple[User, ...]:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from lab.azure import entra, forwarding, graph
@@ -31,6 +32,7 @@ from lab.azure.key_vault.policies import Policies
 from lab.azure.key_vault.store import VaultStore
 from lab.azure.requests import Requests
 from lab.azure.routes import IMDS_HOST, Routes
+from lab.azure.served import SERVICE, operations_of
 from lab.azure.sites import create_runner
 from lab.azure.tokens import LIFETIME, Tokens
 from lab.control.certificates import Authority
@@ -107,16 +109,21 @@ class AzureCloud:
         self.limits = Limits(now)
         self._now = now
         self.requests = Requests(lambda request: self.gateway.origin_of(request).kind)
-        self._runner = create_runner(self._applications(), faults, self.requests)
+        self._sites = self._applications()
+        self._runner = create_runner(self._sites, faults, self.requests)
 
     def _shorten_tokens(self, on: bool) -> None:
         self.tokens.lifetime = SHORT_LIFETIME if on else LIFETIME
 
-    def _applications(self) -> dict[str, Any]:
+    def operations(self) -> dict[str, list[str]]:
+        """Host -> the operations that are served under it."""
+        return {host: operations_of(site) for host, site in self._sites.items() if host != "*"}
+
+    def _applications(self) -> dict[str, web.Application]:
         policies = Policies(self._faults.is_on, self._now)
         vaults = KeyVault(self.vaults, VaultGuard(self.tokens, self.access), self.limits, policies)
         blobs = BlobService(self.storage, BlobGuard(self.tokens, self.access))
-        return {
+        sites = {
             entra.HOST: Entra(self.tokens, self.directory, self._federation, self._now).app(),
             ARM_HOST: self.arm.app(),
             graph.HOST: Graph(self.tokens, self.directory).app(),
@@ -126,6 +133,9 @@ class AzureCloud:
             IMDS_HOST: Imds(self.tokens, self.directory, self.gateway.origin_of).app(),
             "*": forwarding.create_app(self.gateway),
         }
+        for host, site in sites.items():
+            site[SERVICE] = host
+        return sites
 
     def add_application(self, name: str) -> dict[str, str]:
         """Make an application that has no role yet; returns its ids and its client secret."""

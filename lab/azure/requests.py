@@ -17,6 +17,8 @@ class Requests:
     def __init__(self, get_speaker: Callable[[web.Request], str]) -> None:
         self._get_speaker = get_speaker
         self._counts: dict[str, Counter[str]] = {}
+        self.observers: list[Callable[[web.Request, web.StreamResponse], None]] = []
+        """They are told each request and its answer."""
 
     def counts(self) -> dict[str, dict[str, int]]:
         """Speaker -> host -> requests since the lab began."""
@@ -29,6 +31,9 @@ class Requests:
         @web.middleware
         async def count(request: web.Request, handler: Handler) -> web.StreamResponse:
             self._counts.setdefault(self._get_speaker(request), Counter())[request.url.host or ""] += 1
-            return await handler(request)
+            answer = await handler(request)
+            for observe in self.observers:
+                observe(request, answer)
+            return answer
 
         return count

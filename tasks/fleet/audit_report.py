@@ -23,7 +23,7 @@ SECTION = "audit"
 EVENTS = {Code.OVERDUE: "overdue", Code.EXPIRED: "near_expiry", Code.EXPIRES_SOON: "near_expiry"}
 
 
-@task_with_retries(name="Report the audit", run_name="report the audit of {now}")
+@task_with_retries(name="Report the audit", run_name="report the audit")
 def report_audit(audited: Sequence[Audited], now: datetime) -> None:
     """Make the table, the picture and a page for each credential, and emit an event for what is late or disagrees."""
     rows = [_row(each, now) for each in sorted(audited, key=_order)]
@@ -58,15 +58,15 @@ def _order(audited: Audited) -> tuple[bool, bool, str]:
 
 
 def _row(audited: Audited, now: datetime) -> dict[str, str]:
-    facts, due = audited.facts, audited.due
+    facts = audited.facts
+    codes = dict.fromkeys(finding.error.code or finding.error.what for finding in audited.findings)
     return {
         "credential": audited.credential.name,
-        "age": f"{(now - facts.created_at).days} d" if facts else "",
+        "found": ", ".join(codes),
         "last": audited.last.get("verdict", ""),
+        "age": f"{(now - facts.created_at).days} d" if facts else "",
         "next due": _describe_due(audited, now),
         "expires": f"{facts.expires_at:%Y-%m-%d}" if facts and facts.expires_at else "never",
-        "found": ", ".join(dict.fromkeys(finding.error.code or finding.error.what for finding in audited.findings))
-        or ("" if due or audited.facts else "not looked at"),
     }
 
 
@@ -74,7 +74,7 @@ def _describe_due(audited: Audited, now: datetime) -> str:
     due = audited.due
     if due is None:
         return "paused" if audited.credential.paused else "never"
-    return f"{'overdue: ' if due.is_overdue(now) else ''}{due.starts_at:%Y-%m-%d %H:%M}"
+    return f"overdue: {due.limit:%Y-%m-%d}" if due.is_overdue(now) else f"{due.starts_at:%Y-%m-%d %H:%M}"
 
 
 def render(audited: Audited, now: datetime) -> str:
@@ -92,7 +92,9 @@ def render(audited: Audited, now: datetime) -> str:
     table = "\n".join(("| what | is |", "|---|---|", *(f"| {what} | {text} |" for what, text in told.items())))
     findings = "\n".join(_render_finding(finding) for finding in audited.findings) or "Nothing."
     links = "\n".join(f"- {link}" for link in list_links(audited))
-    return f"**{credential.name} {words}.**\n\n{table}\n\n## Findings\n\n{findings}\n\n## Links\n\n{links}"
+    sections = {"Findings": findings, "State": table, "Links": links}
+    pages = [f"## {title}\n\n{text}" for title, text in sections.items()]
+    return "\n\n".join((f"**{credential.name} {words}.**", *pages))
 
 
 LAST = ("ended", "verdict", "started by", "rotation", "username", "error")

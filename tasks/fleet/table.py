@@ -37,7 +37,7 @@ def describe(roster: Roster, wave: Wave, errors: Mapping[str, KeyturnError], now
     overdue = sum(due.is_overdue(now) for due in dues)
     parts = [
         f"{len(roster.credentials)} credentials",
-        f"{len(dues)} with something ahead",
+        f"{len(dues)} are scheduled",
         f"{overdue} overdue",
         f"{len(roster.started)} started by this run",
         f"{len(roster.failed)} of them ended badly",

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from infra.credentials import NO_GRACE, Consumer
 from infra.errors import Code, Refused, Unverified
+from infra.kubernetes.autoscalers import find_autoscalers
 from infra.kubernetes.deliveries import open_delivery
 from infra.kubernetes.obstacles import Obstacles, read_obstacles
 from infra.kubernetes.workloads import open_workload
@@ -68,6 +69,16 @@ def find_runs(facts: ConsumerFacts, *, has_grace: bool) -> Iterator[Finding]:
     if facts.pods and not has_grace:
         found = f"running: {', '.join(pod.name for pod in facts.pods)}"
         yield Finding(Refused(Code.RUN_UNDER_WAY, name=facts.consumer.key, seen=found), is_blocking=False)
+
+
+@check
+def autoscalers(question: Question) -> Iterator[Finding]:
+    """See whether somebody else scales a database that the strategy stops and starts."""
+    restarts = STRATEGIES[question.credential.strategy].restarts
+    for consumer in question.credential.consumers:
+        if consumer.is_database and restarts(consumer):
+            for found in find_autoscalers(question.access.cluster, consumer.workload):
+                yield Finding(Refused(Code.AUTOSCALED, name=consumer.key, seen=found), is_blocking=False)
 
 
 @check

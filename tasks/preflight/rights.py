@@ -24,6 +24,7 @@ from infra.credentials import (
 )
 from infra.errors import AccessDenied, Code, InvalidInput, KeyturnError, NotFound, Refused
 from infra.kubernetes.access import Rehearsal, Right, find_missing, get_subject, rehearsing
+from infra.kubernetes.autoscalers import AUTOSCALERS
 from infra.kubernetes.client import Cluster
 from infra.kubernetes.deliveries import open_delivery
 from infra.kubernetes.deliveries.external_secrets import GROUP
@@ -158,6 +159,11 @@ def _list_needs_of(cluster: Cluster, credential: Credential, consumer: Consumer)
         (workload.makers.format(namespace=namespace), ("list",) if workload.makers else (), CONSUMERS),
         (f"{core}/pods", ("list", "watch"), CONSUMERS),
         (f"{core}/events", ("list",), CONSUMERS),
+        (
+            AUTOSCALERS.format(namespace=namespace),
+            ("list",) if is_restarted and consumer.is_database else (),
+            CONSUMERS,
+        ),
     )
     writes = (*reads, "patch") if is_refreshed else reads
     for delivery in consumer.every_delivery:

@@ -27,7 +27,7 @@ from prefect.runtime import flow_run
 from infra.credentials import Credential
 from infra.fleet.schedule import Facts, find_due
 from infra.rotation.execution import Ending
-from infra.rotation.observation import ConsumerFacts, Observation
+from infra.rotation.observation import ConsumerFacts, Observation, Synced
 from infra.rotation.steps import Action
 from tasks.reports.artifacts import report_table
 from tasks.reports.logs import best_effort
@@ -100,13 +100,12 @@ def _tell_change(before: Observation, after: Observation) -> dict[str, str]:
     """Say what was replaced; an earlier run of the rotation may have replaced some of it already."""
     candidate, password = before.candidate, before.secrets[-1]
     base = dict(candidate.base) if candidate and candidate.phase.is_live else before.newest_versions
-    versions = [
-        f"{name} {base[name][:8]} → {new[:8]}" for name, new in after.newest_versions.items() if base[name] != new
-    ]
-    replaced = next((known for known in password.versions if known.version == base[password.name]), password.newest)
+    changed = {name: new for name, new in after.newest_versions.items() if base.get(name, new) != new}
+    versions = [f"{name} {base[name][:8]} → {new[:8]}" for name, new in changed.items()]
+    replaced = next((known for known in password.versions if known.version == base.get(password.name)), password.newest)
     since = candidate.created_at if candidate and candidate.phase.is_live else datetime.now(UTC)
     told = {"versions": ", ".join(versions) or "as before"}
-    if base[password.name] != after.newest_versions[password.name]:
+    if base.get(password.name) != after.newest_versions[password.name]:
         told["retired password"] = f"{_days(since - replaced.created_at)} old"
     if before.username and after.username:
         told["username"] = (
@@ -117,9 +116,12 @@ def _tell_change(before: Observation, after: Observation) -> dict[str, str]:
 
 def _tell_consumer(facts: ConsumerFacts) -> str:
     how = "restarted" if facts.restarted_for else "not restarted"
-    if not facts.consumer.needs_restart:
-        how = "re-reads its files"
-    return f"{facts.workload}: {how}, {len(facts.pods)} pods, Secret has {facts.synced}"
+    if facts.consumer.runs_to_an_end:
+        how = "gets it with its next run"
+    elif facts.consumer.follows_its_files:
+        how = "takes it from its files"
+    held = "no Secret" if facts.synced is Synced.NONE else f"Secret has {facts.synced}"
+    return f"{facts.workload}: {how}, {len(facts.pods)} pods, {held}"
 
 
 def _tell_proofs(ending: Ending, after: Observation) -> str:

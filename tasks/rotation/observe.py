@@ -14,13 +14,14 @@ from infra.credentials import Consumer, Credential, FlexibleServerEndpoint, Logi
 from infra.errors import (
     AccessDenied,
     Code,
+    Conflict,
     DatabaseStarting,
     DatabaseUnreachable,
     KeyturnError,
     LoginRefused,
     SecretUnusable,
 )
-from infra.kubernetes.deliveries import SecretState, open_delivery
+from infra.kubernetes.deliveries import DeliveryFacts, SecretState, open_delivery
 from infra.kubernetes.workloads import open_workload
 from infra.postgres.database import Database
 from infra.postgres.owner_role import find_owner_role
@@ -107,6 +108,7 @@ def _consumer(access: Access, consumer: Consumer, newest: Mapping[str, str] | No
         raise mismatch
     workload = open_workload(access.cluster, consumer.workload).get()
     delivered = delivery.observe(names, newest)
+    check_encodings(credential, consumer, delivered)
     return ConsumerFacts(
         consumer=consumer,
         uses=delivered.uses,
@@ -125,6 +127,20 @@ def _consumer(access: Access, consumer: Consumer, newest: Mapping[str, str] | No
         pinned=delivered.pinned,
         unmounted=delivered.unmounted,
     )
+
+
+def check_encodings(credential: Credential, consumer: Consumer, delivered: DeliveryFacts) -> None:
+    """See that what a delivery decodes is kept encoded: else a new value would keep its pods from starting.
+
+    Raises:
+        Conflict: the credential does not say so.
+    """
+    layout = credential.secrets
+    for name, encoding in delivered.decoded.items():
+        if name in layout.names and layout.encodings.get(name) is not encoding:
+            fix = f"write `encodings: {{{name}: {encoding}}}` in the credential's `secrets`, or correct the class"
+            seen = f"it decodes {name} (objectEncoding: {encoding}), and the credential's `secrets` do not say so"
+            raise Conflict(Code.PROVIDER_CLASS_MISMATCH, name=consumer.source_key, seen=seen, fix=fix)
 
 
 def _count_alternates(access: Access, current: Login) -> int | None:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import requests
 from azure.core.credentials import AccessToken
+from lab_coverage import Recorder
 
 from lab.azure.backends import ClusterSpec, CommandResult, Origin
 from lab.azure.cloud import AzureCloud
@@ -211,9 +212,10 @@ class World:
 
 
 @pytest.fixture
-def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recorder: Recorder) -> Iterator[World]:
     """An empty subscription, found by the environment."""
     made = World(tmp_path)
+    recorder.watch(made.cloud)
     for name, value in made.env.items():
         monkeypatch.setenv(name, value)
     yield made
@@ -221,18 +223,20 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
 
 
 @pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+def shared(tmp_path_factory: pytest.TempPathFactory, recorder: Recorder) -> Iterator[World]:
     """One subscription for all tests of a module, with the walkthrough's group; they ask it by `ask`."""
     made = World(tmp_path_factory.mktemp("shared"))
+    recorder.watch(made.cloud)
     made.ask("PUT", f"{SCOPE}/resourceGroups/{GROUP}?api-version=2024-11-01", {"location": LOCATION})
     yield made
     made.close()
 
 
 @pytest.fixture
-def fresh(tmp_path: Path) -> Iterator[World]:
+def fresh(tmp_path: Path, recorder: Recorder) -> Iterator[World]:
     """A new subscription, in which no resource provider is registered, with the walkthrough's group."""
     made = World(tmp_path, is_fresh=True)
+    recorder.watch(made.cloud)
     made.ask("PUT", f"{SCOPE}/resourceGroups/{GROUP}?api-version=2024-11-01", {"location": LOCATION})
     yield made
     made.close()

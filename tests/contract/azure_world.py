@@ -21,6 +21,7 @@ from azure.keyvault.secrets import SecretClient
 from azure.storage.blob import BlobServiceClient
 from cryptography.hazmat.primitives.asymmetric import rsa
 from jwt.algorithms import RSAAlgorithm
+from lab_coverage import Recorder
 
 from lab.azure.backends import Backends, Origin
 from lab.azure.cloud import AzureCloud
@@ -157,7 +158,9 @@ class AzureWorld:
 
 
 @pytest.fixture
-def make_azure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., AzureWorld]]:
+def make_azure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recorder: Recorder
+) -> Iterator[Callable[..., AzureWorld]]:
     """Starts a local Azure with a vault and an account; the keywords are those of LabOptions."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="local Azure")
@@ -166,6 +169,7 @@ def make_azure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Call
 
     def make(**options: Any) -> AzureWorld:
         world = _start(LabOptions(tmp_path, **{"operation_seconds": 0.0, **options}), loop, monkeypatch)
+        recorder.watch(world.cloud)
         worlds.append(world)
         return world
 

@@ -15,6 +15,7 @@ from azure.mgmt.resource.resources import ResourceManagementClient
 
 from flows.provision import provision
 from flows.tear_down import tear_down
+from infra.azure import client
 from infra.errors import AccessDenied, InvalidInput, KeyturnError, Refused
 from infra.provisioning import reconciling
 from infra.provisioning.options import ProvisionOptions
@@ -47,6 +48,13 @@ def become(world: World, patch: pytest.MonkeyPatch, roles: Mapping[str, str]) ->
     patch.setenv("AZURE_CLIENT_SECRET", made["client_secret"])
 
 
+@pytest.fixture(autouse=True)
+def looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is under way is looked at often: in this Azure nothing takes long."""
+    monkeypatch.setattr(client, "POLL_SECONDS", 0.05)
+    monkeypatch.setattr(reconciling, "POLL_SECONDS", 0.05)
+
+
 @pytest.fixture
 def run(world: World, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Runs the flow provision in a subscription that has all providers."""
@@ -62,10 +70,9 @@ def as_caller(world: World, monkeypatch: pytest.MonkeyPatch) -> Become:
 
 @pytest.fixture
 def new(fresh: World, monkeypatch: pytest.MonkeyPatch) -> World:
-    """A new subscription, where flows find it; its providers are looked at often."""
+    """A new subscription, where flows find it."""
     for name, value in {**fresh.env, "AZURE_SUBSCRIPTION_ID": SUBSCRIPTION_ID}.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(reconciling, "POLL_SECONDS", 0.05)
     return fresh
 
 

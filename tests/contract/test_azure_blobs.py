@@ -110,6 +110,14 @@ def test_a_deleted_blob_is_gone(container: ContainerClient) -> None:
         container.delete_blob("demo.txt")
 
 
+def test_a_container_is_looked_at_without_a_body(azure: AzureWorld, container: ContainerClient) -> None:
+    headers = {"Authorization": f"Bearer {azure.token(STORAGE_SCOPE)}", "x-ms-version": "2024-11-04"}
+    url = f"https://{ACCOUNT}.blob.core.windows.net"
+    assert azure.request("HEAD", f"{url}/{CONTAINER}?restype=container", headers=headers).status_code == 200
+    gone = azure.request("HEAD", f"{url}/nothing?restype=container", headers=headers)
+    assert (gone.status_code, gone.headers["x-ms-error-code"]) == (404, "ContainerNotFound")
+
+
 def test_containers_are_made_listed_and_removed(blobs: BlobServiceClient, container: ContainerClient) -> None:
     with pytest.raises(ResourceExistsError) as caught:
         blobs.create_container(CONTAINER)

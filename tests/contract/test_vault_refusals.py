@@ -91,6 +91,16 @@ def test_a_backup_brings_all_versions_back_and_tells_no_value(shared: World, emp
     assert "therema" not in backup["value"]
 
 
+def test_the_newest_version_is_changed_without_its_name_and_secrets_are_listed_with_a_slash(
+    shared: World, empty: Vault
+) -> None:
+    shared.ask("PUT", SECRET, put())
+    changed = shared.ask("PATCH", SECRET, {"tags": {"owner": "team"}})
+    listed = shared.ask("GET", f"{URL}/secrets/?api-version=7.6").json()["value"]
+    assert changed.status_code == 200
+    assert [item["tags"] for item in listed] == [{"owner": "team"}]
+
+
 def test_reading_secrets_is_not_enough_to_back_them_up(shared: World, empty: Vault) -> None:
     user = find_role_by_name("Key Vault Secrets User")
     assert user

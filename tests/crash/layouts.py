@@ -68,11 +68,12 @@ class LayoutCase(Case):
     def prepared(self, scene: Scene) -> Iterator[None]:
         """Make the role, the secrets, the class and the client for a block."""
         vault, names = scene.vault(self.credential), self.credential.secret_names
-        _make_role(scene)
+        make_role(scene)
         for name in names:
-            vault.write(name, VALUES[name])
+            encoding = self.credential.secrets.encodings.get(name)
+            vault.write(name, encoding.write(VALUES[name]) if encoding else VALUES[name])
         let_read(self.credential)
-        _make_class(scene, names)
+        _make_class(scene, self.credential)
         try:
             if self.strategy is Strategy.ALTERNATING:
                 bare.make_owner_role(self.credential)
@@ -81,7 +82,7 @@ class LayoutCase(Case):
                 yield
         finally:
             scene.cluster.delete(path_of(NAMESPACE, _NAME))
-            _drop_roles(scene)
+            drop_roles(scene)
             for name in names:
                 vault.delete(name)
                 vault.purge(name)
@@ -104,7 +105,9 @@ class LayoutCase(Case):
             enabled = [version.version for version in vault.list_versions(name) if version.enabled]
             assert enabled == [vault.get_latest(name).version]
         assert vault.find_latest(name_candidate(credential.secrets.names)) is None
-        expected = {_key_of(name): vault.read(name) for name in credential.secret_names}
+        values = {name: vault.read(name) for name in credential.secret_names}
+        texts = values | {name: code.read(values[name]) for name, code in credential.secrets.encodings.items()}
+        expected = {_key_of(name): text for name, text in texts.items()}
         SyncedSecret(scene.cluster, NAMESPACE, _NAME).wait_for(expected, SECONDS)
         assert self._find_environments(scene) == [newest]
         assert scene.has_data(credential)
@@ -124,13 +127,14 @@ class LayoutCase(Case):
             values = dict(zip(names, printed, strict=True))
         except (KeyturnError, ValueError):
             return None
-        login = self.credential.secrets.parse(values)
+        layout = self.credential.secrets
+        login = layout.parse(values | {name: code.write(values[name]) for name, code in layout.encodings.items()})
         for derived in self.credential.derived:
             assert values[derived.secret] == derived.render(login, address.host, address.port, address.database)
         return login
 
 
-def _case(name: str, sync: Sync, fields: dict[str, Any], **secrets: str) -> LayoutCase:
+def _case(name: str, sync: Sync, fields: dict[str, Any], **secrets: Any) -> LayoutCase:
     strategy, fields = fields["strategy"], {**fields, "secrets": secrets}
     always = strategy is Strategy.ALTERNATING
     return LayoutCase(strategy, sync, clients_always_work=always, name=name, fields=tuple(fields.items()))
@@ -138,6 +142,15 @@ def _case(name: str, sync: Sync, fields: dict[str, Any], **secrets: str) -> Layo
 
 LAYOUT_CASES = (
     _case("a password alone", Sync.EXPRESS, _IN_PLACE, kind="password", username="orders", password="orders-password"),
+    _case(
+        "an encoded pair",
+        Sync.WAIT,
+        _ALTERNATING,
+        kind="pair",
+        username="orders-username",
+        password="orders-password",
+        encodings={"orders-username": "hex", "orders-password": "base64"},
+    ),
     _case("JSON", Sync.EXPRESS, _ALTERNATING, kind="json", secret="orders-json", password_field="pass"),
     _case(
         "a pair and what is derived of it",
@@ -164,15 +177,17 @@ def _key_of(secret: str) -> str:
     return secret.upper().replace("-", "_")
 
 
-def _make_role(scene: Scene) -> None:
-    _drop_roles(scene)
+def make_role(scene: Scene) -> None:
+    """Make the login anew, without rights but to make tables."""
+    drop_roles(scene)
     with scene.database(DEXTER).connected(scene.newest(DEXTER)) as administrator:
         verifier = make_verifier(administrator, FIRST)
         administrator.execute(f"CREATE ROLE {FIRST.username} LOGIN PASSWORD '{verifier}'")
         administrator.execute(f"GRANT CREATE ON SCHEMA public TO {FIRST.username}")
 
 
-def _drop_roles(scene: Scene) -> None:
+def drop_roles(scene: Scene) -> None:
+    """Drop the login, its owner role, and what they own."""
     with scene.database(DEXTER).connected(scene.newest(DEXTER)) as administrator:
         found = administrator.execute("SELECT rolname::text FROM pg_roles WHERE rolname LIKE 'orders%'").fetchall()
         for (role,) in found:
@@ -181,11 +196,18 @@ def _drop_roles(scene: Scene) -> None:
             administrator.execute(f'DROP ROLE "{role}"')
 
 
-def _make_class(scene: Scene, names: tuple[str, ...]) -> None:
-    """Make a class like the walkthrough's that brings these secrets."""
+def _make_class(scene: Scene, credential: Credential) -> None:
+    """Make a class like the walkthrough's that brings the credential's secrets, and decodes those that are encoded."""
+    names, encodings = credential.secret_names, credential.secrets.encodings
     path = path_of(NAMESPACE, "postgresql-kvname")
     parameters = scene.cluster.get(path)["spec"]["parameters"]
-    entries = [yaml.safe_dump({"objectName": name, "objectType": "secret"}) for name in names]
+    entries = [
+        yaml.safe_dump(
+            {"objectName": name, "objectType": "secret"}
+            | ({"objectEncoding": str(encodings[name])} if name in encodings else {})
+        )
+        for name in names
+    ]
     keys = [{"objectName": name, "key": _key_of(name)} for name in names]
     body = {
         "apiVersion": "secrets-store.csi.x-k8s.io/v1",

@@ -163,7 +163,7 @@ def test_everything_that_blocks_is_listed_by_one_dry_run_which_ends_with_one(unc
     with (
         deployed(unchanged, "paused", spec={"paused": True}) as paused,
         deployed(unchanged, "unmounted", pod={"volumes": []}, container={"volumeMounts": []}) as unmounted,
-        deployed(unchanged, "part", container={"volumeMounts": part}, needs_restart=False) as reader,
+        deployed(unchanged, "part", container={"volumeMounts": part, "env": []}, needs_restart=False) as reader,
     ):
         consumers = (DATABASE, paused, unmounted, reader)
         credential = change(IN_PLACE, consumers=consumers)

@@ -85,6 +85,8 @@ def deployment_of(consumer: Consumer, keys: Mapping[str, str]) -> dict[str, Any]
     made["metadata"]["namespace"] = consumer.workload.namespace
     pod = made["spec"]["template"]["spec"]
     reference = {key: {"secretKeyRef": {"name": delivery.synced_secret, "key": key}} for key in keys}
+    if not consumer.needs_restart:
+        reference = {}  # it re-reads its files
     pod["containers"][0]["env"] = [{"name": key, "valueFrom": value} for key, value in reference.items()]
     pod["volumes"][0]["csi"]["volumeAttributes"] = {"secretProviderClass": delivery.secret_provider_class}
     return made

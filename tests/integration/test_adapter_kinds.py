@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from infra.credentials import WorkloadKind, WorkloadRef
+from infra.kubernetes.autoscalers import find_autoscalers
 from infra.kubernetes.workloads import WorkloadHandle, open_workload
 from testing.cluster_world import Then, World, reference
 
@@ -94,3 +95,13 @@ def test_the_runs_of_a_cron_job_are_the_pods_of_its_jobs_that_have_not_ended(wor
     found = opened(world, WorkloadKind.CRON_JOB).get()
     assert [pod.name for pod in found.pods] == ["db-1-runs"]
     assert (found.replicas, found.keeps_pgdata) == (0, False)
+
+
+def test_the_autoscalers_of_a_workload_are_those_that_target_its_kind_and_name(world: World) -> None:
+    for name, kind, target in (("db", "Deployment", "db"), ("set", "StatefulSet", "db"), ("web", "Deployment", "web")):
+        reference = {"apiVersion": "apps/v1", "kind": kind, "name": target}
+        spec = {"scaleTargetRef": reference, "minReplicas": 2, "maxReplicas": 5}
+        world.put("horizontalpodautoscalers", {"metadata": {"name": name}, "spec": spec}, "apis/autoscaling/v1")
+    assert find_autoscalers(world.cluster, world.workload.ref) == ("db, 2 to 5 pods",)
+    other = opened(world, WorkloadKind.DAEMON_SET).ref
+    assert find_autoscalers(world.cluster, other) == ()

@@ -127,7 +127,6 @@ def test_an_external_secret_of_a_key_vault_brings_its_secrets(world: World) -> N
     data = [
         {"secretKey": "username", "remoteRef": {"key": "orders-username"}},
         {"secretKey": "password", "remoteRef": {"key": "secret/orders-password"}},
-        {"secretKey": "certificate", "remoteRef": {"key": "cert/orders/x"}},
     ]
     spec = {"secretStoreRef": {"name": "vault"}, "target": {"name": "orders-login"}, "data": data}
     world.put(
@@ -143,5 +142,11 @@ def test_an_external_secret_of_a_key_vault_brings_its_secrets(world: World) -> N
     names = ("orders-username", "orders-password")
     [found] = look(world).bundles
     assert found == Bundle(
-        "ExternalSecret", world.namespace, "orders", "shopkv", names, {"orders-login": frozenset(names)}
+        "ExternalSecret",
+        world.namespace,
+        "orders",
+        "shopkv",
+        names,
+        {"orders-login": frozenset(names)},
+        {"orders-username": (), "orders-password": ()},
     )

@@ -1,14 +1,15 @@
 """What a SecretProviderClass must bring its consumer: both secrets to the database, what it uses to a client."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from infra.credentials import Consumer, CsiDelivery, WorkloadRef
+from infra.credentials import Consumer, CsiDelivery, Encoding, WorkloadRef
 from infra.errors import Conflict
 from infra.kubernetes.deliveries.csi import CsiSecretsStore
-from infra.kubernetes.deliveries.provider_classes import ProviderClass
+from infra.kubernetes.deliveries.provider_classes import ProviderClass, read_provider_class
 from infra.kubernetes.pods import Volume
 from infra.kubernetes.workloads import RestartFacts, Workload
 
@@ -105,3 +106,47 @@ def test_the_files_are_those_of_the_class_in_the_first_container_that_has_them_a
     workload = Workload(1, True, (), volumes, False, RestartFacts())
     files = delivery(PASSWORD_ALONE, False).files(workload, VALUES)
     assert (files.container, files.values) == ("db", {"/mnt/a/pw": "secret", "/mnt/b/pw": "secret"})
+
+
+ENCODED = """
+array:
+  - |
+    objectName: Password
+    objectType: secret
+    objectEncoding: Base64
+  - |
+    objectName: username
+    objectType: secret
+    objectVersionHistory: {history}
+"""
+
+
+def read_class(history: int) -> ProviderClass:
+    """Read a class that decodes the password, and mounts some versions of the username."""
+    keys = [{"key": "PASSWORD", "objectName": "Password"}, {"key": "USERNAME", "objectName": "username"}]
+    spec = {
+        "parameters": {"keyvaultName": "dexterkeyvault", "objects": ENCODED.format(history=history)},
+        "secretObjects": [{"secretName": "userpass", "data": keys}],
+    }
+    return read_provider_class({"metadata": {"name": "postgresql-kvname"}, "spec": spec})
+
+
+def test_what_a_class_decodes_is_compared_as_the_pods_get_it() -> None:
+    found = delivery(read_class(history=1))
+    assert found.find_mismatch("dexterkeyvault", NAMES) is None
+    assert found._provider.decoded == {"password": Encoding.BASE64}
+    assert found._expect({"username": "c2VjcmV0", "password": "c2VjcmV0"}) == {
+        "USERNAME": "c2VjcmV0",
+        "PASSWORD": "secret",
+    }
+    volume = Volume("kv", "csi", "/mederma", "postgresql-kvname", "", "postgresql")
+    workload: Any = SimpleNamespace(volumes=[volume])
+    files = found.files(workload, {"username": "dexter", "password": "c2VjcmV0"})
+    assert files.values == {"/mederma/Password": "secret", "/mederma/username": "dexter"}
+
+
+def test_a_class_that_mounts_older_versions_too_is_a_mismatch_that_names_its_field() -> None:
+    mismatch = delivery(read_class(history=2)).find_mismatch("dexterkeyvault", NAMES)
+    assert type(mismatch) is Conflict
+    assert mismatch.code == "ProviderClassMismatch"
+    assert "older versions of username, too (objectVersionHistory)" in mismatch.seen

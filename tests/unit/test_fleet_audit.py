@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from rotation_facts import HEALTHY, STAGED, version
 
-from infra.credentials import Credential, Strategy
+from infra.credentials import Credential, Strategy, WorkloadKind
 from infra.errors import Code, DatabaseUnreachable, KeyturnError
 from infra.fleet.audit import Leftovers, check_schedule, check_state, is_drift
 from infra.fleet.schedule import Facts, find_due
@@ -17,11 +17,12 @@ from tasks.fleet import audit_report
 from tasks.fleet.audit import Audited
 from tasks.fleet.audit_report import describe, list_links, render
 from tasks.reports.events import Trail
-from testing.walkthrough import DEXTER, SERVER, change
+from testing.walkthrough import DATABASE, DEXTER, SERVER, change, consumer_like
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
 NOTHING_LEFT = Leftovers()
+UNREPORTED = replace(HEALTHY.consumers[0].pods[0], versions={})
 ORDERS = change(SERVER, name="orders-db", every="60d", owner="team orders")
 
 
@@ -100,6 +101,25 @@ def test_each_disagreement_and_leftover_is_a_finding(
     assert (code, is_blocking, seen) in found_in(observation)
 
 
+@pytest.mark.parametrize(
+    "observation",
+    [
+        consumer(synced=Synced.NONE),
+        consumer(synced=Synced.ABSENT, pods=(), replicas=0),
+        consumer(
+            pods=(replace(HEALTHY.consumers[0].pods[0], versions={}),), unmounted=frozenset({"username", "password"})
+        ),
+        consumer(
+            consumer=consumer_like(DATABASE, kind=WorkloadKind.CRON_JOB, is_database=False),
+            pods=(UNREPORTED,),
+        ),
+    ],
+    ids=["no Secret", "no pods", "by a Secret alone", "a job's run"],
+)
+def test_what_a_consumer_cannot_have_is_no_drift(observation: Observation) -> None:
+    assert found_in(observation) == []
+
+
 def test_a_login_that_does_not_work_says_why_in_its_own_words() -> None:
     error = DatabaseUnreachable("No database answers", name="db:5432", code="08006")
     [finding] = found_in(replace(HEALTHY, logins=Logins(LoginState.UNREACHABLE, error=error)))
@@ -151,7 +171,7 @@ def test_a_page_says_first_whether_it_needs_a_person_then_what_was_found_and_whe
     audited = Audited(ORDERS, facts, find_due(ORDERS, facts, NOW), last={"verdict": "rolled back", "run": "run-1"})
     audited.findings = [finding(Code.OVERDUE), finding(Code.LOCK_LEFT, is_blocking=False)]
     page = render(audited, NOW)
-    assert page.startswith("**orders-db needs a person.**\n\n| what | is |")
+    assert page.startswith("**orders-db needs a person.**\n\n## Findings\n\n- **The credential should")
     assert "| owner | team orders |" in page
     assert "| age | 61 days |" in page
     assert "| last rotation, verdict | rolled back |" in page

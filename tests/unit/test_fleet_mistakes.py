@@ -39,7 +39,7 @@ def test_the_fleets_table_has_a_row_for_what_cannot_be_used_before_all_others(tm
     inventory = with_mistakes(tmp_path)
     roster = Roster(dict(inventory.credentials), {}, Limits())
     wave = roster.plan(NOW)
-    rows = list_rows(roster, wave, inventory.errors, NOW)
+    rows = list_rows(roster, wave, inventory.errors, {}, NOW)
     assert {row["credential"]: row["now"] for row in rows}["billing-db"] == "The credential cannot be used"
     assert len(rows) == 3
     assert "2 could not be looked at" in describe(roster, wave, inventory.errors, NOW)

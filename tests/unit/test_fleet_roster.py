@@ -65,7 +65,7 @@ def test_the_table_has_a_row_for_each_and_trouble_comes_first() -> None:
     assert told["a-fine"] == ("3 d", "rotated", "fine")
     assert told["e-paused"] == ("90 d", "", "paused")
     assert [age.credential for age in list_ages(roster, NOW) if age.is_overdue] == ["b-overdue", "c-bad"]
-    assert "5 credentials, 3 with something ahead, 2 overdue" in describe(roster, roster.plan(NOW), errors, NOW)
+    assert "5 credentials, 3 are scheduled, 2 overdue" in describe(roster, roster.plan(NOW), errors, NOW)
     assert "1 could not be looked at" in describe(roster, roster.plan(NOW), errors, NOW)
 
 

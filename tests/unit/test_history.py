@@ -9,12 +9,13 @@ import pytest
 from prefect.client.schemas.objects import CreatedBy, FlowRun
 from rotation_facts import HEALTHY, PUBLISHED, version
 
+from infra.credentials import WorkloadKind
 from infra.errors import Code, Refused
 from infra.rotation.execution import Ending, Verdict
-from infra.rotation.observation import Logins, LoginState, SecretFacts
+from infra.rotation.observation import Logins, LoginState, SecretFacts, Synced
 from infra.rotation.steps import Action, Step
 from tasks.reports.history import Journey, describe_starter, list_runs, tell
-from testing.walkthrough import DEXTER, change
+from testing.walkthrough import DATABASE, DEXTER, change, consumer_like
 
 NOW = datetime.now(UTC)
 BEFORE = replace(
@@ -61,6 +62,18 @@ def test_a_resumed_rotation_compares_with_what_was_current_when_it_was_staged() 
     assert seen["versions"] == "username u1 → u2, password p1 → p2"
     assert seen["retired password"] == "0.1 hours old"
     assert seen["resumed"] == "yes: an earlier run began it"
+
+
+@pytest.mark.parametrize(
+    ("changes", "how"),
+    [
+        ({"needs_restart": False, "is_database": False}, "takes it from its files"),
+        ({"kind": WorkloadKind.CRON_JOB, "is_database": False}, "gets it with its next run"),
+    ],
+)
+def test_each_consumer_says_how_it_gets_the_new_login(changes: dict[str, Any], how: str) -> None:
+    facts = replace(AFTER.consumers[0], consumer=consumer_like(DATABASE, **changes), synced=Synced.NONE)
+    assert told(after=replace(AFTER, consumers=(facts,)))["consumers"].endswith(f": {how}, 1 pods, no Secret")
 
 
 def test_a_refused_one_says_why_and_retires_nothing() -> None:

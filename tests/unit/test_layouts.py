@@ -1,6 +1,7 @@
 """Secret layouts: whatever the login, it is read again as it was written, and all else in a secret stays as it is."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,10 +10,22 @@ from hypothesis import strategies as some
 from psycopg.conninfo import conninfo_to_dict
 from pydantic import TypeAdapter, ValidationError
 
-from infra.credentials import ConnectionString, JsonSecret, Layout, Login, Part, PasswordAlone, SecretLayout, SecretPair
+from infra.credentials import (
+    ConnectionString,
+    Encoding,
+    JsonSecret,
+    Layout,
+    Login,
+    Part,
+    PasswordAlone,
+    SecretLayout,
+    SecretPair,
+)
 from infra.credentials.texts import ConnectionFormat, Place, find_in_connection_string, replace_places
-from infra.errors import Code, SecretUnusable
-from testing.walkthrough import DEXTER, SERVER, change
+from infra.errors import Code, Conflict, SecretUnusable
+from infra.kubernetes.deliveries import DeliveryFacts, SecretState
+from tasks.rotation.observe import check_encodings
+from testing.walkthrough import DATABASE, DEXTER, SERVER, change
 
 TEXTS = some.text(some.characters(exclude_characters="\0", exclude_categories=("Cs",)), min_size=1, max_size=30)
 LOGINS = some.builds(Login, TEXTS, TEXTS)
@@ -205,3 +218,50 @@ def test_a_layout_that_does_not_fit_its_strategy_is_refused_with_the_reason(
 def test_every_layout_fits_the_strategies_that_keep_the_username(secrets: dict[str, str]) -> None:
     for credential, strategy in ((DEXTER, "in-place"), (SERVER, "managed")):
         assert change(credential, strategy=strategy, secrets=secrets).secret_names in (("p",), ("s",))
+
+
+@pytest.mark.parametrize("encoding", Encoding)
+@given(login=LOGINS)
+def test_an_encoded_secret_is_read_and_written_as_its_text(encoding: Encoding, login: Login) -> None:
+    layouts: list[tuple[Layout, dict[str, str]]] = [
+        (SecretPair(username="user", password="db", encodings={"db": encoding}), {"user": "o", "db": "old"}),
+        (PasswordAlone(username=login.username, password="db", encodings={"db": encoding}), {"db": "old"}),
+        (JsonSecret(secret="db", encodings={"db": encoding}), {"db": '{"username": "o", "password": "old"}'}),
+    ]
+    for layout, texts in layouts:
+        written = layout.render(login, {**texts, "db": encoding.write(texts["db"])})
+        assert layout.parse(written) == login
+        plain = layout.model_copy(update={"encodings": {}})
+        assert encoding.read(written["db"]) == plain.render(login, texts)["db"]
+
+
+def test_a_value_that_is_not_encoded_as_the_credential_says_is_refused_without_it() -> None:
+    for encoding in Encoding:
+        layout = PasswordAlone(username="o", password="db", encodings={"db": encoding})
+        for value in ("secret!", "//79", "fffe"):
+            if (encoding, value) == (Encoding.BASE64, "fffe"):
+                continue
+            with pytest.raises(SecretUnusable, match=f"it is not the {encoding} of a text") as caught:
+                layout.parse({"db": value})
+            assert value not in str(caught.value)
+    layout = PasswordAlone(username="o", password="db", encodings={"db": Encoding.BASE64})
+    assert layout.find_oddity({"db": "c2VjcmV0Cg=="}) == "the value of db ends with a line break"
+
+
+def test_encodings_of_other_secrets_are_refused() -> None:
+    with pytest.raises(ValidationError, match="a secret that the login is not kept in: other"):
+        PasswordAlone(username="o", password="db", encodings={"other": Encoding.BASE64})
+
+
+def test_a_class_that_decodes_what_the_credential_does_not_call_encoded_is_refused_by_its_field() -> None:
+    facts = DeliveryFacts(
+        frozenset({"password"}), {}, SecretState.CURRENT, "", {}, decoded={"password": Encoding.BASE64}
+    )
+    with pytest.raises(Conflict, match="decodes password \\(objectEncoding: base64\\)") as caught:
+        check_encodings(DEXTER, DATABASE, facts)
+    assert caught.value.code == Code.PROVIDER_CLASS_MISMATCH
+    assert "encodings: {password: base64}" in caught.value.fix
+    secrets = {"username": "username", "password": "password", "encodings": {"password": "base64"}}
+    check_encodings(change(DEXTER, secrets=secrets), DATABASE, facts)
+    with pytest.raises(Conflict, match="objectEncoding: hex"):
+        check_encodings(change(DEXTER, secrets=secrets), DATABASE, replace(facts, decoded={"password": Encoding.HEX}))

@@ -67,7 +67,10 @@ def test_what_is_proposed_for_a_login_and_its_consumer_can_be_used_as_it_is(tmp_
 def test_what_a_person_must_decide_is_said_in_the_place_where_it_is_decided() -> None:
     lines = proposed().splitlines()
     start = lines.index("  orders: # SecretProviderClass shop/orders")
-    assert lines[start + 1] == "    # DECIDE endpoint: is this where its database is reached?"
+    assert (
+        lines[start + 1]
+        == "    # DECIDE endpoint: is this where its database is reached? Without tls it is plain text."
+    )
     assert lines[start + 2].startswith("    # DECIDE strategy: in-place restarts its clients; ")
     assert "# Not proposed, by its name no login: api-key (SecretProviderClass shop/orders)" in lines
 
@@ -139,6 +142,27 @@ def test_a_pod_with_the_username_in_one_class_and_the_password_in_another_has_bo
     assert [delivery.source for delivery in consumer.every_delivery] == ["names", "words"]
 
 
+def test_a_secret_that_an_external_secret_keeps_is_proposed_with_it(tmp_path: Path) -> None:
+    bundle = Bundle("ExternalSecret", "shop", "orders", "shopkv", NAMES, SYNCED)
+    path = tmp_path / "credentials.yaml"
+    path.write_text(proposed(bundles=(bundle,), users=(user("api", secrets=["orders-login"]),)))
+    inventory = load_inventory(path)
+    assert inventory.list_problems() == ()
+    [consumer] = inventory.get("orders").consumers
+    kept = {"kind": "external-secret", "external_secret": "orders", "synced_secret": "orders-login"}
+    assert [delivery.model_dump() for delivery in consumer.every_delivery] == [kept]
+
+
+def test_a_secret_of_which_fields_are_read_is_a_json_object(tmp_path: Path) -> None:
+    fields = {"billing-db": ("user", "password", "host")}
+    bundle = Bundle("ExternalSecret", "shop", "x", "shopkv", ("billing-db",), {"x": frozenset(fields)}, fields)
+    path = tmp_path / "credentials.yaml"
+    path.write_text(proposed(bundles=(bundle,), users=(user("api", secrets=["x"]),)))
+    found = load_inventory(path).get("billing-db")
+    wanted = {"kind": "json", "secret": "billing-db", "username_field": "user", "password_field": "password"}
+    assert found.secrets.model_dump(exclude_none=True, exclude={"encodings"}) == wanted
+
+
 def test_a_connection_string_is_a_credential_of_its_own(tmp_path: Path) -> None:
     bundle = Bundle("SecretProviderClass", "shop", "billing", "shopkv", ("billing-connection-string",), {})
     path = tmp_path / "credentials.yaml"
@@ -174,4 +198,6 @@ def test_a_cluster_without_logins_proposes_nothing(tmp_path: Path) -> None:
 
 def test_a_class_that_names_no_vault_is_told() -> None:
     bundle = Bundle("SecretProviderClass", "shop", "orders", "", NAMES, {})
-    assert "# Not proposed: SecretProviderClass shop/orders, because it names no vault" in proposed(bundles=(bundle,))
+    assert "# Not proposed: SecretProviderClass shop/orders, because nothing tells its vault" in proposed(
+        bundles=(bundle,)
+    )

@@ -73,6 +73,9 @@ def test_the_rights_for_each_kind_are_asked_for_by_its_own_path() -> None:
     assert "get cronjobs 'x'" in needed[WorkloadKind.CRON_JOB]
     assert "patch cronjobs 'x'" not in needed[WorkloadKind.CRON_JOB]
     assert "patch secrets 'userpass'" in needed[WorkloadKind.JOB]
+    assert "list horizontalpodautoscalers" in needed[WorkloadKind.JOB], "recreate scales the database"
+    kept = change(DEXTER, strategy=Strategy.IN_PLACE)
+    assert "list horizontalpodautoscalers" not in {str(need.right) for need in list_needs(NO_CLUSTER, kept)}
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ https://secrets-store-csi-driver.sigs.k8s.io/topics/secret-auto-rotation
 
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
@@ -100,6 +101,11 @@ class CsiSecretsStore(WithSecret):
             return self._mismatch(
                 f"it pins a version of {_join(pinned)} (objectVersion), so its pods never get a newer one"
             )
+        if past := [name for name in used if name.lower() in provider.with_history]:
+            return self._mismatch(
+                f"it mounts older versions of {_join(past)}, too (objectVersionHistory), so the driver's report does "
+                "not say who has the newest"
+            )
         needs_all = self._consumer.is_database and not self._is_part
         if missing := (frozenset(secrets) if needs_all else self._needed(secrets)) - used:
             return self._mismatch(self._describe_missing(missing))
@@ -115,13 +121,14 @@ class CsiSecretsStore(WithSecret):
 
     def observe(self, secrets: Collection[str], values: Mapping[str, str] | None) -> DeliveryFacts:
         """Look at mounts, synced Secret and pins."""
-        uses, pins = self.uses(secrets), self._provider.pinned
+        uses, pins, decoded = self.uses(secrets), self._provider.pinned, self._provider.decoded
         return DeliveryFacts(
             uses=uses,
             versions=self._read_versions(self._cluster.get(self._statuses)["items"], secrets),
             secret=self._compare(values),
             pinned_for=self._provider.pinned_for,
             pinned={name: pins[name.lower()] for name in uses if name.lower() in pins},
+            decoded={name: decoded[name.lower()] for name in uses if name.lower() in decoded},
         )
 
     def wait_until_current(
@@ -219,7 +226,7 @@ class CsiSecretsStore(WithSecret):
         return Files(
             container,
             {
-                f"{volume.mount_path}/{file}": values[name]
+                f"{volume.mount_path}/{file}": self._decode(name, values[name])
                 for volume in mounts
                 if volume.container == container
                 for file, mounted in self._provider.files.items()
@@ -236,9 +243,16 @@ class CsiSecretsStore(WithSecret):
         """Return key -> value of what the synced Secret must hold of the credential; nothing if there is none."""
         if mismatch := self._find_missing_keys(values):
             raise mismatch
-        by_name = {name.lower(): value for name, value in values.items()}
+        by_name = {name.lower(): self._decode(name, value) for name, value in values.items()}
         keys = self._provider.synced.get(self._secret, {})
         return {key: by_name[name] for key, name in keys.items() if name in by_name}
+
+    def _decode(self, name: str, value: str) -> str:
+        """Return what the pods get of a value; one that the class cannot decode never gets there, and stays itself."""
+        encoding = self._provider.decoded.get(name.lower())
+        with suppress(ValueError):
+            return encoding.read(value) if encoding else value
+        return value
 
     def _find_missing_keys(self, secrets: Collection[str]) -> KeyturnError | None:
         if not self._secret:

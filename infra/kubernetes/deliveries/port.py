@@ -2,10 +2,11 @@
 
 import time
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
+from infra.credentials import Encoding
 from infra.errors import KeyturnError
 from infra.kubernetes.pods import Files
 from infra.kubernetes.waiting import Clock, OnProgress, Progress, ignore
@@ -32,6 +33,7 @@ class DeliveryFacts:
         pinned_for: the rotation that pinned its versions; empty: none.
         pinned: secret -> version that mounts are pinned to now: somebody else may have taken a rotation's pins away.
         unmounted: those of the secrets that it uses which no mount of the pods brings: a Secret alone does.
+        decoded: secret -> encoding, of those that it decodes on the way to the pods.
     """
 
     uses: frozenset[str]
@@ -40,6 +42,7 @@ class DeliveryFacts:
     pinned_for: str
     pinned: Mapping[str, str]
     unmounted: frozenset[str] = frozenset()
+    decoded: Mapping[str, Encoding] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

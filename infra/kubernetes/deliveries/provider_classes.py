@@ -15,6 +15,7 @@ from typing import Any
 
 import yaml
 
+from infra.credentials import Encoding
 from infra.errors import Conflict
 from infra.kubernetes.client import Cluster, Object
 
@@ -43,6 +44,8 @@ class ProviderClass:
         pinned: the vault's objects of which it names a version, in lower case -> that version.
         pinned_for: the rotation that pinned them for a while; empty if it was somebody else. The pins themselves may be
             gone: a tool that keeps the cluster equal to a repository takes them away, and leaves the annotation.
+        decoded: the vault's objects that it decodes (objectEncoding), in lower case.
+        with_history: the vault's objects of which it mounts older versions, too (objectVersionHistory), in lower case.
     """
 
     name: str
@@ -53,6 +56,8 @@ class ProviderClass:
     synced: Mapping[str, Mapping[str, str]]
     pinned: Mapping[str, str] = field(default_factory=dict)
     pinned_for: str = ""
+    decoded: Mapping[str, Encoding] = field(default_factory=dict)
+    with_history: frozenset[str] = frozenset()
 
 
 def get_provider_class(cluster: Cluster, namespace: str, name: str) -> ProviderClass:
@@ -85,7 +90,13 @@ def read_provider_class(item: Object) -> ProviderClass:
         synced,
         _read_versions(objects),
         (item["metadata"].get("annotations") or {}).get(PINNED_FOR, ""),
+        {_name(entry): Encoding(encoding) for entry in objects if (encoding := _encoding(entry)) in set(Encoding)},
+        frozenset(_name(entry) for entry in objects if str(entry.get("objectVersionHistory") or "0") not in ("0", "1")),
     )
+
+
+def _encoding(entry: Mapping[str, Any]) -> str:
+    return str(entry.get("objectEncoding") or "").strip().lower()
 
 
 def pin_versions(cluster: Cluster, namespace: str, name: str, versions: Mapping[str, str], rotation_id: str) -> None:

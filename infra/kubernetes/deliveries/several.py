@@ -141,6 +141,7 @@ def _merge(left: DeliveryFacts, right: DeliveryFacts) -> DeliveryFacts:
         pinned_for=_merge_pins(left.pinned_for, right.pinned_for),
         pinned=_agreed(left.pinned, right.pinned),
         unmounted=uses - mounted,
+        decoded={**left.decoded, **right.decoded},
     )
 
 

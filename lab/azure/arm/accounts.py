@@ -77,6 +77,7 @@ class BlobServices(Kind):
     """The blob service of an account; there is one, "default"."""
 
     type_name = "Microsoft.Storage/storageAccounts/blobServices"
+    methods = ("GET",)
     is_tracked = False
     is_long = False
     has_state = False

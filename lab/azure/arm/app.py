@@ -15,14 +15,12 @@ from lab.azure.arm.context import Call, Context
 from lab.azure.arm.errors import ArmError
 from lab.azure.arm.ids import Path, parse
 from lab.azure.arm.operations import Operation, Reply
-from lab.azure.arm.routing import Routing
+from lab.azure.arm.routing import OPERATION_SEGMENTS, Routing
 from lab.azure.audiences import ARM_AUDIENCES
 from lab.azure.directory import Principal
 from lab.azure.errors import AzureError
 from lab.azure.tokens import TokenRejected, Tokens
 from lab.control.options import SUBSCRIPTION_ID
-
-OPERATION_SEGMENTS = {"operations", "operationresults", "azureasyncoperation", "asyncoperations"}
 
 
 class FrontDoor:

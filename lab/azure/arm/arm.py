@@ -16,6 +16,7 @@ from lab.azure.arm.clusters import AgentPools, ManagedClusters
 from lab.azure.arm.context import Context
 from lab.azure.arm.groups import Groups
 from lab.azure.arm.identities import FederatedCredentials, UserAssignedIdentities
+from lab.azure.arm.ids import parse
 from lab.azure.arm.machines import VirtualMachines
 from lab.azure.arm.network import (
     Interfaces,
@@ -37,6 +38,7 @@ from lab.azure.backends import Backends, RunningCluster
 from lab.azure.blobs.store import StorageStore
 from lab.azure.directory import Directory
 from lab.azure.key_vault.store import VaultStore
+from lab.azure.served import NAME_OF, OPERATIONS
 from lab.azure.tokens import Tokens
 from lab.control.options import LabOptions
 
@@ -100,11 +102,14 @@ class Arm:
         context = Context(options, *parts, now)
         self._clusters = ManagedClusters(context)
         availability = Availability(context)
-        self._front_door = FrontDoor(context, tokens, Routing(self._kinds(context), availability.check))
+        self._routing = Routing(self._kinds(context), availability.check)
+        self._front_door = FrontDoor(context, tokens, self._routing)
 
     def app(self) -> web.Application:
         """The application for the host management.azure.com."""
         app = web.Application(client_max_size=MAX_BODY_BYTES)
+        app[OPERATIONS] = self._routing.operations()
+        app[NAME_OF] = lambda request: self._routing.name_of(request.method, parse(request.rel_url.raw_path))
         app.router.add_route("*", "/{path:.*}", self._front_door.handle)
         return app
 

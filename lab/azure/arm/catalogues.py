@@ -13,6 +13,10 @@ from lab.azure.arm.operations import Reply
 from lab.azure.arm.server_rules import STORAGE_GB, offered_versions
 from lab.azure.arm.sizes import MACHINES, SERVERS
 
+_FEATURES = ("OfferRestricted", "ZoneRedundantHa", "GeoBackup", "IndexTuning", "OnlineResize")
+_TIERS = {32: "P4", 64: "P6", 128: "P10", 256: "P15", 512: "P20", 1024: "P30", 2048: "P40", 4096: "P50"}
+_TIERS |= {8192: "P60", 16384: "P70", 32767: "P80"}
+_ZONES: dict[str, list[str]] = {"supportedZones": ["1", "2", "3"], "supportedHaMode": []}
 AVAILABLE = {"status": "Available"}
 
 
@@ -100,7 +104,7 @@ class ServerCapabilities(Catalogue):
 
     def items(self) -> dict[str, Any]:
         """Tiers with their sizes and storage, and the versions of today."""
-        sizes = [{"storageSizeMb": gigabytes * 1024, "supportedIops": 120} | AVAILABLE for gigabytes in STORAGE_GB]
+        sizes = [_disk(gigabytes) for gigabytes in STORAGE_GB]
         storage = {"name": "ManagedDisk", "defaultStorageSizeMb": 32768, "supportedStorageMb": sizes} | AVAILABLE
         editions = [
             {
@@ -112,12 +116,16 @@ class ServerCapabilities(Catalogue):
             | AVAILABLE
             for tier, skus in SERVERS.items()
         ]
-        versions = [{"name": version} | AVAILABLE for version in offered_versions(self.context.now())]
+        offered = offered_versions(self.context.now())
+        versions = [
+            {"name": version, "supportedVersionsToUpgrade": offered[place + 1 :]} | AVAILABLE
+            for place, version in enumerate(offered)
+        ]
         return {
             "value": [
                 {
                     "name": "FlexibleServerCapabilities",
-                    "restricted": "Disabled",
+                    "supportedFeatures": [{"name": feature, "status": "Disabled"} for feature in _FEATURES],
                     "supportedServerEditions": editions,
                     "supportedServerVersions": versions,
                 }
@@ -144,15 +152,18 @@ class DeletedModules(Catalogue):
     type_name = "Microsoft.KeyVault/deletedManagedHSMs"
 
 
+def _disk(gigabytes: int) -> dict[str, Any]:
+    tier = next(tier for largest, tier in _TIERS.items() if gigabytes <= largest)
+    tiers = [{"name": tier, "iops": 120}]
+    shown = {"storageSizeMb": gigabytes * 1024, "supportedIops": 120, "defaultIopsTier": tier}
+    return {**shown, "supportedIopsTiers": tiers, **AVAILABLE}
+
+
 def _hardware(sku: str) -> dict[str, Any]:
     size = MACHINES[sku.lower()]
     per_core = int(size.memory_gib * 1024 / size.cores)
-    return {
-        "vCores": size.cores,
-        "supportedMemoryPerVcoreMb": per_core,
-        "supportedIops": 640,
-        "supportedHaMode": [],
-    } | AVAILABLE
+    shown = {"vCores": size.cores, "supportedMemoryPerVcoreMb": per_core, "supportedIops": 640}
+    return shown | _ZONES | AVAILABLE
 
 
 def _size(name: str, regions: list[str]) -> dict[str, Any]:

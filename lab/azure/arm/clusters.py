@@ -140,9 +140,10 @@ class ManagedClusters(Kind):
 
 
 class AgentPools(Kind):
-    """Node pools: part of the cluster's body. The lab's cluster has one node whatever they say."""
+    """Node pools, which are changed with their cluster. The lab's cluster has one node whatever they say."""
 
     type_name = "Microsoft.ContainerService/managedClusters/agentPools"
+    methods = ("GET",)
     is_tracked = False
 
     async def get(self, call: Call) -> Reply:
@@ -155,14 +156,6 @@ class AgentPools(Kind):
     async def list_all(self, call: Call) -> Reply:
         """Answer all pools of the cluster."""
         return Reply(200, {"value": self._pools(call)})
-
-    async def put(self, call: Call) -> Reply:
-        """Pools are changed with their cluster."""
-        raise ArmError(405, "MethodNotAllowed", "The lab changes agent pools with their cluster only.")
-
-    async def delete(self, call: Call) -> Reply:
-        """Pools are deleted with their cluster."""
-        raise ArmError(405, "MethodNotAllowed", "The lab deletes agent pools with their cluster only.")
 
     def _pools(self, call: Call) -> list[dict[str, Any]]:
         cluster_id = self.require_parent(call.path)

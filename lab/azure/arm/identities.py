@@ -46,6 +46,7 @@ class FederatedCredentials(Kind):
     """Federated credentials: at most 20 an identity, written one at a time."""
 
     type_name = "Microsoft.ManagedIdentity/userAssignedIdentities/federatedIdentityCredentials"
+    methods = ("GET", "PUT", "DELETE")
     name_rule = names.FEDERATED_NAME
     is_tracked = False
     is_long = False

@@ -46,6 +46,8 @@ class Kind:
     """What the values of a body must be."""
     new_rules: ClassVar[tuple[Rule, ...]] = ()
     """What they must be as well when the resource is made."""
+    methods: ClassVar[tuple[str, ...]] = ("GET", "HEAD", "PUT", "PATCH", "DELETE")
+    """What a single resource takes."""
     is_tracked: ClassVar[bool] = True
     """Has a region and tags."""
     is_long: ClassVar[bool] = True

@@ -111,6 +111,7 @@ class Subnets(Network):
     """Subnets, when written by themselves."""
 
     type_name = "Microsoft.Network/virtualNetworks/subnets"
+    methods = ("GET", "PUT", "DELETE")
     is_tracked = False
 
     def fill(self, body: dict[str, Any], call: Call, old: Resource | None) -> None:
@@ -162,6 +163,7 @@ class SecurityRules(Network):
     """Rules of a security group, when written by themselves."""
 
     type_name = "Microsoft.Network/networkSecurityGroups/securityRules"
+    methods = ("GET", "PUT", "DELETE")
     is_tracked = False
 
     def fill(self, body: dict[str, Any], call: Call, old: Resource | None) -> None:

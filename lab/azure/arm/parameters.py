@@ -26,6 +26,7 @@ class Parameters(Kind):
     """Server parameters."""
 
     type_name = "Microsoft.DBforPostgreSQL/flexibleServers/configurations"
+    methods = ("GET", "PUT", "PATCH")
     is_tracked = False
     has_state = False
 
@@ -49,10 +50,6 @@ class Parameters(Kind):
     async def patch(self, call: Call) -> Reply:
         """Nothing can be changed."""
         return await self.put(call)
-
-    async def delete(self, call: Call) -> Reply:
-        """Parameters are not deleted."""
-        raise ArmError(405, "MethodNotAllowed", "A configuration cannot be deleted.")
 
     def _parameter(self, server_id: str, name: str) -> Resource:
         value, kind, allowed, description = PARAMETERS[name]

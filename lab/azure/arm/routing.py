@@ -7,8 +7,11 @@ from typing import Any
 from lab.azure.arm import errors
 from lab.azure.arm.availability import RIGHTS
 from lab.azure.arm.context import Call
+from lab.azure.arm.ids import Path
 from lab.azure.arm.operations import Reply
 
+OPERATION_SEGMENTS = {"operations", "operationresults", "azureasyncoperation", "asyncoperations"}
+FOLLOWING, REGISTERING = "GET Microsoft.*/locations/operations/{id}", "POST Microsoft.*/register"
 VERBS = {"GET": "read", "HEAD": "read", "PUT": "write", "PATCH": "write", "DELETE": "delete"}
 
 
@@ -58,9 +61,38 @@ class Routing:
         if kind is None:
             raise errors.type_not_found(path.namespace or "Microsoft.Resources", "/".join(path.types))
         name = "list_all" if path.is_collection else call.method.lower()
-        if call.method not in VERBS or (path.is_collection and call.method != "GET") or not hasattr(kind, name):
+        is_served = call.method == "GET" and hasattr(kind, name) if path.is_collection else _takes(kind, call.method)
+        if not is_served:
             raise errors.not_supported(call.method, kind.type_name)
         return Route(getattr(kind, name), *self._right(kind, call))
+
+    def operations(self) -> list[str]:
+        """The names of all operations that are served, as "PUT Microsoft.KeyVault/vaults/{name}"."""
+        found = [FOLLOWING, REGISTERING, *(f"POST {right.rpartition('/')[0]}" for right in RIGHTS.values())]
+        for kind in dict.fromkeys(self._kinds.values()):
+            name = kind.type_name
+            found += [f"{verb} {name}/{{name}}" for verb in VERBS if _takes(kind, verb)]
+            found += [f"GET {name}"] if hasattr(kind, "list_all") else []
+            found += [f"POST {name}/{{name}}/{action}" for action in getattr(kind, "actions", dict)()]
+        return found
+
+    def name_of(self, method: str, path: Path) -> str:
+        """The name of the operation that a request is about; empty when it is not served."""
+        last = path.last.lower()
+        if last in OPERATION_SEGMENTS and not path.is_collection:
+            return FOLLOWING
+        if not path.types:
+            return f"GET Microsoft.Resources/subscriptions/providers{'/{name}' if path.namespace else ''}"
+        if last == "register" and not path.names:
+            return REGISTERING
+        if path.is_collection and last == "checknameavailability":
+            right = RIGHTS.get(path.namespace.lower(), "")
+            return f"POST {right.rpartition('/')[0]}" if right else ""
+        owner = self._kinds.get(path.owner.type.lower()) if path.is_collection and path.names else None
+        if owner is not None and last in getattr(owner, "actions", dict)():
+            return f"POST {owner.type_name}/{{name}}/{last}"
+        kind = self._kinds.get(path.type.lower())
+        return f"{method} {kind.type_name}{'' if path.is_collection else '/{name}'}" if kind else ""
 
     def _right(self, kind: Any, call: Call) -> tuple[str, str]:
         path = call.path
@@ -107,6 +139,10 @@ class Routing:
         if call.method != "POST":
             raise errors.not_supported(call.method, kind.type_name)
         return Route(kind.register, f"{path.namespace}/register/action", path.scope)
+
+
+def _takes(kind: Any, method: str) -> bool:
+    return method in getattr(kind, "methods", VERBS) and method in VERBS and hasattr(kind, method.lower())
 
 
 def action_type(kind: Any) -> str:

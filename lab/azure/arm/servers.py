@@ -115,6 +115,7 @@ class FlexibleServers(Kind):
 class Nested(Kind):
     """What is inside a server: written one at a time, while the server is ready."""
 
+    methods = ("GET", "PUT", "DELETE")
     is_tracked = False
     has_state = False
     created = 202

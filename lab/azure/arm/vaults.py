@@ -109,6 +109,7 @@ class DeletedVaults(Kind):
     """Vaults in soft delete, by region and in the whole subscription."""
 
     type_name = "Microsoft.KeyVault/locations/deletedVaults"
+    methods = ("GET",)
     segments = ("operations", "operationResults")
 
     def present(self, resource: Resource) -> dict[str, Any]:

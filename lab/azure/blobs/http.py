@@ -10,6 +10,7 @@ from lab.azure.blobs.conditions import verify_conditions, verify_digest, verify_
 from lab.azure.blobs.guard import Guard, Right
 from lab.azure.blobs.store import Account, StorageStore
 from lab.azure.errors import AzureError
+from lab.azure.served import NAME_OF, OPERATIONS
 
 _PAGE = 5_000
 _RANGE = re.compile(r"bytes=(\d+)-(\d*)")
@@ -42,10 +43,16 @@ class BlobService:
     def app(self) -> web.Application:
         """The application for *.blob.core.windows.net."""
         app = web.Application()
+        app[OPERATIONS] = [_name(*served) for served in self._operations]
+        app[NAME_OF] = self._name_of
         app.router.add_route("*", "/", self._handle)
         app.router.add_route("*", "/{container}", self._handle)
         app.router.add_route("*", "/{container}/{blob:.+}", self._handle)
         return app
+
+    def _name_of(self, request: web.Request) -> str:
+        asked = (_kind(request), request.method, request.query.get("comp", ""))
+        return _name(*asked) if asked in self._operations else ""
 
     async def _handle(self, request: web.Request) -> web.Response:
         try:
@@ -70,6 +77,12 @@ class BlobService:
         self._guard.verify(request, account, right, request.match_info.get("container", ""))
         verify_served(request, kind)
         return await operation(request, account)
+
+
+def _name(kind: str, method: str, comp: str) -> str:
+    paths = {"account": "/", "container": "/{container}?restype=container", "blob": "/{container}/{blob}"}
+    mark = "&" if "?" in paths[kind] else "?"
+    return f"{method} {paths[kind]}{mark + 'comp=' + comp if comp else ''}"
 
 
 def _kind(request: web.Request) -> str:

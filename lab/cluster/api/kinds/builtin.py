@@ -54,6 +54,7 @@ _APPS = (
     _Row("ReplicaSet", "replicasets", True, ("rs",), ("all",), SCALED, True),
     _Row("StatefulSet", "statefulsets", True, ("sts",), ("all",), SCALED, True),
 )
+_AUTOSCALING = (_Row("HorizontalPodAutoscaler", "horizontalpodautoscalers", True, ("hpa",), ("all",), STATUS),)
 _BATCH = (
     _Row("CronJob", "cronjobs", True, ("cj",), ("all",), STATUS, True),
     _Row("Job", "jobs", True, (), ("all",), STATUS, True),
@@ -95,6 +96,7 @@ _GROUPS = (
     ("apps", "io.k8s.api.apps", _APPS),
     ("authentication.k8s.io", "io.k8s.api.authentication", _AUTHENTICATION),
     ("authorization.k8s.io", "io.k8s.api.authorization", _AUTHORIZATION),
+    ("autoscaling", "io.k8s.api.autoscaling", _AUTOSCALING),
     ("batch", "io.k8s.api.batch", _BATCH),
     ("storage.k8s.io", "io.k8s.api.storage", _STORAGE),
     ("rbac.authorization.k8s.io", "io.k8s.api.rbac", _RBAC),

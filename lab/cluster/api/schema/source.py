@@ -18,7 +18,7 @@ KINDS = frozenset(
         *("Pod", "Secret", "ConfigMap", "Namespace", "Service", "Endpoints", "Node", "ServiceAccount", "Binding"),
         *("PersistentVolumeClaim", "PersistentVolume", "Deployment", "ReplicaSet", "StatefulSet", "DaemonSet"),
         *("Job", "CronJob", "ControllerRevision", "EndpointSlice", "CSIDriver", "CSINode", "StorageClass", "Lease"),
-        *("Eviction", "Scale"),
+        *("Eviction", "Scale", "HorizontalPodAutoscaler"),
         *("Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding", "SelfSubjectAccessReview", "SubjectAccessReview"),
         *("LocalSubjectAccessReview", "SelfSubjectRulesReview", "SelfSubjectReview", "TokenReview", "TokenRequest"),
         *("CustomResourceDefinition", "Event", "Status", "DeleteOptions"),
