@@ -34,8 +34,8 @@ class AdvancedOptions(Model):
         "",
         title="Rotation id",
         pattern=r"^([0-9a-z][-0-9a-z]{0,62})?$",
-        description="The id of an earlier rotation: it is resumed, and no new one begins. Empty: an unfinished "
-        "rotation is resumed, else a new one begins.",
+        description="An earlier rotation to resume; no new one begins. Empty: an unfinished one is resumed, or a new "
+        "one begins.",
     )
     keep_versions: int = Field(
         0,
