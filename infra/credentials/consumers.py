@@ -191,15 +191,19 @@ class Consumer(Model):
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         if self.is_database and self.workload.kind not in SCALABLE:
-            raise ValueError(f"the database itself is a {' or a '.join(SCALABLE)}, not a {self.workload.kind}")
+            raise ValueError(
+                f"a {self.workload.kind} cannot be the database: mark a {' or a '.join(SCALABLE)} with is_database"
+            )
         if (self.delivery is None) is not bool(self.deliveries):
-            raise ValueError("give delivery, or deliveries where there are several")
+            raise ValueError(
+                "delivery and deliveries exclude each other: give delivery, or deliveries where there are several"
+            )
         if len(set(self.every_delivery)) < len(self.every_delivery):
-            raise ValueError("each of the deliveries is listed once")
+            raise ValueError("a delivery stands there more than once: list each once")
         if self.follows_its_files and not all(isinstance(delivery, CsiDelivery) for delivery in self.every_delivery):
             raise ValueError(
-                "needs_restart: false and reload are for files of kind csi: nothing shows when the kubelet has brought "
-                "a Secret's new values to files that are mounted from it"
+                "nothing shows when the kubelet has brought a Secret's new values to files that are mounted from it: "
+                "use deliveries of kind csi, or let it restart, without reload and needs_restart"
             )
         if self.reload and (self.is_database or self.runs_to_an_end):
             what = "the database itself" if self.is_database else f"a {self.workload.kind}"
