@@ -13,7 +13,7 @@ export PREFECT_SERVER_ANALYTICS_ENABLED := false
 # Many processes start here: none of them is to compile the libraries anew, which takes half of its start.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup lock schema demo ui test test-slow test-az lab-coverage crash-test lint bench soak down clean
+.PHONY: setup lock schema demo ui test test-slow test-az lab-coverage crash-test lint bench bench-fleet soak down clean
 
 setup: $(VENV)/.ready
 	@mkdir -p $(PREFECT_HOME)
@@ -83,6 +83,10 @@ crash-test: setup
 # Some twenty minutes: the walkthrough's script sleeps. What it finds goes to docs/benchmarks.md.
 bench: setup
 	$(BIN)/python -m benchmarks
+
+# Waves of 10, 100 and 1,000 credentials. What it finds goes to docs/fleet-benchmarks.md.
+bench-fleet: setup
+	$(BIN)/python -m benchmarks.fleet --keep
 
 # 500 rotations in a row; nothing may pile up.
 soak: setup

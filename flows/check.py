@@ -127,7 +127,9 @@ def main(arguments: Sequence[str]) -> int:
         keep_imports()
         run(check, {"credential": given.credential})
     if not problems:
-        print(f"{inventory.path}: {given.credential or f'{len(inventory.entries)} credentials'} can be used.")
+        count = len(inventory.entries)
+        usable = given.credential or ("1 credential" if count == 1 else f"{count} credentials")
+        print(f"{inventory.path}: {usable} can be used.")
     return 1 if problems else 0
 
 

@@ -5,8 +5,9 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
+from infra.credentials.clusters import settle
 from infra.credentials.consumers import Consumer, ExternalConsumer
 from infra.credentials.derived import DerivedSecret
 from infra.credentials.endpoints import (
@@ -69,7 +70,10 @@ class Credential(Model):
         max_length=MOST_DERIVED,
         description="Further secrets of the vault that are made of the login by a template, and published with it.",
     )
-    cluster: ClusterRef = Field(title="Cluster", description="The cluster that the consumers run in.")
+    cluster: ClusterRef = Field(
+        title="Cluster",
+        description="The cluster that the consumers run in, but for those that name another. It holds the lock.",
+    )
     lock_namespace: Namespace = Field(
         title="Lock's namespace",
         description="The namespace in that cluster whose Lease keeps two rotations of this credential apart.",
@@ -181,7 +185,9 @@ class Credential(Model):
 
     @field_validator("consumers")
     @classmethod
-    def _lists_each_once(cls, consumers: tuple[Consumer, ...]) -> tuple[Consumer, ...]:
+    def _lists_each_once(cls, consumers: tuple[Consumer, ...], info: ValidationInfo) -> tuple[Consumer, ...]:
+        if own := info.data.get("cluster"):
+            consumers = tuple(settle(consumers, own))
         keys = [consumer.key for consumer in consumers]
         if repeated := sorted({key for key in keys if keys.count(key) > 1}):
             raise ValueError(f"{', '.join(repeated)} stands there more than once: list each workload once")
@@ -201,6 +207,12 @@ class Credential(Model):
             raise ValueError(
                 "the strategy recreate is for a database in the cluster: give an endpoint of kind load-balancer or "
                 "cluster-ip"
+            )
+        elsewhere = next((consumer for consumer in self.consumers if consumer.is_database and consumer.cluster), None)
+        if in_cluster and elsewhere:
+            raise ValueError(
+                f"{elsewhere.key} is the database, but the endpoint's Service is in the credential's cluster "
+                f"({self.cluster}): give the credential the database's cluster, and let its clients name theirs"
             )
         if self.grace != NO_GRACE and self.strategy is not Strategy.ALTERNATING:
             raise ValueError(
@@ -312,6 +324,20 @@ class Credential(Model):
     def lead_time(self) -> timedelta | None:
         """How long before its expiry a version is due; None: no expiry makes a rotation due."""
         return parse_length(self.before_expiry) if self.before_expiry else None
+
+    @property
+    def by_cluster(self) -> dict[ClusterRef, tuple[Consumer, ...]]:
+        """Each cluster with the consumers in it: the credential's own first, which has its lock and maybe none."""
+        places = dict.fromkeys((self.cluster, *(consumer.cluster for consumer in self.consumers if consumer.cluster)))
+        return {
+            place: tuple(consumer for consumer in self.consumers if (consumer.cluster or self.cluster) == place)
+            for place in places
+        }
+
+    def namespaces_in(self, place: ClusterRef) -> tuple[str, ...]:
+        """The namespaces of one of its clusters that it has to do with: the lock's, and those of consumers."""
+        lock = (self.lock_namespace,) if place == self.cluster else ()
+        return tuple(dict.fromkeys((*lock, *(consumer.workload.namespace for consumer in self.by_cluster[place]))))
 
     def consumer(self, key: str) -> Consumer:
         """The consumer whose workload is called `key`."""

@@ -4,6 +4,7 @@ document = read_document(Path("credentials.yaml"), "KEYTURN_CREDENTIALS")
 find_line(document, ("credentials", "orders-db", "vault"))   # -> 12
 """
 
+import copy
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -17,6 +18,9 @@ Node: TypeAlias = Any
 Location = tuple[str | int, ...]
 """The keys and positions that lead to a value."""
 _Parser = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_MERGE = "tag:yaml.org,2002:merge"
+_parsed: dict[Path, tuple[str, Node | None]] = {}
+"""Path -> its text and nodes as they were last: to parse an inventory of 1,000 takes a good part of a rotation."""
 
 
 class _Values(yaml.SafeLoader):  # type: ignore[misc]
@@ -68,11 +72,11 @@ def read_document(path: Path, setting: str) -> Node | None:
         InvalidInput: it is not YAML.
     """
     try:
-        loader = _Parser(path.read_text(encoding="utf-8"))
-        try:
-            return loader.get_single_node()
-        finally:
-            loader.dispose()
+        text = path.read_text(encoding="utf-8")
+        known = _parsed.get(path)
+        if known is None or known[0] != text:
+            known = _parsed[path] = (text, _parse(text))
+        return known[1]
     except UnicodeDecodeError as error:
         raise InvalidInput(
             "The file is not UTF-8", name=str(path), seen=f"byte {error.start}", fix="save it as UTF-8"
@@ -87,6 +91,14 @@ def read_document(path: Path, setting: str) -> Node | None:
         raise _unusable(path, where.line + 1 if where else None, seen) from None
 
 
+def _parse(text: str) -> Node | None:
+    loader = _Parser(text)
+    try:
+        return loader.get_single_node()
+    finally:
+        loader.dispose()
+
+
 def _unusable(path: Path, line: int | None, seen: str) -> InvalidInput:
     name = f"{path}, line {line}" if line else str(path)
     return InvalidInput("The file cannot be used", name=name, seen=seen, fix="correct that line")
@@ -98,11 +110,19 @@ def read_value(node: Node) -> Any:
     Raises:
         InvalidInput: it is none that YAML knows, as a date that does not exist.
     """
+    own = copy.deepcopy(node) if _merges(node) else node  # PyYAML carries a merge out in the nodes themselves
     try:
-        return _Values("").construct_document(node)
+        return _Values("").construct_document(own)
     except (yaml.YAMLError, ValueError, TypeError) as error:
         seen = getattr(error, "problem", None) or "a value that YAML cannot read"
         raise InvalidInput("The value cannot be used", name="", seen=str(seen)) from None
+
+
+def _merges(node: Node) -> bool:
+    """Whether a mapping in it takes over the fields of another one."""
+    if isinstance(node, yaml.SequenceNode):
+        return any(_merges(item) for item in node.value)
+    return any(key.tag == _MERGE or _merges(value) for key, value in list_fields(node))
 
 
 def list_fields(node: Node | None) -> list[tuple[Node, Node]]:

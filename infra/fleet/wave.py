@@ -112,11 +112,11 @@ def plan_wave(
     room, starts, waiting = _Room(limits), list[Due](), dict[str, str]()
     for name in running:
         room.take(places[name])
-    stopped = _find_stop(bad, limits)
+    stopped, rings = _find_stop(bad, limits), _find_first_rings(due, running, places)
     for item in sorted(due, key=lambda each: (-each.urgency, places[each.credential].ring, each.at, each.credential)):
         place, reason = places[item.credential], ""
         if item.urgency is not Urgency.FINISHING and item.credential not in bad:
-            reason = stopped or _find_ring(item, due, running, bad, places)
+            reason = stopped or _find_ring(item, rings, bad, places)
         if reason := reason or room.find_lack(place):
             waiting[item.credential] = reason
         else:
@@ -131,15 +131,19 @@ def _find_stop(bad: Sequence[str], limits: Limits) -> str:
     return f"the wave has stopped: {len(bad)} credentials ended badly ({', '.join(sorted(bad)[:5])})"
 
 
-def _find_ring(
-    item: Due, due: Sequence[Due], running: Sequence[str], bad: Sequence[str], places: Mapping[str, Place]
-) -> str:
+def _find_first_rings(due: Sequence[Due], running: Sequence[str], places: Mapping[str, Place]) -> Mapping[Urgency, int]:
+    """Return, for each urgency, the first ring in which something as urgent is due, or anything runs."""
+    found = dict[Urgency, int]()
+    for urgency in Urgency:
+        ahead = [item.credential for item in due if item.urgency >= urgency]
+        found[urgency] = min((places[name].ring for name in (*ahead, *running)), default=0)
+    return found
+
+
+def _find_ring(item: Due, first: Mapping[Urgency, int], bad: Sequence[str], places: Mapping[str, Place]) -> str:
     """Say which ring before its own holds a credential up; empty if none does."""
     ring = places[item.credential].ring
     before = [name for name in bad if places[name].ring < ring]
     if before:
         return f"ring {places[before[0]].ring} failed: {', '.join(sorted(before)[:5])}"
-    ahead = [each.credential for each in due if each.urgency >= item.urgency] + list(running)
-    if rings := [places[name].ring for name in ahead if places[name].ring < ring]:
-        return f"ring {min(rings)} is not finished"
-    return ""
+    return f"ring {first[item.urgency]} is not finished" if first[item.urgency] < ring else ""

@@ -24,9 +24,10 @@ NO_PASSWORD: dict[str, Any] = {"method": "PUT", "path": "/secrets/password", "st
     ("strategy", "steps"),
     [
         (Strategy.RECREATE, (BEGIN_ROLLBACK, A.RESTORE, A.VERIFY_RESTORED, A.FINISH_ROLLBACK)),
-        (
+        pytest.param(
             Strategy.ALTERNATING,
             (BEGIN_ROLLBACK, A.RESTORE, A.UNPIN, A.VERIFY_RESTORED, A.DISABLE_CANDIDATE, A.FINISH_ROLLBACK),
+            marks=pytest.mark.slow,
         ),
     ],
     ids=["recreate", "alternating"],

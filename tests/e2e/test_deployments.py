@@ -236,6 +236,7 @@ def find_ended(runs: list[FlowRun]) -> State[Any] | None:
     return next((state for state in states if state and state.is_final()), None)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("worker")
 def test_the_approved_rotation_is_performed_and_a_retried_run_asks_again(world: World) -> None:
     values, before = world.values(), world.snapshot()

@@ -101,6 +101,7 @@ def applied(stack: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         **{"CLIENT_ID": identity.client_id, "TENANT_ID": identity.tenant_id, "VAULT": STACK.vault},
         **{"USERNAME_SECRET": DEXTER.secrets.username, "PASSWORD_SECRET": DEXTER.secrets.password},
         **{"NAMESPACE": STACK.namespace, "SERVICE_ACCOUNT": STACK.service_account},
+        **{"CLOUD": "AzurePublicCloud", "BLOB_DOMAIN": "blob.core.windows.net"},
         "GET_STORAGE_IMAGE": "chester2004/get-storage",
     }
     for name in ("dexter.yaml", "medoko.yaml"):

@@ -92,6 +92,25 @@ def test_a_place_is_a_vault_and_a_server_whatever_their_spelling() -> None:
     assert Place.of(DEXTER).server == "dexter-service in dexter of integrateakskv-cluster in integrateakskv-rg"
 
 
+class CountedPlaces(dict[str, Place]):
+    """Places that count how often they are looked up."""
+
+    looks = 0
+
+    def __getitem__(self, name: str) -> Place:
+        self.looks += 1
+        return super().__getitem__(name)
+
+
+def test_a_wave_of_a_thousand_looks_at_each_a_few_times() -> None:
+    places = CountedPlaces(
+        {f"db-{number}": Place(f"vault-{number % 30}", f"server-{number % 10}") for number in range(1000)}
+    )
+    wave = plan_wave([due(name, Why.REQUESTED) for name in places], (), (), places, LIMITS)
+    assert len(wave.starts) == LIMITS.in_flight
+    assert places.looks < 10 * len(places)
+
+
 places_of = st.dictionaries(
     st.integers(0, 40).map(lambda number: f"db-{number}"),
     st.builds(Place, st.sampled_from("abc"), st.sampled_from("xyz"), st.integers(0, 2)),

@@ -1,6 +1,7 @@
 """The inventory and the stack as files give them: what cannot be used is named with its file, line or field."""
 
 import json
+import textwrap
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,22 @@ def test_an_inventory_gives_its_credentials_by_name(tmp_path: Path) -> None:
     assert set(inventory.credentials) == set(written)
     assert inventory.get("orders-db") == change(DEXTER, name="orders-db")
     assert inventory.get("orders-server") == change(SERVER, name="orders-server")
+
+
+def test_a_file_that_did_not_change_is_parsed_once_and_a_changed_one_anew(tmp_path: Path) -> None:
+    first, same = (load_inventory(write_inventory(tmp_path, {"orders-db": entry()})) for _ in range(2))
+    assert same.entries["orders-db"][0].node is first.entries["orders-db"][0].node
+    changed = load_inventory(write_inventory(tmp_path, {"orders-db": entry(ring=7)}))
+    assert (changed.get("orders-db").ring, first.get("orders-db").ring) == (7, 1)
+
+
+def test_a_credential_that_takes_over_the_fields_of_another_is_read_as_often_as_wanted(tmp_path: Path) -> None:
+    written = yaml.safe_dump({"orders-db": entry()}).replace("orders-db:", "orders-db: &orders", 1)
+    text = f"credentials:\n{textwrap.indent(written, '  ')}  billing-db:\n    <<: *orders\n    vault: billing-kv\n"
+    inventory = load_inventory(write_inventory(tmp_path, text))
+    assert inventory.credentials["billing-db"] == change(DEXTER, name="billing-db", vault="billing-kv")
+    assert inventory.errors == {}
+    assert inventory.get("billing-db").vault == "billing-kv"
 
 
 def test_an_inventory_that_does_not_exist_is_named_with_its_setting(tmp_path: Path) -> None:
