@@ -41,7 +41,11 @@ def _refuse_unclear(clusters: tuple[ClusterRef, ...]) -> None:
     if len(clusters) == 1:
         return
     if not all(cluster.name for cluster in clusters):
-        raise ValueError("of several clusters each needs its name and resource_group, that of the credential, too")
+        raise ValueError(
+            "not each of several clusters is named: give all of them name and resource_group, the credential's own, too"
+        )
     inside = [str(cluster) for cluster in clusters if cluster.sign_in is SignIn.IN_CLUSTER]
     if len(inside) > 1:
-        raise ValueError(f"Keyturn runs in one cluster, so only one of {' and '.join(inside)} is sign_in: in-cluster")
+        raise ValueError(
+            f"Keyturn runs in one cluster, not in {' and '.join(inside)}: leave sign_in: in-cluster to one of them"
+        )

@@ -88,20 +88,28 @@ def test_clusters_are_listed_with_their_consumers_and_the_credentials_own_is_the
 @pytest.mark.parametrize(
     ("consumers", "changes", "words"),
     [
-        ((NORTHERN, NORTHERN), {}, r"a workload is listed once: deployment dexter/client in cluster north in "),
+        ((NORTHERN, NORTHERN), {}, r"deployment dexter/client in cluster north in \S+ stands there more than once"),
         (
             (NORTHERN, consumer_like(CLIENT, cluster=NORTH.model_copy(update={"name": "NORTH"}))),
             {},
-            "a workload is listed once",
+            "stands there more than once: list each workload once",
         ),
-        ((CLIENT, consumer_like(CLIENT, cluster=DEXTER.cluster)), {}, "a workload is listed once"),
+        (
+            (CLIENT, consumer_like(CLIENT, cluster=DEXTER.cluster)),
+            {},
+            "stands there more than once: list each workload once",
+        ),
         (
             (consumer_like(DATABASE, name="standby", cluster=NORTH),),
             {},
             "is the database, but the endpoint's Service is in the credential's cluster",
         ),
-        ((consumer_like(CLIENT, cluster=ClusterRef(sign_in=SignIn.IN_CLUSTER)),), {}, "each needs its name"),
-        ((NORTHERN,), {"cluster": {"sign_in": "in-cluster"}}, "each needs its name"),
+        (
+            (consumer_like(CLIENT, cluster=ClusterRef(sign_in=SignIn.IN_CLUSTER)),),
+            {},
+            "give all of them name and resource_group",
+        ),
+        ((NORTHERN,), {"cluster": {"sign_in": "in-cluster"}}, "give all of them name and resource_group"),
         (
             (
                 consumer_like(NORTHERN, cluster=NORTH.model_copy(update={"sign_in": SignIn.IN_CLUSTER})),

@@ -121,7 +121,7 @@ def test_every_sentence_of_a_model_says_what_to_do_behind_its_first_colon() -> N
     folder = Path(__file__).parents[2] / "infra" / "credentials"
     calls = [
         node.exc
-        for name in ("credential", "consumers", "endpoints", "passwords", "schedule", "layouts")
+        for name in ("clusters", "credential", "consumers", "endpoints", "passwords", "schedule", "layouts")
         for node in ast.walk(ast.parse((folder / f"{name}.py").read_text()))
         if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call) and ast.unparse(node.exc.func) == "ValueError"
     ]
