@@ -50,11 +50,14 @@ def check_state(
 ) -> Iterator[Finding]:
     """Find what disagrees with the vault, and what earlier rotations left behind.
 
-    In the middle of a rotation all of that may be as it must be, so then only the rotation itself is looked at.
+    In the middle of a rotation all of that may be as it must be, so then only the rotation itself is looked at. In its
+    grace the newest versions are what consumers must have, and only the previous login is still enabled.
     """
     candidate = observation.candidate
-    is_live = candidate is not None and candidate.phase.is_live
-    yield from _check_login(credential, observation, is_live)
+    phase = candidate.phase if candidate else None
+    is_live = phase is not None and phase.is_live
+    is_changing = is_live and phase is not Phase.GRACE
+    yield from _check_login(credential, observation, is_changing)
     if candidate and (not is_live or _has_stopped(candidate.phase, candidate.created_at, now)):
         seen = f"rotation {candidate.rotation_id}, {candidate.phase}, staged {candidate.created_at:%Y-%m-%d %H:%M} UTC"
         where = f"{credential.vault}/{name_candidate(credential.secrets.names)}"
@@ -64,14 +67,15 @@ def check_state(
         yield Finding(
             Conflict(Code.LOCK_LEFT, name=f"{credential.name} in {credential.lock_namespace}", seen=seen), False
         )
+    if not is_changing:
+        for consumer in observation.consumers:
+            yield from _check_consumer(consumer, observation)
     if is_live:
         return
     for secret in observation.secrets:
         if secret.older_enabled:
             seen = f"{len(secret.older_enabled)}, such as {secret.older_enabled[0].version[:8]}"
             yield Finding(Unverified(Code.VERSIONS_ENABLED, name=f"{credential.vault}/{secret.name}", seen=seen), False)
-    for consumer in observation.consumers:
-        yield from _check_consumer(consumer, observation)
     if credential.strategy is Strategy.ALTERNATING and len(leftovers.enabled_logins) > 1:
         seen = ", ".join(leftovers.enabled_logins)
         yield Finding(Unverified(Code.BOTH_ENABLED, name=credential.name, seen=seen))
@@ -82,9 +86,9 @@ def is_drift(finding: Finding) -> bool:
     return finding.error.code in (Code.DRIFTED, Code.PIN_LEFT, Code.BOTH_ENABLED, Code.PROVIDER_CLASS_MISMATCH)
 
 
-def _check_login(credential: Credential, observation: Observation, is_live: bool) -> Iterator[Finding]:
+def _check_login(credential: Credential, observation: Observation, is_changing: bool) -> Iterator[Finding]:
     logins = observation.logins
-    if logins.current is LoginState.WORKS or (is_live and LoginState.WORKS in (logins.candidate, logins.previous)):
+    if logins.current is LoginState.WORKS or (is_changing and LoginState.WORKS in (logins.candidate, logins.previous)):
         return
     if logins.error:
         yield Finding(logins.error)

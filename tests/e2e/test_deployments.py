@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,10 @@ from prefect.states import AwaitingRetry
 from reports import verdict
 
 from infra.credentials import Strategy
+from infra.fleet.schedule import Due, Why
 from infra.rotation.observation import ROTATION_ID
-from infra.rotation.options import Guards
+from infra.rotation.options import Guards, Sync
+from tasks.fleet import runs
 from testing.inventory import listed
 from testing.labs import ROOT
 from testing.rotating import World, fault, parameters
@@ -134,6 +137,22 @@ def test_no_path_of_this_machine_is_kept_with_a_deployment(deployed: dict[str, D
     for deployment in deployed.values():
         assert str(ROOT) not in deployment.model_dump_json()
         assert not Path(deployment.entrypoint or "/").is_absolute()
+
+
+def test_a_credential_that_came_into_the_inventory_after_the_deployment_can_be_run(
+    deployed: dict[str, DeploymentResponse],
+) -> None:
+    name, now = "added-later", datetime.now(UTC)
+    with get_client(sync_client=True) as client:
+        started = [runs.start_rotation.fn(Due(name, Why.AGE, now, now), "rotate/rotate", Sync.WAIT)]
+        for taker in ("rotate", "migrate", "verify-login"):
+            properties = (deployed[taker].parameter_openapi_schema or {})["properties"]
+            assert name not in properties["credential"]["enum"], "the form has a list, without it"
+            run = client.create_flow_run_from_deployment(deployed[taker].id, parameters={"credential": name})
+            started.append(run.id)
+        for run_id in started:
+            assert client.read_flow_run(run_id).parameters["credential"] == name
+            client.delete_flow_run(run_id)
 
 
 def test_the_weekly_rotation_is_a_real_one_and_is_inactive(deployed: dict[str, DeploymentResponse]) -> None:

@@ -130,8 +130,20 @@ def test_in_the_middle_of_a_rotation_nothing_but_itself_is_looked_at() -> None:
     fresh = replace(STAGED, created_at=NOW - timedelta(minutes=5))
     running = replace(consumer(synced=Synced.OTHER, pinned_for="r1"), candidate=fresh)
     assert found_in(running) == []
-    grace = replace(running, candidate=replace(STAGED, phase=Phase.GRACE))
-    assert found_in(grace) == []
+
+
+def test_in_its_grace_consumers_must_have_the_newest_versions_and_the_previous_login_may_be_enabled() -> None:
+    alternating, both = change(DEXTER, strategy=Strategy.ALTERNATING), Leftovers(enabled_logins=("orders", "orders_b"))
+    secrets = (HEALTHY.secrets[0], SecretFacts("password", version("p1"), (version("p0"),)))
+    grace = replace(HEALTHY, secrets=secrets, candidate=replace(STAGED, phase=Phase.GRACE))
+    assert found_in(grace, alternating, both) == []
+    drifted = consumer(synced=Synced.OTHER, pinned_for="r1").consumers
+    assert [code for code, *_ in found_in(replace(grace, consumers=drifted), alternating, both)] == [
+        Code.PIN_LEFT,
+        Code.DRIFTED,
+    ]
+    locked_out = replace(grace, logins=Logins(LoginState.REFUSED, previous=LoginState.WORKS))
+    assert found_in(locked_out, alternating, both) == [("Drifted", True, "the login is refused")]
 
 
 def test_a_lock_that_nobody_renews_and_two_enabled_logins_are_found() -> None:

@@ -101,3 +101,19 @@ def test_the_deployments_name_credentials_that_the_shipped_inventory_has() -> No
     parameters = [made.get("parameters", {}) for made in deployments]
     named = {given["credential"] for given in parameters if "credential" in given}
     assert named <= set(shipped)
+
+
+def test_a_deployment_that_takes_a_credential_leaves_it_to_the_flow_which_names_exist() -> None:
+    takers = {
+        f"flows/{flow.fn.__module__.rpartition('.')[2]}.py"
+        for flow in FLOWS
+        if "credential" in flow.parameters.required
+    }
+    deployments = yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
+    checked = {made["name"]: made for made in deployments if made["entrypoint"].partition(":")[0] in takers}
+    assert {"rotate", "migrate", "verify-login"} <= set(checked)
+    for name, made in checked.items():
+        assert made.get("enforce_parameter_schema") is False, name
+        assert made["parameters"]["credential"], name
+        for schedule in made.get("schedules", ()):
+            assert schedule["parameters"]["credential"], f"{name}: the schedule {schedule['slug']} names its credential"
