@@ -34,14 +34,18 @@ def _identify(cluster: ClusterRef) -> tuple[str, ...]:
 
 def _refuse_difference(first: ClusterRef, consumer: Consumer) -> None:
     if consumer.cluster and consumer.cluster.sign_in is not first.sign_in:
-        raise ValueError(f"{consumer.workload}: give each mention of the cluster {first} the same sign_in")
+        raise ValueError(f"the cluster {first} has two ways to sign in: give each mention of it the same sign_in")
 
 
 def _refuse_unclear(clusters: tuple[ClusterRef, ...]) -> None:
     if len(clusters) == 1:
         return
     if not all(cluster.name for cluster in clusters):
-        raise ValueError("of several clusters each needs its name and resource_group, that of the credential, too")
+        raise ValueError(
+            "one of several clusters has no name: give each, that of the credential too, its name and resource_group"
+        )
     inside = [str(cluster) for cluster in clusters if cluster.sign_in is SignIn.IN_CLUSTER]
     if len(inside) > 1:
-        raise ValueError(f"Keyturn runs in one cluster, so only one of {' and '.join(inside)} is sign_in: in-cluster")
+        raise ValueError(
+            f"Keyturn runs in one cluster, not in {' and '.join(inside)}: sign in to all others with azure"
+        )

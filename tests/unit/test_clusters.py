@@ -100,15 +100,19 @@ def test_clusters_are_listed_with_their_consumers_and_the_credentials_own_is_the
             {},
             "is the database, but the endpoint's Service is in the credential's cluster",
         ),
-        ((consumer_like(CLIENT, cluster=ClusterRef(sign_in=SignIn.IN_CLUSTER)),), {}, "each needs its name"),
-        ((NORTHERN,), {"cluster": {"sign_in": "in-cluster"}}, "each needs its name"),
+        (
+            (consumer_like(CLIENT, cluster=ClusterRef(sign_in=SignIn.IN_CLUSTER)),),
+            {},
+            "one of several clusters has no name",
+        ),
+        ((NORTHERN,), {"cluster": {"sign_in": "in-cluster"}}, "one of several clusters has no name"),
         (
             (
                 consumer_like(NORTHERN, cluster=NORTH.model_copy(update={"sign_in": SignIn.IN_CLUSTER})),
                 consumer_like(SOUTHERN, cluster=SOUTH.model_copy(update={"sign_in": SignIn.IN_CLUSTER})),
             ),
             {},
-            "Keyturn runs in one cluster",
+            "Keyturn runs in one cluster, not in north in .* and north in south-rg: sign in",
         ),
         (
             (
@@ -116,7 +120,7 @@ def test_clusters_are_listed_with_their_consumers_and_the_credentials_own_is_the
                 consumer_like(NORTHERN, name="x", cluster=NORTH.model_copy(update={"sign_in": SignIn.IN_CLUSTER})),
             ),
             {},
-            "give each mention of the cluster north in .* the same sign_in",
+            "the cluster north in .* has two ways to sign in: give each mention",
         ),
     ],
 )
