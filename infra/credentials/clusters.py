@@ -34,7 +34,7 @@ def _identify(cluster: ClusterRef) -> tuple[str, ...]:
 
 def _refuse_difference(first: ClusterRef, consumer: Consumer) -> None:
     if consumer.cluster and consumer.cluster.sign_in is not first.sign_in:
-        raise ValueError(f"{consumer.workload}: give each mention of the cluster {first} the same sign_in")
+        raise ValueError(f"the cluster {first} has two ways to sign in: give each mention of it the same sign_in")
 
 
 def _refuse_unclear(clusters: tuple[ClusterRef, ...]) -> None:

@@ -116,7 +116,7 @@ def test_clusters_are_listed_with_their_consumers_and_the_credentials_own_is_the
                 consumer_like(SOUTHERN, cluster=SOUTH.model_copy(update={"sign_in": SignIn.IN_CLUSTER})),
             ),
             {},
-            "Keyturn runs in one cluster",
+            "Keyturn runs in one cluster, not in north in .* and north in south-rg: sign in",
         ),
         (
             (
@@ -124,7 +124,7 @@ def test_clusters_are_listed_with_their_consumers_and_the_credentials_own_is_the
                 consumer_like(NORTHERN, name="x", cluster=NORTH.model_copy(update={"sign_in": SignIn.IN_CLUSTER})),
             ),
             {},
-            "give each mention of the cluster north in .* the same sign_in",
+            "the cluster north in .* has two ways to sign in: give each mention",
         ),
     ],
 )
