@@ -162,7 +162,7 @@ def test_a_derived_username_differs_and_is_not_cut_by_postgresql(current: str) -
 def test_a_username_that_postgresql_reserves_is_refused() -> None:
     with pytest.raises(InvalidInput) as caught:
         check_username("pg_dexter")
-    assert caught.value.code == "42939"
+    assert (caught.value.code, caught.value.name) == ("42939", "new_username")
     assert check_username("dexter") == "dexter"
 
 
