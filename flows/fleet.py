@@ -28,9 +28,9 @@ from flows.rotate import rotate
 from infra.credentials import Credential
 from infra.errors import Code, KeyturnError, NeedsOperator, NotFound, as_own_error
 from infra.fleet.roster import Roster
-from infra.fleet.schedule import Attempt, Due
+from infra.fleet.schedule import Attempt, Due, guard
 from infra.fleet.wave import Limits, Wave
-from infra.rotation.options import Sync
+from infra.rotation.options import Guards, Sync
 from tasks.context import get_inventory
 from tasks.fleet import runs
 from tasks.fleet.scan import Scan, scan
@@ -80,7 +80,7 @@ class ByDeployment:
         if deployment.partition("/")[2] not in self._deployments:
             fix = "Create it with `prefect deploy --all`, or let the fleet rotate in this process"
             raise NotFound("The deployment that rotates does not exist", name=deployment, fix=fix)
-        self._names[runs.start_rotation(due, deployment, self.sync)] = due.credential
+        self._names[runs.start_rotation(due, deployment, self.sync, guard(due, credential))] = due.credential
 
     def collect(self, seconds: float) -> Mapping[str, Attempt]:
         """Look at the runs after a while."""
@@ -104,7 +104,7 @@ class InThisProcess:
 
     def start(self, due: Due, credential: Credential) -> None:
         """Begin a run of the flow."""
-        future = self._pool.submit(copy_context().run, self._rotate, due)
+        future = self._pool.submit(copy_context().run, self._rotate, due, guard(due, credential))
         self._futures[future] = due.credential
 
     def collect(self, seconds: float) -> Mapping[str, Attempt]:
@@ -112,9 +112,9 @@ class InThisProcess:
         done, _ = wait(self._futures, seconds, FIRST_COMPLETED)
         return {self._futures.pop(future): future.result() for future in done}
 
-    def _rotate(self, due: Due) -> Attempt:
+    def _rotate(self, due: Due, guards: Guards) -> Attempt:
         with tags(runs.FLEET):
-            state: State[Any] = rotate(due.credential, dry_run=False, sync=self.sync, return_state=True)
+            state: State[Any] = rotate(due.credential, dry_run=False, sync=self.sync, guards=guards, return_state=True)
         return runs.read_ending(due.key, due.credential, state)
 
 

@@ -166,10 +166,12 @@ def rotate(
         if guards != Guards() and (ended := _check_guards(executor, guards, fresh_id)):
             return ended
         with (
-            slots_held(executor.credential),
+            slots_held(executor.credential) as has_waited,
             denials_explained(executor.credential),
             rotation_locked(executor.credential, executor.options.rotation_id or fresh_id),
         ):
+            if has_waited and guards != Guards() and (ended := _check_again(executor, guards)):
+                return ended
             ending = execute(executor, executor.credential, executor.options, fresh_id)
     except KeyturnError as error:
         ending = Ending(Verdict.REFUSED, options.rotation_id or fresh_id, error=error)
@@ -215,6 +217,17 @@ def _check_guards(executor: TaskExecutor, guards: Guards, fresh_id: str) -> Any:
         observation = executor.observe()
     if asked is None and guards.approval:
         _ask(executor, guards, observation, fresh_id)
+    return None
+
+
+def _check_again(executor: TaskExecutor, guards: Guards) -> Any:
+    """Return the state of a run that waited too long for its slots, or None if it may still begin."""
+    observation = executor.observe()
+    candidate = observation.candidate
+    if candidate and candidate.grace and executor.options.rotation_id == candidate.rotation_id:
+        return None  # a grace is ended at any time
+    if blocker := check_guards(guards, observation, datetime.now(UTC)):
+        return end(blocker.verdict, executor.credential.name, blocker.reason)
     return None
 
 

@@ -16,6 +16,7 @@ from enum import IntEnum, StrEnum
 
 from infra.credentials import Credential, Strategy
 from infra.credentials.schedule import Window
+from infra.rotation.options import Guards
 
 SPREAD = 10
 """The part of an interval over which credentials spread: the last tenth of it, but at most `LONGEST_SPREAD`."""
@@ -66,6 +67,8 @@ class Attempt:
         return self.ended_at is not None and self.verdict in ("", *BAD_VERDICTS)
 
 
+MISSED = "outside-window"
+"""The verdict of a rotation whose window had closed when it could begin: it is started again in the next one."""
 BAD_VERDICTS = ("refused", "rolled-back", "sync-pending", "needs-operator", "failed")
 
 
@@ -96,9 +99,14 @@ class Facts:
     @property
     def failures(self) -> Sequence[Attempt]:
         """The attempts that ended badly since the last one that ended well."""
-        ended = tuple(attempt for attempt in self.attempts if attempt.ended_at)
+        ended = tuple(attempt for attempt in self.attempts if attempt.ended_at and attempt.verdict != MISSED)
         good = [number for number, attempt in enumerate(ended, 1) if not attempt.is_bad]
         return ended[good[-1] if good else 0 :]
+
+    @property
+    def missed(self) -> int:
+        """How many attempts came too late for their window."""
+        return sum(attempt.verdict == MISSED for attempt in self.attempts)
 
     @property
     def is_running(self) -> bool:
@@ -116,7 +124,7 @@ class Due:
         at: when it is due; it makes the key, so it depends on facts alone and not on the time.
         starts_at: when a rotation may start: in its window, and after the pause of one that ended badly.
         limit: from when on it is overdue; None for what has no limit.
-        attempt: how many rotations for it ended badly before.
+        attempt: how many rotations for it ended badly, or came too late for their window, before.
     """
 
     credential: str
@@ -160,7 +168,14 @@ def find_due(credential: Credential, facts: Facts, now: datetime) -> Due | None:
     failures = facts.failures
     if failures and failures[-1].ended_at:
         starts_at = max(starts_at, failures[-1].ended_at + pause_after(len(failures)))
-    return replace(due, starts_at=starts_at, attempt=len(failures))
+    return replace(due, starts_at=starts_at, attempt=len(failures) + facts.missed)
+
+
+def guard(due: Due, credential: Credential) -> Guards:
+    """Return when the rotation may begin, wherever it waits until then: for a worker, for the slots of its server."""
+    if due.urgency is Urgency.ROUTINE and credential.window:
+        return Guards.within(credential.window)
+    return Guards()
 
 
 def pause_after(failures: int) -> timedelta:

@@ -133,6 +133,13 @@ class Guards(Model):
             raise ValueError("window_days needs window_start and window_end")
         return self
 
+    @classmethod
+    def within(cls, window: Window) -> Self:
+        """Return guards that let a rotation begin in a window only."""
+        return cls(
+            window_start=window.start, window_end=window.end, window_days=window.days, time_zone=window.time_zone
+        )
+
     @property
     def window(self) -> Window | None:
         """The window, if there is one."""

@@ -26,7 +26,7 @@ from prefect.runtime import flow_run
 from infra.credentials import Credential
 from infra.fleet.schedule import Attempt, Due
 from infra.rotation.execution import Verdict
-from infra.rotation.options import Sync
+from infra.rotation.options import Guards, Sync
 from tasks.reports.endings import VERDICT_LABEL
 from tasks.reports.logs import best_effort
 from tasks.retries import task_with_retries
@@ -83,14 +83,15 @@ def choose_deployment(credential: Credential, deployments: Collection[str]) -> s
 
 
 @task_with_retries(name="Start", run_name="{due.credential}: start the rotation, for {due.why}")
-def start_rotation(due: Due, deployment: str, sync: Sync) -> UUID:
+def start_rotation(due: Due, deployment: str, sync: Sync, guards: Guards = Guards()) -> UUID:  # noqa: B008
     """Start a rotation as a run of its deployment, once for each need, and return the run's id.
 
     It is no child of this run: cancelling the fleet cancels no rotation.
     """
+    held_back = {"guards": guards.model_dump(mode="json", exclude_defaults=True)} if guards != Guards() else {}
     started = run_deployment(
         deployment,
-        parameters={"credential": due.credential, "dry_run": False, "sync": sync.value},
+        parameters={"credential": due.credential, "dry_run": False, "sync": sync.value, **held_back},
         timeout=0,
         tags=[FLEET],
         idempotency_key=due.key,

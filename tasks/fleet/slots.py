@@ -24,17 +24,18 @@ LONGEST_SECONDS = 3600.0
 
 
 @contextmanager
-def slots_held(credential: Credential) -> Iterator[None]:
+def slots_held(credential: Credential) -> Iterator[bool]:
     """Hold a slot of each of a credential's limits for a block, if the fleet has started the run.
 
-    If Prefect's API is away the block runs all the same: its own errors pass, and none of the limits' do.
+    Yields whether it may have waited. If Prefect's API is away the block runs all the same: its own errors pass, and
+    none of the limits' do.
     """
-    held = ExitStack()
-    if FLEET in (flow_run.tags or ()):
+    held, is_bound = ExitStack(), FLEET in (flow_run.tags or ())
+    if is_bound:
         with best_effort("take the slots of vault and server"):
             held.enter_context(concurrency(name_limits(credential), timeout_seconds=LONGEST_SECONDS))
     try:
-        yield
+        yield is_bound
     finally:
         with best_effort("give back the slots of vault and server"):
             held.close()

@@ -98,7 +98,8 @@ def _describe_now(roster: Roster, wave: Wave, name: str, now: datetime) -> str:
     if facts.is_running:
         return "rotating"
     if name in roster.started:
-        return "ended badly" if facts.attempts[-1].is_bad else "rotated"
+        last = facts.attempts[-1]
+        return "ended badly" if last.is_bad else last.verdict.replace("-", " ")
     if name in wave.waiting:
         return f"waits: {wave.waiting[name]}"
     if roster.credentials[name].paused:

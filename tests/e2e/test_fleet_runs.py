@@ -9,9 +9,10 @@ from prefect import flow
 from prefect.client.orchestration import get_client
 from prefect.states import Cancelled, Completed, Crashed, Running
 
-from infra.credentials import ClusterRef
+from infra.credentials import ClusterRef, Day
+from infra.credentials.schedule import Window
 from infra.fleet.schedule import Attempt, Due, Facts, Why, find_due
-from infra.rotation.options import Sync
+from infra.rotation.options import Guards, Sync
 from tasks.fleet import runs
 from tasks.reports.endings import VERDICT_LABEL
 from testing.walkthrough import SERVER, change
@@ -56,6 +57,14 @@ def test_two_runs_of_the_fleet_start_one_rotation_for_one_need(deployment: str) 
     assert run.tags == ["fleet"]
     assert run.parent_task_run_id is None, "cancelling the fleet cancels no rotation"
     assert attempts_of(due) == [Attempt(due.key, None)]
+
+
+def test_a_rotation_that_waits_for_a_worker_knows_its_window(deployment: str) -> None:
+    window = Window(start="22:00", end="04:00", days=(Day.SUNDAY,), time_zone="Europe/Berlin")
+    run_id = runs.start_rotation.fn(due_now(), deployment, Sync.WAIT, Guards.within(window))
+    with get_client(sync_client=True) as client:
+        guards = Guards.model_validate(client.read_flow_run(run_id).parameters["guards"])
+    assert guards.window == window
 
 
 @pytest.mark.parametrize(

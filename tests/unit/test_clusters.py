@@ -116,7 +116,7 @@ def test_clusters_are_listed_with_their_consumers_and_the_credentials_own_is_the
                 consumer_like(SOUTHERN, cluster=SOUTH.model_copy(update={"sign_in": SignIn.IN_CLUSTER})),
             ),
             {},
-            "Keyturn runs in one cluster, not in north in .* and north in south-rg: sign in",
+            "Keyturn runs in one cluster, not in north in .* and north in south-rg: leave sign_in",
         ),
         (
             (

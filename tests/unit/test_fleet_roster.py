@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -199,3 +200,29 @@ def test_one_that_cannot_be_started_keeps_no_other_from_starting() -> None:
     module._start(roster, roster.plan(NOW), starter, errors, datetime.now(UTC))
     assert roster.under_way == ["db-1"]
     assert errors["db-0"].seen.startswith("builtins.ConnectionError")
+
+
+def test_wherever_a_rotation_runs_it_is_given_its_window(monkeypatch: pytest.MonkeyPatch) -> None:
+    window = {"start": "01:00", "end": "05:00"}
+    credential, given = managed("db-0", window=window), list[Any]()
+    [due] = Roster({"db-0": credential}, {"db-0": OLD}).list_due(NOW.replace(hour=4, minute=59))
+    monkeypatch.setattr(module.runs, "find_deployments", lambda: {"rotate"})
+    monkeypatch.setattr(module.runs, "start_rotation", lambda *told: given.append(told[-1]))
+    module.ByDeployment(module.Sync.WAIT).start(due, credential)
+
+    def rotate(name: str, *, guards: module.Guards, **_: Any) -> Any:
+        given.append(guards)
+        return Completed(message=f"{name}: outside window. It is late.")
+
+    monkeypatch.setattr(module, "rotate", rotate)
+    with ThreadPoolExecutor(1) as pool:
+        here = module.InThisProcess(module.Sync.WAIT, pool)
+        here.start(due, credential)
+        ended = here.collect(30)
+    assert [guards.window for guards in given] == [credential.window, credential.window]
+    roster = Roster({"db-0": credential}, {"db-0": OLD})
+    roster.begin(due, NOW)
+    roster.end("db-0", ended["db-0"])
+    [row] = list_rows(roster, roster.plan(NOW), {}, {}, NOW)
+    assert (row["last"], row["now"]) == ("outside window", "overdue; outside window")
+    assert (roster.failed, roster.list_bad(NOW)) == ([], [])

@@ -18,8 +18,10 @@ from infra.fleet.schedule import (
     Urgency,
     Why,
     find_due,
+    guard,
     pause_after,
 )
+from infra.rotation.options import Guards
 from testing.walkthrough import DEXTER, SERVER, change
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
@@ -141,6 +143,31 @@ def test_after_a_bad_end_it_pauses_longer_each_time_and_gets_a_new_key(verdict: 
     assert twice.starts_at == NOW + timedelta(hours=1)
     assert len({first.key, once.key, twice.key}) == 3
     assert pause_after(9) == pause_after(99) == LONGEST_PAUSE
+
+
+def test_a_rotation_that_came_too_late_for_its_window_is_started_again_in_the_next_one() -> None:
+    credential, facts = managed(every="60d", window=NIGHT), Facts(NOW - 90 * DAY)
+    first = due_of(credential, facts, NOW.replace(hour=1))
+    missed = Attempt(first.key, NOW.replace(hour=5), "outside-window")
+    again = due_of(credential, replace(facts, attempts=(missed,)), NOW.replace(hour=6))
+    assert again.key != first.key
+    assert again.starts_at == first.starts_at + DAY, "without a pause: nothing went wrong"
+    bad = replace(facts, attempts=(Attempt(first.key, NOW, "refused"), replace(missed, key=again.key)))
+    assert len(bad.failures) == 1, "it is no good end, which would forget the bad ones"
+    assert due_of(credential, bad).key not in (first.key, again.key)
+
+
+def test_the_window_holds_for_what_is_routine_wherever_it_waits_and_for_nothing_else() -> None:
+    credential, old = managed(every="60d", window=NIGHT), Facts(NOW - 90 * DAY)
+    routine = guard(due_of(credential, old), credential)
+    assert routine.window == credential.window
+    assert guard(due_of(managed(every="60d"), old), managed(every="60d")) == Guards()
+    for facts in (
+        replace(old, requested_at=NOW),
+        replace(old, unfinished="r1", changed_at=NOW),
+        replace(old, unfinished="r1", changed_at=NOW, is_grace=True, grace_until=NOW),
+    ):
+        assert guard(due_of(credential, facts), credential) == Guards()
 
 
 def test_a_good_end_forgets_the_bad_ones_before_it() -> None:

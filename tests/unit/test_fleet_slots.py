@@ -39,7 +39,8 @@ def test_a_limit_is_named_after_the_vault_and_the_server() -> None:
 
 def test_a_rotation_of_the_fleet_holds_its_slots_until_it_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     run_with(monkeypatch, "fleet")
-    with pytest.raises(ZeroDivisionError), slots.slots_held(SERVER):
+    with pytest.raises(ZeroDivisionError), slots.slots_held(SERVER) as has_waited:
+        assert has_waited
         assert CALLS[0] == slots.name_limits(SERVER)
         raise ZeroDivisionError
     assert CALLS[1:] == ["given back"]
@@ -47,8 +48,8 @@ def test_a_rotation_of_the_fleet_holds_its_slots_until_it_ends(monkeypatch: pyte
 
 def test_a_rotation_of_a_person_waits_for_none(monkeypatch: pytest.MonkeyPatch) -> None:
     run_with(monkeypatch)
-    with slots.slots_held(SERVER):
-        pass
+    with slots.slots_held(SERVER) as has_waited:
+        assert not has_waited
     assert CALLS == []
 
 

@@ -1,6 +1,7 @@
 """An approval: of these steps, for these versions, by the rotation with this id; and never a way around the window."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,7 +14,7 @@ from test_rotation_properties import Bomb, check_rotated, run
 
 from flows import rotate as flow_module
 from flows.rotate import TaskExecutor, _check_guards
-from infra.credentials import UNTIL_NEXT_ROTATION, Strategy
+from infra.credentials import UNTIL_NEXT_ROTATION, Credential, Strategy
 from infra.errors import Code, Refused
 from infra.rotation.execution import Ending, Verdict, execute
 from infra.rotation.observation import Observation
@@ -237,6 +238,56 @@ def test_how_often_a_run_was_started_opens_no_window(
     assert attempt(executor, AFTERNOON.model_copy(update={"approval": False})) == "outside window"
     young = Guards(minimum_age_hours=24 * 365)
     assert attempt(executor, young) == "too young"
+
+
+@pytest.fixture
+def slots(executor: Executor, person: Person, monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The flow rotates in the simulated world; it waits for its slots for these seconds."""
+    seconds = [0.0]
+
+    @contextmanager
+    def held(_: Credential) -> Iterator[bool]:
+        person.now += timedelta(seconds=seconds[0])
+        yield True
+
+    monkeypatch.setattr(flow_module, "slots_held", held)
+    monkeypatch.setattr(flow_module, "rotation_locked", lambda *_: nullcontext())
+    monkeypatch.setattr(flow_module, "get_credential", lambda _: executor.credential)
+    monkeypatch.setattr(flow_module, "TaskExecutor", lambda *_: executor)
+    monkeypatch.setattr(executor, "report", lambda _: None)
+    monkeypatch.setattr(flow_module, "_end", lambda _, ending: ending)
+    return seconds
+
+
+def rotate_in_the_window(executor: Executor) -> Any:
+    guards = AFTERNOON.model_copy(update={"approval": False})
+    return flow_module.rotate.fn(executor.credential.name, dry_run=False, guards=guards)
+
+
+@pytest.mark.parametrize("hours", [1.9, 2.1])
+def test_a_rotation_that_waited_for_its_slots_begins_in_its_window_only(
+    executor: Executor, slots: list[float], hours: float
+) -> None:
+    slots[0] = hours * 3600
+    versions = executor.world.newest_versions
+    ended = rotate_in_the_window(executor)
+    if hours < 2:
+        assert ended.verdict is Verdict.ROTATED
+        assert executor.world.newest_versions != versions
+    else:
+        assert "outside window. It is Thursday 2026-01-01 14:06 Etc/UTC" in ended.message
+        assert (executor.world.newest_versions, executor.world.candidate) == (versions, None)
+
+
+def test_an_unfinished_rotation_that_waited_for_its_slots_is_finished_outside_its_window(
+    executor: Executor, slots: list[float]
+) -> None:
+    executor.world.on_call = Bomb(9)
+    with pytest.raises(Killed):
+        rotate(executor)
+    executor.world.on_call = lambda _: None
+    slots[0] = 3 * 3600
+    assert rotate_in_the_window(executor).verdict is Verdict.ROTATED
 
 
 @pytest.mark.parametrize("calls", [6, 9, 14])
