@@ -28,7 +28,7 @@ from flows.rotate import rotate
 from infra.credentials import Credential
 from infra.errors import Code, KeyturnError, NeedsOperator, NotFound, as_own_error
 from infra.fleet.roster import Roster
-from infra.fleet.schedule import Attempt, Due, guard
+from infra.fleet.schedule import Attempt, Due, check_request, guard
 from infra.fleet.wave import Limits, Wave
 from infra.rotation.options import Guards, Sync
 from tasks.context import get_inventory
@@ -143,8 +143,7 @@ def fleet(
     """
     inventory = get_inventory()
     credentials = dict(inventory.credentials)
-    for name in requested:
-        inventory.get(name)
+    check_request([inventory.get(name) for name in requested])
     found = scan(credentials.values())
     found.errors.update(inventory.errors)
     roster = Roster(credentials, _recall(found, requested, dry_run), limits)

@@ -16,6 +16,7 @@ from enum import IntEnum, StrEnum
 
 from infra.credentials import Credential, Strategy
 from infra.credentials.schedule import Window
+from infra.errors import Code, Refused
 from infra.rotation.options import Guards
 
 SPREAD = 10
@@ -171,6 +172,27 @@ def find_due(credential: Credential, facts: Facts, now: datetime) -> Due | None:
     return replace(due, starts_at=starts_at, attempt=len(failures) + facts.missed)
 
 
+def find_objection(credential: Credential) -> str:
+    """Return why the fleet begins no rotation of a credential, asked for or not; empty if it does."""
+    if credential.paused:
+        return "it is paused"
+    if credential.strategy is Strategy.RECREATE:
+        return "the strategy recreate empties the database, so a person must consent"
+    return ""
+
+
+def check_request(credentials: Sequence[Credential]) -> None:
+    """Refuse to rotate what the fleet would not begin: whoever asks after a leak must know.
+
+    Raises:
+        Refused: it would begin no rotation of one of them.
+    """
+    told = {credential.name: why for credential in credentials if (why := find_objection(credential))}
+    if told:
+        seen = "; ".join(f"{name}: {why}" for name, why in told.items())
+        raise Refused(Code.FLEET_NEVER_BEGINS, name=", ".join(told), seen=seen)
+
+
 def guard(due: Due, credential: Credential) -> Guards:
     """Return when the rotation may begin, wherever it waits until then: for a worker, for the slots of its server."""
     if due.urgency is Urgency.ROUTINE and credential.window:
@@ -196,7 +218,7 @@ def _find_need(credential: Credential, facts: Facts) -> Due | None:
         return Due(name, Why.UNFINISHED, at, at)
     if facts.is_grace and facts.grace_until:
         return Due(name, Why.GRACE_OVER, facts.grace_until, facts.grace_until)
-    if credential.paused or credential.strategy is Strategy.RECREATE:  # that empties the database: a person consents
+    if find_objection(credential):
         return None
     if facts.requested_at and facts.requested_at > facts.created_at:
         return Due(name, Why.REQUESTED, facts.requested_at, facts.requested_at)

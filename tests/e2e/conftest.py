@@ -18,11 +18,10 @@ from prefect.settings import (
 )
 from prefect_server import shared_server
 
-from testing.inventory import listed
+from testing.inventory import list_shipped_alone
 from testing.labs import RunningLab
 from testing.rotating import NAMESPACE, World, install_stack
 from testing.rotator import ensure_bound
-from testing.walkthrough import INVENTORY
 
 
 @pytest.fixture(scope="session")
@@ -88,8 +87,7 @@ def stack(lab: RunningLab, stacks: dict[str, World], prefect_api: str) -> Iterat
 def world(stack: World, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     """The stack, without what earlier tests left. Who runs flows may rotate and no more, but for the mark `owner`."""
     stack.lab.faults.clear_faults()
-    for credential in INVENTORY.credentials.values():
-        listed(credential)
+    list_shipped_alone()
     if request.node.get_closest_marker("owner") is None:
         for name, value in stack.rotator.items():
             monkeypatch.setenv(name, value)

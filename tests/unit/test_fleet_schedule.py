@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infra.credentials import Credential, Strategy
+from infra.errors import Code, Refused
 from infra.fleet.schedule import (
     LONGEST_PAUSE,
     STALE,
@@ -17,6 +18,7 @@ from infra.fleet.schedule import (
     Facts,
     Urgency,
     Why,
+    check_request,
     find_due,
     guard,
     pause_after,
@@ -168,6 +170,16 @@ def test_the_window_holds_for_what_is_routine_wherever_it_waits_and_for_nothing_
         replace(old, unfinished="r1", changed_at=NOW, is_grace=True, grace_until=NOW),
     ):
         assert guard(due_of(credential, facts), credential) == Guards()
+
+
+def test_whoever_asks_for_what_the_fleet_never_begins_is_told_so() -> None:
+    check_request([managed()])
+    paused, lossy = managed(paused=True), change(DEXTER, name="lossy")
+    with pytest.raises(Refused) as caught:
+        check_request([managed(), paused, lossy])
+    error = caught.value
+    assert (error.code, error.name) == (Code.FLEET_NEVER_BEGINS, f"{paused.name}, lossy")
+    assert f"{paused.name}: it is paused; lossy: the strategy recreate empties the database" in error.seen
 
 
 def test_a_good_end_forgets_the_bad_ones_before_it() -> None:
