@@ -24,12 +24,22 @@ _known = dict(INVENTORY.credentials)
 def listed(credential: Credential) -> str:
     """List a credential, in place of an earlier one of its name, and return its name."""
     _known[credential.name] = credential
+    _write()
+    return credential.name
+
+
+def unlisted(name: str) -> None:
+    """Take a credential out of the inventory."""
+    _known.pop(name, None)
+    _write()
+
+
+def _write() -> None:
     entries = {name: known.model_dump(mode="json", exclude={"name"}) for name, known in _known.items()}
     written = _folder() / "next.yaml"
     written.write_text(yaml.safe_dump({"credentials": entries}), encoding="utf-8")
     # Flows in other threads may be reading the inventory meanwhile: it is replaced in one step.
     os.environ["KEYTURN_CREDENTIALS"] = str(written.replace(_folder() / "credentials.yaml"))
-    return credential.name
 
 
 @cache
