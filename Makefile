@@ -13,7 +13,7 @@ export PREFECT_SERVER_ANALYTICS_ENABLED := false
 # Many processes start here: none of them is to compile the libraries anew, which takes half of its start.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup lock schema demo ui test test-slow test-az lab-coverage crash-test lint bench soak down clean
+.PHONY: setup lock schema demo ui test test-slow test-az lab-coverage crash-test mutants lint bench bench-fleet soak down clean
 
 setup: $(VENV)/.ready
 	@mkdir -p $(PREFECT_HOME)
@@ -31,6 +31,7 @@ $(VENV)/.ready: requirements.lock requirements-dev.lock requirements-uv.txt
 lock: setup
 	$(LOCK) pyproject.toml -o requirements.lock
 	$(LOCK) --group lab --group dev -c requirements.lock -o requirements-dev.lock
+	echo mutmut==3.8.1 | $(LOCK) -c requirements-dev.lock - -o requirements-mutants.txt
 
 # What editors complete credentials.yaml by; a test fails while it is not current.
 schema: setup
@@ -80,9 +81,25 @@ crash-test: setup
 	KEYTURN_EXAMPLES=10000 $(BIN)/python -m pytest -q -n 0 --timeout 1800 tests/unit/test_rotation_machine.py
 	$(BIN)/python -m tests.crash.matrix --minutes $(MINUTES) --write docs/crash-matrix.md
 
+# Changes infra/rotation in one place after the other and asks whether a test notices; lists what none notices.
+MUTANTS := $(HERE)/mutants
+mutants: setup $(MUTANTS)/.ready
+	KEYTURN_EXAMPLES=5 $(MUTANTS)/bin/mutmut run --max-children 2
+	$(MUTANTS)/bin/mutmut results
+
+$(MUTANTS)/.ready: requirements.lock requirements-dev.lock requirements-mutants.txt
+	$(PYTHON) -m venv $(MUTANTS)
+	$(BIN)/uv pip install --quiet --python $(MUTANTS)/bin/python --require-hashes \
+	  -r requirements.lock -r requirements-dev.lock -r requirements-mutants.txt
+	touch $@
+
 # Some twenty minutes: the walkthrough's script sleeps. What it finds goes to docs/benchmarks.md.
 bench: setup
 	$(BIN)/python -m benchmarks
+
+# Waves of 10, 100 and 1,000 credentials. What it finds goes to docs/fleet-benchmarks.md.
+bench-fleet: setup
+	$(BIN)/python -m benchmarks.fleet --keep
 
 # 500 rotations in a row; nothing may pile up.
 soak: setup

@@ -9,7 +9,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from time import monotonic
 
-from benchmarks.common import Result, Row, kept_timelines, run_alone, running_stack, say
+from benchmarks.common import Result, Row, kept_timelines, run_alone, say
 from benchmarks.login_pods import WORKLOAD, Client, Kind, Outage, Reads, find_outages, running_client
 from infra.azure.servers import get_host
 from infra.credentials import Credential, CsiDelivery, Strategy
@@ -20,7 +20,7 @@ from infra.rotation.options import Sync
 from tasks.reports.timeline import Timeline
 from testing import bare
 from testing.reading import let_read
-from testing.rotating import NAMESPACE, STACK, World, rotate
+from testing.rotating import NAMESPACE, STACK, World, rotate, running_stack
 from testing.walkthrough import DATABASE, DEXTER, SERVER, change
 
 POLL_SECONDS, QUICK_ROTATIONS, RESTART_EVERY = 1, 2, 4

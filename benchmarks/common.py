@@ -14,7 +14,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,11 +25,7 @@ from prefect.events.worker import EventsWorker
 from prefect.logging.handlers import APILogWorker, PrefectConsoleHandler
 from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
 
-from lab.commands.run import command_environment
-from lab.control import lifecycle
 from tasks.reports.timeline import Timeline
-from testing.labs import RunningLab, make_state_folder
-from testing.rotating import World
 
 ROOT = Path(__file__).resolve().parents[1]
 SERVER_SECONDS = 120
@@ -132,24 +128,12 @@ def pause(seconds: float) -> None:
 
 
 @contextmanager
-def running_stack(poll_interval_seconds: float) -> Iterator[World]:
-    """A lab of its own with the walkthrough's stack; its variables and tools are this process' own.
+def prefect_server(database_url: str = "") -> Iterator[int]:
+    """A Prefect server, as a worker has it; this process and its children find it. Yields its process' id.
 
     Args:
-        poll_interval_seconds: of the CSI driver.
+        database_url: where it keeps its runs; a file by default.
     """
-    from testing import bare
-
-    options = lifecycle.StartOptions(state=make_state_folder(), poll_interval_seconds=poll_interval_seconds)
-    with lifecycle.attached(options) as info, patch.dict(os.environ, command_environment(info, os.environ)):
-        bare.install(math.ceil(poll_interval_seconds))
-        with closing(World(RunningLab(options, info))) as world:
-            yield world
-
-
-@contextmanager
-def prefect_server() -> Iterator[None]:
-    """A Prefect server, as a worker has it; this process and its children find it."""
     with ExitStack() as stack:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="keyturn-prefect-")))
         port = _free_port()
@@ -158,12 +142,13 @@ def prefect_server() -> Iterator[None]:
         stack.enter_context(patch.dict(os.environ, variables))
         argv = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
         log = stack.enter_context((home / "server.log").open("w"))
-        server = subprocess.Popen(argv, stdout=log, stderr=log)
+        kept = {"PREFECT_SERVER_DATABASE_CONNECTION_URL": database_url} if database_url else {}
+        server = subprocess.Popen(argv, stdout=log, stderr=log, env={**os.environ, **kept})
         stack.callback(_end, server)
         _wait_for_server(url, server)
         stack.enter_context(temporary_settings(updates={PREFECT_API_URL: url, PREFECT_HOME: home}))
         stack.enter_context(patch.object(PrefectConsoleHandler, "emit"))
-        yield
+        yield server.pid
 
 
 def _free_port() -> int:

@@ -11,11 +11,11 @@ import subprocess
 import sys
 from collections import defaultdict
 
-from benchmarks.common import ROOT, Result, Row, prefect_server, run_alone, running_stack, say, timed
+from benchmarks.common import ROOT, Result, Row, prefect_server, run_alone, say, timed
 from infra.rotation.options import Sync
 from infra.rotation.steps import Action
 from testing.inventory import listed
-from testing.rotating import CONSENT, World, parameters
+from testing.rotating import CONSENT, World, parameters, running_stack
 from testing.walkthrough import DEXTER
 
 POLL_SECONDS, ROUNDS, EXPRESS_PER_ROUND = 120, 2, 5

@@ -15,14 +15,14 @@ from itertools import cycle
 from pathlib import Path
 from unittest.mock import patch
 
-from benchmarks.common import Result, Row, run_alone, running_stack, say, timed
+from benchmarks.common import Result, Row, run_alone, say, timed
 from infra.credentials import Credential, Strategy
 from infra.kubernetes.deliveries.provider_classes import PINNED_FOR, path_of
 from infra.rotation.candidate import name_candidate
 from infra.rotation.execution import Verdict
 from infra.rotation.options import Sync
 from testing import bare
-from testing.rotating import NAMESPACE, World
+from testing.rotating import NAMESPACE, World, running_stack
 from testing.rotating import rotate as run_rotation
 from testing.walkthrough import DATABASE, DEXTER, SERVER, change
 

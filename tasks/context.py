@@ -20,6 +20,7 @@ from infra.azure.versions import VersionMemory
 from infra.credentials import (
     ClusterIpEndpoint,
     ClusterRef,
+    Consumer,
     Credential,
     Endpoint,
     FlexibleServerEndpoint,
@@ -90,6 +91,7 @@ class Access:
     credential: Credential
     azure: Azure
     settings: Settings
+    _others: dict[ClusterRef, Cluster] = field(default_factory=dict, repr=False, compare=False)
 
     @cached_property
     def vault(self) -> KeyVault:
@@ -98,7 +100,9 @@ class Access:
 
     @cached_property
     def cluster(self) -> Cluster:
-        """The cluster. Who needs only a Flexible Server may have no rights in it, so it is opened on first use.
+        """The credential's own cluster: of its lock and its Services.
+
+        Who needs only a Flexible Server may have no rights in it, so it is opened on first use.
 
         Raises:
             NotFound: the kubeconfig or the cluster does not exist.
@@ -107,6 +111,18 @@ class Access:
             AuthenticationFailed: the sign-in gives no credential.
         """
         return open_cluster(self.credential.cluster, self.azure)
+
+    def cluster_of(self, consumer: Consumer) -> Cluster:
+        """The cluster that a consumer runs in. Raises as `cluster`."""
+        return self.cluster_at(consumer.cluster or self.credential.cluster)
+
+    def cluster_at(self, reference: ClusterRef) -> Cluster:
+        """One of the credential's clusters. Raises as `cluster`."""
+        if reference == self.credential.cluster:
+            return self.cluster
+        if reference not in self._others:
+            self._others[reference] = open_cluster(reference, self.azure)
+        return self._others[reference]
 
     @cached_property
     def database(self) -> Database:

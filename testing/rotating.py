@@ -1,14 +1,16 @@
 """What tests of a rotation do and look at beside the flows: the vault, the cluster and the database, from outside."""
 
+import math
 import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import cached_property
 from itertools import product
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from prefect.client.schemas.objects import State
@@ -28,10 +30,12 @@ from infra.postgres.handshake import Connection
 from infra.provisioning.options import ProvisionOptions, load_stack
 from infra.rotation.options import AdvancedOptions, RotationOptions
 from infra.settings import Settings
+from lab.commands.run import command_environment
+from lab.control import lifecycle
 from testing import bare
 from testing.bare import Ended
 from testing.inventory import listed
-from testing.labs import ROOT, RunningLab
+from testing.labs import ROOT, RunningLab, make_state_folder
 from testing.rotator import GROUP, VAULT_TYPE, make_rotator
 from testing.walkthrough import DATABASE, DEXTER, INVENTORY, SERVER
 
@@ -207,6 +211,20 @@ class World:
             assert enabled == [newest]
         assert self.vault.find_latest(CANDIDATE) is None
         assert "keyturn/stopped-replicas" not in (self.deployment()["metadata"].get("annotations") or {})
+
+
+@contextmanager
+def running_stack(poll_interval_seconds: float) -> Iterator[World]:
+    """A lab of its own with the walkthrough's stack; its variables and tools are this process' own.
+
+    Args:
+        poll_interval_seconds: of the CSI driver.
+    """
+    options = lifecycle.StartOptions(state=make_state_folder(), poll_interval_seconds=poll_interval_seconds)
+    with lifecycle.attached(options) as info, patch.dict(os.environ, command_environment(info, os.environ)):
+        bare.install(math.ceil(poll_interval_seconds))
+        with closing(World(RunningLab(options, info))) as world:
+            yield world
 
 
 def install_stack() -> None:

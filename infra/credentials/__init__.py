@@ -10,6 +10,7 @@ from infra.credentials.consumers import (
     SecretDelivery,
     WorkloadKind,
     WorkloadRef,
+    in_cluster,
 )
 from infra.credentials.credential import (
     NO_GRACE,
@@ -90,5 +91,6 @@ __all__ = [
     "WorkloadKind",
     "WorkloadRef",
     "find_oddity",
+    "in_cluster",
     "load_inventory",
 ]

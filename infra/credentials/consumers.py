@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from infra.credentials.endpoints import ClusterRef
 from infra.credentials.fields import Model, Namespace, ObjectName
 
 
@@ -39,6 +40,20 @@ class WorkloadRef(Model):
     def key(self) -> str:
         """Kind, namespace and name: what tells it from every other workload of the cluster."""
         return str(self)
+
+
+class PlacedWorkload(WorkloadRef):
+    """A workload in another cluster than the credential's own, never equal to one of the same name there."""
+
+    cluster: ClusterRef
+
+    def __str__(self) -> str:
+        return in_cluster(super().__str__(), self.cluster)
+
+
+def in_cluster(what: str, cluster: ClusterRef | None) -> str:
+    """Say in which cluster something is, where that is not the credential's own."""
+    return f"{what} in cluster {cluster}" if cluster else what
 
 
 class CsiDelivery(Model):
@@ -143,6 +158,9 @@ class Consumer(Model):
     """A workload whose pods get the credential, and the deliveries that bring it."""
 
     workload: WorkloadRef
+    cluster: ClusterRef | None = Field(
+        None, title="Cluster", description="The cluster that it runs in, if that is not the credential's own."
+    )
     delivery: Delivery | None = Field(
         None, title="Delivery", description="What brings the credential to the pods. For several: deliveries."
     )
@@ -173,15 +191,19 @@ class Consumer(Model):
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         if self.is_database and self.workload.kind not in SCALABLE:
-            raise ValueError(f"the database itself is a {' or a '.join(SCALABLE)}, not a {self.workload.kind}")
+            raise ValueError(
+                f"a {self.workload.kind} cannot be the database: mark a {' or a '.join(SCALABLE)} with is_database"
+            )
         if (self.delivery is None) is not bool(self.deliveries):
-            raise ValueError("give delivery, or deliveries where there are several")
+            raise ValueError(
+                "delivery and deliveries exclude each other: give delivery, or deliveries where there are several"
+            )
         if len(set(self.every_delivery)) < len(self.every_delivery):
-            raise ValueError("each of the deliveries is listed once")
+            raise ValueError("a delivery stands there more than once: list each once")
         if self.follows_its_files and not all(isinstance(delivery, CsiDelivery) for delivery in self.every_delivery):
             raise ValueError(
-                "needs_restart: false and reload are for files of kind csi: nothing shows when the kubelet has brought "
-                "a Secret's new values to files that are mounted from it"
+                "nothing shows when the kubelet has brought a Secret's new values to files that are mounted from it: "
+                "use deliveries of kind csi, or let it restart, without reload and needs_restart"
             )
         if self.reload and (self.is_database or self.runs_to_an_end):
             what = "the database itself" if self.is_database else f"a {self.workload.kind}"
@@ -191,7 +213,13 @@ class Consumer(Model):
     @property
     def key(self) -> str:
         """The workload, as messages name it."""
-        return self.workload.key
+        return self.placed.key
+
+    @property
+    def placed(self) -> WorkloadRef:
+        """The workload, with its cluster where that is not the credential's own: what steps act on."""
+        named = self.workload.model_dump()
+        return PlacedWorkload(**named, cluster=self.cluster) if self.cluster else self.workload
 
     @property
     def every_delivery(self) -> tuple[Delivery, ...]:
@@ -215,12 +243,12 @@ class Consumer(Model):
 
     @property
     def source_key(self) -> str:
-        """What its deliveries read from, as namespace/name: where versions are pinned."""
+        """What its deliveries read from, as namespace/name and other cluster: where versions are pinned."""
         return self._in_namespace(delivery.source for delivery in self.every_delivery)
 
     @property
     def secret_key(self) -> str:
-        """The Kubernetes Secrets that its deliveries keep, as namespace/name; empty if there are only files."""
+        """The Kubernetes Secrets that its deliveries keep, as namespace/name and other cluster; empty: only files."""
         return self._in_namespace(delivery.secret_name for delivery in self.every_delivery)
 
     def by_one(self, delivery: Delivery) -> "Consumer":
@@ -228,4 +256,5 @@ class Consumer(Model):
         return self.model_copy(update={"delivery": delivery, "deliveries": ()})
 
     def _in_namespace(self, names: Iterable[str]) -> str:
-        return ", ".join(dict.fromkeys(f"{self.workload.namespace}/{name}" for name in names if name))
+        found = ", ".join(dict.fromkeys(f"{self.workload.namespace}/{name}" for name in names if name))
+        return in_cluster(found, self.cluster) if found else ""

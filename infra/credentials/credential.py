@@ -5,8 +5,9 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
+from infra.credentials.clusters import settle
 from infra.credentials.consumers import Consumer, ExternalConsumer
 from infra.credentials.derived import DerivedSecret
 from infra.credentials.endpoints import (
@@ -69,7 +70,10 @@ class Credential(Model):
         max_length=MOST_DERIVED,
         description="Further secrets of the vault that are made of the login by a template, and published with it.",
     )
-    cluster: ClusterRef = Field(title="Cluster", description="The cluster that the consumers run in.")
+    cluster: ClusterRef = Field(
+        title="Cluster",
+        description="The cluster that the consumers run in, but for those that name another. It holds the lock.",
+    )
     lock_namespace: Namespace = Field(
         title="Lock's namespace",
         description="The namespace in that cluster whose Lease keeps two rotations of this credential apart.",
@@ -181,17 +185,19 @@ class Credential(Model):
 
     @field_validator("consumers")
     @classmethod
-    def _lists_each_once(cls, consumers: tuple[Consumer, ...]) -> tuple[Consumer, ...]:
+    def _lists_each_once(cls, consumers: tuple[Consumer, ...], info: ValidationInfo) -> tuple[Consumer, ...]:
+        if own := info.data.get("cluster"):
+            consumers = tuple(settle(consumers, own))
         keys = [consumer.key for consumer in consumers]
         if repeated := sorted({key for key in keys if keys.count(key) > 1}):
-            raise ValueError(f"a workload is listed once: {', '.join(repeated)}")
+            raise ValueError(f"{', '.join(repeated)} stands there more than once: list each workload once")
         return consumers
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         names = [*self.secret_names, *(self.administrator.names if self.administrator else ())]
         if len({name.lower() for name in names}) < len(names):
-            raise ValueError("each of the secrets needs a name of its own; case does not count")
+            raise ValueError("two secrets have the same name, case does not count: give each a name of its own")
         self._refuse_layout()
         self._refuse_rule()
         if self.strategy is Strategy.MANAGED and not isinstance(self.endpoint, FlexibleServerEndpoint):
@@ -202,20 +208,28 @@ class Credential(Model):
                 "the strategy recreate is for a database in the cluster: give an endpoint of kind load-balancer or "
                 "cluster-ip"
             )
+        elsewhere = next((consumer for consumer in self.consumers if consumer.is_database and consumer.cluster), None)
+        if in_cluster and elsewhere:
+            raise ValueError(
+                f"{elsewhere.key} is the database, but the endpoint's Service is in the credential's cluster "
+                f"({self.cluster}): give the credential the database's cluster, and let its clients name theirs"
+            )
         if self.grace != NO_GRACE and self.strategy is not Strategy.ALTERNATING:
-            raise ValueError("grace needs the strategy alternating: with others the login has one password at a time")
+            raise ValueError(
+                "grace needs two logins at a time, which only alternating has: use alternating, or leave grace out"
+            )
         if self.external_consumers and self.grace == NO_GRACE:
             outside = ", ".join(consumer.name for consumer in self.external_consumers)
             raise ValueError(
-                f"{outside}: an external consumer needs time to fetch the new login while the previous one works: use "
+                f"an external consumer ({outside}) needs time to fetch the new login while the previous one works: use "
                 "the strategy alternating and give a grace, as 24h"
             )
         if self.strategy is Strategy.ALTERNATING:
             for consumer in self.consumers:
                 if not consumer.needs_restart and len({delivery.source for delivery in consumer.every_delivery}) > 1:
                     raise ValueError(
-                        f"{consumer.key} re-reads files of several SecretProviderClasses, each polled by itself: with "
-                        "alternating it would mix two logins meanwhile. Use one class, or let it restart"
+                        f"{consumer.key} re-reads files of several SecretProviderClasses, each polled by itself, so "
+                        "alternating would mix two logins meanwhile: use one class, or let it restart"
                     )
         return self
 
@@ -224,17 +238,24 @@ class Credential(Model):
         if self.every and self.before_expiry:
             raise ValueError("every and before_expiry exclude each other: give the one that says when it is due")
         if self.interval and self.grace_period and self.grace_period >= self.interval:
-            raise ValueError("grace lasts as long as every: the next rotation would be due before it ends; shorten it")
+            raise ValueError(
+                "grace lasts as long as every, so the next rotation would be due before it ends: shorten grace"
+            )
         if self.lead_time and self.expires_after_days and self.lead_time >= timedelta(days=self.expires_after_days):
-            raise ValueError("before_expiry is not shorter than expires_after_days: it would be due at once")
+            raise ValueError(
+                "before_expiry is not shorter than expires_after_days, so it would be due at once: shorten it"
+            )
         return self
 
     def _refuse_rule(self) -> None:
         first, second = self.username_suffixes
         if first.endswith(second) or second.endswith(first):
-            raise ValueError("one of the username_suffixes must not end with the other")
+            raise ValueError("one of the username_suffixes ends with the other: write two of which neither does")
         if self.username_suffixes != SUFFIXES and self.strategy not in (Strategy.ALTERNATING, Strategy.RECREATE):
-            raise ValueError("username_suffixes need a strategy that changes the username: alternating or recreate")
+            raise ValueError(
+                "username_suffixes need a strategy that changes the username: use alternating or recreate, or leave "
+                "them out"
+            )
         if self.strategy is Strategy.MANAGED and len(self.password.demanded) < AZURE_KINDS:
             raise ValueError(
                 "Azure takes an administrator's password only if it has characters of three kinds: give the password "
@@ -243,7 +264,7 @@ class Credential(Model):
         bare = [derived.secret for derived in self.derived if derived.has_bare_password]
         if bare and self.password.needs_quoting:
             raise ValueError(
-                f"the template of {bare[0]} must say how a password with these symbols is written, as in "
+                f"the template of {bare[0]} does not say how a password with these symbols is written: write "
                 "{password:uri}, or {password:raw} for as it is"
             )
 
@@ -303,6 +324,20 @@ class Credential(Model):
     def lead_time(self) -> timedelta | None:
         """How long before its expiry a version is due; None: no expiry makes a rotation due."""
         return parse_length(self.before_expiry) if self.before_expiry else None
+
+    @property
+    def by_cluster(self) -> dict[ClusterRef, tuple[Consumer, ...]]:
+        """Each cluster with the consumers in it: the credential's own first, which has its lock and maybe none."""
+        places = dict.fromkeys((self.cluster, *(consumer.cluster for consumer in self.consumers if consumer.cluster)))
+        return {
+            place: tuple(consumer for consumer in self.consumers if (consumer.cluster or self.cluster) == place)
+            for place in places
+        }
+
+    def namespaces_in(self, place: ClusterRef) -> tuple[str, ...]:
+        """The namespaces of one of its clusters that it has to do with: the lock's, and those of consumers."""
+        lock = (self.lock_namespace,) if place == self.cluster else ()
+        return tuple(dict.fromkeys((*lock, *(consumer.workload.namespace for consumer in self.by_cluster[place]))))
 
     def consumer(self, key: str) -> Consumer:
         """The consumer whose workload is called `key`."""

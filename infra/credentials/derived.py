@@ -48,9 +48,11 @@ class DerivedSecret(Model):
         try:
             names = {name for _, name, _ in _split(template)}
         except ValueError as error:
-            raise ValueError(f"the template cannot be used: {error}") from None
+            raise ValueError(f"the template cannot be used, {error}: write it with {_KNOWN}") from None
         if not names & {"username", "password"}:
-            raise ValueError("the template has neither {username} nor {password}, so no rotation would change it")
+            raise ValueError(
+                "the template has neither {username} nor {password}, so no rotation would change it: add one of them"
+            )
         return template
 
     @property
@@ -80,7 +82,7 @@ def _split(template: str) -> list[tuple[str, str, str]]:
     pieces = list[tuple[str, str, str]]()
     for text, name, spec, conversion in Formatter().parse(template):
         if name is not None and name not in PLACEHOLDERS:
-            raise ValueError(f"there is no {{{name}}}, but {_KNOWN}")
+            raise ValueError(f"there is no {{{name}}}")
         if conversion or (spec and spec not in FILTERS):
             raise ValueError(f"{{{name}}} is not written as '{conversion or spec}', but as {', '.join(FILTERS)}")
         pieces.append((text, name or "", spec or ""))

@@ -41,9 +41,11 @@ class ClusterRef(Model):
     @model_validator(mode="after")
     def _is_complete(self) -> Self:
         if (self.name is None) != (self.resource_group is None):
-            raise ValueError("name and resource_group belong together")
+            raise ValueError("name and resource_group belong together: give both, or neither")
         if self.name is None and self.sign_in is SignIn.AZURE:
-            raise ValueError("give the name and the resource_group of the AKS cluster, or sign_in: in-cluster")
+            raise ValueError(
+                "no cluster is named: give the name and resource_group of the AKS cluster, or sign_in: in-cluster"
+            )
         return self
 
     @property
@@ -94,7 +96,7 @@ class _Protected(Model):
     @model_validator(mode="after")
     def _verifies_with_authorities(self) -> Self:
         if self.ca_file and not self.tls.is_verified:
-            raise ValueError(f"tls: {self.tls.value} verifies nothing; give verify-ca or verify-full with a ca_file")
+            raise ValueError(f"tls {self.tls.value} verifies nothing: give verify-ca or verify-full with a ca_file")
         return self
 
 

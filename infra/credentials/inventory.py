@@ -162,15 +162,19 @@ class Inventory:
         return f"{len(self.entries)}" + (f", the nearest are {', '.join(nearest)}" if nearest else "")
 
     @cached_property
+    def _all(self) -> Mapping[str, Credential | list[Problem]]:
+        """Name -> credential, or what is wrong with it."""
+        return {name: self._read(name) for name in self.entries}
+
+    @cached_property
     def credentials(self) -> Mapping[str, Credential]:
         """Name -> credential, of all that can be used."""
-        found = {name: self._read(name) for name in self.entries}
-        return {name: credential for name, credential in found.items() if isinstance(credential, Credential)}
+        return {name: credential for name, credential in self._all.items() if isinstance(credential, Credential)}
 
     @cached_property
     def errors(self) -> Mapping[str, KeyturnError]:
         """What cannot be used and why: credentials by their names, files by their paths. Nobody else misses them."""
-        found = {name: read for name in self.entries if isinstance(read := self._read(name), list)}
+        found = {name: read for name, read in self._all.items() if isinstance(read, list)}
         files = {error.name: error for error in self.unusable}
         return {**files, **{name: self._explain(name, problems) for name, problems in found.items()}}
 

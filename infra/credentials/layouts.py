@@ -87,7 +87,9 @@ class Layout(Model):
     @model_validator(mode="after")
     def _encodes_its_own(self) -> Self:
         if unknown := sorted(self.encodings.keys() - set(self.names)):
-            raise ValueError(f"encodings name a secret that the login is not kept in: {', '.join(unknown)}")
+            raise ValueError(
+                f"encodings name {', '.join(unknown)}, which does not hold the login: name secrets that do"
+            )
         return self
 
     @property
@@ -173,7 +175,7 @@ class SecretPair(Layout):
     @model_validator(mode="after")
     def _differ(self) -> Self:
         if self.username.lower() == self.password.lower():
-            raise ValueError("username and password need two secrets of different names; case does not count")
+            raise ValueError("username and password have the same secret, case does not count: give each its own")
         return self
 
     @property
@@ -258,9 +260,11 @@ class JsonSecret(_OneSecret):
     @model_validator(mode="after")
     def _differ(self) -> Self:
         if self._username_field == self.password_field:
-            raise ValueError("username and password need two fields of different names")
+            raise ValueError("username and password have the same field: give each its own")
         if self.username is not None and self.username_field is not None:
-            raise ValueError("give the username or the field that holds it, not both")
+            raise ValueError(
+                "username and username_field exclude each other: give the name, or the field that holds it"
+            )
         return self
 
     @property

@@ -46,9 +46,9 @@ class PasswordRule(Model):
     @model_validator(mode="after")
     def _can_be_made(self) -> Self:
         if not {CharacterSet.LOWER, CharacterSet.UPPER} & set(self.sets):
-            raise ValueError("a password begins with a letter, so its sets need lower or upper")
+            raise ValueError("a password begins with a letter, but its sets have none: add lower or upper")
         if len(set(self.sets)) < len(self.sets) or len(set(self.symbols)) < len(self.symbols):
-            raise ValueError("each set and each symbol is named once")
+            raise ValueError("a set or a symbol is named more than once: name each once")
         return self
 
     @property

@@ -1,9 +1,11 @@
 """What is wrong with an inventory, for the person who corrects it: file, line, field, what was seen, what to write.
 
-Values are never repeated: at the wrong place they may be secrets.
+A value is repeated only where no secret can be: in a number, a choice, a duration, a name. Everywhere else, and under
+secrets, administrator, password and derived, it is described.
 """
 
 import difflib
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -13,10 +15,23 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from infra.credentials import schedule
 from infra.credentials.documents import Location
 from infra.credentials.fields import RULES
 
 Schema = Mapping[str, Any]
+_SECRETIVE = frozenset({"secrets", "administrator", "password", "derived"})
+"""What is written under these names is never repeated: a value may stand where its secret's name belongs."""
+_SHOWN = re.compile(r"[\w .,:+()-]{1,40}")
+_WORDS = {**RULES, **schedule.WORDS}
+_BOUNDS = {
+    "minimum": "from",
+    "maximum": "up to",
+    "minLength": "of at least",
+    "maxLength": "of at most",
+    "minItems": "of at least",
+    "maxItems": "of at most",
+}
 
 
 @dataclass(frozen=True, order=True)
@@ -89,7 +104,8 @@ def list_mistakes(model: type[BaseModel], error: ValidationError) -> Iterator[Mi
     for details in error.errors(include_url=False):
         location, schema, parent = _follow(model, details["loc"])
         location += ("kind",) if _is_about_kind(details, _kinds_of(schema_of(model), schema)) else ()
-        yield Mistake(location, *_explain(details, schema, parent, _kinds_of(schema_of(model), schema)))
+        kinds = _kinds_of(schema_of(model), schema)
+        yield Mistake(location, *_explain(details, schema, parent, kinds, hides=bool(_SECRETIVE & set(location))))
 
 
 @cache
@@ -135,14 +151,14 @@ def _is_about_kind(details: ErrorDetails, kinds: Schema) -> bool:
     return bool(kinds) and isinstance(details["input"], dict) and details["type"] not in ("missing", "value_error")
 
 
-def _explain(details: ErrorDetails, schema: Schema, parent: Schema, kinds: Schema) -> tuple[str, str]:
+def _explain(details: ErrorDetails, schema: Schema, parent: Schema, kinds: Schema, *, hides: bool) -> tuple[str, str]:
     """Say what was seen, and what to write."""
     kind, value, help_text = details["type"], details["input"], str(schema.get("description", ""))
     field = str(details["loc"][-1]) if details["loc"] else ""
     if kind == "extra_forbidden":
         known = sorted(parent.get("properties", {}))
         nearest = difflib.get_close_matches(field, known, 1)
-        return "there is no such field", f"write {nearest[0]}" if nearest else f"the fields are {', '.join(known)}"
+        return "there is no such field", f"write {nearest[0]}" if nearest else f"use one of {', '.join(known)}"
     if kind == "missing":
         return "it is missing", f"add {field}" + (f" ({help_text.rstrip('.')})" if help_text else "")
     if kind == "value_error":
@@ -157,20 +173,26 @@ def _explain(details: ErrorDetails, schema: Schema, parent: Schema, kinds: Schem
     if choices:
         nearest = difflib.get_close_matches(str(written), choices, 1)
         meant = f"; {nearest[0]} was probably meant" if nearest else ""
-        return f"{_describe(written)} is none of its values", f"write one of {', '.join(choices)}{meant}"
+        return f"{_tell(written, hides)} is none of its values", f"write one of {', '.join(choices)}{meant}"
     if kind == "string_pattern_mismatch":
-        return f"{_describe(value)} does not fit", _say_rule(schema, help_text)
+        return f"{_tell(value, hides)} does not fit", _say_rule(schema, help_text)
     rule = str(details["msg"]).replace("Input should", "must").replace("String should", "must").partition(", ")[0]
     if kind in ("model_type", "model_attributes_type", "dict_type"):
         return f"{_describe(value)}, but it has fields", f"write them as {{name: value}}: {help_text.rstrip('.')}"
-    return f"{_describe(value)}, but it {rule[:1].lower() + rule[1:]}", help_text
+    hides = hides or (schema.get("type") not in ("integer", "number", "boolean") and "pattern" not in schema)
+    return f"{_tell(value, hides)}, but it {rule[:1].lower() + rule[1:]}", _say_rule(schema, help_text)
 
 
 def _say_rule(schema: Schema, help_text: str) -> str:
-    """Say what a text may be: by its pattern, or as the field's help does."""
-    rule = RULES.get(str(schema.get("pattern")), "")
+    """Say what to write: by its pattern or its bounds, with the field's help where they say too little."""
+    if rule := _WORDS.get(str(schema.get("pattern"))):
+        return f"write {rule}"
+    kinds = {"integer": "a whole number", "number": "a number", "boolean": "true or false", "array": "a list"}
+    wanted = kinds.get(str(schema.get("type")), "a text")
+    bounds = [f"{word} {schema[key]}" for key, word in _BOUNDS.items() if key in schema]
     examples = ", ".join(map(str, schema.get("examples", ())))
-    return f"write {rule}" if rule else f"{help_text.rstrip('.')}{f', as {examples}' if examples else ''}"
+    told = " ".join([wanted, *bounds, *([f"such as {examples}"] if examples else [])])
+    return f"write {told}" + (f" ({help_text.rstrip('.')})" if help_text else "")
 
 
 def _list_choices(details: ErrorDetails, schema: Schema) -> list[str]:
@@ -178,6 +200,13 @@ def _list_choices(details: ErrorDetails, schema: Schema) -> list[str]:
     if details["type"] in ("enum", "literal_error"):
         return [str(choice) for choice in schema.get("enum", [schema["const"]] if "const" in schema else [])]
     return []
+
+
+def _tell(value: Any, hides: bool) -> str:
+    """Repeat a short word, a number or a name; describe everything else."""
+    if hides or not isinstance(value, str | int | float) or not _SHOWN.fullmatch(str(value)):
+        return _describe(value)
+    return f"'{value}'" if isinstance(value, str) else str(value).lower()
 
 
 def _describe(value: Any) -> str:

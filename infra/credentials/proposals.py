@@ -23,7 +23,17 @@ USERNAME, PASSWORD, CONNECTION = "username", "password", "connection string"
 _WORDS = {
     USERNAME: ("username", "user", "login", "uid"),
     PASSWORD: ("password", "passwd", "pass", "pwd"),
-    CONNECTION: ("connection-string", "connectionstring", "database-url", "databaseurl", "dsn", "jdbc-url", "db-url"),
+    CONNECTION: (
+        "connection-string",
+        "connectionstring",
+        "database-url",
+        "databaseurl",
+        "postgres-url",
+        "dsn",
+        "jdbc-url",
+        "jdbc",
+        "db-url",
+    ),
 }
 POSTGRES_PORT = 5432
 
@@ -40,6 +50,8 @@ class Bundle:
         secrets: the vault's secrets that it brings.
         synced: Kubernetes Secret -> the vault's secrets that it has.
         fields: the vault's secret -> the fields of its JSON object that are read, if only some are.
+        objects: those of which all fields of a JSON object are read.
+        encodings: the vault's secret -> how its value is encoded there, if it is decoded on the way.
     """
 
     kind: str
@@ -49,6 +61,8 @@ class Bundle:
     secrets: tuple[str, ...]
     synced: Mapping[str, frozenset[str]] = field(default_factory=dict)
     fields: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    objects: frozenset[str] = frozenset()
+    encodings: Mapping[str, str] = field(default_factory=dict)
 
     def __str__(self) -> str:
         return f"{self.kind} {self.namespace}/{self.name}"
@@ -103,11 +117,18 @@ class _Found:
     stem: str
     parts: dict[str, str] = field(default_factory=dict)
     json_fields: dict[str, str] = field(default_factory=dict)
+    is_object: bool = False
+    encodings: dict[str, str] = field(default_factory=dict)
     bundles: list[Bundle] = field(default_factory=list)
 
     @property
     def secrets(self) -> set[str]:
         return {name.lower() for name in self.parts.values()}
+
+    def is_beside(self, login: "_Found") -> bool:
+        """Whether it is a connection string that by its name belongs to a login with a password of its own."""
+        same = (self.vault.lower(), self.stem) == (login.vault.lower(), login.stem)
+        return same and CONNECTION in self.parts and PASSWORD in login.parts
 
 
 def split_name(secret: str) -> tuple[str, str]:
@@ -134,7 +155,8 @@ def propose(survey: Survey) -> str:
     ]
     names = _name(logins)
     for name, login in zip(names, logins, strict=True):
-        lines += ["", *_write(name, login, survey)]
+        twins = [other.parts[CONNECTION] for other in logins if other.is_beside(login)]
+        lines += ["", *_write(name, login, survey, twins)]
     lines += [
         f"\n# Not proposed: {bundle}, because nothing tells its vault" for bundle in survey.bundles if not bundle.vault
     ]
@@ -148,7 +170,8 @@ def _find_logins(bundles: Sequence[Bundle]) -> tuple[list[_Found], list[tuple[st
     for bundle in bundles:
         for secret in bundle.secrets if bundle.vault else ():
             fields = {split_name(name)[0]: name for name in bundle.fields.get(secret, ())}
-            part, stem = (PASSWORD, secret.lower()) if PASSWORD in fields else split_name(secret)
+            is_object = secret in bundle.objects
+            part, stem = (PASSWORD, secret.lower()) if PASSWORD in fields or is_object else split_name(secret)
             if not part:
                 others.setdefault((bundle.vault, secret), bundle)
                 continue
@@ -156,6 +179,8 @@ def _find_logins(bundles: Sequence[Bundle]) -> tuple[list[_Found], list[tuple[st
             login = found.setdefault(key, _Found(bundle.vault, stem))
             login.parts.setdefault(part, secret)
             login.json_fields |= fields if PASSWORD in fields else {}
+            login.is_object |= is_object
+            login.encodings |= {secret: bundle.encodings[secret]} if secret in bundle.encodings else {}
             if bundle not in login.bundles:
                 login.bundles.append(bundle)
     logins = [login for login in found.values() if set(login.parts) != {USERNAME}]
@@ -174,7 +199,7 @@ def _name(logins: Iterable[_Found]) -> list[str]:
     return names
 
 
-def _write(name: str, login: _Found, survey: Survey) -> Iterator[str]:
+def _write(name: str, login: _Found, survey: Survey, twins: Sequence[str]) -> Iterator[str]:
     """Write a credential: what is known as fields, the rest as comments."""
     fields, decide = _fields(login), list[str]()
     fields["cluster"] = survey.cluster.model_dump(mode="json", exclude_defaults=True)
@@ -189,8 +214,11 @@ def _write(name: str, login: _Found, survey: Survey) -> Iterator[str]:
     if consumers:
         fields["consumers"] = consumers
     decide += [f"consumers: {user} reads it, too, and cannot be listed: {why}" for user, why in unsupported]
-    if set(login.parts) == {PASSWORD} and USERNAME not in login.json_fields:
+    if set(login.parts) == {PASSWORD} and USERNAME not in login.json_fields and not login.is_object:
         decide.append(f"secrets: no secret has the username for {login.parts[PASSWORD]}; is it PostgreSQL's at all?")
+    decide += [f"derived: if {twin} holds this login, too, list it here, and not as a credential" for twin in twins]
+    if login.is_object:
+        decide.append(f"secrets: are username and password the names of the fields in {login.parts[PASSWORD]}?")
     missing = _list_mistakes(Credential, {**fields, "name": name}, () if len(endpoints) == 1 else ("endpoint",))
     yield f"  {name}: # {', '.join(map(str, login.bundles))}"
     yield from (f"    # DECIDE {text}" for text in decide)
@@ -205,8 +233,8 @@ def _write(name: str, login: _Found, survey: Survey) -> Iterator[str]:
 
 
 def _fields(login: _Found) -> dict[str, Any]:
-    parts, layout = login.parts, dict[str, str]()
-    if login.json_fields:
+    parts, layout = login.parts, dict[str, Any]()
+    if login.json_fields or login.is_object:
         names = {f"{part}_field": name for part, name in login.json_fields.items() if part in (USERNAME, PASSWORD)}
         layout = {"kind": "json", "secret": parts[PASSWORD], **names}
     elif CONNECTION in parts:
@@ -215,7 +243,8 @@ def _fields(login: _Found) -> dict[str, Any]:
         layout = {"kind": "pair", "username": parts[USERNAME], "password": parts[PASSWORD]}
     else:
         layout = {"kind": "password", "password": parts[PASSWORD]}
-    return {"vault": login.vault, "secrets": layout}
+    encodings = {"encodings": login.encodings} if login.encodings else {}
+    return {"vault": login.vault, "secrets": layout | encodings}
 
 
 def _possible_endpoints(login: _Found, survey: Survey) -> list[Mapping[str, str]]:

@@ -11,6 +11,8 @@ from infra.credentials.fields import Model
 
 CLOCK = r"^([01]\d|2[0-3]):[0-5]\d$"
 LENGTH = r"[1-9]\d{0,3}[mhd]"
+WORDS = {CLOCK: "a time of day such as 22:00", rf"^{LENGTH}$": "a duration such as 60d, 24h or 90m"}
+"""Pattern -> what it lets through, in words."""
 UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 DAYS_AHEAD = 8
 
@@ -39,7 +41,7 @@ def _check_zone(name: str) -> str:
     try:
         ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise ValueError(f"there is no time zone '{name}'; give one such as Europe/Berlin") from None
+        raise ValueError(f"there is no time zone '{name}': give one such as Europe/Berlin") from None
     return name
 
 
@@ -64,7 +66,7 @@ class Window(Model):
     @model_validator(mode="after")
     def _has_a_length(self) -> Self:
         if self.start == self.end:
-            raise ValueError("start and end are equal; leave the window out if a rotation may begin at any time")
+            raise ValueError("start and end are equal: leave the window out if a rotation may begin at any time")
         return self
 
     def is_open(self, now: datetime) -> bool:

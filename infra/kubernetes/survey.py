@@ -34,7 +34,10 @@ def _read_class(item: Object) -> Bundle:
     provider = read_provider_class(item)
     synced = {secret: frozenset(keys.values()) for secret, keys in provider.synced.items()}
     names = tuple(dict.fromkeys(provider.files.values()))
-    return Bundle("SecretProviderClass", item["metadata"]["namespace"], provider.name, provider.vault, names, synced)
+    where = ("SecretProviderClass", item["metadata"]["namespace"], provider.name)
+    return Bundle(
+        *where, provider.vault, names, synced, encodings={name: str(code) for name, code in provider.decoded.items()}
+    )
 
 
 def _list_external(cluster: Cluster, namespaces: Collection[str]) -> Iterator[Bundle]:
@@ -47,7 +50,8 @@ def _list_external(cluster: Cluster, namespaces: Collection[str]) -> Iterator[Bu
             fields[name] += [part] if part else []
         where = ("ExternalSecret", metadata["namespace"], metadata["name"])
         parts = {name: tuple(dict.fromkeys(each)) for name, each in fields.items()}
-        yield Bundle(*where, vault or "", tuple(parts), {found.target: frozenset(parts)}, parts)
+        objects = frozenset(name for key, name, _, part in found.data if not key and not part)
+        yield Bundle(*where, vault or "", tuple(parts), {found.target: frozenset(parts)}, parts, objects)
 
 
 def list_users(cluster: Cluster, namespaces: Collection[str]) -> tuple[User, ...]:

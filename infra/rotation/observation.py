@@ -227,8 +227,8 @@ class ConsumerFacts:
 
     @property
     def workload(self) -> WorkloadRef:
-        """The workload."""
-        return self.consumer.workload
+        """The workload, with its cluster where that is not the credential's own."""
+        return self.consumer.placed
 
     @property
     def is_stopped(self) -> bool:

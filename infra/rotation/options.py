@@ -112,7 +112,7 @@ class Guards(Model):
     approval: bool = Field(
         False,
         title="Ask for approval",
-        description="Show the plan, then suspend the run until somebody approves it in the UI.",
+        description="Suspend the run until somebody approves its plan in the UI.",
     )
     approval_timeout_hours: int = Field(
         24, ge=1, le=720, title="Approval timeout (hours)", description="The run fails if nobody answers in this time."

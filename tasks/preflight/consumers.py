@@ -27,7 +27,7 @@ def obstacles(question: Question) -> Iterator[Finding]:
         if facts.consumer.runs_to_an_end:
             yield from find_runs(facts, has_grace=question.credential.grace != NO_GRACE)
             continue
-        seen = read_obstacles(question.access.cluster, facts.consumer)
+        seen = read_obstacles(question.access.cluster_of(facts.consumer), facts.consumer)
         is_restarted = STRATEGIES[question.credential.strategy].restarts(facts.consumer)
         yield from find_obstacles(facts, seen, is_restarted=is_restarted, is_rolled=facts.workload in rolled)
 
@@ -77,7 +77,7 @@ def autoscalers(question: Question) -> Iterator[Finding]:
     restarts = STRATEGIES[question.credential.strategy].restarts
     for consumer in question.credential.consumers:
         if consumer.is_database and restarts(consumer):
-            for found in find_autoscalers(question.access.cluster, consumer.workload):
+            for found in find_autoscalers(question.access.cluster_of(consumer), consumer.workload):
                 yield Finding(Refused(Code.AUTOSCALED, name=consumer.key, seen=found), is_blocking=False)
 
 
@@ -85,7 +85,7 @@ def autoscalers(question: Question) -> Iterator[Finding]:
 def kept_secrets(question: Question) -> Iterator[Finding]:
     """See whether the Secrets that others keep follow the vault: a wait needs it, and so does one that is absent."""
     for facts in question.observation.consumers:
-        error = open_delivery(question.access.cluster, facts.consumer).find_stillness()
+        error = open_delivery(question.access.cluster_of(facts.consumer), facts.consumer).find_stillness()
         if error and facts.replicas:
             yield Finding(error, is_blocking=question.options.sync is Sync.WAIT or facts.synced is Synced.ABSENT)
 
@@ -95,7 +95,7 @@ def pins(question: Question) -> Iterator[Finding]:
     """See whether the versions of what will be pinned would stay."""
     pinned = {step.subject for step in question.plan.steps if step.action is Action.PIN}
     for consumer in question.credential.consumers:
-        delivery = open_delivery(question.access.cluster, consumer)
+        delivery = open_delivery(question.access.cluster_of(consumer), consumer)
         if consumer.source_key in pinned and (error := delivery.find_pin_objection()):
             yield Finding(error)
 
@@ -110,8 +110,8 @@ def files(question: Question) -> Iterator[Finding]:
 
 
 def _read_files(question: Question, consumer: Consumer, values: dict[str, str]) -> Iterator[Finding]:
-    cluster = question.access.cluster
-    workload, delivery = open_workload(cluster, consumer.workload).get(), open_delivery(cluster, consumer)
+    cluster = question.access.cluster_of(consumer)
+    workload, delivery = open_workload(cluster, consumer.placed).get(), open_delivery(cluster, consumer)
     expected = delivery.files(workload, values)
     for pod in workload.live_pods.values():
         try:

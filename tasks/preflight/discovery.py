@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from infra.credentials import ClusterRef, in_cluster
 from infra.errors import Code, Refused
 from infra.kubernetes.discovery import Reader, find_readers, list_sources
 from infra.rotation.preflight import Finding
@@ -11,19 +12,25 @@ from tasks.preflight.registry import Question, check
 @check
 def unlisted_consumers(question: Question) -> Iterator[Finding]:
     """Find workloads that read the credential and are not listed, and listed ones that take it from elsewhere, too."""
-    credential = question.credential
-    listed = {consumer.key: consumer for consumer in credential.consumers}
-    namespaces = {credential.lock_namespace, *(consumer.workload.namespace for consumer in credential.consumers)}
-    readers = find_readers(question.access.cluster, credential.vault, credential.secret_names, namespaces)
-    for reader in readers:
-        consumer = listed.get(str(reader))
+    for place in question.credential.by_cluster:
+        yield from _find_in(question, place)
+
+
+def _find_in(question: Question, place: ClusterRef) -> Iterator[Finding]:
+    credential, other_place = question.credential, place if place != question.credential.cluster else None
+    listed = {consumer.key: consumer for consumer in credential.by_cluster[place]}
+    namespaces = credential.namespaces_in(place)
+    cluster = question.access.cluster_at(place)
+    for reader in find_readers(cluster, credential.vault, credential.secret_names, namespaces):
+        name = in_cluster(str(reader), other_place)
+        consumer = listed.get(name)
         if consumer is None:
-            yield Finding(_unlisted(reader), is_blocking=credential.unlisted_consumers == "block")
+            yield Finding(_unlisted(reader, name), is_blocking=credential.unlisted_consumers == "block")
         elif other := reader.sources - list_sources(consumer):
             seen = f"its pods read {', '.join(map(str, sorted(other)))}"
             yield Finding(Refused(Code.UNLISTED_SOURCE, name=consumer.key, seen=seen))
 
 
-def _unlisted(reader: Reader) -> Refused:
+def _unlisted(reader: Reader, name: str) -> Refused:
     seen = f"its pods read {', '.join(map(str, sorted(reader.sources)))}"
-    return Refused(Code.UNLISTED_CONSUMER, name=str(reader), seen=seen)
+    return Refused(Code.UNLISTED_CONSUMER, name=name, seen=seen)

@@ -3,7 +3,7 @@
     @check
     def paused(question: Question) -> Iterator[Finding]:
         for consumer in question.credential.consumers:
-            if open_workload(question.access.cluster, consumer.workload).get().is_paused:
+            if open_workload(question.access.cluster_of(consumer), consumer.placed).get().is_paused:
                 yield Finding(Refused(Code.PAUSED, name=consumer.key))
 
 A check changes nothing that lasts. An error of Keyturn's own that leaves it is a blocking finding itself: a missing

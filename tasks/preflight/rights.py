@@ -15,12 +15,14 @@ from infra.azure.permissions import has_permission
 from infra.azure.servers import SERVER_TYPE
 from infra.credentials import (
     ClusterIpEndpoint,
+    ClusterRef,
     Consumer,
     Credential,
     ExternalSecretDelivery,
     FlexibleServerEndpoint,
     LoadBalancerEndpoint,
     Strategy,
+    in_cluster,
 )
 from infra.errors import AccessDenied, Code, InvalidInput, KeyturnError, NotFound, Refused
 from infra.kubernetes.access import Rehearsal, Right, find_missing, get_subject, rehearsing
@@ -34,7 +36,7 @@ from infra.kubernetes.errors import DENIED
 from infra.kubernetes.workloads import open_workload
 from infra.rotation.preflight import Finding, refuse
 from infra.rotation.strategies import STRATEGIES
-from tasks.context import opened
+from tasks.context import Access, opened
 from tasks.preflight.registry import Question, check
 from tasks.rotation.lock import lease_name
 
@@ -66,13 +68,12 @@ class Need:
 @check
 def rights_in_cluster(question: Question) -> Iterator[Finding]:
     """Ask for every right; if none is missing, make the steps' writes without effect."""
-    cluster, credential = question.access.cluster, question.credential
-    missing = tuple(_find_missing(cluster, credential))
+    missing = tuple(find_missing_roles(question.access))
     yield from missing
     if missing:
         return
-    rehearsal = rehearsing(cluster)
-    for consumer in credential.consumers:
+    for consumer in question.credential.consumers:
+        rehearsal = rehearsing(question.access.cluster_of(consumer))
         for write in _list_writes(rehearsal, question, consumer):
             if finding := rehearse(write, consumer.key):
                 yield finding
@@ -121,13 +122,25 @@ def denials_explained(credential: Credential) -> Iterator[None]:
     except AccessDenied as error:
         refusal = None
         with suppress(KeyturnError), opened(credential) as access:
-            missing = _find_missing(access.cluster, credential) if error.what == DENIED else ()
-            refusal = refuse(tuple(missing), credential.name)
+            missing = tuple(find_missing_roles(access)) if error.what == DENIED else ()
+            refusal = refuse(missing, credential.name)
         raise refusal or error from None
 
 
-def list_needs(cluster: Cluster, credential: Credential) -> Iterator[Need]:
-    """List the rights that every rotation of a credential needs in its cluster."""
+def list_needs(cluster: Cluster, credential: Credential, place: ClusterRef | None = None) -> Iterator[Need]:
+    """List the rights that every rotation of a credential needs in one of its clusters, by default its own."""
+    place = place or credential.cluster
+    if place == credential.cluster:
+        yield from _list_own_needs(credential)
+    for namespace in credential.namespaces_in(place):
+        for path in LISTED:
+            yield Need(Right.to("list", path.format(f"namespaces/{namespace}/")), DISCOVERY)
+    for consumer in credential.by_cluster[place]:
+        yield from _list_needs_of(cluster, credential, consumer)
+
+
+def _list_own_needs(credential: Credential) -> Iterator[Need]:
+    """List the rights for the lock and the Services, which are in the credential's own cluster alone."""
     lock = f"/apis/coordination.k8s.io/v1/namespaces/{credential.lock_namespace}/leases"
     yield Need(Right.to("create", lock), LOCK)
     for verb in ("get", "update"):
@@ -137,12 +150,6 @@ def list_needs(cluster: Cluster, credential: Credential) -> Iterator[Need]:
             base = f"/api/v1/namespaces/{endpoint.namespace}"
             yield Need(Right.to("get", f"{base}/services/{endpoint.service}"), ENDPOINT)
             yield Need(Right.to("list", f"{base}/events"), ENDPOINT)
-    used = (consumer.workload.namespace for consumer in credential.consumers)
-    for namespace in dict.fromkeys((credential.lock_namespace, *used)):
-        for path in LISTED:
-            yield Need(Right.to("list", path.format(f"namespaces/{namespace}/")), DISCOVERY)
-    for consumer in credential.consumers:
-        yield from _list_needs_of(cluster, credential, consumer)
 
 
 def _pins(credential: Credential) -> bool:
@@ -196,9 +203,17 @@ def _verbs_on(consumer: Consumer, *, is_restarted: bool) -> tuple[str, ...]:
     return (*reads, "patch") if is_restarted or consumer.reload else reads
 
 
-def _find_missing(cluster: Cluster, credential: Credential) -> Iterator[Finding]:
-    """Yield a finding for each role that is missing in a namespace."""
-    needs = list(list_needs(cluster, credential))
+def find_missing_roles(access: Access) -> Iterator[Finding]:
+    """Yield a finding for each role that is missing in a namespace of one of the credential's clusters."""
+    for place in access.credential.by_cluster:
+        yield from _find_missing_in(access, place)
+
+
+def _find_missing_in(access: Access, place: ClusterRef) -> Iterator[Finding]:
+    cluster, other_place = access.cluster_at(place), place if place != access.credential.cluster else None
+    needs, command = list(list_needs(cluster, access.credential, place)), "kubectl"
+    if other_place:
+        command += f" --context {other_place.name}"
     missing = set(find_missing(cluster, [need.right for need in needs]))
     by_role = defaultdict[tuple[str, str], dict[Right, None]](dict)
     for need in needs:
@@ -207,15 +222,19 @@ def _find_missing(cluster: Cluster, credential: Credential) -> Iterator[Finding]
     subject = get_subject(cluster) if missing else ""
     for (namespace, role), rights in by_role.items():
         seen = f"not allowed: {', '.join(map(str, rights))}"
-        fix = f"kubectl create rolebinding {role} --clusterrole={role} {subject} -n {namespace}"
+        fix = f"{command} create rolebinding {role} --clusterrole={role} {subject} -n {namespace}"
         fix += "; the role is in manifests/keyturn/roles.yaml"
-        yield Finding(AccessDenied(Code.RIGHTS_MISSING, name=f"the namespace {namespace}", seen=seen, fix=fix))
+        yield Finding(
+            AccessDenied(
+                Code.RIGHTS_MISSING, name=in_cluster(f"the namespace {namespace}", other_place), seen=seen, fix=fix
+            )
+        )
 
 
 def _list_writes(rehearsal: Rehearsal, question: Question, consumer: Consumer) -> Iterator[Callable[[], object]]:
     """List what the steps write for a consumer. The values are no login's, so that a fresh Secret counts as stale."""
     credential, facts = question.credential, question.observation
-    workload, delivery = open_workload(rehearsal, consumer.workload), open_delivery(rehearsal, consumer)
+    workload, delivery = open_workload(rehearsal, consumer.placed), open_delivery(rehearsal, consumer)
     is_restarted = STRATEGIES[credential.strategy].restarts(consumer)
     if is_restarted and consumer.is_database:
         yield workload.stop

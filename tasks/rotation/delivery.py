@@ -35,9 +35,9 @@ def pin(context: StepContext) -> None:
     with opened_for(context) as access:
         _, facts = recall_candidate(access.vault, context.credential, context.rotation_id)
         consumers = [consumer for consumer in context.credential.consumers if consumer.source_key == context.subject]
-        open_delivery(access.cluster, consumers[0]).pin(facts.base, context.rotation_id)
+        open_delivery(access.cluster_of(consumers[0]), consumers[0]).pin(facts.base, context.rotation_id)
         for consumer in consumers:
-            open_delivery(access.cluster, consumer).wait_for_first_mounts(
+            open_delivery(access.cluster_of(consumer), consumer).wait_for_first_mounts(
                 partial(_find_placed, access, consumer), log_progress(context.subject)
             )
     get_run_logger().info("%s is pinned until every secret is written", context.subject)
@@ -45,7 +45,7 @@ def pin(context: StepContext) -> None:
 
 def _find_placed(access: Access, consumer: Consumer) -> dict[str, str]:
     """Return uid -> name of the consumer's pods that have a node."""
-    workload = open_workload(access.cluster, consumer.workload).get()
+    workload = open_workload(access.cluster_of(consumer), consumer.placed).get()
     return {pod.uid: pod.name for pod in workload.pods if pod.node and not pod.terminating}
 
 
@@ -53,7 +53,8 @@ def _find_placed(access: Access, consumer: Consumer) -> dict[str, str]:
 def unpin(context: StepContext) -> None:
     """Let mounts follow the newest versions again."""
     with opened_for(context) as access:
-        open_delivery(access.cluster, context.consumer_by(lambda consumer: consumer.source_key)).unpin()
+        consumer = context.consumer_by(lambda consumer: consumer.source_key)
+        open_delivery(access.cluster_of(consumer), consumer).unpin()
     get_run_logger().info("%s follows the newest versions again", context.subject)
 
 
@@ -69,10 +70,10 @@ def await_sync(context: StepContext) -> None:
     deadline = time.monotonic() + context.options.sync_timeout_seconds
     consumer = context.consumer
     with opened_for(context) as access:
-        delivery = open_delivery(access.cluster, consumer)
+        delivery = open_delivery(access.cluster_of(consumer), consumer)
         values, newest = access.read_newest_with_versions()
         versions = {name: newest[name] for name in delivery.uses(newest)}
-        pods = open_workload(access.cluster, consumer.workload).get().live_pods
+        pods = open_workload(access.cluster_of(consumer), consumer.placed).get().live_pods
         left = deadline - time.monotonic()
         show = show_sync(context.credential.name, context.subject, consumer.secret_key, pods)
         delivery.wait_until_current(pods, versions, values, left, show)
@@ -88,6 +89,6 @@ def refresh_secret(context: StepContext) -> bool:
     """
     with opened_for(context) as access:
         consumer: Consumer = context.consumer_by(lambda consumer: consumer.secret_key)
-        before = open_delivery(access.cluster, consumer).refresh(access.read_newest_values())
+        before = open_delivery(access.cluster_of(consumer), consumer).refresh(access.read_newest_values())
     get_run_logger().info("the Secret %s %s", context.subject, OUTCOMES[before])
     return before is SecretState.OTHER

@@ -263,11 +263,12 @@ def _wait_for_replaced_pods(context: StepContext, access: Access) -> None:
     """
     for consumer in context.credential.consumers:
         if consumer.runs_to_an_end:
-            warn_of_runs(access.cluster, consumer.workload)
+            warn_of_runs(access.cluster_of(consumer), consumer.placed)
         if not consumer.is_restarted:
             continue
         try:
-            wait_for_terminating_pods(access.cluster, consumer.workload, context.options.ready_timeout_seconds)
+            bound, cluster = context.options.ready_timeout_seconds, access.cluster_of(consumer)
+            wait_for_terminating_pods(cluster, consumer.placed, bound)
         except WorkloadUnhealthy as error:
             get_run_logger().warning("the previous login is disabled although %s", error.seen)
 

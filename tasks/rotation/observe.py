@@ -1,8 +1,8 @@
 """Observing everything that a rotation is planned from. Values are compared and tried here, and stay here."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 
 from prefect.logging import get_run_logger
@@ -10,7 +10,7 @@ from prefect.logging import get_run_logger
 from infra.azure.secrets import KeyVault
 from infra.azure.servers import DatabaseServers
 from infra.azure.versions import SecretVersion
-from infra.credentials import Consumer, Credential, FlexibleServerEndpoint, Login
+from infra.credentials import Consumer, Credential, FlexibleServerEndpoint, Login, in_cluster
 from infra.errors import (
     AccessDenied,
     Code,
@@ -100,13 +100,29 @@ def _version(found: SecretVersion) -> Version:
     return Version.of(found.version, found.enabled, found.created_at, found.tags)
 
 
+@contextmanager
+def cluster_named(consumer: Consumer) -> Iterator[None]:
+    """Let the errors of a block name the cluster of a consumer that is not in the credential's own."""
+    try:
+        yield
+    except KeyturnError as error:
+        if consumer.cluster and str(consumer.cluster) not in error.name:
+            error.name = in_cluster(error.name, consumer.cluster)
+        raise
+
+
 def _consumer(access: Access, consumer: Consumer, newest: Mapping[str, str] | None) -> ConsumerFacts:
+    with cluster_named(consumer):
+        return _look_at(access, consumer, newest)
+
+
+def _look_at(access: Access, consumer: Consumer, newest: Mapping[str, str] | None) -> ConsumerFacts:
     credential, names = access.credential, access.credential.secret_names
-    delivery = open_delivery(access.cluster, consumer)
+    delivery = open_delivery(access.cluster_of(consumer), consumer)
     wanted = {*credential.secrets.names, *delivery.uses(names)}
     if mismatch := delivery.find_mismatch(credential.vault, wanted):
         raise mismatch
-    workload = open_workload(access.cluster, consumer.workload).get()
+    workload = open_workload(access.cluster_of(consumer), consumer.placed).get()
     delivered = delivery.observe(names, newest)
     check_encodings(credential, consumer, delivered)
     return ConsumerFacts(

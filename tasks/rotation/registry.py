@@ -47,7 +47,7 @@ class StepContext:
     @property
     def consumer(self) -> Consumer:
         """The consumer whose workload is the subject."""
-        return next(consumer for consumer in self.credential.consumers if consumer.workload == self.subject)
+        return next(consumer for consumer in self.credential.consumers if consumer.placed == self.subject)
 
     def consumer_by(self, key: Callable[[Consumer], str]) -> Consumer:
         """The first consumer whose key is the subject, where that is a source or a synced Secret."""

@@ -10,7 +10,7 @@ from infra.kubernetes.client import Cluster
 from infra.kubernetes.deliveries import DeliveryHandle, SecretState, open_delivery
 from infra.kubernetes.errors import Unreachable
 from infra.kubernetes.pods import run_in_pod
-from infra.kubernetes.workloads import open_workload
+from infra.kubernetes.workloads import WorkloadHandle, open_workload
 from infra.rotation.steps import Action
 from tasks.context import Access
 from tasks.reports.progress import log_progress
@@ -25,6 +25,14 @@ class _StartedStale(Exception):
     """Pods may have started with previous values."""
 
 
+def _open_workload(context: StepContext, access: Access) -> WorkloadHandle:
+    return open_workload(access.cluster_of(context.consumer), context.consumer.placed)
+
+
+def _open_delivery(context: StepContext, access: Access) -> DeliveryHandle:
+    return open_delivery(access.cluster_of(context.consumer), context.consumer)
+
+
 @performs(Action.STOP, retries=0)
 def stop(context: StepContext) -> None:
     """Scale a workload to 0 and wait until no pod is left, terminating ones included.
@@ -33,7 +41,7 @@ def stop(context: StepContext) -> None:
         WorkloadUnhealthy: pods are left (code PodsLeft).
     """
     with opened_for(context) as access:
-        workload = open_workload(access.cluster, context.consumer.workload)
+        workload = _open_workload(context, access)
         workload.stop()
         workload.wait_for_pods_gone(context.options.ready_timeout_seconds, log_progress(context.subject))
 
@@ -42,9 +50,9 @@ def stop(context: StepContext) -> None:
 def start(context: StepContext) -> int:
     """Scale a workload to what it had before, so that it starts with the vault's values. Returns its number of pods."""
     with opened_for(context) as access:
-        delivery = open_delivery(access.cluster, context.consumer)
+        delivery = _open_delivery(context, access)
         version = _refresh(delivery, access.read_newest_values())
-        replicas = open_workload(access.cluster, context.consumer.workload).start(context.mark, version)
+        replicas = _open_workload(context, access).start(context.mark, version)
     get_run_logger().info("%s is scaled to %d", context.subject, replicas)
     return replicas
 
@@ -67,10 +75,10 @@ def reload(context: StepContext) -> None:
         WorkloadUnhealthy: it failed in a pod that is ready (code ReloadFailed).
     """
     with opened_for(context) as access:
-        workload = open_workload(access.cluster, context.consumer.workload)
+        workload = _open_workload(context, access)
         running = [pod for pod in workload.get().pods if pod.phase == "Running" and not pod.terminating]
         for pod in running:
-            if failure := find_reload_failure(access.cluster, context.consumer, pod.name):
+            if failure := find_reload_failure(access.cluster_of(context.consumer), context.consumer, pod.name):
                 if pod.ready:
                     raise failure
                 get_run_logger().warning("%s is not ready, and was not reloaded: %s", pod.name, failure.seen)
@@ -118,7 +126,10 @@ def await_ready(context: StepContext) -> None:
 
 def _wait_for_ready(context: StepContext, access: Access, *, is_last: bool) -> bool:
     """Wait until the pods are ready. Returns whether they started with the right values, or were waited for last."""
-    workload, held = open_workload(access.cluster, context.consumer.workload), _HeldValues(context, access)
+    workload, held = (
+        _open_workload(context, access),
+        _HeldValues(context, access),
+    )
 
     def check() -> None:
         if held.were_others():
@@ -154,9 +165,9 @@ class _HeldValues:
     """
 
     def __init__(self, context: StepContext, access: Access) -> None:
-        began = open_workload(access.cluster, context.consumer.workload).get().restart
+        began = _open_workload(context, access).get().restart
         self.version = began.secret_version if began.restarted_for == context.mark else ""
-        self._delivery = open_delivery(access.cluster, context.consumer)
+        self._delivery = _open_delivery(context, access)
         self._values = access.read_newest_values() if self.version else {}
 
     def were_others(self) -> bool:
@@ -171,10 +182,10 @@ class _HeldValues:
 
 
 def _restart(context: StepContext, access: Access) -> None:
-    delivery = open_delivery(access.cluster, context.consumer)
+    delivery = _open_delivery(context, access)
     version = _refresh(delivery, access.read_newest_values())
     confirm_lock(access.cluster, context.credential, context.rotation_id)
-    open_workload(access.cluster, context.consumer.workload).restart(context.mark, version)
+    _open_workload(context, access).restart(context.mark, version)
 
 
 def _refresh(delivery: DeliveryHandle, values: Mapping[str, str]) -> str:

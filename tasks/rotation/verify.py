@@ -115,7 +115,8 @@ def _verify_consumer(
     Files are read where they are all there is, and in the database's pods.
     """
     timeout = context.options.ready_timeout_seconds
-    delivery, handle = open_delivery(access.cluster, consumer), open_workload(access.cluster, consumer.workload)
+    cluster = access.cluster_of(consumer)
+    delivery, handle = open_delivery(cluster, consumer), open_workload(cluster, consumer.placed)
     workload = handle.get()
     if not consumer.is_database and workload.restart.restarted_for == context.mark:
         workload = handle.wait_for_ready(timeout, log_progress(consumer.key))

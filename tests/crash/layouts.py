@@ -181,6 +181,7 @@ def make_role(scene: Scene) -> None:
     """Make the login anew, without rights but to make tables."""
     drop_roles(scene)
     with scene.database(DEXTER).connected(scene.newest(DEXTER)) as administrator:
+        administrator.execute("DROP TABLE IF EXISTS kept")  # of another login
         verifier = make_verifier(administrator, FIRST)
         administrator.execute(f"CREATE ROLE {FIRST.username} LOGIN PASSWORD '{verifier}'")
         administrator.execute(f"GRANT CREATE ON SCHEMA public TO {FIRST.username}")

@@ -3,11 +3,15 @@
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from infra.credentials import ClusterRef, load_inventory
 from infra.credentials.proposals import Bundle, Survey, propose
 from infra.kubernetes.manifests import apply
 from infra.kubernetes.survey import list_bundles, list_endpoints, list_users
+from testing.charts import CHARTS, Chart
 from testing.cluster_world import World, definition
+from testing.manifest_values import VALUES
 
 REFERENCE = ClusterRef(name="shop-aks", resource_group="shop-rg")
 EXTERNAL = "external-secrets.io"
@@ -116,6 +120,31 @@ def test_the_chart_of_an_app_becomes_a_credential_that_can_be_used(world: World,
     }
     assert [consumer.workload.name for consumer in found.consumers] == ["shop-web", "shop-worker"]
     assert {consumer.secret_key for consumer in found.consumers} == {f"{world.namespace}/shop-database"}
+
+
+@pytest.mark.parametrize("chart", CHARTS, ids=str)
+def test_a_chart_becomes_a_credential_that_can_be_used_after_what_a_person_decides(
+    chart: Chart, world: World, tmp_path: Path
+) -> None:
+    kinds = {"ExternalSecret": "externalsecrets", "SecretStore": "secretstores"}
+    apply(world.cluster, [external(kind, plural) for kind, plural in kinds.items()])
+    apply(world.cluster, chart.documents(VALUES | {"NAMESPACE": world.namespace}))
+    text = propose(look(world))
+    assert chart.said in text
+    path = tmp_path / "credentials.yaml"
+    path.write_text(chart.complete(text, {"kind": "host", "host": "db.example"}))
+    inventory = load_inventory(path)
+    assert inventory.list_problems() == ()
+    found = inventory.get(chart.credential)
+    assert (found.vault, found.secrets.kind) == (VALUES["VAULT"], chart.layout)
+    assert {name.lower() for name in found.secret_names} == set(chart.values)
+    assert {name: str(code) for name, code in found.secrets.encodings.items()} == {
+        name: "base64" for name, value in chart.values.items() if value == "{password:base64}"
+    }
+    assert {
+        f"{consumer.workload.kind} {consumer.workload.name}": tuple(each.kind for each in consumer.every_delivery)
+        for consumer in found.consumers
+    } == chart.consumers
 
 
 def test_an_external_secret_of_a_key_vault_brings_its_secrets(world: World) -> None:

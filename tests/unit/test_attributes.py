@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from infra.rotation.attributes import Attributes, carry_over, stage_like
+from infra.rotation.observation import Version
 
 CREATED, NOW = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 3, 1, 12, 30, 15, 250_000, tzinfo=UTC)
 SECOND = NOW.replace(microsecond=0)
@@ -55,3 +56,10 @@ def test_a_candidate_lacks_what_one_of_the_versions_will_lack(without: int) -> N
     written = [Attributes("text/plain", NOW), Attributes("text/plain", NOW)]
     written[without] = Attributes()
     assert stage_like(written, {}) == Attributes()
+
+
+def test_the_tags_that_no_rotation_wrote_are_counted_as_the_owners() -> None:
+    tags = {"rotation_id": "r1", "restores": "v0", "team": "shop", "cost": "7"}
+    made = Version.of("v1", True, datetime(2026, 1, 1, tzinfo=UTC), tags)
+    assert (made.rotation_id, made.restores, made.owner_tags) == ("r1", "v0", 2)
+    assert (made.version, made.enabled, made.created_at) == ("v1", True, datetime(2026, 1, 1, tzinfo=UTC))

@@ -47,7 +47,7 @@ def test_every_mistake_is_a_line_with_file_line_field_and_what_to_write(
     inventory.write_text(MISTAKES)
     assert main([]) == 1
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith(f"{inventory}:5: orders-db: strategy: a text of 8 characters is none of its values. ")
+    assert lines[0].startswith(f"{inventory}:5: orders-db: strategy: 'in_place' is none of its values. ")
     assert lines[0].endswith("; in-place was probably meant.")
     secret = f"{inventory}:9: orders-db: secrets.password: a text of 15 characters does not fit. Fix: write "
     assert lines[1] == f"{secret}1-127 letters, digits and hyphens."

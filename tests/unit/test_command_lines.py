@@ -105,7 +105,7 @@ def test_several_values_follow_one_option() -> None:
         ("orders-db --new-username A-B", "--new-username does not fit: Lower-case letters, digits and underscores. "),
         ("orders-db --guards.window-start 2:00", "--guards.window-start does not fit: HH:MM. Empty: no window"),
         ("orders-db --guards.window-start 02:00", "--guards.window-start and --guards.window-end belong together; "),
-        ("orders-db --guards.time-zone Mars", "--guards.time-zone: there is no time zone 'Mars'; give one such as "),
+        ("orders-db --guards.time-zone Mars", "--guards.time-zone: there is no time zone 'Mars': give one such as "),
         ("orders-db --timeout-seconds 0", "--timeout-seconds must be greater than or equal to 1"),
         ("orders-db --timeout-seconds soon", "--timeout-seconds must be a valid integer"),
         ("orders-db --keep-versions 101", "--keep-versions must be less than or equal to 100"),

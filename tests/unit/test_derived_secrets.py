@@ -58,7 +58,7 @@ def test_json_and_base64_hold_the_login_that_they_are_made_of(login: Login) -> N
 @pytest.mark.parametrize(
     ("template", "why"),
     [
-        ("{user}", r"there is no \{user\}, but \{username\}, \{password\}, \{host\}, \{port\}, \{database\}"),
+        ("{user}", r"there is no \{user\}: write it with \{username\}, \{password\}, \{host\}, \{port\}, \{database\}"),
         ("{password:url}", r"\{password\} is not written as 'url', but as raw, uri, json, keyword, ado, base64"),
         ("{password!r}", r"\{password\} is not written as 'r'"),
         ("{password.__class__}", "there is no"),
@@ -74,7 +74,7 @@ def test_a_template_that_cannot_be_rendered_is_refused_and_names_what_is_unknown
 
 @pytest.mark.parametrize("name", ["Password", "url"])
 def test_a_derived_secret_has_a_name_of_its_own(name: str) -> None:
-    with pytest.raises(ValidationError, match="each of the secrets needs a name of its own"):
+    with pytest.raises(ValidationError, match="two secrets have the same name"):
         change(DEXTER, derived=[URL, {"secret": name, "template": "{password}"}])
 
 

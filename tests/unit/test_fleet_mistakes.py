@@ -32,7 +32,7 @@ def test_an_inventory_tells_what_of_it_cannot_be_used(tmp_path: Path) -> None:
     assert name == "billing-db"
     error = inventory.errors[name]
     assert type(error) is InvalidInput
-    assert "strategy: a text of 8 characters is none of its values" in error.seen
+    assert "strategy: 'in_place' is none of its values" in error.seen
 
 
 def test_the_fleets_table_has_a_row_for_what_cannot_be_used_before_all_others(tmp_path: Path) -> None:

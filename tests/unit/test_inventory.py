@@ -108,14 +108,23 @@ def test_an_inventory_without_the_mapping_of_credentials_is_refused(tmp_path: Pa
     ("content", "problem"),
     [
         ({"vaults": "x"}, "vaults: there is no such field. Fix: write vault."),
-        ({"strategy": "in_place"}, "strategy: a text of 8 characters is none of its values. Fix: write one of "),
+        ({"strategy": "in_place"}, "strategy: 'in_place' is none of its values. Fix: write one of "),
         ({"secrets": {"kind": "pair", "username": "user_name!", "password": "p"}}, "secrets.username: a text of 10 "),
         ({"consumers": [{"workload": {"name": "x"}, "delivery": DELIVERY}]}, "consumers[0].workload.namespace: it "),
         ({"endpoint": {"kind": "load-balancer", "namespace": "x"}}, "endpoint.service: it is missing. Fix: add "),
         ({"endpoint": {"namespace": "x", "service": "y"}}, "endpoint.kind: it is missing. Fix: add kind: one of "),
-        ({"endpoint": {"kind": "loadbalancer"}}, "endpoint.kind: a text of 12 characters is none of its values. "),
-        ({"ring": "canary"}, "ring: a text of 6 characters, but it must be a valid integer. Fix: The fleet rotates "),
-        ({"owner": ["a", "b"]}, "owner: a list, but it must be a valid string. Fix: Who is responsible"),
+        ({"endpoint": {"kind": "loadbalancer"}}, "endpoint.kind: 'loadbalancer' is none of its values. "),
+        (
+            {"ring": "canary"},
+            "ring: 'canary', but it must be a valid integer. Fix: write a whole number ",
+        ),
+        ({"every": "60 days"}, "every: '60 days' does not fit. Fix: write a duration such as 60d, 24h or 90m."),
+        ({"ring": 100}, "ring: 100, but it must be less than or equal to 99. Fix: write a whole number from 0 up to "),
+        ({"vault": "user:hunter2@kv"}, "vault: a text of 15 characters does not fit. Fix: write "),
+        (
+            {"owner": ["a", "b"]},
+            "owner: a list, but it must be a valid string. Fix: write a text of at most ",
+        ),
         ({"strategy": "managed"}, "the strategy managed is for a Flexible Server. Fix: give an endpoint of kind "),
         ({"name": "x"}, "name: there is no such field. Fix: the key is the name."),
     ],
@@ -438,7 +447,7 @@ def test_a_grace_is_a_time_or_lasts_until_the_next_rotation(grace: str, period: 
     [
         ({"strategy": "alternating", "grace": "soon"}, "grace"),
         ({"strategy": "alternating", "grace": "0h"}, "grace"),
-        ({"strategy": "in-place", "grace": "24h"}, "grace needs the strategy alternating"),
+        ({"strategy": "in-place", "grace": "24h"}, "grace needs two logins at a time, which only alternating has"),
     ],
 )
 def test_a_grace_that_cannot_be_kept_is_refused_with_its_field(

@@ -117,7 +117,7 @@ def test_the_database_itself_is_of_a_kind_that_can_be_scaled_to_0(kind: Workload
     workload = {"kind": kind, "namespace": "orders", "name": "db"}
     fields = {"workload": workload, "delivery": DATABASE.delivery}
     assert Consumer.model_validate(fields).key == f"{kind.lower()} orders/db"
-    with pytest.raises(ValidationError, match=f"the database itself is a Deployment or a StatefulSet, not a {kind}"):
+    with pytest.raises(ValidationError, match=f"a {kind} cannot be the database: mark a Deployment or a StatefulSet"):
         Consumer.model_validate({**fields, "is_database": True})
 
 

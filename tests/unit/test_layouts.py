@@ -194,8 +194,8 @@ def test_secrets_without_a_kind_are_a_pair() -> None:
         ("recreate", {"kind": "json", "secret": "s"}, "recreate initialises the database from two secrets"),
         ("recreate", {"kind": "connection-string", "secret": "s"}, "recreate initialises the database from"),
         ("in-place", {"kind": "jsn", "secret": "s"}, "one of pair, password, json and connection-string"),
-        ("in-place", {"kind": "json", "secret": "s", "username": "o", "username_field": "u"}, "not both"),
-        ("in-place", {"kind": "json", "secret": "s", "password_field": "username"}, "two fields of different names"),
+        ("in-place", {"kind": "json", "secret": "s", "username": "o", "username_field": "u"}, "exclude each other"),
+        ("in-place", {"kind": "json", "secret": "s", "password_field": "username"}, "have the same field"),
     ],
 )
 def test_a_layout_that_does_not_fit_its_strategy_is_refused_with_the_reason(
@@ -249,7 +249,7 @@ def test_a_value_that_is_not_encoded_as_the_credential_says_is_refused_without_i
 
 
 def test_encodings_of_other_secrets_are_refused() -> None:
-    with pytest.raises(ValidationError, match="a secret that the login is not kept in: other"):
+    with pytest.raises(ValidationError, match="encodings name other, which does not hold the login"):
         PasswordAlone(username="o", password="db", encodings={"other": Encoding.BASE64})
 
 

@@ -126,3 +126,16 @@ def test_members_and_what_asks_for_the_current_user_are_named_and_block_nothing(
     assert migration.findings[0].error.seen == "batch"
     assert migration.findings[1].error.seen.startswith("view v0 in shop, view v1 in shop")
     assert migration.findings[1].error.seen.endswith(" and 2 more")
+
+
+def test_the_first_version_that_can_keep_a_role_is_accepted() -> None:
+    assert plan_migration(DEXTER, replace(READY, server_version=120022)).refusal is None
+    assert plan_migration(DEXTER, replace(READY, server_version=120021)).refusal is not None
+
+
+def test_what_is_told_names_the_credential() -> None:
+    asking = (DatabaseFacts("shop", asking=("view v",)),)
+    facts = replace(READY, may_rename=False, subscriptions=("orders_in",), members=("batch",), databases=asking)
+    migration = plan_migration(DEXTER, facts)
+    assert migration.refusal is not None
+    assert {error.name for error in (migration.refusal, *(found.error for found in migration.findings))} == {"dexter"}

@@ -206,8 +206,8 @@ def test_an_unknown_field_is_refused(kind: type[Model]) -> None:
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        ({"secrets": {"username": "same", "password": "Same"}}, "two secrets of different names"),
-        ({"administrator": {"username": "USERNAME", "password": "other"}}, "a name of its own"),
+        ({"secrets": {"username": "same", "password": "Same"}}, "username and password have the same secret"),
+        ({"administrator": {"username": "USERNAME", "password": "other"}}, "give each a name of its own"),
         ({"strategy": "managed"}, "managed is for a Flexible Server"),
         ({"endpoint": SERVER.endpoint}, "recreate is for a database in the cluster"),
         (
@@ -223,7 +223,7 @@ def test_an_unknown_field_is_refused(kind: type[Model]) -> None:
         ({"strategy": "alternating", "every": "1d", "grace": "24h"}, "grace lasts as long as every"),
         ({"window": {"start": "02:00", "end": "02:00"}}, "start and end are equal"),
         ({"window": {"start": "02:00", "end": "05:00", "days": ["Sun"]}}, "Input should be 'Monday', 'Tuesday'"),
-        ({"consumers": (DATABASE, DATABASE)}, "a workload is listed once: deployment dexter/postgres-pod-kv"),
+        ({"consumers": (DATABASE, DATABASE)}, "deployment dexter/postgres-pod-kv stands there more than once"),
     ],
     ids=[
         "one secret",
@@ -257,8 +257,8 @@ KEPT = {"kind": "secret", "secret": "userpass", "kept_by": "postgresql-kvname"}
     [
         ({"delivery": None}, "give delivery, or deliveries"),
         ({"deliveries": [KEPT]}, "give delivery, or deliveries"),
-        ({"delivery": None, "deliveries": [KEPT, KEPT]}, "each of the deliveries is listed once"),
-        ({"delivery": KEPT, "needs_restart": False}, "needs_restart: false and reload are for files of kind csi"),
+        ({"delivery": None, "deliveries": [KEPT, KEPT]}, "a delivery stands there more than once"),
+        ({"delivery": KEPT, "needs_restart": False}, "use deliveries of kind csi"),
         ({"delivery": {"kind": "vault-agent"}}, "does not match any of the expected tags"),
     ],
     ids=["none", "both forms", "listed twice", "files of a Secret", "unknown kind"],

@@ -205,9 +205,9 @@ def test_what_a_flexible_server_does_not_have_is_refused(
         (DEXTER, {"strategy": "managed"}, "give an endpoint of kind flexible-server"),
         (SERVER, {"strategy": "recreate"}, "give an endpoint of kind load-balancer"),
         (DEXTER, {"administrator": {"username": "admin"}}, r"administrator\.pair\.password\s+Field required"),
-        (DEXTER, {"administrator": {"username": "USERNAME", "password": "x"}}, "needs a name of its own"),
-        (DEXTER, {"administrator": {"username": "x", "password": "X"}}, "two secrets of different names"),
-        (DEXTER, {"consumers": (DATABASE, DATABASE)}, "listed once: deployment dexter/postgres-pod-kv"),
+        (DEXTER, {"administrator": {"username": "USERNAME", "password": "x"}}, "give each a name of its own"),
+        (DEXTER, {"administrator": {"username": "x", "password": "X"}}, "username and password have the same secret"),
+        (DEXTER, {"consumers": (DATABASE, DATABASE)}, "deployment dexter/postgres-pod-kv stands there more than once"),
     ],
 )
 def test_a_credential_that_does_not_fit_together_is_refused(

@@ -1,5 +1,6 @@
 """When a rotation may start: windows by the clocks of their zone, minimum age, and what is never held back."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -131,3 +132,22 @@ def test_the_random_delay_ends_with_the_window() -> None:
 def test_guards_that_make_no_sense_are_refused_by_name(fields: dict[str, Any], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         guards(**fields)
+
+
+@pytest.mark.parametrize(
+    ("when", "longest"),
+    [("2026-01-11 01:00", 10800), ("2026-01-11 03:59", 60), ("2026-01-11 04:00", 86400), ("2026-01-11 00:59", 86400)],
+)
+def test_the_window_bounds_the_random_delay_from_its_first_moment_to_the_last(when: str, longest: int) -> None:
+    spread = SUNDAYS.model_copy(update={"random_delay_seconds": 86400})
+    assert longest_delay(spread, at(when)) == longest
+
+
+def test_without_a_window_a_rotation_may_start_now() -> None:
+    assert find_opening(Guards(), T0) == T0
+
+
+def test_the_age_is_that_of_the_last_secret_which_has_the_password() -> None:
+    aged = replace(HEALTHY, secrets=(*HEALTHY.secrets, SecretFacts("url", version("x1", 600))))
+    assert check_guards(guards(minimum_age_hours=24), aged, T0 + timedelta(hours=30)) is not None
+    assert check_guards(guards(minimum_age_hours=24), aged, T0 + timedelta(hours=34)) is None

@@ -43,6 +43,7 @@ from infra.rotation.execution import Verdict, explain_stop, judge, judge_refusal
 from infra.rotation.observation import (
     CandidateFacts,
     ConsumerFacts,
+    Grace,
     Logins,
     LoginState,
     Observation,
@@ -641,3 +642,29 @@ def test_from_any_observation_there_is_a_plan_that_disables_nothing_unproven(
         assert Action.PUBLISH not in steps
     assert plan.steps or plan.refusal or plan.status is PlanStatus.DONE
     assert plan == plan_for(observation, rotation_id, sync=sync) or plan.refusal
+
+
+GRACE = with_candidate(
+    replace(PUBLISHED, logins=Logins(LoginState.WORKS, LoginState.WORKS, LoginState.WORKS)),
+    phase=Phase.GRACE,
+    strategy=Strategy.ALTERNATING,
+    grace=Grace(T0 + timedelta(hours=1), is_over=True),
+)
+
+
+@pytest.mark.parametrize(("asked", "notes"), [("r1", 0), ("r2", 1)])
+def test_the_end_of_a_grace_is_planned_by_its_own_strategy_and_says_so_where_another_was_asked_for(
+    asked: str, notes: int
+) -> None:
+    plan = make_plan(change(DEXTER, strategy=Strategy.ALTERNATING, grace="1h"), OPTIONS, GRACE, asked)
+    assert (plan.status, plan.strategy, len(plan.notes)) == (PlanStatus.GRACE, Strategy.ALTERNATING, notes)
+    assert (plan.rotation_id, plan.refusal, plan.done) == ("r1", None, ())
+    assert actions(plan.steps)[0] is Action.DISABLE_PREVIOUS
+
+
+def test_the_end_of_a_grace_is_refused_where_a_newest_version_is_disabled() -> None:
+    disabled = replace(PUBLISHED.secrets[1], newest=replace(PUBLISHED.secrets[1].newest, enabled=False))
+    plan = make_plan(
+        change(DEXTER, strategy=Strategy.ALTERNATING, grace="1h"), OPTIONS, with_secret(GRACE, disabled), "r1"
+    )
+    assert type(plan.refusal) is SecretUnusable

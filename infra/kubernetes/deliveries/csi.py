@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
-from infra.credentials import Consumer
+from infra.credentials import Consumer, in_cluster
 from infra.errors import Code, Conflict, KeyturnError, NotFound, Refused, SyncPending
 from infra.kubernetes.client import Cluster, Object
 from infra.kubernetes.deliveries.port import DeliveryFacts, OnSync, SyncProgress
@@ -78,9 +78,9 @@ class CsiSecretsStore(WithSecret):
         self._cluster, self._consumer, self._is_part = cluster, consumer, is_part
         self._namespace, (delivery,) = consumer.workload.namespace, consumer.every_delivery
         self._class, self._secret = delivery.source, delivery.secret_name
-        self._label = f"{self._class} in {self._namespace}"
+        self._label = in_cluster(f"{self._class} in {self._namespace}", consumer.cluster)
         self._statuses = f"{API}/namespaces/{self._namespace}/secretproviderclasspodstatuses"
-        self._synced = SyncedSecret(cluster, self._namespace, self._secret) if self._secret else None
+        self._synced = SyncedSecret(cluster, self._namespace, self._secret, consumer.cluster) if self._secret else None
 
     @cached_property
     def _provider(self) -> ProviderClass:
@@ -306,7 +306,8 @@ class KeptSecret(CsiSecretsStore):
         """Say that no pod mounts the class: the driver updates a Secret only for pods that do."""
         if self._read_versions(self._cluster.get(self._statuses)["items"], ()):
             return None
-        return Refused(Code.NOT_KEPT, name=f"{self._secret} in {self._namespace}", seen=f"no mount of {self._class}")
+        name = in_cluster(f"{self._secret} in {self._namespace}", self._consumer.cluster)
+        return Refused(Code.NOT_KEPT, name=name, seen=f"no mount of {self._class}")
 
     def observe(self, secrets: Collection[str], values: Mapping[str, str] | None) -> DeliveryFacts:
         """Look at Secret and pins; the mounts are other pods'."""

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
 
-from infra.credentials import Consumer
+from infra.credentials import Consumer, in_cluster
 from infra.errors import Code, Conflict, KeyturnError, NotFound, Refused, SyncPending
 from infra.kubernetes.access import Rehearsal
 from infra.kubernetes.client import Cluster, Object
@@ -127,8 +127,8 @@ class ExternalSecrets(WithSecret):
         self._cluster, self._consumer, self._is_part = cluster, consumer, is_part
         self._namespace, (delivery,) = consumer.workload.namespace, consumer.every_delivery
         self._name, self._secret = delivery.source.rpartition("/")[2], delivery.secret_name
-        self._label = f"ExternalSecret {self._name} in {self._namespace}"
-        self._synced: SyncedSecret = SyncedSecret(cluster, self._namespace, self._secret)
+        self._label = in_cluster(f"ExternalSecret {self._name} in {self._namespace}", consumer.cluster)
+        self._synced: SyncedSecret = SyncedSecret(cluster, self._namespace, self._secret, consumer.cluster)
         self._collection = ""
 
     def get(self) -> ExternalSecret:

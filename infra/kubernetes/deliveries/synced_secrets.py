@@ -16,6 +16,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from infra.credentials import ClusterRef, in_cluster
 from infra.errors import NotFound, SyncPending
 from infra.kubernetes.client import Cluster, Object
 from infra.kubernetes.deliveries.port import SecretState
@@ -52,13 +53,14 @@ class SyncedSecret:
         cluster: where it is.
         namespace: its namespace.
         name: its name.
+        place: the cluster as messages name it, if that is not the credential's own.
     """
 
-    def __init__(self, cluster: Cluster, namespace: str, name: str) -> None:
+    def __init__(self, cluster: Cluster, namespace: str, name: str, place: ClusterRef | None = None) -> None:
         self._cluster = cluster
         self._collection = f"/api/v1/namespaces/{namespace}/secrets"
         self._path, self._query = f"{self._collection}/{name}", {"fieldSelector": f"metadata.name={name}"}
-        self._label = f"{name} in {namespace}"
+        self._label = in_cluster(f"{name} in {namespace}", place)
 
     def get(self) -> SyncedSecretFacts:
         """Return its keys and the lengths of their values.
