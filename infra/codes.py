@@ -181,6 +181,11 @@ class Code(StrEnum):
         "Azure does not accept the first password",
         "Use 8-128 characters of three kinds (lower case, upper case, digits, others), without the username",
     )
+    FLEET_NEVER_BEGINS = (
+        "FleetNeverBegins",
+        "The fleet would not begin a rotation that is asked for",
+        "Leave it out of `requested` and rotate it by flows.rotate, or take `paused` out of the inventory",
+    )
     FLEET_TROUBLE = (
         "FleetTrouble",
         "Some credentials of the fleet need a person",

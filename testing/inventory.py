@@ -35,6 +35,12 @@ def list_shipped_alone() -> None:
     _write()
 
 
+def unlisted(name: str) -> None:
+    """Take a credential out of the inventory."""
+    _known.pop(name, None)
+    _write()
+
+
 def _write() -> None:
     entries = {name: known.model_dump(mode="json", exclude={"name"}) for name, known in _known.items()}
     written = _folder() / "next.yaml"

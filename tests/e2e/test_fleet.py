@@ -2,8 +2,10 @@
 
 import threading
 import time
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from killing import kill
@@ -17,7 +19,7 @@ from flows.history import history
 from infra.credentials import Strategy
 from infra.fleet import schedule
 from infra.rotation.options import Sync
-from testing.inventory import listed
+from testing.inventory import listed, unlisted
 from testing.rotating import World
 from testing.walkthrough import DEXTER, SERVER, change
 
@@ -33,9 +35,9 @@ def row_of(credential: str, state: State[Any]) -> dict[str, str]:
     return next(row for row in rows("fleet", state) if row["credential"] == credential)
 
 
-def events_of(rotation_id: str) -> list[Event]:
-    """Wait for the end of a rotation of dexter, one of many in other labs, and return its events in order."""
-    wanted = {"resource": {"id": ["keyturn.credential.dexter"]}}
+def events_of(credential: str, rotation_id: str) -> list[Event]:
+    """Wait for the end of a rotation, and return its events in order."""
+    wanted = {"resource": {"id": [f"keyturn.credential.{credential}"]}}
     deadline, pause, found = time.monotonic() + EVENT_SECONDS, threading.Event(), list[Event]()
     while time.monotonic() < deadline and "keyturn.credential.rotated" not in [event.event for event in found]:
         with get_client(sync_client=True) as client:
@@ -66,29 +68,39 @@ def test_a_dry_run_shows_what_is_asked_for_and_starts_nothing(due: World) -> Non
     assert due.values() == before
 
 
-def test_what_is_asked_for_rotates_once_and_the_page_shows_it(due: World) -> None:
+@pytest.fixture
+def own(due: World) -> Iterator[str]:
+    """A name for dexter that no other lab has: requests, rotations and histories of a name are kept for all of them."""
+    name = listed(change(DEXTER, name=f"dexter-{uuid4().hex[:8]}", strategy=Strategy.IN_PLACE, every="90d"))
+    unlisted(DEXTER.name)
+    yield name
+    unlisted(name)
+    listed(DEXTER)
+
+
+def test_what_is_asked_for_rotates_once_and_the_page_shows_it(due: World, own: str) -> None:
     before = due.values()
-    state = run(dry_run=False, requested=("dexter",))
+    state = run(dry_run=False, requested=(own,))
     assert (state.name, verdict(state)) == ("Completed", "all well"), state.message
     rotation_id = due.vault.get_latest("password").tags["rotation_id"]
-    events = events_of(rotation_id)
+    events = events_of(own, rotation_id)
     assert [event.event.rpartition(".")[2] for event in events] == ["started", "published", "rotated"]
     assert [event.follows for event in events] == [None, events[0].id, events[1].id]
     assert before[1] not in str(events)
     after = due.values()
     assert after != before
     assert not due.logs_in(before)
-    assert row_of("dexter", state)["now"] == "rotated"
+    assert row_of(own, state)["now"] == "rotated"
     [page] = [artifact.data for artifact in artifacts(state) if artifact.key == "fleet-page"]
     assert str(page).count("data:image/svg+xml;base64,") == 2
-    rotations = history("dexter", return_state=True).result()  # type: ignore[call-overload]
+    rotations = history(own, return_state=True).result()  # type: ignore[call-overload]
     [told] = [rotation for rotation in rotations if rotation["rotation"] == rotation_id]
     assert (told["verdict"], told["started by"]) == ("rotated", "the fleet")
     assert told["username"] == after[0], "in place, the username stays"
     assert after[1] not in str(rotations)
     again = run(dry_run=False)
     assert (again.name, verdict(again)) == ("Completed", "all well")
-    assert row_of("dexter", again)["last"] == "rotated"
+    assert row_of(own, again)["last"] == "rotated"
     assert due.values() == after, "the request is met: the password is newer"
 
 
@@ -114,6 +126,17 @@ def test_a_request_for_a_credential_that_does_not_exist_is_refused_with_its_name
     state = run(dry_run=False, requested=("orders-bd",))
     assert (state.name, verdict(state)) == ("Failed", "failed")
     assert "The inventory has no such credential: orders-bd" in (state.message or "")
+
+
+def test_a_request_for_a_paused_credential_is_refused_and_says_why(due: World) -> None:
+    listed(change(DEXTER, strategy=Strategy.IN_PLACE, paused=True))
+    before = due.values()
+    state = run(dry_run=False, requested=("dexter",))
+    assert (state.name, verdict(state)) == ("Failed", "refused")
+    message = state.message or ""
+    assert "The fleet would not begin a rotation that is asked for: dexter" in message
+    assert "dexter: it is paused" in message
+    assert due.values() == before
 
 
 def test_a_rotation_that_is_refused_fails_the_run_and_names_the_credential(due: World) -> None:
