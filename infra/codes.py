@@ -191,11 +191,6 @@ class Code(StrEnum):
         "Some credentials of the fleet need a person",
         "See them at the top of the table `fleet`; the report of each rotation says what to do",
     )
-    FLEET_NEVER_BEGINS = (
-        "FleetNeverBegins",
-        "The fleet would not begin a rotation that is asked for",
-        "Leave it out of `requested` and rotate it by flows.rotate, or take `paused` out of the inventory",
-    )
     FOLLOWED_BY_SETTING = (
         "FollowedBySetting",
         "Sessions of others start as the login by their setting `role`, and would start as a login that owns nothing",
