@@ -4,7 +4,6 @@ Everything in the cluster is level-driven: an event only says which key to look 
 """
 
 import asyncio
-import contextlib
 import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterator
@@ -91,7 +90,7 @@ class Informer:
             except ApiError as error:
                 if error.status not in (404, 410):
                     log.warning("%s: %s", self.resource.plural, error)
-            except (aiohttp.ClientError, TimeoutError) as error:
+            except (aiohttp.ClientError, OSError) as error:
                 log.warning("%s: %s", self.resource.plural, error or type(error).__name__)
             await asyncio.sleep(pause)
             pause = min(2 * pause, RETRY_SECONDS[1])
@@ -207,8 +206,11 @@ class Queue:
 
 
 async def cancel(task: asyncio.Task[None] | None) -> None:
-    """Cancel a task and wait until it has ended."""
-    if task is not None:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+    """Cancel a task and wait until it has ended; what it failed with is logged and is not the caller's failure."""
+    if task is None:
+        return
+    task.cancel()
+    # To await the task itself would raise its failure here, and take the caller's own cancellation for the task's.
+    await asyncio.wait([task])
+    if not task.cancelled() and (failure := task.exception()):
+        log.error("%s has failed", task.get_name(), exc_info=failure)

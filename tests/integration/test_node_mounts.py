@@ -14,6 +14,7 @@ from lab.azure.key_vault.vault import SecretAttributes, Vault
 from lab.cluster import client as api
 from lab.cluster.client import Object
 from lab.cluster.node import volumes
+from lab.control.faults import Fault
 from lab.control.options import TENANT_ID, DriverGeneration
 
 START = 'MountVolume.SetUp failed for volume "postgresql-store" : rpc error: code = Unknown desc = '
@@ -275,6 +276,30 @@ async def test_a_pod_does_not_end_before_the_driver_of_its_mount_is_back(
     assert (await world.get(api.PODS, pod))["metadata"]["deletionTimestamp"]
     world.node.register_driver(world.store)
     await world.until_gone(api.PODS, pod)
+
+
+async def test_an_api_server_that_is_away_as_a_pod_starts_neither_holds_the_pod_nor_its_volumes_back(
+    tmp_path: Path, postgres_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep_current = volumes.Volumes.keep_current
+
+    def keep_current_without_server(kept: volumes.Volumes) -> None:
+        world.faults.add(Fault(path="/apis/storage.k8s.io/v1/csidrivers/*", status=503, times=1))
+        keep_current(kept)
+
+    monkeypatch.setattr(volumes.Volumes, "keep_current", keep_current_without_server)
+    monkeypatch.setattr(volumes, "RETRY_SECONDS", 0.1)
+    options: Any = {"poll_seconds": 0.5, "generation": DriverGeneration.REPUBLISH}
+    async with pod_world(tmp_path, postgres_cache, parts="controllers node csi", **options) as world:
+        await apply_walkthrough(world)
+        await world.until(api.DEPLOYMENTS, DEPLOYMENT, lambda d: d["status"].get("readyReplicas") == 1)
+        assert world.faults.list() == {}
+        pod = str((await the_pod(world))["metadata"]["name"])
+        made = vault_of(world).set_secret("password", "Mashroof123")
+        report = f"{pod}-{NAMESPACE}-{CLASS}"
+        await world.until(api.POD_STATUSES, report, lambda r: made.version in str(r["status"]["objects"]))
+        await world.client.patch(api.DEPLOYMENTS, NAMESPACE, DEPLOYMENT, {"spec": {"replicas": 0}})
+        await world.until_gone(api.PODS, pod)
 
 
 async def test_a_node_ends_although_the_driver_of_a_mount_is_gone(world: PodWorld) -> None:

@@ -172,13 +172,24 @@ class Volumes:
 
     async def _republish(self, volume: Object) -> None:
         """Ask drivers that want it to look again; what they say is logged, no event tells of it."""
-        driver = await self._context.client.find(CSI_DRIVERS, "", volume["csi"]["driver"])
-        while driver is not None and driver["spec"].get("requiresRepublish"):
+        if not await self._wants_republish(volume["csi"]["driver"]):
+            return
+        while True:
             await asyncio.sleep(random.uniform(*self._context.republish_seconds))  # noqa: S311
             try:
                 await self._call_driver(volume, self._paths[volume["name"]])
             except (MountError, ApiError, aiohttp.ClientError, TimeoutError) as error:
                 log.warning("republishing %s of %s: %s", volume["name"], self._pod["metadata"]["name"], error)
+
+    async def _wants_republish(self, name: str) -> bool:
+        """What the CSIDriver says, asked until the API server answers."""
+        while True:
+            try:
+                driver = await self._context.client.find(CSI_DRIVERS, "", name)
+                return driver is not None and bool(driver["spec"].get("requiresRepublish"))
+            except (ApiError, aiohttp.ClientError, TimeoutError) as error:
+                log.warning("CSIDriver %s: %s", name, error)
+            await asyncio.sleep(RETRY_SECONDS)
 
     async def _make(self, volume: Object) -> Path:
         if volume.get("persistentVolumeClaim") is not None:

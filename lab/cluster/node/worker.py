@@ -75,7 +75,9 @@ class PodWorker:
         return self._task is not None and self._task.done()
 
     def update(self, pod: Object) -> None:
-        """The pod as the API server has it now."""
+        """The pod as the API server has it now; what an answer or a watch brings late is not taken back."""
+        if version_of(pod) < version_of(self.pod):
+            return
         self.pod = self._place.pod = pod
         if pod["metadata"].get("deletionTimestamp"):
             self._deleted.set()
