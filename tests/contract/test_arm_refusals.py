@@ -103,7 +103,7 @@ REFUSED: list[tuple[str, Change, str]] = [
     (SERVER, {"properties.version": "19"}, "InvalidParameterValue"),
     (SERVER, {"properties.backup": {"backupRetentionDays": 6}}, "InvalidParameterValue"),
     (SERVER, {"properties.highAvailability": {"mode": "Always"}}, "InvalidParameterValue"),
-    (SERVER, {"properties.highAvailability": {"mode": "ZoneRedundant"}}, "HANotSupportedForBurstableSku"),
+    (SERVER, {"properties.highAvailability": {"mode": "ZoneRedundant"}}, "HANotSupportedForBurstableSkuWithMoreInfo"),
     (SERVER, {"properties.authConfig": {"passwordAuth": "Disabled"}}, "InvalidParameterValue"),
     (SERVER, {"properties.network": {"publicNetworkAccess": "Sometimes"}}, "InvalidParameterValue"),
     (SERVER, {"properties.createMode": "Invent"}, "InvalidParameterValue"),

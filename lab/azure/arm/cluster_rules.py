@@ -106,7 +106,8 @@ RULES: tuple[Rule, ...] = (
     holding(
         _system_pools_are_big,
         "SystemPoolSkuTooLow",
-        "System node pool must use VM sku with at least 2 cores and 4GB memory.",
+        # Azure's words; it takes two cores and 4 GiB all the same.
+        "System node pool must use VM sku with more than 2 cores and 4GB memory.",
         target="agentPoolProfile.vmSize",
     ),
 )

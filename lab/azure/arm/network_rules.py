@@ -37,7 +37,7 @@ ADDRESS_RULES: tuple[Rule, ...] = (
         4,
         30,
         "PublicIPAddressIdleTimeoutOutOfRange",
-        "The idle timeout must be between 4 and 30 minutes; {value} was given.",
+        "Public IP address has invalid Idle Timeout. The value must be between 4 and 30.",
     ),
     holding(
         _is_static,

@@ -78,8 +78,8 @@ RULES: tuple[Rule, ...] = (
     one_of("properties.highAvailability.mode", ("Disabled", "SameZone", "ZoneRedundant"), CODE, _refusal("HA Mode")),
     holding(
         _may_stand_by,
-        "HANotSupportedForBurstableSku",
-        "High availability is not supported for the Burstable tier.",
+        "HANotSupportedForBurstableSkuWithMoreInfo",
+        "High availability not supported for burstable server.",
         target="properties.highAvailability.mode",
     ),
     one_of(
