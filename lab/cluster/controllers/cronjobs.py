@@ -9,8 +9,9 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from lab.cluster.client import CRON_JOBS, JOBS, Object
-from lab.cluster.controllers.common import Context, condition, controller_of, owned_by, owner_reference, terminating
+from lab.cluster.controllers.common import Context, condition, owned_by, terminating
 from lab.cluster.controllers.jobs import has_ended
+from lab.cluster.controllers.workloads import Workloads
 from lab.cluster.events import timestamp
 from lab.cluster.informer import Key, Queue, key_of
 
@@ -31,19 +32,13 @@ class CronJobs:
     """The CronJob controller."""
 
     def __init__(self, context: Context) -> None:
-        self._client, self._cron_jobs, self._jobs = context.client, context.cache(CRON_JOBS), context.cache(JOBS)
-        self._recorder = context.recorder("cronjob-controller")
+        self._client, self._jobs = context.client, context.cache(JOBS)
+        self._cron_jobs = Workloads(context, CRON_JOBS, "CronJob", "cronjob-controller")
         self.queue = Queue("cronjob", self._reconcile)
-        self._cron_jobs.on_change(lambda obj: self.queue.add(key_of(obj)))
-        self._jobs.on_change(self._job_changed)
-
-    def _job_changed(self, job: Object) -> None:
-        owner = controller_of(job)
-        if owner is not None and owner["kind"] == "CronJob":
-            self.queue.add((job["metadata"]["namespace"], owner["name"]))
+        self._cron_jobs.follow(self.queue, JOBS)
 
     async def _reconcile(self, key: Key) -> None:
-        owner = self._cron_jobs.get(*key)
+        owner = self._cron_jobs.get(key)
         if owner is None or terminating(owner):
             return
         own = [job for job in self._jobs if owned_by(job, owner)]
@@ -83,13 +78,13 @@ class CronJobs:
                 "namespace": meta["namespace"],
                 "labels": template["metadata"].get("labels") or {},
                 "annotations": annotations,
-                "ownerReferences": [owner_reference(owner, "batch/v1", "CronJob")],
+                "ownerReferences": [self._cron_jobs.reference(owner)],
             },
             "spec": template["spec"],
         }
         created = await self._client.create(JOBS, body)
         self._jobs.take(created)
-        self._recorder.normal(_named(owner), "SuccessfulCreate", f"Created job {created['metadata']['name']}")
+        self._cron_jobs.normal(owner, "SuccessfulCreate", f"Created job {created['metadata']['name']}")
         return created
 
     async def _forget(self, owner: Object, jobs: Sequence[Object]) -> None:
@@ -103,7 +98,7 @@ class CronJobs:
     async def _delete(self, owner: Object, job: Object) -> None:
         meta = job["metadata"]
         await self._client.delete(JOBS, meta["namespace"], meta["name"], uid=meta["uid"])
-        self._recorder.normal(_named(owner), "SuccessfulDelete", f"Deleted job {meta['name']}")
+        self._cron_jobs.normal(owner, "SuccessfulDelete", f"Deleted job {meta['name']}")
 
     async def _write_status(self, owner: Object, running: Sequence[Object], scheduled: datetime | None) -> None:
         old = owner.get("status") or {}
@@ -116,8 +111,7 @@ class CronJobs:
             not scheduled
         ):
             return
-        new = {key: value for key, value in owner.items() if key != "status"} | {"status": status}
-        self._cron_jobs.take(await self._client.replace(CRON_JOBS, new, "status"))
+        await self._cron_jobs.write_status(owner, status)
 
 
 def is_time(schedule: str, moment: datetime) -> bool:
@@ -150,8 +144,3 @@ def _reference(job: Object) -> Object:
         "resourceVersion": meta["resourceVersion"],
         "uid": meta["uid"],
     }
-
-
-def _named(owner: Object) -> Object:
-    """With its kind, which lists leave out."""
-    return {"apiVersion": "batch/v1", "kind": "CronJob", **owner}

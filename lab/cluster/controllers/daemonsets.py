@@ -6,18 +6,11 @@ https://github.com/kubernetes/kubernetes/blob/v1.34.4/pkg/controller/daemon/daem
 import json
 from collections.abc import Mapping, Sequence
 
-from lab.cluster.client import DAEMON_SETS, NODES, PODS, ApiError, Object
-from lab.cluster.controllers.common import (
-    Context,
-    controller_of,
-    owned_by,
-    owner_reference,
-    ready,
-    seconds_until_available,
-    terminating,
-)
+from lab.cluster.client import DAEMON_SETS, NODES, PODS, Object
+from lab.cluster.controllers.common import Context, ready, seconds_until_available, terminating
 from lab.cluster.controllers.revisions import HASH, Revisions, hash_of, template_of
 from lab.cluster.controllers.rollout import resolve
+from lab.cluster.controllers.workloads import Pods, Workloads
 from lab.cluster.informer import Key, Queue, key_of
 
 GENERATION, GENERATION_LABEL = "deprecated.daemonset.template.generation", "pod-template-generation"
@@ -36,26 +29,19 @@ class DaemonSets:
     """The DaemonSet controller."""
 
     def __init__(self, context: Context) -> None:
-        self._client = context.client
-        self._sets, self._pods, self._nodes = context.cache(DAEMON_SETS), context.cache(PODS), context.cache(NODES)
+        self._sets = Workloads(context, DAEMON_SETS, "DaemonSet", "daemonset-controller")
+        self._pods, self._nodes = Pods(context, self._sets), context.cache(NODES)
         self._revisions = Revisions(context, "DaemonSet")
-        self._recorder = context.recorder("daemonset-controller")
         self.queue = Queue("daemonset", self._reconcile)
-        self._sets.on_change(lambda obj: self.queue.add(key_of(obj)))
-        self._pods.on_change(self._pod_changed)
+        self._sets.follow(self.queue, PODS)
         self._nodes.on_change(lambda _: self._retry_all())
 
     def _retry_all(self) -> None:
         for owner in self._sets:
             self.queue.add(key_of(owner))
 
-    def _pod_changed(self, pod: Object) -> None:
-        owner = controller_of(pod)
-        if owner is not None and owner["kind"] == "DaemonSet":
-            self.queue.add((pod["metadata"]["namespace"], owner["name"]))
-
     async def _reconcile(self, key: Key) -> None:
-        owner = self._sets.get(*key)
+        owner = self._sets.get(key)
         if owner is None or terminating(owner):
             return
         newest = await self._revisions.ensure_newest(owner)
@@ -70,9 +56,8 @@ class DaemonSets:
     def _by_node(self, owner: Object) -> dict[str, list[Object]]:
         """Node -> its pods, those that are on their way to it included."""
         found: dict[str, list[Object]] = {}
-        for pod in self._pods:
-            if owned_by(pod, owner):
-                found.setdefault(_node_of(pod), []).append(pod)
+        for pod in self._pods.of(owner):
+            found.setdefault(_node_of(pod), []).append(pod)
         return found
 
     async def _move(self, owner: Object, newest: Object, nodes: Sequence[str]) -> None:
@@ -81,13 +66,13 @@ class DaemonSets:
             pods = by_node.get(node, [])
             for pod in pods:
                 if pod.get("status", {}).get("phase") in FINISHED and not terminating(pod):
-                    await self._delete_pod(owner, pod)
+                    await self._pods.delete(owner, pod)
             if not pods:
                 await self._create_pod(owner, newest, node)
         for node in set(by_node) - set(nodes):
             for pod in by_node[node]:
                 if not terminating(pod):
-                    await self._delete_pod(owner, pod)
+                    await self._pods.delete(owner, pod)
         if owner["spec"]["updateStrategy"]["type"] == "RollingUpdate":
             await self._update(owner, hash_of(newest), {node: by_node.get(node, []) for node in nodes})
 
@@ -105,9 +90,9 @@ class DaemonSets:
                 if is_well:
                     available.append(pod)
                 else:
-                    await self._delete_pod(owner, pod)
+                    await self._pods.delete(owner, pod)
         for pod in available[: max(room, 0)]:
-            await self._delete_pod(owner, pod)
+            await self._pods.delete(owner, pod)
 
     def _is_available(self, owner: Object, pod: Object) -> bool:
         wait = seconds_until_available(pod, owner["spec"].get("minReadySeconds", 0))
@@ -116,35 +101,9 @@ class DaemonSets:
         return wait == 0
 
     async def _create_pod(self, owner: Object, newest: Object, node: str) -> None:
-        meta, template = owner["metadata"], template_of(newest)
-        labels = (template.get("metadata", {}).get("labels") or {}) | {HASH: hash_of(newest)}
-        labels[GENERATION_LABEL] = (meta.get("annotations") or {}).get(GENERATION, "1")
-        pod = {
-            "apiVersion": "v1",
-            "kind": "Pod",
-            "spec": _bound_to(template["spec"], node),
-            "metadata": {
-                "generateName": f"{meta['name']}-",
-                "namespace": meta["namespace"],
-                "labels": labels,
-                "annotations": template.get("metadata", {}).get("annotations") or {},
-                "ownerReferences": [owner_reference(owner, "apps/v1", "DaemonSet")],
-            },
-        }
-        try:
-            created = await self._client.create(PODS, pod)
-        except ApiError as error:
-            self._recorder.warning(_named(owner), "FailedCreate", f"Error creating: {error.message}")
-            raise
-        self._pods.take(created)
-        self._recorder.normal(_named(owner), "SuccessfulCreate", f"Created pod: {created['metadata']['name']}")
-
-    async def _delete_pod(self, owner: Object, pod: Object) -> None:
-        meta = pod["metadata"]
-        deleted = await self._client.delete(PODS, meta["namespace"], meta["name"], uid=meta["uid"])
-        if deleted is not None and deleted.get("kind") == "Pod":
-            self._pods.take(deleted)
-        self._recorder.normal(_named(owner), "SuccessfulDelete", f"Deleted pod: {meta['name']}")
+        template, generation = template_of(newest), (owner["metadata"].get("annotations") or {}).get(GENERATION, "1")
+        labels = {HASH: hash_of(newest), GENERATION_LABEL: generation}
+        await self._pods.create(owner, template, labels=labels, spec=_bound_to(template["spec"], node))
 
     async def _write_status(self, owner: Object, newest: Object, nodes: Sequence[str]) -> None:
         by_node, old = self._by_node(owner), owner.get("status") or {}
@@ -162,8 +121,7 @@ class DaemonSets:
         }
         if all(old.get(name, 0) == value for name, value in status.items()):
             return
-        new = {key: value for key, value in owner.items() if key != "status"} | {"status": status}
-        self._sets.take(await self._client.replace(DAEMON_SETS, new, "status"))
+        await self._sets.write_status(owner, status)
 
 
 def runs_on(owner: Object, node: Object) -> bool:
@@ -202,8 +160,3 @@ def named_node(pod: Object) -> str:
 
 def _hash_of_pod(pod: Object) -> str:
     return str((pod["metadata"].get("labels") or {}).get(HASH, ""))
-
-
-def _named(owner: Object) -> Object:
-    """With its kind, which lists leave out."""
-    return {"apiVersion": "apps/v1", "kind": "DaemonSet", **owner}

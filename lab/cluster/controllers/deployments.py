@@ -5,8 +5,9 @@ from datetime import UTC, datetime
 
 from lab.cluster.client import DEPLOYMENTS, PODS, REPLICA_SETS, ApiError, Object
 from lab.cluster.controllers import rollout
-from lab.cluster.controllers.common import Context, controller_of, owned_by, owner_reference, terminating
+from lab.cluster.controllers.common import Context, controller_of, owned_by, terminating
 from lab.cluster.controllers.deployment_status import conditions_of, deadline_in
+from lab.cluster.controllers.workloads import Workloads
 from lab.cluster.informer import Key, Queue, key_of
 
 DESIRED, MAXIMUM = "deployment.kubernetes.io/desired-replicas", "deployment.kubernetes.io/max-replicas"
@@ -17,29 +18,23 @@ class Deployments:
 
     def __init__(self, context: Context) -> None:
         self._client = context.client
-        self._deployments, self._sets = context.cache(DEPLOYMENTS), context.cache(REPLICA_SETS)
-        self._pods = context.cache(PODS)
-        self._recorder = context.recorder("deployment-controller")
+        self._deployments = Workloads(context, DEPLOYMENTS, "Deployment", "deployment-controller")
+        self._sets, self._pods = context.cache(REPLICA_SETS), context.cache(PODS)
         self.queue = Queue("deployment", self._reconcile)
-        self._deployments.on_change(lambda obj: self.queue.add(key_of(obj)))
-        self._sets.on_change(self._set_changed)
+        self._deployments.follow(self.queue, REPLICA_SETS)
         self._pods.on_change(self._pod_changed)
-
-    def _set_changed(self, entry: Object) -> None:
-        owner = controller_of(entry)
-        if owner is not None and owner["kind"] == "Deployment":
-            self.queue.add((entry["metadata"]["namespace"], owner["name"]))
 
     def _pod_changed(self, pod: Object) -> None:
         owner = controller_of(pod)
         if owner is None or owner["kind"] != "ReplicaSet":
             return
         entry = self._sets.get(pod["metadata"]["namespace"], owner["name"])
-        if entry is not None:
-            self._set_changed(entry)
+        key = None if entry is None else self._deployments.key_of_owner(entry)
+        if key is not None:
+            self.queue.add(key)
 
     async def _reconcile(self, key: Key) -> None:
-        deployment = self._deployments.get(*key)
+        deployment = self._deployments.get(key)
         if deployment is None or terminating(deployment):
             return
         sets = [entry for entry in self._sets if owned_by(entry, deployment) and not terminating(entry)]
@@ -72,6 +67,7 @@ class Deployments:
             size = max(min(wanted, wanted + surge - sum(map(rollout.replicas_of, sets))), 0)
         collisions = deployment.get("status", {}).get("collisionCount", 0)
         body = _replica_set(deployment, size, revision, collisions)
+        body["metadata"]["ownerReferences"] = [self._deployments.reference(deployment)]
         try:
             created = await self._client.create(REPLICA_SETS, body)
         except ApiError as error:
@@ -83,7 +79,7 @@ class Deployments:
         self._sets.take(created)
         if size:
             message = f"Scaled up replica set {created['metadata']['name']} from 0 to {size}"
-            self._recorder.normal(_named(deployment), "ScalingReplicaSet", message)
+            self._deployments.normal(deployment, "ScalingReplicaSet", message)
         return created
 
     async def _keep_revision(self, deployment: Object, new: Object) -> Object:
@@ -128,7 +124,7 @@ class Deployments:
         )
         direction = "up" if size > before else "down"
         message = f"Scaled {direction} replica set {entry['metadata']['name']} from {before} to {size}"
-        self._recorder.normal(_named(deployment), "ScalingReplicaSet", message)
+        self._deployments.normal(deployment, "ScalingReplicaSet", message)
 
     async def _patch_set(self, entry: Object, patch: Object) -> Object:
         meta = entry["metadata"]
@@ -150,8 +146,7 @@ class Deployments:
             key: value for key, value in old.items() if value
         }:
             return
-        body = {key: value for key, value in deployment.items() if key != "status"} | {"status": status}
-        self._deployments.take(await self._client.replace(DEPLOYMENTS, body, "status"))
+        await self._deployments.write_status(deployment, status)
 
     async def _forget_old(self, deployment: Object, sets: list[Object]) -> None:
         """Keep only as much history as asked for."""
@@ -193,7 +188,6 @@ def _replica_set(deployment: Object, size: int, revision: int, collisions: int) 
             "namespace": meta["namespace"],
             "labels": labels,
             "annotations": inherited | _annotations(deployment) | {rollout.REVISION: str(revision)},
-            "ownerReferences": [owner_reference(deployment, "apps/v1", "Deployment")],
         },
         "spec": {
             "replicas": size,
@@ -202,7 +196,3 @@ def _replica_set(deployment: Object, size: int, revision: int, collisions: int) 
             "minReadySeconds": deployment["spec"].get("minReadySeconds", 0),
         },
     }
-
-
-def _named(deployment: Object) -> Object:
-    return {"apiVersion": "apps/v1", "kind": "Deployment", **deployment}

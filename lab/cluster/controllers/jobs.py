@@ -5,19 +5,11 @@ https://github.com/kubernetes/kubernetes/blob/v1.34.4/pkg/controller/job/job_con
 
 from collections.abc import Sequence
 
-from lab.cluster.client import JOBS, PODS, ApiError, Object
-from lab.cluster.controllers.common import (
-    Context,
-    active,
-    condition,
-    controller_of,
-    owned_by,
-    owner_reference,
-    ready,
-    terminating,
-)
+from lab.cluster.client import JOBS, PODS, Object
+from lab.cluster.controllers.common import Context, active, condition, ready, terminating
+from lab.cluster.controllers.workloads import Pods, Workloads
 from lab.cluster.events import timestamp
-from lab.cluster.informer import Key, Queue, key_of
+from lab.cluster.informer import Key, Queue
 
 _TOO_MANY_FAILED = ("BackoffLimitExceeded", "Job has reached the specified backoff limit")
 _COMPLETED = ("CompletionsReached", "Reached expected number of succeeded pods")
@@ -27,69 +19,37 @@ class Jobs:
     """The Job controller."""
 
     def __init__(self, context: Context) -> None:
-        self._client, self._jobs, self._pods = context.client, context.cache(JOBS), context.cache(PODS)
-        self._recorder = context.recorder("job-controller")
+        self._jobs = Workloads(context, JOBS, "Job", "job-controller")
+        self._pods = Pods(context, self._jobs)
         self.queue = Queue("job", self._reconcile)
-        self._jobs.on_change(lambda obj: self.queue.add(key_of(obj)))
-        self._pods.on_change(self._pod_changed)
-
-    def _pod_changed(self, pod: Object) -> None:
-        owner = controller_of(pod)
-        if owner is not None and owner["kind"] == "Job":
-            self.queue.add((pod["metadata"]["namespace"], owner["name"]))
+        self._jobs.follow(self.queue, PODS)
 
     async def _reconcile(self, key: Key) -> None:
-        job = self._jobs.get(*key)
+        job = self._jobs.get(key)
         if job is None or terminating(job) or has_ended(job):
             return
-        pods = [pod for pod in self._pods if owned_by(pod, job)]
         try:
-            await self._move(job, pods)
+            await self._move(job, self._pods.of(job))
         finally:
-            await self._write_status(job, [pod for pod in self._pods if owned_by(pod, job)])
+            await self._write_status(job, self._pods.of(job))
 
     async def _move(self, job: Object, pods: Sequence[Object]) -> None:
         """Keep as many pods at work as may be; a Job that has ended or is suspended has none."""
         at_work = [pod for pod in pods if active(pod)]
         missing = wanted_pods(job, pods) - len(at_work)
         for pod in at_work[: max(-missing, 0)]:
-            meta = pod["metadata"]
-            await self._client.delete(PODS, meta["namespace"], meta["name"], uid=meta["uid"])
-            self._recorder.normal(_named(job), "SuccessfulDelete", f"Deleted pod: {meta['name']}")
+            await self._pods.delete(job, pod)
         for _ in range(missing):
-            await self._create_pod(job)
-
-    async def _create_pod(self, job: Object) -> None:
-        meta, template = job["metadata"], job["spec"]["template"]
-        pod = {
-            "apiVersion": "v1",
-            "kind": "Pod",
-            "spec": template["spec"],
-            "metadata": {
-                "generateName": f"{meta['name']}-",
-                "namespace": meta["namespace"],
-                "labels": template.get("metadata", {}).get("labels") or {},
-                "annotations": template.get("metadata", {}).get("annotations") or {},
-                "ownerReferences": [owner_reference(job, "batch/v1", "Job")],
-            },
-        }
-        try:
-            created = await self._client.create(PODS, pod)
-        except ApiError as error:
-            self._recorder.warning(_named(job), "FailedCreate", f"Error creating: {error.message}")
-            raise
-        self._pods.take(created)
-        self._recorder.normal(_named(job), "SuccessfulCreate", f"Created pod: {created['metadata']['name']}")
+            await self._pods.create(job, job["spec"]["template"])
 
     async def _write_status(self, job: Object, pods: Sequence[Object]) -> None:
         status, old = status_of(job, pods), job.get("status") or {}
         if {name: value for name, value in status.items() if value} == {name: old[name] for name in old if old[name]}:
             return
-        new = {key: value for key, value in job.items() if key != "status"} | {"status": status}
-        self._jobs.take(await self._client.replace(JOBS, new, "status"))
+        await self._jobs.write_status(job, status)
         for found in status["conditions"]:
             if found["type"] == "Complete":
-                self._recorder.normal(_named(job), "Completed", "Job completed")
+                self._jobs.normal(job, "Completed", "Job completed")
 
 
 def has_ended(job: Object) -> bool:
@@ -142,8 +102,3 @@ def _entry(kind: str, text: tuple[str, str], now: str) -> Object:
 
 def _count(pods: Sequence[Object], phase: str) -> int:
     return sum(pod.get("status", {}).get("phase") == phase for pod in pods)
-
-
-def _named(job: Object) -> Object:
-    """With its kind, which lists leave out."""
-    return {"apiVersion": "batch/v1", "kind": "Job", **job}

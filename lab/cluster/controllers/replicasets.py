@@ -3,16 +3,8 @@
 import asyncio
 
 from lab.cluster.client import PODS, REPLICA_SETS, ApiError, Object
-from lab.cluster.controllers.common import (
-    Context,
-    active,
-    controller_of,
-    owned_by,
-    owner_reference,
-    ready,
-    seconds_until_available,
-    terminating,
-)
+from lab.cluster.controllers.common import Context, active, ready, seconds_until_available, terminating
+from lab.cluster.controllers.workloads import Pods, Workloads
 from lab.cluster.events import timestamp
 from lab.cluster.informer import Key, Queue, key_of
 
@@ -21,23 +13,16 @@ class ReplicaSets:
     """The ReplicaSet controller."""
 
     def __init__(self, context: Context) -> None:
-        self._context, self._client = context, context.client
-        self._pods, self._sets = context.cache(PODS), context.cache(REPLICA_SETS)
-        self._recorder = context.recorder("replicaset-controller")
+        self._sets = Workloads(context, REPLICA_SETS, "ReplicaSet", "replicaset-controller")
+        self._pods = Pods(context, self._sets)
         self.queue = Queue("replicaset", self._reconcile)
-        self._sets.on_change(lambda obj: self.queue.add(key_of(obj)))
-        self._pods.on_change(self._pod_changed)
-
-    def _pod_changed(self, pod: Object) -> None:
-        owner = controller_of(pod)
-        if owner is not None and owner["kind"] == "ReplicaSet":
-            self.queue.add((pod["metadata"]["namespace"], owner["name"]))
+        self._sets.follow(self.queue, PODS)
 
     async def _reconcile(self, key: Key) -> None:
-        owner = self._sets.get(*key)
+        owner = self._sets.get(key)
         if owner is None:
             return
-        pods = [pod for pod in self._pods if owned_by(pod, owner) and active(pod)]
+        pods = [pod for pod in self._pods.of(owner) if active(pod)]
         failure: Object | None = None
         if not terminating(owner):
             try:
@@ -51,41 +36,11 @@ class ReplicaSets:
         wanted = owner["spec"].get("replicas", 1)
         if len(pods) > wanted:
             doomed = sorted(pods, key=_rank)[: len(pods) - wanted]
-            await asyncio.gather(*(self._delete_pod(owner, pod) for pod in doomed))
+            await asyncio.gather(*(self._pods.delete(owner, pod) for pod in doomed))
             return [pod for pod in pods if pod not in doomed]
-        created = await asyncio.gather(*(self._create_pod(owner) for _ in range(wanted - len(pods))))
-        return pods + list(created)
-
-    async def _create_pod(self, owner: Object) -> Object:
         template = owner["spec"]["template"]
-        meta = template.get("metadata", {})
-        pod = {
-            "apiVersion": "v1",
-            "kind": "Pod",
-            "spec": template["spec"],
-            "metadata": {
-                "generateName": f"{owner['metadata']['name']}-",
-                "namespace": owner["metadata"]["namespace"],
-                "labels": meta.get("labels") or {},
-                "annotations": meta.get("annotations") or {},
-                "ownerReferences": [owner_reference(owner, "apps/v1", "ReplicaSet")],
-            },
-        }
-        try:
-            created = await self._client.create(PODS, pod)
-        except ApiError as error:
-            self._recorder.warning(_named(owner), "FailedCreate", f"Error creating: {error.message}")
-            raise
-        self._pods.take(created)
-        self._recorder.normal(_named(owner), "SuccessfulCreate", f"Created pod: {created['metadata']['name']}")
-        return created
-
-    async def _delete_pod(self, owner: Object, pod: Object) -> None:
-        meta = pod["metadata"]
-        deleted = await self._client.delete(PODS, meta["namespace"], meta["name"], uid=meta["uid"])
-        if deleted is not None and deleted.get("kind") == "Pod":
-            self._pods.take(deleted)
-        self._recorder.normal(_named(owner), "SuccessfulDelete", f"Deleted pod: {meta['name']}")
+        created = await asyncio.gather(*(self._pods.create(owner, template) for _ in range(wanted - len(pods))))
+        return pods + list(created)
 
     async def _write_status(self, owner: Object, pods: list[Object], failure: Object | None) -> None:
         waits = [seconds_until_available(pod, owner["spec"].get("minReadySeconds", 0)) for pod in pods]
@@ -109,8 +64,7 @@ class ReplicaSets:
             bool(old.get("conditions")) == bool(failure)
         ):
             return
-        new = {key: value for key, value in owner.items() if key != "status"} | {"status": status}
-        self._sets.take(await self._client.replace(REPLICA_SETS, new, "status"))
+        await self._sets.write_status(owner, status)
 
 
 def _rank(pod: Object) -> tuple[bool, bool, bool, str]:
@@ -119,8 +73,3 @@ def _rank(pod: Object) -> tuple[bool, bool, bool, str]:
     age = pod["metadata"]["creationTimestamp"]
     youngest_first = "".join(chr(0x10FFFF - ord(letter)) for letter in age)
     return bool(pod["spec"].get("nodeName")), status.get("phase") == "Running", ready(pod), youngest_first
-
-
-def _named(owner: Object) -> Object:
-    """With its kind, which lists leave out."""
-    return {"apiVersion": "apps/v1", "kind": "ReplicaSet", **owner}

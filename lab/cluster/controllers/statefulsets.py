@@ -5,42 +5,34 @@ https://github.com/kubernetes/kubernetes/blob/v1.34.4/pkg/controller/statefulset
 
 from collections.abc import Mapping, Sequence
 
-from lab.cluster.client import CLAIMS, PODS, STATEFUL_SETS, ApiError, Object
-from lab.cluster.controllers.common import (
-    Context,
-    controller_of,
-    owned_by,
-    owner_reference,
-    ready,
-    seconds_until_available,
-    terminating,
-)
+from lab.cluster.client import CLAIMS, PODS, STATEFUL_SETS, Object
+from lab.cluster.controllers.common import Context, ready, seconds_until_available, terminating
 from lab.cluster.controllers.revisions import HASH, Revisions, template_of
+from lab.cluster.controllers.workloads import Pods, Words, Workloads
 from lab.cluster.informer import Key, Queue, key_of
 
 POD_NAME, POD_INDEX = "statefulset.kubernetes.io/pod-name", "apps.kubernetes.io/pod-index"
 FINISHED = ("Succeeded", "Failed")
+_WORDS = Words(
+    created="create Pod {pod} in StatefulSet {owner} successful",
+    failed="create Pod {pod} in StatefulSet {owner} failed error: {error}",
+    deleted="delete Pod {pod} in StatefulSet {owner} successful",
+)
 
 
 class StatefulSets:
     """The StatefulSet controller."""
 
     def __init__(self, context: Context) -> None:
-        self._client = context.client
-        self._sets, self._pods, self._claims = context.cache(STATEFUL_SETS), context.cache(PODS), context.cache(CLAIMS)
+        self._client, self._claims = context.client, context.cache(CLAIMS)
+        self._sets = Workloads(context, STATEFUL_SETS, "StatefulSet", "statefulset-controller")
+        self._pods = Pods(context, self._sets, _WORDS)
         self._revisions = Revisions(context, "StatefulSet")
-        self._recorder = context.recorder("statefulset-controller")
         self.queue = Queue("statefulset", self._reconcile)
-        self._sets.on_change(lambda obj: self.queue.add(key_of(obj)))
-        self._pods.on_change(self._pod_changed)
-
-    def _pod_changed(self, pod: Object) -> None:
-        owner = controller_of(pod)
-        if owner is not None and owner["kind"] == "StatefulSet":
-            self.queue.add((pod["metadata"]["namespace"], owner["name"]))
+        self._sets.follow(self.queue, PODS)
 
     async def _reconcile(self, key: Key) -> None:
-        owner = self._sets.get(*key)
+        owner = self._sets.get(key)
         if owner is None or terminating(owner):
             return
         update = await self._revisions.ensure_newest(owner)
@@ -55,9 +47,7 @@ class StatefulSets:
 
     def _own(self, owner: Object) -> dict[int, Object]:
         """Ordinal -> pod, lowest first."""
-        return {
-            ordinal_of(pod): pod for pod in sorted(filter(lambda p: owned_by(p, owner), self._pods), key=ordinal_of)
-        }
+        return {ordinal_of(pod): pod for pod in sorted(self._pods.of(owner), key=ordinal_of)}
 
     async def _move(self, owner: Object, current: Object, update: Object) -> None:
         """Do what is next: one thing at a time, unless the pods may be made and removed in parallel."""
@@ -68,12 +58,12 @@ class StatefulSets:
             if pod is None:
                 await self._create_pod(owner, update if ordinal >= partition_of(owner) else current, ordinal)
             elif pod.get("status", {}).get("phase") in FINISHED and not terminating(pod):
-                await self._delete_pod(owner, pod)
+                await self._pods.delete(owner, pod)
             if one_by_one and not self._is_well(owner, pods.get(ordinal)):
                 return
         for ordinal in sorted(set(pods) - set(wanted), reverse=True):
             if not terminating(pods[ordinal]):
-                await self._delete_pod(owner, pods[ordinal])
+                await self._pods.delete(owner, pods[ordinal])
             if one_by_one:
                 return
         await self._update(owner, update, {ordinal: pods.get(ordinal) for ordinal in wanted})
@@ -87,7 +77,7 @@ class StatefulSets:
             if ordinal < partition_of(owner) or pod is None:
                 return
             if _revision_of(pod) != update["metadata"]["name"] and not terminating(pod):
-                await self._delete_pod(owner, pod)
+                await self._pods.delete(owner, pod)
                 return
             if not self._is_well(owner, pod):
                 return
@@ -101,35 +91,11 @@ class StatefulSets:
         return wait == 0
 
     async def _create_pod(self, owner: Object, revision: Object, ordinal: int) -> None:
-        meta, template = owner["metadata"], template_of(revision)
-        name = f"{meta['name']}-{ordinal}"
-        labels = (template.get("metadata", {}).get("labels") or {}) | {
-            HASH: revision["metadata"]["name"],
-            POD_NAME: name,
-            POD_INDEX: str(ordinal),
-        }
+        template, name = template_of(revision), f"{owner['metadata']['name']}-{ordinal}"
+        labels = {HASH: revision["metadata"]["name"], POD_NAME: name, POD_INDEX: str(ordinal)}
         spec = {**template["spec"], "hostname": name, "subdomain": owner["spec"].get("serviceName", "")}
         spec["volumes"] = [*await self._ensure_claims(owner, name), *_without_claims(owner, template)]
-        pod = {
-            "apiVersion": "v1",
-            "kind": "Pod",
-            "spec": spec,
-            "metadata": {
-                "name": name,
-                "namespace": meta["namespace"],
-                "labels": labels,
-                "annotations": template.get("metadata", {}).get("annotations") or {},
-                "ownerReferences": [owner_reference(owner, "apps/v1", "StatefulSet")],
-            },
-        }
-        try:
-            self._pods.take(await self._client.create(PODS, pod))
-        except ApiError as error:
-            text = f"create Pod {name} in StatefulSet {meta['name']} failed error: {error.message}"
-            self._recorder.warning(_named(owner), "FailedCreate", text)
-            raise
-        text = f"create Pod {name} in StatefulSet {meta['name']} successful"
-        self._recorder.normal(_named(owner), "SuccessfulCreate", text)
+        await self._pods.create(owner, template, name=name, labels=labels, spec=spec)
 
     async def _ensure_claims(self, owner: Object, pod: str) -> list[Object]:
         """Make the claims that a pod lacks, and return its volumes of them. Claims stay when the pod goes."""
@@ -144,24 +110,15 @@ class StatefulSets:
             body = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": meta, "spec": template["spec"]}
             self._claims.take(await self._client.create(CLAIMS, body))
             text = f"create Claim {name} Pod {pod} in StatefulSet {owner['metadata']['name']} success"
-            self._recorder.normal(_named(owner), "SuccessfulCreate", text)
+            self._sets.normal(owner, "SuccessfulCreate", text)
         return volumes
-
-    async def _delete_pod(self, owner: Object, pod: Object) -> None:
-        meta = pod["metadata"]
-        deleted = await self._client.delete(PODS, meta["namespace"], meta["name"], uid=meta["uid"])
-        if deleted is not None and deleted.get("kind") == "Pod":
-            self._pods.take(deleted)
-        text = f"delete Pod {meta['name']} in StatefulSet {owner['metadata']['name']} successful"
-        self._recorder.normal(_named(owner), "SuccessfulDelete", text)
 
     async def _write_status(self, owner: Object, current: Object, update: Object) -> Object:
         old, least = owner.get("status") or {}, owner["spec"].get("minReadySeconds", 0)
         status = status_of(owner, list(self._own(owner).values()), current, update, least)
         if all(old.get(name, 0) == value for name, value in status.items()):
             return status
-        new = {key: value for key, value in owner.items() if key != "status"} | {"status": status}
-        self._sets.take(await self._client.replace(STATEFUL_SETS, new, "status"))
+        await self._sets.write_status(owner, status)
         return status
 
 
@@ -210,8 +167,3 @@ def _revision_of(pod: Object) -> str:
 def _without_claims(owner: Object, template: Object) -> list[Object]:
     claims = {claim["metadata"]["name"] for claim in owner["spec"].get("volumeClaimTemplates") or []}
     return [volume for volume in template["spec"].get("volumes") or [] if volume["name"] not in claims]
-
-
-def _named(owner: Object) -> Object:
-    """With its kind, which lists leave out."""
-    return {"apiVersion": "apps/v1", "kind": "StatefulSet", **owner}
