@@ -26,6 +26,7 @@ from prefect.logging.handlers import APILogWorker, PrefectConsoleHandler
 from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
 
 from tasks.reports.timeline import Timeline
+from testing.postgres_process import free_port
 
 ROOT = Path(__file__).resolve().parents[1]
 SERVER_SECONDS = 120
@@ -136,7 +137,7 @@ def prefect_server(database_url: str = "") -> Iterator[int]:
     """
     with ExitStack() as stack:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="keyturn-prefect-")))
-        port = _free_port()
+        port = free_port()
         url = f"http://127.0.0.1:{port}/api"
         variables = {"PREFECT_HOME": str(home), "PREFECT_API_URL": url, "PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
         stack.enter_context(patch.dict(os.environ, variables))
@@ -149,12 +150,6 @@ def prefect_server(database_url: str = "") -> Iterator[int]:
         stack.enter_context(temporary_settings(updates={PREFECT_API_URL: url, PREFECT_HOME: home}))
         stack.enter_context(patch.object(PrefectConsoleHandler, "emit"))
         yield server.pid
-
-
-def _free_port() -> int:
-    from testing.postgres_process import free_port
-
-    return free_port()
 
 
 def _end(server: subprocess.Popen[bytes]) -> None:

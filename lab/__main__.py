@@ -1,8 +1,6 @@
 """The lab's command line: `python -m lab up | down | run | env | status | logs | faults`."""
 
 import argparse
-import importlib.util
-import ipaddress
 import json
 import os
 import sys
@@ -12,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lab.commands import faults as faults_command
-from lab.commands import run
+from lab.commands import run, up_options
 from lab.control import lifecycle
 from lab.control.client import ControlClient
 from lab.control.environment import add_no_proxy, exports
@@ -36,33 +34,10 @@ def up(arguments: argparse.Namespace) -> int:
     if folder.exists():
         print("Removed the files of a lab that had died.")
     began = time.monotonic()
-    info = lifecycle.start(_start_options(arguments))
+    info = lifecycle.start(up_options.read(arguments))
     print(f"The lab is up after {time.monotonic() - began:.1f} s: an empty subscription.\n")
     _print_next_steps(folder, info)
     return 0
-
-
-def _start_options(arguments: argparse.Namespace) -> lifecycle.StartOptions:
-    return lifecycle.StartOptions(
-        state=arguments.state,
-        network=arguments.network,
-        ports=arguments.port_range,
-        driver=arguments.driver,
-        poll_interval_seconds=arguments.poll_interval,
-        propagation_delay_seconds=arguments.propagation_delay,
-        operation_seconds=arguments.operation_seconds,
-        is_fresh=arguments.fresh_subscription,
-        trusted_issuers=tuple(arguments.trust_issuer),
-        listen=arguments.listen,
-        prefect_home=_prefect_home(arguments),
-    )
-
-
-def _prefect_home(arguments: argparse.Namespace) -> Path | None:
-    """Where the Prefect server keeps its runs: in PREFECT_HOME, which outlives the lab, else with the lab's files."""
-    if arguments.no_prefect or importlib.util.find_spec("prefect") is None:
-        return None
-    return Path(os.environ.get("PREFECT_HOME") or arguments.state / "prefect").expanduser().absolute()
 
 
 def _prefect_url(info: LabInfo) -> str:
@@ -173,43 +148,6 @@ def _folder(arguments: argparse.Namespace) -> StateFolder:
     return StateFolder(arguments.state.absolute())
 
 
-def _port_range(text: str) -> tuple[int, int]:
-    first, _, last = text.partition("-")
-    if not (first.isdecimal() and last.isdecimal() and 1024 <= int(first) <= int(last) <= 65535):
-        raise argparse.ArgumentTypeError(f"{text!r} is not FIRST-LAST within 1024-65535")
-    return int(first), int(last)
-
-
-def _seconds(text: str) -> float:
-    """Seconds as a number, or with a unit as Azure writes intervals: 2m, 90s."""
-    factor = {"s": 1, "m": 60, "h": 3600}.get(text[-1:], 0)
-    try:
-        value = float(text[:-1]) * factor if factor else float(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is not a duration: give seconds, or a number with s, m or h"
-        ) from None
-    if value < 0:
-        raise argparse.ArgumentTypeError("a duration must not be negative")
-    return value
-
-
-def _address(text: str) -> tuple[str, int]:
-    """An address of this machine, and a port."""
-    address, _, port = text.partition(":")
-    try:
-        return str(ipaddress.IPv4Address(address)), int(port or 443)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not an IPv4 address, with or without a port") from None
-
-
-def _issuer(text: str) -> str:
-    """The URL of an OIDC issuer: Entra ID takes no plain HTTP."""
-    if not text.startswith("https://"):
-        raise argparse.ArgumentTypeError(f"{text!r} is no issuer: give its URL, which begins with https://")
-    return text
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m lab",
@@ -218,7 +156,9 @@ def _parser() -> argparse.ArgumentParser:
     shared = argparse.ArgumentParser(add_help=False)
     shared.add_argument("--state", type=Path, default=DEFAULT_STATE, help="the state folder (default: %(default)s)")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    _add_up(commands.add_parser("up", parents=[shared], help="start a lab and wait until it is ready"))
+    starting = commands.add_parser("up", parents=[shared], help="start a lab and wait until it is ready")
+    up_options.add_to(starting)
+    starting.set_defaults(function=up)
     ending = commands.add_parser("down", parents=[shared], help="end the lab and remove its state folder")
     ending.set_defaults(function=down)
     running = commands.add_parser("run", parents=[shared], help="run a command in the lab: run -- kubectl get pods -A")
@@ -237,68 +177,6 @@ def _parser() -> argparse.ArgumentParser:
     reading.set_defaults(function=logs)
     faults_command.add_to(commands.add_parser("faults", help="make Azure, the cluster or a database fail"), shared)
     return parser
-
-
-def _add_up(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--network", help="first two bytes of the loopback network, as 127.77 (default: a free one)")
-    parser.add_argument(
-        "--port-range",
-        type=_port_range,
-        default=(0, 0),
-        metavar="FIRST-LAST",
-        help="ports to listen at on 127.0.0.1 (default: any)",
-    )
-    parser.add_argument(
-        "--driver",
-        choices=("reconciler", "republish"),
-        default="reconciler",
-        help="Secrets Store CSI driver up to 1.5 (reconciler) or from 1.6 on (republish) (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--poll-interval",
-        type=_seconds,
-        metavar="SECONDS",
-        help="poll interval of the CSI driver, whatever a cluster is created with",
-    )
-    parser.add_argument(
-        "--propagation-delay",
-        type=_seconds,
-        default=0.0,
-        metavar="SECONDS",
-        help="how long it takes until new role assignments and federated credentials have effect (default: 0)",
-    )
-    parser.add_argument(
-        "--operation-seconds",
-        type=_seconds,
-        default=0.2,
-        metavar="SECONDS",
-        help="shortest duration of a long-running operation (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--fresh-subscription",
-        action="store_true",
-        help="no resource provider is registered yet, as in a new subscription (default: all are)",
-    )
-    parser.add_argument(
-        "--listen",
-        type=_address,
-        metavar="ADDRESS[:PORT]",
-        help="answer as Azure at an address of this machine, too, over TLS and without a proxy, for nodes that have a "
-        "network of their own; whoever reaches it may sign in there (default: no; port 443)",
-    )
-    parser.add_argument(
-        "--trust-issuer",
-        type=_issuer,
-        action="append",
-        default=[],
-        metavar="URL",
-        help="an OIDC issuer outside the lab, exactly as its tokens name it, whose keys the lab's Entra ID fetches; "
-        "may be given several times",
-    )
-    parser.add_argument(
-        "--no-prefect", action="store_true", help="start no Prefect server (default: one, if Prefect is installed)"
-    )
-    parser.set_defaults(function=up)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
