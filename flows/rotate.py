@@ -112,7 +112,7 @@ class TaskExecutor:
             after = self._find_state()
             was_begun = bool(self.plans and self.plans[0].steps and not self.plans[0].is_beginning)
             journey = Journey(self.credential, ending, self._before, after, was_begun, self.approval)
-            report_rotation(self.credential, ending, self.plans, after, self.timeline.spans, journey)
+            report_rotation(journey, self.plans, self.timeline.spans)
 
     def _find_state(self) -> Observation | None:
         """Return what was observed last; if steps have changed it since, look again."""

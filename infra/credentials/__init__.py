@@ -38,13 +38,11 @@ from infra.credentials.layouts import (
     ConnectionString,
     JsonSecret,
     Layout,
-    Login,
-    Part,
     PasswordAlone,
     SecretLayout,
     SecretPair,
-    find_oddity,
 )
+from infra.credentials.login import Login, Part, find_oddity
 from infra.credentials.passwords import CharacterSet, PasswordRule
 from infra.credentials.problems import Problem
 from infra.credentials.schedule import Day, Window

@@ -18,7 +18,8 @@ from infra.credentials.endpoints import (
     LoadBalancerEndpoint,
 )
 from infra.credentials.fields import CREDENTIAL_NAME, DatabaseName, Model, Namespace, VaultName
-from infra.credentials.layouts import Part, SecretLayout, SecretPair
+from infra.credentials.layouts import SecretLayout, SecretPair
+from infra.credentials.login import Part
 from infra.credentials.passwords import PasswordRule
 from infra.credentials.schedule import LENGTH, Length, Window, parse_length
 

@@ -13,7 +13,7 @@ from urllib.parse import quote
 from pydantic import Field, field_validator
 
 from infra.credentials.fields import Model, SecretName
-from infra.credentials.layouts import Login, Part
+from infra.credentials.login import Login, Part
 from infra.credentials.texts import write_ado, write_keyword
 
 FILTERS: Mapping[str, Callable[[str], str]] = {

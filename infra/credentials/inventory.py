@@ -27,14 +27,11 @@ from infra.credentials.documents import (
     find_repeated,
     is_mapping,
     list_fields,
-    load_yaml,
     read_document,
     read_value,
 )
-from infra.credentials.problems import Problem, describe_errors, list_mistakes
+from infra.credentials.problems import Problem, list_mistakes
 from infra.errors import InvalidInput, KeyturnError, NotFound
-
-__all__ = ["Inventory", "describe_errors", "load_inventory", "load_yaml"]
 
 SETTING = "KEYTURN_CREDENTIALS"
 SUFFIXES = (".yaml", ".yml")

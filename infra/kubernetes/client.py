@@ -10,7 +10,7 @@ the client's generated models reject some valid objects and have no custom resou
 import json
 import math
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +19,7 @@ from typing import Any
 import kubernetes.client
 import urllib3.exceptions
 
-from infra.errors import NotFound
+from infra.errors import Conflict, NotFound
 from infra.kubernetes.errors import Expired, make_error, translated
 from infra.kubernetes.kubeconfig import Context, load_kubeconfig
 from infra.kubernetes.plugins import run_plugin
@@ -34,6 +34,7 @@ MERGE_PATCH = "application/merge-patch+json"
 APPLY_PATCH = "application/apply-patch+yaml"
 FIELD_MANAGER = "keyturn"
 """Who owns the fields that Keyturn writes: https://kubernetes.io/docs/reference/using-api/server-side-apply/."""
+_ATTEMPTS = 5
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,30 @@ class Cluster:
             Conflict: `body` names a resourceVersion, and somebody else wrote the object since.
         """
         return self.request("PATCH", path, {"fieldManager": FIELD_MANAGER}, body, MERGE_PATCH)
+
+    def change(self, path: str, make_body: Callable[[Object], Object | None]) -> None:
+        """Read an object and merge a change of it; read it again if somebody else wrote it in between.
+
+        Args:
+            path: the object's path.
+            make_body: returns what to merge into the object that was read; None: nothing.
+
+        Raises:
+            NotFound: there is none.
+            Conflict: somebody else keeps changing it.
+        """
+        for attempt in range(_ATTEMPTS):
+            item = self.get(path)
+            body = make_body(item)
+            if body is None:
+                return
+            seen = {"resourceVersion": item["metadata"]["resourceVersion"]}
+            try:
+                self.patch(path, {**body, "metadata": {**body.get("metadata", {}), **seen}})
+                return
+            except Conflict:
+                if attempt == _ATTEMPTS - 1:
+                    raise
 
     def request(
         self,

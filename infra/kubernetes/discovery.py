@@ -16,7 +16,7 @@ from typing import Any
 from infra.credentials import Consumer, CsiDelivery
 from infra.errors import AccessDenied
 from infra.kubernetes.client import Cluster, Object
-from infra.kubernetes.deliveries.external_secrets import (
+from infra.kubernetes.deliveries.operator_objects import (
     GROUP,
     ExternalSecret,
     find_api,
@@ -24,6 +24,7 @@ from infra.kubernetes.deliveries.external_secrets import (
     read_vault,
 )
 from infra.kubernetes.deliveries.provider_classes import API, ProviderClass, read_provider_class
+from infra.kubernetes.ownership import find_controller, is_finished
 
 _TEMPLATES = {
     "Deployment": "/apis/apps/v1/{}deployments",
@@ -41,7 +42,6 @@ LISTED = (
     "/api/v1/{}pods",
 )
 """Everything that is listed, with `{}` for the namespace's part of the path."""
-_FINISHED = ("Succeeded", "Failed")
 
 
 @dataclass(frozen=True, order=True)
@@ -149,7 +149,7 @@ def _list_external(
     wanted = {name.lower() for name in secrets}
     for found, read in list_external_secrets(cluster, namespaces):
         is_vaults = read is None or read.lower() == vault.lower()
-        if is_vaults and wanted & {name for _, name, _, _ in found.data}:
+        if is_vaults and wanted & found.secrets:
             metadata = found.item["metadata"]
             yield metadata["namespace"], metadata["name"], found.target
 
@@ -188,15 +188,15 @@ def list_templates(
             yield (kind, item["metadata"]["namespace"], item["metadata"]["name"]), spec["template"].get("spec") or {}
     jobs = list(list_items(cluster, "/apis/batch/v1/{}jobs", namespaces))
     for job in jobs:
-        if not _controller_of(job) and not _has_ended(job):
+        if not find_controller(job) and not _has_ended(job):
             metadata, template = job["metadata"], job["spec"]["template"]
             yield ("Job", metadata["namespace"], metadata["name"]), template.get("spec") or {}
     made = (*jobs, *list_items(cluster, "/apis/apps/v1/{}replicasets", namespaces))
-    owners = {item["metadata"]["uid"]: _controller_of(item) for item in made}
+    owners = {item["metadata"]["uid"]: find_controller(item) for item in made}
     for pod in list_items(cluster, "/api/v1/{}pods", namespaces):
-        if (pod.get("status") or {}).get("phase") in _FINISHED:
+        if is_finished(pod):
             continue
-        controller = _controller_of(pod)
+        controller = find_controller(pod)
         while controller and owners.get(controller["uid"]):
             controller = owners[controller["uid"]]
         kind, name = (controller["kind"], controller["name"]) if controller else ("Pod", pod["metadata"]["name"])
@@ -207,11 +207,6 @@ def _has_ended(job: Object) -> bool:
     """Whether a Job makes no further pods; one that is suspended may."""
     conditions = (job.get("status") or {}).get("conditions") or []
     return any(found["type"] in ("Complete", "Failed") and found["status"] == "True" for found in conditions)
-
-
-def _controller_of(item: Object) -> Mapping[str, Any] | None:
-    owners = item["metadata"].get("ownerReferences") or []
-    return next((owner for owner in owners if owner.get("controller")), None)
 
 
 def list_items(cluster: Cluster, path: str, namespaces: Collection[str]) -> Iterator[Object]:

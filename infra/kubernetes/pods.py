@@ -170,7 +170,7 @@ def _read_variables(template: Object) -> Mapping[str, str]:
 
 
 def find_differing_files(
-    cluster: Cluster, namespace: str, pod: str, expected: Mapping[str, str], container: str | None = None
+    cluster: Cluster, namespace: str, pod: str, expected: Mapping[str, str], container: str = ""
 ) -> list[str]:
     """Return the paths in a pod whose content differs from what is expected, absent files included.
 
@@ -181,7 +181,7 @@ def find_differing_files(
         namespace: its namespace.
         pod: its name.
         expected: path -> value; only the paths are sent to the pod.
-        container: the container that has the files; the first by default.
+        container: the container that has the files; empty: the pod's first.
 
     Raises:
         NotFound: there is no such pod.
@@ -210,7 +210,7 @@ def run_in_pod(
     namespace: str,
     pod: str,
     argv: Sequence[str],
-    container: str | None = None,
+    container: str = "",
     timeout_seconds: float = 30,
 ) -> CommandOutput:
     """Run a command in a pod's container, through the API server's exec, and return what it printed.
@@ -220,7 +220,7 @@ def run_in_pod(
         namespace: its namespace.
         pod: its name.
         argv: the command and its arguments; they appear in the cluster's audit log, so never a secret value.
-        container: its container; the first by default.
+        container: its container; empty: the pod's first.
         timeout_seconds: bound on the command.
 
     Raises:
@@ -241,7 +241,7 @@ def run_in_pod(
         channels.sock.shutdown()  # the client leaves the socket open if the other side closed first
 
 
-def _open_exec(cluster: Cluster, path: str, argv: Sequence[str], container: str | None, name: str) -> Any:
+def _open_exec(cluster: Cluster, path: str, argv: Sequence[str], container: str, name: str) -> Any:
     """Start the command: the client's own helper for this loses the status and the reason of a refusal."""
     query = [("command", word) for word in argv] + [("stdout", "true"), ("stderr", "true")]
     query += [("container", container)] if container else []

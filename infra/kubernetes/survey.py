@@ -43,14 +43,14 @@ def _read_class(item: Object) -> Bundle:
 def _list_external(cluster: Cluster, namespaces: Collection[str]) -> Iterator[Bundle]:
     """Yield the ExternalSecrets whose store may be a key vault; none where the operator is not installed."""
     for found, vault in list_external_secrets(cluster, namespaces):
-        if vault == "" or not found.data:
+        if vault == "" or not found.references:
             continue
         metadata, fields = found.item["metadata"], defaultdict[str, list[str]](list)
-        for _, name, _, part in found.data:
-            fields[name] += [part] if part else []
+        for reference in found.references:
+            fields[reference.secret] += [reference.field] if reference.field else []
         where = ("ExternalSecret", metadata["namespace"], metadata["name"])
         parts = {name: tuple(dict.fromkeys(each)) for name, each in fields.items()}
-        objects = frozenset(name for key, name, _, part in found.data if not key and not part)
+        objects = frozenset(each.secret for each in found.references if not each.key and not each.field)
         yield Bundle(*where, vault or "", tuple(parts), {found.target: frozenset(parts)}, parts, objects)
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from infra.credentials import WorkloadRef
-from infra.errors import Code, Conflict, NotFound, ServiceFailed, WorkloadUnhealthy
+from infra.errors import Code, NotFound, ServiceFailed, WorkloadUnhealthy
 from infra.kubernetes.client import Cluster, Object
 from infra.kubernetes.diagnosis import Diagnosis, diagnose, diagnose_controller, unhealthy
 from infra.kubernetes.mount_failures import Level
@@ -27,7 +27,6 @@ SECRET_VERSION = "keyturn/secret-version"  # noqa: S105
 
 The workload itself keeps it until somebody has checked what the Secret held since then.
 """
-_ATTEMPTS = 5
 
 
 @dataclass(frozen=True)
@@ -139,17 +138,12 @@ class WorkloadHandle(ABC):
             NotFound: it does not exist.
             Conflict: somebody else keeps changing it.
         """
-        for attempt in range(_ATTEMPTS):
-            item = self.cluster.get(self.path)
+
+        def scale(item: Object) -> Object | None:
             replicas = self.read_rollout(item).wanted
-            if replicas == 0:
-                return
-            try:
-                self._scale(0, {STOPPED_REPLICAS: str(replicas)}, item["metadata"]["resourceVersion"])
-                return
-            except Conflict:
-                if attempt == _ATTEMPTS - 1:
-                    raise
+            return _scaled(0, {STOPPED_REPLICAS: str(replicas)}) if replicas else None
+
+        self.cluster.change(self.path, scale)
 
     def start(self, mark: str, secret_version: str = "") -> int:
         """Scale to the remembered number of pods, 1 if there is none, and mark the start. Does not wait.
@@ -169,7 +163,8 @@ class WorkloadHandle(ABC):
         if replicas and remembered.restarted_for == mark:
             return replicas
         replicas = replicas or remembered.stopped_replicas or 1
-        self._scale(replicas, {STOPPED_REPLICAS: None, RESTARTED_FOR: mark, SECRET_VERSION: secret_version or None})
+        marks = {STOPPED_REPLICAS: None, RESTARTED_FOR: mark, SECRET_VERSION: secret_version or None}
+        self.cluster.patch(self.path, _scaled(replicas, marks))
         return replicas
 
     def restart(self, mark: str, secret_version: str = "") -> None:
@@ -310,11 +305,9 @@ class WorkloadHandle(ABC):
             paused=bool(item["spec"].get("paused")),
         )
 
-    def _scale(self, replicas: int, annotations: Mapping[str, str | None], version: str | None = None) -> None:
-        metadata: Object = {"annotations": annotations}
-        if version:
-            metadata["resourceVersion"] = version
-        self.cluster.patch(self.path, {"metadata": metadata, "spec": {"replicas": replicas}})
+
+def _scaled(replicas: int, annotations: Mapping[str, str | None]) -> Object:
+    return {"metadata": {"annotations": annotations}, "spec": {"replicas": replicas}}
 
 
 def select(item: Object) -> str:

@@ -18,7 +18,7 @@ from typing import LiteralString
 import psycopg
 from psycopg import sql
 
-from infra.credentials.layouts import Login
+from infra.credentials import Login
 from infra.errors import Code, LoginRefused, Refused, Unverified
 from infra.postgres.database import Database
 from infra.postgres.handshake import Connection

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
-from infra.credentials.layouts import Login
+from infra.credentials import Login
 from infra.postgres.handshake import Connection
 
 _DATABASES = """

@@ -19,7 +19,7 @@ from datetime import timedelta
 import psycopg
 from psycopg import sql
 
-from infra.credentials.layouts import Login
+from infra.credentials import Login
 from infra.errors import Code, DatabaseStarting, DatabaseUnreachable, KeyturnError, LoginRefused, Refused, Unverified
 from infra.postgres.addresses import Address, Tls, TlsFacts, get_tls_facts
 from infra.postgres.handshake import Connection, connect

@@ -15,7 +15,7 @@ import psycopg
 from psycopg import pq
 from psycopg.conninfo import make_conninfo
 
-from infra.credentials.layouts import Login
+from infra.credentials import Login
 from infra.errors import Code, DatabaseUnreachable, KeyturnError, Unverified
 from infra.postgres.addresses import Address, Tls, find_authorities, find_place, offers_tls
 from infra.postgres.refusals import explain_handshake

@@ -24,7 +24,7 @@ from typing import LiteralString
 
 from psycopg import sql
 
-from infra.credentials.layouts import Login
+from infra.credentials import Login
 from infra.errors import Conflict
 from infra.postgres.database import make_verifier
 from infra.postgres.handshake import Connection

@@ -5,12 +5,19 @@ from pathlib import Path
 
 from pydantic import Field, ValidationError
 
-from infra.credentials.consumers import Consumer, WorkloadRef
-from infra.credentials.credential import Credential
-from infra.credentials.endpoints import FlexibleServerEndpoint, LoadBalancerEndpoint
+from infra.credentials import (
+    Consumer,
+    Credential,
+    FlexibleServerEndpoint,
+    Inventory,
+    LoadBalancerEndpoint,
+    SecretPair,
+    WorkloadRef,
+    load_inventory,
+)
+from infra.credentials.documents import load_yaml
 from infra.credentials.fields import Model, Namespace, ObjectName, ReadyTimeout
-from infra.credentials.inventory import Inventory, describe_errors, load_inventory, load_yaml
-from infra.credentials.layouts import SecretPair
+from infra.credentials.problems import describe_errors
 from infra.errors import InvalidInput
 from infra.settings import Settings
 

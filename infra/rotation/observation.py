@@ -231,6 +231,11 @@ class ConsumerFacts:
         return self.consumer.placed
 
     @property
+    def restarted_in(self) -> str:
+        """The rotation that restarted it last, forward or back; empty: none did."""
+        return self.restarted_for.partition(".")[0]
+
+    @property
     def is_stopped(self) -> bool:
         """Whether it is scaled to 0 and has no pods."""
         return self.replicas == 0 and not self.pods

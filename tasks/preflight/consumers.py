@@ -7,6 +7,7 @@ from infra.errors import Code, Refused, Unverified
 from infra.kubernetes.autoscalers import find_autoscalers
 from infra.kubernetes.deliveries import open_delivery
 from infra.kubernetes.obstacles import Obstacles, read_obstacles
+from infra.kubernetes.pods import find_differing_files
 from infra.kubernetes.workloads import open_workload
 from infra.rotation.observation import ConsumerFacts, Synced
 from infra.rotation.options import Sync
@@ -111,10 +112,10 @@ def files(question: Question) -> Iterator[Finding]:
 
 def _read_files(question: Question, consumer: Consumer, values: dict[str, str]) -> Iterator[Finding]:
     cluster = question.access.cluster_of(consumer)
-    workload, delivery = open_workload(cluster, consumer.placed).get(), open_delivery(cluster, consumer)
-    expected = delivery.files(workload, values)
+    workload = open_workload(cluster, consumer.placed).get()
+    files = open_delivery(cluster, consumer).files(workload, values)
     for pod in workload.live_pods.values():
         try:
-            delivery.find_differing_files(pod, expected)
+            find_differing_files(cluster, consumer.workload.namespace, pod, files.values, files.container)
         except Unverified as error:
             yield Finding(error, is_blocking=False)

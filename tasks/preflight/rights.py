@@ -29,7 +29,7 @@ from infra.kubernetes.access import Rehearsal, Right, find_missing, get_subject,
 from infra.kubernetes.autoscalers import AUTOSCALERS
 from infra.kubernetes.client import Cluster
 from infra.kubernetes.deliveries import open_delivery
-from infra.kubernetes.deliveries.external_secrets import GROUP
+from infra.kubernetes.deliveries.operator_objects import GROUP
 from infra.kubernetes.deliveries.provider_classes import API, path_of
 from infra.kubernetes.discovery import LISTED
 from infra.kubernetes.errors import DENIED

@@ -12,7 +12,7 @@ from infra.postgres.owner_role import find_owner_role, list_own_rights
 from infra.rotation.preflight import Finding
 from infra.rotation.strategies import STRATEGIES
 from tasks.preflight.registry import Question, check
-from tasks.rotation.logins import rehearse_alternate
+from tasks.rotation.alternate_logins import rehearse_alternate
 from tasks.rotation.registry import StepContext
 from tasks.rotation.validity import find_set_at
 

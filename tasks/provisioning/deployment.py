@@ -212,11 +212,12 @@ def verify_values(stack: Stack, workload: Workload, timeout_seconds: float) -> l
         vault = azure.vault(stack.vault)
         versions = {name: vault.get_latest(name).version for name in stack.database.secrets.names}
         values = {name: vault.read(name, version) for name, version in versions.items()}
-    delivery = open_delivery(open_cluster(stack.database.cluster), consumer)
+    cluster = open_cluster(stack.database.cluster)
+    delivery = open_delivery(cluster, consumer)
     tell = log_progress(consumer.secret_key)
     delivery.wait_until_current(workload.live_pods, versions, values, timeout_seconds, tell)
     files = delivery.files(workload, values)
-    verify_files(delivery, workload.live_pods.values(), files)
+    verify_files(cluster, consumer.workload.namespace, workload.live_pods.values(), files)
     return [f"Secret {consumer.secret_key}", *sorted(files.values)]
 
 

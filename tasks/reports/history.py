@@ -88,7 +88,8 @@ def tell(journey: Journey, started_by: str, now: datetime) -> dict[str, str]:
     }
     if journey.before and journey.after:
         told |= _tell_change(journey.before, journey.after)
-        told["consumers"] = "; ".join(map(_tell_consumer, journey.after.consumers)) or "none are listed"
+        consumers = [_tell_consumer(facts, ending.rotation_id) for facts in journey.after.consumers]
+        told["consumers"] = "; ".join(consumers) or "none are listed"
         told["proofs"] = _tell_proofs(ending, journey.after)
         told["next due"] = _tell_next(credential, journey.after, now)
     if ending.error:
@@ -114,8 +115,8 @@ def _tell_change(before: Observation, after: Observation) -> dict[str, str]:
     return told
 
 
-def _tell_consumer(facts: ConsumerFacts) -> str:
-    how = "restarted" if facts.restarted_for else "not restarted"
+def _tell_consumer(facts: ConsumerFacts, rotation_id: str) -> str:
+    how = "restarted" if facts.restarted_in == rotation_id else "not restarted"
     if facts.consumer.runs_to_an_end:
         how = "gets it with its next run"
     elif facts.consumer.follows_its_files:

@@ -100,25 +100,19 @@ def show_plan(plan: Plan, credential: Credential) -> None:
         _report_plan(plan, credential, results)
 
 
-@task_with_retries(name="Report", run_name="{credential.name}: report how rotation {ending.rotation_id} ended")
-def report_rotation(
-    credential: Credential,
-    ending: Ending,
-    plans: Sequence[Plan],
-    observation: Observation | None,
-    spans: Sequence[Span],
-    journey: Journey,
-) -> None:
+@task_with_retries(
+    name="Report",
+    run_name="{journey.credential.name}: report how rotation {journey.ending.rotation_id} ended",
+)
+def report_rotation(journey: Journey, plans: Sequence[Plan], spans: Sequence[Span]) -> None:
     """Make the report of a run that ended and its entry in the history, and say what came of each step of the plan.
 
     Args:
-        credential: what was rotated.
-        ending: how the run ended.
-        plans: the plans that it showed, in order.
-        observation: the state after the run; None if it is unknown.
-        spans: how long each part took.
         journey: what the run went through.
+        plans: the plans that it showed, in order.
+        spans: how long each part took.
     """
+    credential, ending, state = journey.credential, journey.ending, journey.after
     told = tell(journey, find_starter(), datetime.now(UTC))
     report_table(f"{credential.name}{SUFFIX}", list_rows(told), f"What rotation `{ending.rotation_id}` changed.")
     results = list_results(_steps_of(plans), spans)
@@ -131,7 +125,7 @@ def report_rotation(
         describe_ending(ending),
         ending.error,
         results,
-        describe_state(observation, credential.external_consumers) if observation else {},
+        describe_state(state, credential.external_consumers) if state else {},
         spans,
         Settings().runbook_url,
         told,

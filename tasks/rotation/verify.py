@@ -6,8 +6,9 @@ from prefect.logging import get_run_logger
 
 from infra.credentials import Consumer, Login, Strategy
 from infra.errors import Code, LoginRefused, Unverified
-from infra.kubernetes.deliveries import DeliveryHandle, open_delivery
-from infra.kubernetes.pods import Files
+from infra.kubernetes.client import Cluster
+from infra.kubernetes.deliveries import open_delivery
+from infra.kubernetes.pods import Files, find_differing_files
 from infra.kubernetes.workloads import open_workload
 from infra.postgres.database import Database
 from infra.postgres.refusals import REFUSALS
@@ -126,10 +127,10 @@ def _verify_consumer(
     used = {name: versions[name] for name in delivery.uses(versions)}
     delivery.wait_until_current(pods, used, values, timeout, log_progress(consumer.key))
     if consumer.is_database or not consumer.secret_key:
-        verify_files(delivery, pods.values(), delivery.files(workload, values))
+        verify_files(cluster, consumer.workload.namespace, pods.values(), delivery.files(workload, values))
 
 
-def verify_files(delivery: DeliveryHandle, pods: Iterable[str], files: Files) -> None:
+def verify_files(cluster: Cluster, namespace: str, pods: Iterable[str], files: Files) -> None:
     """Verify that the files in pods have the given values. Where they cannot be read, the driver's word counts.
 
     Raises:
@@ -137,7 +138,7 @@ def verify_files(delivery: DeliveryHandle, pods: Iterable[str], files: Files) ->
     """
     for pod in pods:
         try:
-            differing = delivery.find_differing_files(pod, files)
+            differing = find_differing_files(cluster, namespace, pod, files.values, files.container)
         except Unverified as error:
             get_run_logger().warning("%s", error)
             continue

@@ -7,7 +7,7 @@ import pytest
 from infra.errors import AccessDenied, NeedsOperator, RolledBack, ServiceFailed, Unverified
 from infra.rotation.execution import Verdict
 from infra.rotation.steps import Action
-from tasks.rotation import logins
+from tasks.rotation import server_administrator
 from testing.walkthrough import SERVER
 from tests.crash.faulty import assert_resumes, between, has_candidate, nothing_lost, rotate
 from tests.crash.scene import Scene
@@ -41,7 +41,7 @@ def test_a_role_that_is_lost_while_azure_works_stops_no_change_that_took_effect(
 
 
 def test_an_operation_that_fails_without_effect_is_rolled_back(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(logins, "EFFECTIVE_SECONDS", 1.0)
+    monkeypatch.setattr(server_administrator, "EFFECTIVE_SECONDS", 1.0)
     with nothing_lost(scene, SERVER) as before:
         scene.lab.faults.add_fault(host=ARM, path=SERVERS, method="PATCH", status=500)
         ended = rotate(SERVER)

@@ -10,7 +10,8 @@ from infra.errors import Code, Conflict, KeyturnError, NotFound, Refused, SyncPe
 from infra.kubernetes.access import rehearsing
 from infra.kubernetes.client import MERGE_PATCH, Cluster
 from infra.kubernetes.deliveries import SecretState, open_delivery
-from infra.kubernetes.deliveries.external_secrets import FORCE_SYNC, UNPINNED_REFS, ExternalSecrets, find_api
+from infra.kubernetes.deliveries.external_secrets import FORCE_SYNC, UNPINNED_REFS, ExternalSecrets
+from infra.kubernetes.deliveries.operator_objects import find_api
 from infra.kubernetes.deliveries.provider_classes import PINNED_FOR
 from infra.kubernetes.discovery import Source, find_readers
 from infra.kubernetes.manifests import apply

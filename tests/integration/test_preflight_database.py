@@ -19,7 +19,7 @@ from infra.rotation.options import RotationOptions
 from infra.rotation.preflight import Finding
 from tasks.preflight.database import free_connections, password_copies, password_encryption
 from tasks.preflight.registry import Check, Question
-from tasks.rotation import StepContext, logins
+from tasks.rotation import StepContext, password_change
 from testing.bare import without_prefect
 from testing.postgres_process import ADMIN, Server, running_server
 from testing.walkthrough import DEXTER, SERVER, change
@@ -269,8 +269,8 @@ def perform(server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callabl
 
     def performed(step: Any, credential: Credential, administrator: Login | None = None) -> object:
         opened: Any = LocalAccess(credential, server.database(), administrator=administrator)
-        monkeypatch.setattr(logins, "opened_for", lambda _: nullcontext(opened))
-        monkeypatch.setattr(logins, "read_both", lambda *_: (replace(APP, password=NEW), APP))
+        monkeypatch.setattr(password_change, "opened_for", lambda _: nullcontext(opened))
+        monkeypatch.setattr(password_change, "read_both", lambda *_: (replace(APP, password=NEW), APP))
         options = RotationOptions(ready_timeout_seconds=5)
         with without_prefect():
             return step.fn(StepContext(credential, options, "r1", credential.name, "r1"))
@@ -290,12 +290,12 @@ def test_an_administrator_rehearses_sets_and_restores_the_password_and_no_log_ha
         run(server, "GRANT app TO boss WITH ADMIN OPTION")
     database, new = server.database(), replace(APP, password=NEW)
     by_itself, by_boss = changes_by(server, "app"), changes_by(server, "boss")
-    perform(logins.rehearse, HELPED, BOSS)
+    perform(password_change.rehearse, HELPED, BOSS)
     assert database.takes(APP)
-    assert perform(logins.set_password, HELPED, BOSS) is True
+    assert perform(password_change.set_password, HELPED, BOSS) is True
     assert (database.takes(new), database.takes(APP)) == (True, False)
-    assert perform(logins.set_password, HELPED, BOSS) is False
-    assert perform(logins.restore_password, HELPED, BOSS) is True
+    assert perform(password_change.set_password, HELPED, BOSS) is False
+    assert perform(password_change.restore_password, HELPED, BOSS) is True
     assert (database.takes(new), database.takes(APP)) == (False, True)
     assert (changes_by(server, "app"), changes_by(server, "boss")) == (by_itself, by_boss + 3)
     assert NEW not in server.log.read_text()
@@ -306,7 +306,7 @@ def test_an_administrator_that_may_not_set_the_password_is_refused_at_the_rehear
 ) -> None:
     run(server, f"CREATE ROLE clerk LOGIN PASSWORD '{BOSS.password}'")
     with pytest.raises(Refused) as caught:
-        perform(logins.rehearse, HELPED, replace(BOSS, username="clerk"))
+        perform(password_change.rehearse, HELPED, replace(BOSS, username="clerk"))
     run(server, "DROP ROLE clerk")
     assert caught.value.code == "42501"
     assert "ADMIN OPTION" in caught.value.fix
@@ -317,7 +317,7 @@ def test_without_an_administrator_the_login_sets_its_own_password(
     server: Server, perform: Callable[..., object]
 ) -> None:
     before = changes_by(server, "app")
-    perform(logins.rehearse, IN_PLACE)
-    assert perform(logins.set_password, IN_PLACE) is True
+    perform(password_change.rehearse, IN_PLACE)
+    assert perform(password_change.set_password, IN_PLACE) is True
     assert server.database().takes(replace(APP, password=NEW))
     assert changes_by(server, "app") == before + 2

@@ -86,6 +86,17 @@ def test_a_refused_one_says_why_and_retires_nothing() -> None:
     assert seen["approval"] == "approved. INC 7"
 
 
+def test_a_restart_counts_for_the_rotation_that_made_it_and_for_no_other() -> None:
+    for mark, how in (
+        ("r1", "restarted"),
+        ("r1.rollback", "restarted"),
+        ("r0", "not restarted"),
+        ("", "not restarted"),
+    ):
+        facts = replace(AFTER.consumers[0], restarted_for=mark)
+        assert f": {how}, 1 pods" in told(after=replace(AFTER, consumers=(facts,)))["consumers"], mark
+
+
 def test_what_could_not_be_observed_is_left_out() -> None:
     assert set(told(before=None, after=None)) == {
         *("ended", "verdict", "started by", "rotation", "strategy", "resumed", "approval"),

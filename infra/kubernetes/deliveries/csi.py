@@ -24,7 +24,7 @@ from infra.kubernetes.deliveries.provider_classes import (
     unpin_versions,
 )
 from infra.kubernetes.deliveries.synced_secrets import SYNC_FIX, SyncedSecret, WithSecret
-from infra.kubernetes.pods import Files, find_differing_files
+from infra.kubernetes.pods import Files
 from infra.kubernetes.waiting import Clock, OnProgress, Progress, Reporter, follow, ignore
 from infra.kubernetes.workloads import Workload
 
@@ -234,10 +234,6 @@ class CsiSecretsStore(WithSecret):
                 if name.lower() == mounted
             },
         )
-
-    def find_differing_files(self, pod: str, files: Files) -> list[str]:
-        """Return the paths in a pod whose content differs, absent files included."""
-        return find_differing_files(self._cluster, self._namespace, pod, files.values, files.container or None)
 
     def _expect(self, values: Mapping[str, str]) -> dict[str, str]:
         """Return key -> value of what the synced Secret must hold of the credential; nothing if there is none."""

@@ -8,27 +8,29 @@ https://external-secrets.io/latest/api/externalsecret/
 
 import json
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import suppress
-from copy import deepcopy
-from dataclasses import dataclass, replace
-from typing import Any
-from urllib.parse import urlsplit
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
+from functools import cached_property
 
 from infra.credentials import Consumer, in_cluster
 from infra.errors import Code, Conflict, KeyturnError, NotFound, Refused, SyncPending
 from infra.kubernetes.access import Rehearsal
 from infra.kubernetes.client import Cluster, Object
+from infra.kubernetes.deliveries.operator_objects import (
+    ExternalSecret,
+    find_api,
+    read_external_secret,
+    read_vault,
+    refs_of,
+    with_versions,
+)
 from infra.kubernetes.deliveries.port import DeliveryFacts, OnSync, SecretState, SyncProgress
 from infra.kubernetes.deliveries.provider_classes import PINNED_FOR
 from infra.kubernetes.deliveries.synced_secrets import SyncedSecret, WithSecret
-from infra.kubernetes.pods import Files, find_differing_files
+from infra.kubernetes.pods import Files
 from infra.kubernetes.waiting import Clock, OnProgress, Progress, Reporter, follow, ignore
 from infra.kubernetes.workloads import Workload
 
-GROUP = "external-secrets.io"
-VERSIONS = ("v1", "v1beta1")
-"""The versions that are understood, the newest first; they have the same fields here."""
 FORCE_SYNC = "force-sync"
 """Annotation: any change of it lets the operator sync at once."""
 UNPINNED_REFS = "keyturn/unpinned-refs"
@@ -43,75 +45,6 @@ _OWNERS = {
     "helm.toolkit.fluxcd.io/name": "Flux",
 }
 """Annotation or label -> the tool that keeps what has it equal to a repository."""
-_ATTEMPTS = 5
-
-
-@dataclass(frozen=True)
-class ExternalSecret:
-    """An ExternalSecret.
-
-    Args:
-        item: the object.
-        data: its references: Secret's key -> secret's name in lower case, version and property; an empty key stands for
-            all fields of a JSON value.
-    """
-
-    item: Object
-    data: tuple[tuple[str, str, str, str], ...]
-
-    @property
-    def target(self) -> str:
-        """The Secret that it keeps."""
-        return str((self.item["spec"].get("target") or {}).get("name") or self.item["metadata"]["name"])
-
-    @property
-    def pins(self) -> dict[str, str]:
-        """Secret's name in lower case -> the version that it names."""
-        return {name: version for _, name, version, _ in self.data if version}
-
-    @property
-    def pinned_for(self) -> str:
-        """The rotation that pinned it; empty: none."""
-        return str((self.item["metadata"].get("annotations") or {}).get(PINNED_FOR, ""))
-
-    @property
-    def has_synced_this(self) -> bool:
-        """Whether the operator has synced what the object says now."""
-        synced = str((self.item.get("status") or {}).get("syncedResourceVersion") or "")
-        return synced.partition("-")[0] == str(self.item["metadata"].get("generation"))
-
-    @property
-    def complaint(self) -> str:
-        """Why it is not ready, in the operator's words; empty if it is."""
-        conditions = (self.item.get("status") or {}).get("conditions") or []
-        ready = next((condition for condition in conditions if condition["type"] == "Ready"), None)
-        if ready is None:
-            return "the operator has not looked at it"
-        return "" if ready["status"] == "True" else f"{ready.get('reason')}: {ready.get('message')}"[:300]
-
-
-def read_external_secret(item: Object) -> ExternalSecret:
-    """Read one ExternalSecret."""
-    spec, refs = item["spec"], list[tuple[str, str, str, str]]()
-    for entry in spec.get("data") or []:
-        refs.append((str(entry["secretKey"]), *_read_ref(entry["remoteRef"])))
-    for entry in spec.get("dataFrom") or []:
-        if entry.get("extract"):
-            refs.append(("", *_read_ref(entry["extract"])))
-    return ExternalSecret(item, tuple(refs))
-
-
-def find_api(cluster: Cluster) -> str | None:
-    """Return the path of the operator's API in the newest version that the cluster serves; None without it."""
-    group = cluster.find(f"/apis/{GROUP}") or {}
-    served = {entry["version"] for entry in group.get("versions") or []}
-    return next((f"/apis/{GROUP}/{version}" for version in VERSIONS if version in served), None)
-
-
-def read_vault(store: Object) -> str:
-    """Return the name of the key vault that a SecretStore reads; empty if it reads none."""
-    provider = ((store.get("spec") or {}).get("provider") or {}).get("azurekv") or {}
-    return (urlsplit(provider.get("vaultUrl") or "").hostname or "").partition(".")[0]
 
 
 class ExternalSecrets(WithSecret):
@@ -129,7 +62,6 @@ class ExternalSecrets(WithSecret):
         self._name, self._secret = delivery.source.rpartition("/")[2], delivery.secret_name
         self._label = in_cluster(f"ExternalSecret {self._name} in {self._namespace}", consumer.cluster)
         self._synced: SyncedSecret = SyncedSecret(cluster, self._namespace, self._secret, consumer.cluster)
-        self._collection = ""
 
     def get(self) -> ExternalSecret:
         """Return the ExternalSecret as it is now.
@@ -137,11 +69,11 @@ class ExternalSecrets(WithSecret):
         Raises:
             NotFound: it does not exist, or the cluster has no such operator.
         """
-        return read_external_secret(self._cluster.get(f"{self._find_collection()}/{self._name}"))
+        return read_external_secret(self._cluster.get(self._path))
 
     def uses(self, secrets: Collection[str]) -> frozenset[str]:
         """Return which of these secrets it reads; the vault does not count the case of their names."""
-        read = {name for _, name, _, _ in self.get().data}
+        read = self.get().secrets
         return frozenset(name for name in secrets if name.lower() in read)
 
     def find_mismatch(self, vault: str, secrets: Collection[str]) -> KeyturnError | None:
@@ -226,7 +158,7 @@ class ExternalSecrets(WithSecret):
         """
         reporter, seen = Reporter(on_progress, clock), "the ExternalSecret does not exist"
         query = {"fieldSelector": f"metadata.name={self._name}"}
-        for items, left in follow(self._cluster, self._find_collection(), query, SYNC_SECONDS, clock):
+        for items, left in follow(self._cluster, self._collection, query, SYNC_SECONDS, clock):
             for item in items.values():
                 found = read_external_secret(item)
                 if found.has_synced_this:
@@ -245,8 +177,7 @@ class ExternalSecrets(WithSecret):
         if state is not SecretState.CURRENT:
             metadata = self.get().item["metadata"]
             mark = f"keyturn-{metadata['resourceVersion']}"
-            path = f"{self._find_collection()}/{self._name}"
-            self._cluster.patch(path, {"metadata": {"annotations": {FORCE_SYNC: mark}}})
+            self._cluster.patch(self._path, {"metadata": {"annotations": {FORCE_SYNC: mark}}})
             if not isinstance(self._cluster, Rehearsal):
                 self._wait_for_secret(values, SYNC_SECONDS)
         return state
@@ -256,14 +187,14 @@ class ExternalSecrets(WithSecret):
         wanted = {name.lower(): version for name, version in versions.items()}
 
         def change(item: Object) -> Object | None:
-            pinned = _with_versions(item, wanted)
+            pinned = with_versions(item, wanted)
             annotations = item["metadata"].get("annotations") or {}
-            if annotations.get(PINNED_FOR) == rotation_id and pinned == _refs_of(item):
+            if annotations.get(PINNED_FOR) == rotation_id and pinned == refs_of(item):
                 return None
-            before = annotations.get(UNPINNED_REFS) or json.dumps(_refs_of(item))
+            before = annotations.get(UNPINNED_REFS) or json.dumps(refs_of(item))
             return {"metadata": {"annotations": {PINNED_FOR: rotation_id, UNPINNED_REFS: before}}, "spec": pinned}
 
-        self._change(change)
+        self._cluster.change(self._path, change)
 
     def unpin(self) -> None:
         """Name the versions that were named before, which is none; what else was changed since stays."""
@@ -273,42 +204,45 @@ class ExternalSecrets(WithSecret):
             if PINNED_FOR not in annotations and UNPINNED_REFS not in annotations:
                 return None
             before = {**item, "spec": json.loads(annotations.get(UNPINNED_REFS) or "{}")}
-            versions = {name: version for _, name, version, _ in read_external_secret(before).data}
-            names = {name for _, name, _, _ in read_external_secret(item).data}
-            unpinned = _with_versions(item, {name: versions.get(name, "") for name in names})
+            versions = read_external_secret(before).pins
+            names = read_external_secret(item).secrets
+            unpinned = with_versions(item, {name: versions.get(name, "") for name in names})
             return {"metadata": {"annotations": {PINNED_FOR: None, UNPINNED_REFS: None}}, "spec": unpinned}
 
-        self._change(change)
+        self._cluster.change(self._path, change)
 
     def files(self, workload: Workload, values: Mapping[str, str]) -> Files:
         """Return no files: the kubelet brings a Secret's values to files, if any, in its own time."""
         return Files("", {})
 
-    def find_differing_files(self, pod: str, files: Files) -> list[str]:
-        """Return the paths in a pod whose content differs, absent files included."""
-        return find_differing_files(self._cluster, self._namespace, pod, files.values, files.container or None)
+    @cached_property
+    def _api(self) -> str:
+        api = find_api(self._cluster)
+        if api is None:
+            fix = "Install External Secrets Operator, or give the consumer another delivery"
+            raise NotFound("The cluster has no External Secrets Operator", name=self._label, fix=fix)
+        return api
 
-    def _find_collection(self) -> str:
-        if not self._collection:
-            api = find_api(self._cluster)
-            if api is None:
-                fix = "Install External Secrets Operator, or give the consumer another delivery"
-                raise NotFound("The cluster has no External Secrets Operator", name=self._label, fix=fix)
-            self._collection = f"{api}/namespaces/{self._namespace}/externalsecrets"
-        return self._collection
+    @property
+    def _collection(self) -> str:
+        return f"{self._api}/namespaces/{self._namespace}/externalsecrets"
+
+    @property
+    def _path(self) -> str:
+        return f"{self._collection}/{self._name}"
 
     def _find_vault(self, found: ExternalSecret) -> str:
         reference = found.item["spec"].get("secretStoreRef") or {}
-        api, kind = self._find_collection().partition("/namespaces/")[0], reference.get("kind") or "SecretStore"
-        where = f"/namespaces/{self._namespace}/secretstores" if kind == "SecretStore" else "/clustersecretstores"
-        return read_vault(self._cluster.get(f"{api}{where}/{reference.get('name', '')}"))
+        is_own = (reference.get("kind") or "SecretStore") == "SecretStore"
+        where = f"/namespaces/{self._namespace}/secretstores" if is_own else "/clustersecretstores"
+        return read_vault(self._cluster.get(f"{self._api}{where}/{reference.get('name', '')}"))
 
     def _expect(self, values: Mapping[str, str]) -> dict[str, str]:
         """Return key -> value of what the Secret must hold of the credential."""
         by_name, expected = {name.lower(): value for name, value in values.items()}, dict[str, str]()
-        for key, name, _, part in self.get().data:
-            if name in by_name:
-                expected |= _pick(key, by_name[name], part)
+        for reference in self.get().references:
+            if reference.secret in by_name:
+                expected |= reference.pick(by_name[reference.secret])
         return expected
 
     def _wait_for_secret(
@@ -324,62 +258,5 @@ class ExternalSecrets(WithSecret):
             seen = "; ".join(filter(None, (error.seen, self.get().complaint)))
             raise SyncPending(error.what, name=error.name, seen=seen, fix=_FIX) from None
 
-    def _change(self, change: Callable[[Object], Object | None]) -> None:
-        """Read, change and write the object; again if somebody else wrote it in between."""
-        path = f"{self._find_collection()}/{self._name}"
-        for attempt in range(_ATTEMPTS):
-            item = self._cluster.get(path)
-            body = change(item)
-            if body is None:
-                return
-            body["metadata"]["resourceVersion"] = item["metadata"]["resourceVersion"]
-            try:
-                self._cluster.patch(path, body)
-                return
-            except Conflict:
-                if attempt == _ATTEMPTS - 1:
-                    raise
-
     def _mismatch(self, seen: str) -> KeyturnError:
         return Conflict(Code.EXTERNAL_SECRET_MISMATCH, name=self._label, seen=seen)
-
-
-def _read_ref(ref: Mapping[str, Any]) -> tuple[str, str, str]:
-    """Return the name of the vault's secret in lower case, the version and the property that a reference names."""
-    return _name(ref), str(ref.get("version") or ""), str(ref.get("property") or "")
-
-
-def _name(ref: Mapping[str, Any]) -> str:
-    return str(ref["key"]).removeprefix("secret/").lower()
-
-
-def _refs_of(item: Object) -> Object:
-    """Return the parts of a spec that name versions."""
-    return {part: item["spec"][part] for part in ("data", "dataFrom") if item["spec"].get(part)}
-
-
-def _with_versions(item: Object, versions: Mapping[str, str]) -> Object:
-    """Return the parts of a spec with versions of some secrets, by name in lower case; an empty one: the newest."""
-    refs = deepcopy(_refs_of(item))
-    for ref in _list_refs(refs):
-        version = versions.get(_name(ref))
-        if version:
-            ref["version"] = version
-        elif version is not None:
-            ref.pop("version", None)
-    return refs
-
-
-def _list_refs(spec: Object) -> Iterator[dict[str, Any]]:
-    yield from (entry["remoteRef"] for entry in spec.get("data") or [])
-    yield from (entry["extract"] for entry in spec.get("dataFrom") or [] if entry.get("extract"))
-
-
-def _pick(key: str, value: str, part: str) -> dict[str, str]:
-    """Return what a value brings to the Secret: itself, one of its JSON fields, or all of them."""
-    if key and not part:
-        return {key: value}
-    with suppress(ValueError, AttributeError):
-        fields = {name: field for name, field in json.loads(value).items() if isinstance(field, str)}
-        return {key: fields[part]} if key and part in fields else {} if key else fields
-    return {key or "value": value}

@@ -185,13 +185,3 @@ class DeliveryHandle(Protocol):
     def files(self, workload: Workload, values: Mapping[str, str]) -> Files:
         """Return the files that every pod of the workload must have, in one of its containers."""
         ...
-
-    def find_differing_files(self, pod: str, files: Files) -> list[str]:
-        """Return the paths in a pod whose content differs, absent files included; only digests leave the pod.
-
-        Raises:
-            NotFound: there is no such pod.
-            Unverified: they cannot be read (code FilesUnread).
-            ServiceFailed: the container does not answer.
-        """
-        ...

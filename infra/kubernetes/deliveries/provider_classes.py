@@ -9,14 +9,13 @@ Key Vault does not count the case of names: those of its objects are in lower ca
 https://azure.github.io/secrets-store-csi-driver-provider-azure/docs/getting-started/usage/
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
 
 from infra.credentials import Encoding
-from infra.errors import Conflict
 from infra.kubernetes.client import Cluster, Object
 
 PINNED_FOR = "keyturn/pinned-for"
@@ -24,10 +23,6 @@ PINNED_FOR = "keyturn/pinned-for"
 UNPINNED_OBJECTS = "keyturn/unpinned-objects"
 """Annotation: the parameter `objects` as it was before the pin."""
 API = "/apis/secrets-store.csi.x-k8s.io/v1"
-_ATTEMPTS = 5
-
-_Change = tuple[str, dict[str, str | None]]
-"""The parameter `objects` and the annotations that a change writes."""
 
 
 @dataclass(frozen=True)
@@ -114,26 +109,28 @@ def pin_versions(cluster: Cluster, namespace: str, name: str, versions: Mapping[
         Conflict: somebody else keeps changing it.
     """
 
-    def change(objects: str, annotations: Mapping[str, str]) -> _Change | None:
+    def pin(item: Object) -> Object | None:
+        objects, annotations = _objects_of(item), item["metadata"].get("annotations") or {}
         pinned = pin_objects(objects, versions)
         if annotations.get(PINNED_FOR) == rotation_id and parse_objects(objects) == parse_objects(pinned):
             return None
         unpinned = annotations.get(UNPINNED_OBJECTS, objects)
-        return pinned, {PINNED_FOR: rotation_id, UNPINNED_OBJECTS: unpinned}
+        return _body(pinned, {PINNED_FOR: rotation_id, UNPINNED_OBJECTS: unpinned})
 
-    _change(cluster, path_of(namespace, name), change)
+    cluster.change(path_of(namespace, name), pin)
 
 
 def unpin_versions(cluster: Cluster, namespace: str, name: str) -> None:
     """Make a class mount what it did before it was pinned. Nothing happens if it is not. Raises as `pin_versions`."""
 
-    def change(objects: str, annotations: Mapping[str, str]) -> _Change | None:
+    def unpin(item: Object) -> Object | None:
+        objects, annotations = _objects_of(item), item["metadata"].get("annotations") or {}
         if UNPINNED_OBJECTS not in annotations and PINNED_FOR not in annotations:
             return None
         unpinned = annotations.get(UNPINNED_OBJECTS, objects)
-        return unpin_objects(objects, unpinned), {PINNED_FOR: None, UNPINNED_OBJECTS: None}
+        return _body(unpin_objects(objects, unpinned), {PINNED_FOR: None, UNPINNED_OBJECTS: None})
 
-    _change(cluster, path_of(namespace, name), change)
+    cluster.change(path_of(namespace, name), unpin)
 
 
 def pin_objects(objects: str, versions: Mapping[str, str]) -> str:
@@ -184,22 +181,10 @@ def _without_version(entry: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in entry.items() if name != "objectVersion"}
 
 
-def _change(cluster: Cluster, path: str, change: Callable[[str, Mapping[str, str]], _Change | None]) -> None:
-    """Read, change and write a class; again if somebody else wrote it in between."""
-    for attempt in range(_ATTEMPTS):
-        item = cluster.get(path)
-        metadata = item["metadata"]
-        wanted = change((item["spec"].get("parameters") or {}).get("objects") or "", metadata.get("annotations") or {})
-        if wanted is None:
-            return
-        objects, annotations = wanted
-        body: Object = {
-            "metadata": {"annotations": annotations, "resourceVersion": metadata["resourceVersion"]},
-            "spec": {"parameters": {"objects": objects}},
-        }
-        try:
-            cluster.patch(path, body)
-            return
-        except Conflict:
-            if attempt == _ATTEMPTS - 1:
-                raise
+def _objects_of(item: Object) -> str:
+    """Return the parameter `objects` of a class."""
+    return (item["spec"].get("parameters") or {}).get("objects") or ""
+
+
+def _body(objects: str, annotations: Mapping[str, str | None]) -> Object:
+    return {"metadata": {"annotations": annotations}, "spec": {"parameters": {"objects": objects}}}

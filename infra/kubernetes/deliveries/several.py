@@ -126,10 +126,6 @@ class SeveralDeliveries:
         same = [files.values for files in found if files.container == container]
         return Files(container, {path: value for values in same for path, value in values.items()})
 
-    def find_differing_files(self, pod: str, files: Files) -> list[str]:
-        """Return the paths whose content differs; any of them can look."""
-        return self._parts[0].find_differing_files(pod, files)
-
 
 def _merge(left: DeliveryFacts, right: DeliveryFacts) -> DeliveryFacts:
     uids, uses = {*left.versions, *right.versions}, left.uses | right.uses
