@@ -1,14 +1,17 @@
-"""The retry policy that every task shares: the error decides whether it is tried again."""
+"""What every task shares: errors of Keyturn's alone leave it, and the error decides whether it is tried again."""
 
 from collections.abc import Callable
+from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
+from prefect.runtime import task_run
 from prefect.tasks import Task, exponential_backoff
 
 from infra.errors import KeyturnError
 from infra.settings import Settings
+from tasks.reports.logs import own_errors_alone
 
 FIRST_SECONDS, LONGEST_SECONDS, MOST_RETRIES = 1.0, 30.0, 50
 """Prefect accepts at most 50 delays for a task."""
@@ -37,6 +40,11 @@ def task_with_retries(
     """
 
     def wrap(function: Callable[P, R]) -> Task[P, R]:
+        @wraps(function)
+        def told(*args: P.args, **kwargs: P.kwargs) -> R:
+            with own_errors_alone(str(task_run.name or name)):
+                return function(*args, **kwargs)
+
         return task(
             name=name,
             task_run_name=run_name,
@@ -47,7 +55,7 @@ def task_with_retries(
             persist_result=False,
             cache_policy=NO_CACHE,
             **options,
-        )(function)
+        )(told)
 
     return wrap
 

@@ -35,6 +35,10 @@ def replace_places(text: str, wanted: list[tuple[Place, str]]) -> str:
     return text
 
 
+_NO_TEXT = re.compile("[\x00\ud800-\udfff]")
+"""What JSON can write and no password has: NUL, and half of a surrogate pair, which nothing can encode."""
+
+
 def find_in_json(text: str, field: str) -> Place:
     """Return where a field of a JSON object has its value, which is a text.
 
@@ -48,7 +52,7 @@ def find_in_json(text: str, field: str) -> Place:
     if len(fields) != 1:
         raise ValueError(f"it has the field {field} {'twice' if fields else 'not'}")
     start, end, value = fields[0]
-    if not isinstance(value, str) or not value:
+    if not isinstance(value, str) or not value or _NO_TEXT.search(value):
         raise ValueError(f"its field {field} is not a text, or empty")
     return Place(start, end, value, json.dumps)
 

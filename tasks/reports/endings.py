@@ -18,9 +18,9 @@ from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 
-from infra.errors import KeyturnError, Refused, as_own_error
+from infra.errors import KeyturnError, Refused
 from tasks.reports.events import Kind, Trail
-from tasks.reports.logs import best_effort, run_logger
+from tasks.reports.logs import best_effort, own_errors_alone, run_logger
 
 P = ParamSpec("P")
 VERDICT_LABEL = "keyturn.verdict"
@@ -67,7 +67,7 @@ def end(
 
 
 def ends_with_own_errors(function: Callable[P, State[Any]]) -> Callable[P, State[Any]]:
-    """Let a flow end as Failed, with its reports, when an error leaves its function. Not of ours: with its traceback.
+    """Let a flow end as Failed, with its reports, when an error leaves its function.
 
     Stands below `@flow`. The function's first parameter is the subject: `credential` or `stack`. If it is neither, the
     flow is about the whole fleet.
@@ -77,13 +77,11 @@ def ends_with_own_errors(function: Callable[P, State[Any]]) -> Callable[P, State
 
     @wraps(function)
     def ended(*args: P.args, **kwargs: P.kwargs) -> State[Any]:
+        subject = kind if kind == "fleet" else str(args[0] if args else kwargs[kind])
         try:
-            return function(*args, **kwargs)
-        except Exception as exception:
-            subject = kind if kind == "fleet" else str(args[0] if args else kwargs[kind])
-            error = as_own_error(exception, subject)
-            if error is not exception:
-                run_logger().exception("an exception that Keyturn does not know")
+            with own_errors_alone(subject):
+                return function(*args, **kwargs)
+        except KeyturnError as error:
             return end("refused" if isinstance(error, Refused) else "failed", subject, kind=kind, error=error)
 
     return ended

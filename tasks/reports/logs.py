@@ -1,11 +1,13 @@
 """The log of a run: its logger, reporting that may fail, and our own errors in one line.
 
 Prefect's engine logs a traceback wherever an exception passes it: in each task, in each flow, and once more where a
-deployed run ends. An error that a person is meant to read needs none, so its line is its text. Tracebacks of all other
-exceptions stay.
+deployed run ends. An error that a person is meant to read needs none, so its line is its text. Any other exception may
+have values in its text, which the engine would log and keep as the run's state: it is logged by its type and its
+frames, once, and goes on as one of ours.
 """
 
 import logging
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 
@@ -13,7 +15,7 @@ from prefect.context import SettingsContext, get_settings_context
 from prefect.exceptions import MissingContextError, ParameterTypeError
 from prefect.logging import get_logger, get_run_logger
 
-from infra.errors import KeyturnError
+from infra.errors import KeyturnError, as_own_error
 
 Logger = logging.Logger | logging.LoggerAdapter[logging.Logger]
 LOGGERS = ("prefect.task_runs", "prefect.flow_runs", "prefect.engine")
@@ -52,6 +54,23 @@ def run_logger() -> Logger:
         return get_run_logger()
     except MissingContextError:
         return get_logger("keyturn")
+
+
+@contextmanager
+def own_errors_alone(name: str) -> Iterator[None]:
+    """Let only errors of Keyturn's leave a block: of any other exception its type and where it was raised are logged.
+
+    Args:
+        name: what failed.
+    """
+    try:
+        yield
+    except KeyturnError:
+        raise
+    except Exception as exception:
+        error, frames = as_own_error(exception, name), traceback.format_tb(exception.__traceback__)
+        run_logger().error("%s: %s\nTraceback:\n%s", error.what, error.seen, "".join(frames))
+        raise error from None
 
 
 class OwnErrors(logging.Filter):

@@ -11,6 +11,7 @@ from tasks.reports.endings import end, ends_with_own_errors
 from tasks.retries import task_with_retries
 
 REFUSAL = Refused("The plan must not be executed", name="orders-db", fix="change it", code="Locked")
+VALUE = "a-value-of-the-vault"
 
 
 @task_with_retries(name="Try", run_name="{credential}: try", retries=1, backoff_seconds=0)
@@ -21,7 +22,7 @@ def attempt(credential: str, how: str) -> None:
     if how == "not-yet":
         raise NotYetPropagated("The role is not effective yet", name=credential, fix="wait")
     if how == "bug":
-        raise ZeroDivisionError("a bug")
+        int(VALUE)  # the exception's text has what is no number
 
 
 @flow(name="ending", flow_run_name="{credential}: end", persist_result=False)
@@ -31,6 +32,8 @@ def ending(credential: str, how: str = "rotated", guards: Guards = Guards()) -> 
     attempt(credential, how)
     if how == "raised":
         raise REFUSAL
+    if how == "flow-bug":
+        int(VALUE)
     if how == "refused":
         return end("needs-operator", credential, error=REFUSAL)
     if how == "dry":

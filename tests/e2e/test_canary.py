@@ -3,27 +3,77 @@
 The search itself is proven: a value that is deliberately written to such a place is found there.
 """
 
+import base64
 import subprocess
 import sys
 import threading
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
+from urllib.parse import quote
 
 import pytest
+from clients import DEPLOYMENTS, SECONDS, manifest
 from prefect import flow, get_run_logger
 from prefect_server import kept_by_prefect
+from reports import verdict
+from test_rotate_consumers import class_of
+from test_rotate_kinds import created
 
+from flows.audit import audit
+from flows.check import check
+from flows.fleet import RotateIn, fleet
+from flows.history import history
 from flows.migrate import migrate
-from infra.credentials import Strategy
+from infra.credentials import Consumer, CsiDelivery, ExternalSecretDelivery, Login, Reload, Strategy
+from infra.kubernetes.deliveries.provider_classes import path_of
+from infra.kubernetes.manifests import apply
+from infra.kubernetes.workloads import open_workload
+from infra.postgres.database import make_verifier
 from infra.rotation.execution import Verdict
-from testing.inventory import listed
+from infra.rotation.new_logins import generate_password
+from infra.rotation.options import Sync
+from testing.external_secrets import API, STORE, external_secret, install_operator, store
+from testing.inventory import listed, unlisted
 from testing.labs import ROOT
-from testing.rotating import CONSENT, World, rotate, rotate_by_prefect
-from testing.walkthrough import DEXTER, SERVER, change
+from testing.reading import let_read
+from testing.rotating import CONSENT, NAMESPACE, World, rotate, rotate_by_prefect
+from testing.walkthrough import DATABASE, DEXTER, SERVER, change, consumer_like
 
 SAMPLE_SECONDS, FOUND_SECONDS = 0.02, 30
+NAME = "canary"
+"""The credential of a layout with further secrets, its role, and what brings it to its clients."""
+KEYS = {"LOGIN": "canary-json", "URL": "canary-url", "ENCODED": "canary-encoded"}
+"""Key of a Secret -> the vault's secret."""
+OPERATED = consumer_like(
+    DATABASE,
+    name=NAME,
+    is_database=False,
+    delivery=ExternalSecretDelivery(kind="external-secret", external_secret=NAME),
+)
+RELOADED = consumer_like(
+    DATABASE,
+    name=f"{NAME}-reader",
+    is_database=False,
+    delivery=CsiDelivery(secret_provider_class=NAME, synced_secret=f"{NAME}-reader"),
+    reload=Reload(container="client", command=("sh", "-c", "cat /credential/*; cat /credential/* >&2")),
+)
+"""Its command prints everything."""
+CANARY = change(
+    DEXTER,
+    name=NAME,
+    strategy=Strategy.IN_PLACE,
+    every="90d",
+    secrets={"kind": "json", "secret": KEYS["LOGIN"]},
+    derived=(
+        {"secret": KEYS["URL"], "template": "postgresql://{username:uri}:{password:uri}@{host}:{port}/{database}"},
+        {"secret": KEYS["ENCODED"], "template": "{password:base64}"},
+    ),
+    password={"symbols": "+/"},
+    consumers=(OPERATED, RELOADED),
+)
 
 
 class CommandLines:
@@ -126,6 +176,100 @@ def test_no_password_is_left_anywhere_by_the_strategies_that_change_a_login_in_i
         assert password not in caplog.text
         assert not [line for line in commands.seen if password.encode() in line]
     assert rotate(sync="express").verdict is Verdict.ROTATED, "the database starts empty with one login"
+
+
+def deployment_of(consumer: Consumer) -> dict[str, Any]:
+    """Return a client that has the credential by its ExternalSecret in its environment, or by its class in files."""
+    made, name = manifest(["true"], has_environment=False), consumer.workload.name
+    made["metadata"]["name"] = name
+    made["spec"]["selector"]["matchLabels"] = {"app": name}
+    made["spec"]["template"]["metadata"]["labels"]["app"] = name
+    pod = made["spec"]["template"]["spec"]
+    if isinstance(consumer.delivery, CsiDelivery):
+        pod["volumes"][0]["csi"]["volumeAttributes"] = {"secretProviderClass": NAME}
+        return made
+    pod.pop("volumes")
+    pod["containers"][0].pop("volumeMounts")
+    pod["containers"][0]["envFrom"] = [{"secretRef": {"name": NAME}}]
+    return made
+
+
+def write_first_login(world: World) -> None:
+    """Make the role, and write its secrets."""
+    login, address = Login(NAME, generate_password(CANARY.password)), world.database.address
+    with world.session() as superuser:
+        verifier = make_verifier(superuser, login)
+        superuser.execute(f"CREATE ROLE {NAME} LOGIN PASSWORD '{verifier}'")
+    world.vault.write(KEYS["LOGIN"], f'{{"username": "{NAME}", "password": "{login.password}"}}')
+    for derived in CANARY.derived:
+        world.vault.write(derived.secret, derived.render(login, address.host, address.port, address.database))
+
+
+def remove_login(world: World) -> None:
+    with world.session() as superuser:
+        superuser.execute(f"DROP ROLE {NAME}")
+    for secret in KEYS.values():
+        world.vault.delete(secret)
+        world.vault.purge(secret)
+
+
+@contextmanager
+def delivered(world: World) -> Iterator[None]:
+    """Run both clients for a block."""
+    cluster, like = world.cluster, world.cluster.get(path_of(NAMESPACE, "postgresql-kvname"))
+    install_operator(cluster)
+    apply(cluster, [store(NAMESPACE, DEXTER.vault, "dexter-sa"), external_secret(NAMESPACE, NAME, KEYS)])
+    classes = path_of(NAMESPACE, NAME).rpartition("/")[0]
+    try:
+        with ExitStack() as running:
+            running.enter_context(created(world, classes, class_of(RELOADED, KEYS, like)))
+            for consumer in CANARY.consumers:
+                running.enter_context(created(world, DEPLOYMENTS, deployment_of(consumer)))
+                open_workload(cluster, consumer.workload).wait_for_ready(SECONDS)
+            yield
+    finally:
+        for kind, name in (("externalsecrets", NAME), ("secretstores", STORE)):
+            cluster.delete(f"/apis/{API}/namespaces/{NAMESPACE}/{kind}/{name}")
+
+
+def forms(world: World) -> set[str]:
+    """Return the newest values of the credential with further secrets, its password, and both as others write them."""
+    values = [world.vault.read(secret) for secret in KEYS.values()]
+    raw = {*values, CANARY.secrets.parse({KEYS["LOGIN"]: values[0]}).password}
+    return raw | {quote(text, safe="") for text in raw} | {base64.b64encode(text.encode()).decode() for text in raw}
+
+
+@pytest.mark.slow
+def test_no_value_of_further_secrets_is_left_anywhere_by_the_fleet_and_by_what_only_looks(
+    world: World, prefect_home: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_first_login(world)
+    let_read(CANARY, world.azure)
+    listed(CANARY)
+    commands, before = CommandLines(), forms(world)
+    try:
+        with delivered(world), commands.watched():
+            given = {"rotate_in": RotateIn.THIS_PROCESS, "sync": Sync.EXPRESS, "dry_run": False}
+            state = fleet(requested=(NAME,), **given, return_state=True)  # type: ignore[call-overload]
+            assert verdict(state) == "all well", state.message
+            after, version = forms(world), world.vault.get_latest(KEYS["URL"]).version
+            assert audit((NAME,), return_state=True).is_completed()  # type: ignore[call-overload]
+            assert check(NAME, return_state=True).is_completed()  # type: ignore[call-overload]
+            assert history(NAME, return_state=True).is_completed()  # type: ignore[call-overload]
+        assert not after & before
+        assert len(after | before) == 2 * (4 + 4 + 3), "the password in base64 is one of the values"
+        last = f"last-{uuid.uuid4().hex}"
+        log_canary(last)
+        wait_until_found(last, world, prefect_home)
+        assert version in caplog.text, "what is logged is seen"
+        assert f"{RELOADED.key} was reloaded in 1 pods" in caplog.text
+        for value in before | after:
+            assert find_places(value, world, prefect_home) == []
+            assert value not in caplog.text
+            assert not [line for line in commands.seen if value.encode() in line]
+    finally:
+        unlisted(NAME)
+        remove_login(world)
 
 
 def test_the_search_looks_into_prefects_database(world: World, prefect_home: Path) -> None:

@@ -9,9 +9,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from ending_flow import REFUSAL, ending, parent
+from ending_flow import REFUSAL, VALUE, ending, parent
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.deployments import run_deployment
 from prefect.events import Event
@@ -141,6 +142,24 @@ def test_a_worker_prints_the_verdict_and_no_traceback_of_our_own_errors() -> Non
     assert "Engine execution" not in printed
 
 
+@pytest.mark.parametrize(
+    ("how", "name", "where"), [("bug", "orders-db: try", "attempt"), ("flow-bug", "orders-db", "ending")]
+)
+def test_an_unexpected_exception_is_told_by_its_type_and_its_frames_for_its_text_may_have_values(
+    how: str, name: str, where: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    state, seen = run(ending, "orders-db", how)
+    assert (state.type.value, seen.name) == ("FAILED", "orders-db: failed")
+    assert f"An exception that Keyturn does not know: {name}. Seen: builtins.ValueError" in (state.message or "")
+    assert f"in {where}\n" in caplog.text.partition("Traceback")[2]
+    assert VALUE not in caplog.text
+    with get_client(sync_client=True) as client:
+        task_runs = client.read_task_runs(flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[seen.id])))
+    assert VALUE not in f"{state.message} {[task_run.state for task_run in task_runs]}"
+
+
 @pytest.mark.slow
-def test_the_traceback_of_an_unexpected_exception_stays() -> None:
-    assert "ZeroDivisionError: a bug" in worked({"how": "bug"}).partition("Traceback")[2]
+def test_a_worker_prints_the_frames_of_an_unexpected_exception() -> None:
+    printed = worked({"how": "bug"})
+    assert "in attempt" in printed.partition("Traceback")[2]
+    assert VALUE not in printed

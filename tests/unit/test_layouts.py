@@ -146,6 +146,8 @@ def test_numbers_escapes_and_nested_objects_in_json_stay_as_they_are_written() -
         ("secret", "not a JSON object"),
         ('["secret"]', "not a JSON object"),
         ('{"username": "o"}', "has the field password not"),
+        (r'{"username": "o", "password": "secret\ud800"}', "field password is not a text"),
+        (r'{"username": "o", "password": "secret\u0000"}', "field password is not a text"),
         ('{"username": "o", "password": 12}', "field password is not a text"),
         ('{"username": "o", "password": ""}', "field password is not a text, or empty"),
         ('{"username": "o", "password": "secret", "password": "secret"}', "has the field password twice"),
