@@ -130,8 +130,10 @@ def test_no_password_is_left_anywhere_by_the_strategies_that_change_a_login_in_i
 
 def test_the_search_looks_into_prefects_database(world: World, prefect_home: Path) -> None:
     canary = f"canary-{uuid.uuid4().hex}"
+    assert find_places(canary, world, prefect_home) == []
     log_canary(canary)
     wait_until_found(canary, world, prefect_home)
+    assert "table log" in find_places(canary, world, prefect_home)
 
 
 @pytest.mark.parametrize("place", ["prefect", "lab", "postgres"])
