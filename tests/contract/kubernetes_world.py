@@ -3,9 +3,8 @@
 import base64
 import json
 import ssl
-import time
 import uuid
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +15,7 @@ from real_cluster import real_cluster, why_not
 
 from lab.commands.tools import ensure_tools, get_cache_dir
 from testing.clusters import SmallCluster, small_cluster
+from testing.waiting import eventually
 
 Json = dict[str, Any]
 
@@ -190,15 +190,6 @@ def space(kubernetes: KubernetesWorld) -> Iterator[Space]:
     eventually(lambda: kubernetes.api("GET", account).code == 200)
     yield Space(kubernetes, name)
     kubernetes.api("DELETE", f"/api/v1/namespaces/{name}")
-
-
-def eventually(check: Callable[[], Any], seconds: float = 15) -> Any:
-    """Ask until the answer is truthy, and return it."""
-    deadline = time.monotonic() + seconds
-    while not (found := check()):
-        assert time.monotonic() < deadline, "never came true"
-        time.sleep(0.02)
-    return found
 
 
 def template(**spec: Any) -> Json:

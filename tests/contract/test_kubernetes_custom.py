@@ -1,6 +1,8 @@
 """Kinds that a CustomResourceDefinition defines: discovery, rules, defaults, status and Tables."""
 
-from kubernetes_world import TABLE, Json, Space, eventually, widget_definition
+from kubernetes_world import TABLE, Json, Space, widget_definition
+
+from testing.waiting import eventually
 
 DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 

@@ -9,9 +9,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from kubernetes_world import APPLY, TABLE, Api, Json, config_map, deployment, eventually, template, widget_definition
+from kubernetes_world import APPLY, TABLE, Api, Json, config_map, deployment, template, widget_definition
 
 from testing.clusters import SmallCluster, small_cluster
+from testing.waiting import eventually
 
 JUNK: list[Any] = [None, 1, -1, 1.5, "", "x", True, [], {}, [None], [{}], {"a": None}, ["x"], {"x": "y"}, 10**20]
 CASES = 400

@@ -1,6 +1,8 @@
 """What goes by itself: dependents with their owners, pods with their Deployment, everything with its namespace."""
 
-from kubernetes_world import Json, Space, config_map, deployment, eventually, template
+from kubernetes_world import Json, Space, config_map, deployment, template
+
+from testing.waiting import eventually
 
 
 def owned_by(owner: Json, name: str, blocking: bool = False) -> Json:
@@ -54,8 +56,9 @@ def test_replica_sets_and_pods_go_with_their_deployment(space: Space) -> None:
     space.api.create(space.apps("deployments"), wanted)
     eventually(lambda: space.api.get(space.path("pods"))["items"])
     space.api("DELETE", space.apps("deployments", "web"), {"propagationPolicy": "Background"})
-    eventually(lambda: not space.api.get(space.apps("replicasets"))["items"])
-    eventually(lambda: not space.api.get(space.path("pods"))["items"])
+    assert eventually(lambda: not space.api.get(space.apps("replicasets"))["items"])
+    assert eventually(lambda: not space.api.get(space.path("pods"))["items"])
+    assert is_gone(space, space.apps("deployments", "web"))
 
 
 def test_a_namespace_takes_everything_with_it_and_takes_nothing_new(space: Space) -> None:
@@ -71,13 +74,14 @@ def test_a_namespace_takes_everything_with_it_and_takes_nothing_new(space: Space
     eventually(lambda: is_gone(space, space.path("secrets", "one")))
     assert space.api("GET", f"/api/v1/namespaces/{space.name}").code == 200
     space.api.patch(space.path("configmaps", "last"), {"metadata": {"finalizers": None}})
-    eventually(lambda: is_gone(space, f"/api/v1/namespaces/{space.name}"), 30)
+    eventually(lambda: is_gone(space, f"/api/v1/namespaces/{space.name}"), seconds=30)
 
 
 def test_a_custom_object_goes_with_its_owner(space: Space, widgets: str) -> None:
     owner = space.api.create(space.path("configmaps"), config_map("owner"))
     references = owned_by(owner, "x")["metadata"]["ownerReferences"]
-    meta = {"name": "one", "ownerReferences": references}
-    space.api.create(widgets, {"apiVersion": "example.com/v1", "kind": "Widget", "metadata": meta})
+    for meta in ({"name": "owned", "ownerReferences": references}, {"name": "free"}):
+        space.api.create(widgets, {"apiVersion": "example.com/v1", "kind": "Widget", "metadata": meta})
     space.api("DELETE", space.path("configmaps", "owner"))
-    eventually(lambda: is_gone(space, f"{widgets}/one"), 60)
+    assert eventually(lambda: is_gone(space, f"{widgets}/owned"), seconds=60)
+    assert space.api.get(f"{widgets}/free"), "what nobody owns stays"

@@ -4,7 +4,9 @@ from datetime import UTC, datetime, timedelta
 
 import jwt
 import pytest
-from kubernetes_world import Api, Json, KubernetesWorld, Space, eventually
+from kubernetes_world import Api, Json, KubernetesWorld, Space
+
+from testing.waiting import eventually
 
 AUDIENCE = "api://AzureADTokenExchange"
 RBAC = "apis/rbac.authorization.k8s.io/v1"

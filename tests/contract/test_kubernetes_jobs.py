@@ -5,7 +5,9 @@ No node takes part: the tests say themselves how pods end.
 
 from typing import Any
 
-from kubernetes_world import STRATEGIC, Json, Space, eventually
+from kubernetes_world import STRATEGIC, Json, Space
+
+from testing.waiting import eventually
 
 CONTAINER = {"name": "report", "image": "report:1"}
 UID, NAME = "batch.kubernetes.io/controller-uid", "batch.kubernetes.io/job-name"

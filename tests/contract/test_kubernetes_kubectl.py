@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 import yaml
-from kubernetes_world import Json, KubernetesWorld, Space, deployment, eventually, template
+from kubernetes_world import Json, KubernetesWorld, Space, deployment, template
+
+from testing.waiting import eventually
 
 AGE = re.compile(r"\b\d+s\b")
 

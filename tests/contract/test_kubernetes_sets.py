@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from kubernetes_world import STRATEGIC, Json, Space, eventually
+from kubernetes_world import STRATEGIC, Json, Space
+
+from testing.waiting import eventually
 
 READY = {"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"}
 CLAIM = {
@@ -198,6 +200,7 @@ def test_a_daemon_set_replaces_its_pods_node_by_node(space: Space) -> None:
         for name in pods(space):
             make_ready(space, name)
         reports(space, "DaemonSet", numberAvailable=2)
+        before = set(pods(space))
         new_image(space, "DaemonSet")
         for updated in (1, 2):
             eventually(lambda updated=updated: sorted(images(space).values()).count("web:2") == updated)
@@ -205,6 +208,8 @@ def test_a_daemon_set_replaces_its_pods_node_by_node(space: Space) -> None:
             (name,) = [name for name, pod in pods(space).items() if not is_ready(pod)]
             make_ready(space, name)
         reports(space, "DaemonSet", updatedNumberScheduled=2, numberReady=2, numberAvailable=2)
+        assert list(images(space).values()) == ["web:2", "web:2"]
+        assert not before & set(pods(space))
 
 
 def is_ready(pod: Json) -> bool:

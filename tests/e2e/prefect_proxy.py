@@ -32,11 +32,12 @@ class Way:
 
     def close(self) -> None:
         """Cut every connection, and refuse new ones."""
-        for opened in (self._listener, *self._sockets):
-            with contextlib.suppress(OSError):
-                opened.shutdown(socket.SHUT_RDWR)
-            opened.close()
-        for thread in self._threads:
+        accepting, *copying = self._threads
+        _cut(self._listener)
+        accepting.join()  # nothing is accepted behind the sockets that are cut now
+        for opened in self._sockets:
+            _cut(opened)
+        for thread in copying:
             thread.join()
         self._sockets.clear()
         self._threads.clear()
@@ -62,6 +63,12 @@ class Way:
                 self._sockets += client, server
                 self._start(_copy, client, server)
                 self._start(_copy, server, client)
+
+
+def _cut(opened: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        opened.shutdown(socket.SHUT_RDWR)
+    opened.close()
 
 
 def _copy(source: socket.socket, sink: socket.socket) -> None:

@@ -274,8 +274,10 @@ def test_no_value_of_further_secrets_is_left_anywhere_by_the_fleet_and_by_what_o
 
 def test_the_search_looks_into_prefects_database(world: World, prefect_home: Path) -> None:
     canary = f"canary-{uuid.uuid4().hex}"
+    assert find_places(canary, world, prefect_home) == []
     log_canary(canary)
     wait_until_found(canary, world, prefect_home)
+    assert "table log" in find_places(canary, world, prefect_home)
 
 
 @pytest.mark.parametrize("place", ["prefect", "lab", "postgres"])

@@ -3,9 +3,7 @@
 import os
 import subprocess
 import sys
-import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -28,11 +26,12 @@ from tasks.fleet import runs
 from testing.inventory import listed
 from testing.labs import ROOT
 from testing.rotating import World, fault, parameters
+from testing.waiting import eventually
 from testing.walkthrough import DEXTER, change
 
 pytestmark = pytest.mark.owner
 
-SCHEDULED_SECONDS, RUN_SECONDS, END_SECONDS = 60, 150, 30
+SCHEDULED_SECONDS, RUN_SECONDS, END_SECONDS, LOOK_SECONDS = 60, 150, 30, 0.5
 QUICK_RUNS = {
     "rotate/rotate": "refused",
     "verify login/verify-login": "verified",
@@ -53,14 +52,6 @@ def prefect(*arguments: str) -> str:
     done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=150, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
-
-
-def wait_for(what: str, look: Callable[[], Any], seconds: float) -> Any:
-    deadline, pause = time.monotonic() + seconds, threading.Event()
-    while not (found := look()):
-        assert time.monotonic() < deadline, f"no {what} within {seconds:g} s"
-        pause.wait(0.5)
-    return found
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +109,7 @@ def ended(run: FlowRun) -> State[Any]:
             state = client.read_flow_run(run.id).state
         return state if state and state.is_final() else None
 
-    return wait_for(f"end of {run.name}", look, RUN_SECONDS)  # type: ignore[no-any-return]
+    return eventually(look, f"the end of {run.name}", RUN_SECONDS, LOOK_SECONDS)
 
 
 def test_every_flow_that_a_person_starts_is_deployed(deployed: dict[str, DeploymentResponse]) -> None:
@@ -178,7 +169,7 @@ def test_a_scheduled_run_appears_by_itself(deployed: dict[str, DeploymentRespons
             found = client.read_flow_runs(flow_run_filter=wanted)
         return [run for run in found if run.auto_scheduled and run.state and run.state.is_scheduled()]
 
-    runs = wait_for("scheduled run", look, SCHEDULED_SECONDS)
+    runs = eventually(look, "a scheduled run", SCHEDULED_SECONDS, LOOK_SECONDS)
     assert {run.expected_start_time.minute % 15 for run in runs} == {0}
 
 
@@ -226,7 +217,7 @@ def suspended_or_ended(run: FlowRun) -> State[Any]:
             state = client.read_flow_run(run.id).state
         return state if state and (state.is_paused() or state.is_final()) else None
 
-    return wait_for(f"question or end of {run.name}", look, RUN_SECONDS)  # type: ignore[no-any-return]
+    return eventually(look, f"the question or the end of {run.name}", RUN_SECONDS, LOOK_SECONDS)
 
 
 def start_rotation(**guards: Any) -> FlowRun:
@@ -237,7 +228,7 @@ def start_rotation(**guards: Any) -> FlowRun:
 def test_a_second_rotation_of_a_credential_ends_and_says_who_holds_its_lock(world: World, worker_log: Path) -> None:
     with fault(world.lab, "sync-paused"):
         runs = [start_rotation() for _ in range(2)]
-        refused = wait_for("refusal", lambda: find_ended(runs), RUN_SECONDS)
+        refused = eventually(lambda: find_ended(runs), "a refusal", RUN_SECONDS, LOOK_SECONDS)
     assert verdict(refused) == "refused"
     assert "Locked" in refused.message
     assert "held by" in refused.message

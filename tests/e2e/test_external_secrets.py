@@ -65,8 +65,12 @@ def test_the_operator_signs_in_by_the_service_account_and_syncs_when_it_is_told(
     assert opened.observe(("username", "password"), after).secret is SecretState.CURRENT
     world.vault.write("password", before["password"], {})
     assert opened.refresh(before) is SecretState.OTHER
-    stranger = {"metadata": {"name": "stranger", "namespace": NAMESPACE}, "apiVersion": "v1", "kind": "ServiceAccount"}
-    apply(world.cluster, [stranger, store(NAMESPACE, DEXTER.vault, "stranger")])
+    bare = {
+        "metadata": {"name": "bare", "namespace": NAMESPACE},
+        "apiVersion": "v1",
+        "kind": "ServiceAccount",
+    }
+    apply(world.cluster, [bare, store(NAMESPACE, DEXTER.vault, "bare")])
     world.cluster.patch(f"{COLLECTION}/login", {"metadata": {"annotations": {"force-sync": "now"}}})
     wait_for_condition(world, "False", "missing service account annotation")
 

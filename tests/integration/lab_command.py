@@ -3,13 +3,12 @@
 import os
 import subprocess
 import sys
-import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 from testing.labs import ROOT
+from testing.waiting import eventually
 
 WAIT_SECONDS, START_SECONDS = 20.0, 90.0
 
@@ -48,18 +47,9 @@ def places_of(process: Path) -> Iterator[str]:
 
 def wait_for_process(part: str, state: Path) -> None:
     """Wait until a process of the lab has `part` in its command line."""
-    wait_until(lambda: any(part in command for command in processes_of(state)), START_SECONDS)
-    assert [command for command in processes_of(state) if part in command]
+    eventually(lambda: [command for command in processes_of(state) if part in command], part, START_SECONDS)
 
 
 def wait_until_gone(state: Path) -> None:
     """Wait until no process knows the state folder."""
-    wait_until(lambda: not processes_of(state))
-    assert processes_of(state) == []
-
-
-def wait_until(look: Callable[[], bool], seconds: float = WAIT_SECONDS) -> None:
-    """Wait until `look` says so, or the time is over."""
-    deadline, pause = time.monotonic() + seconds, threading.Event()
-    while not look() and time.monotonic() < deadline:
-        pause.wait(0.05)
+    eventually(lambda: not processes_of(state), f"the end of all processes of {state}", WAIT_SECONDS)

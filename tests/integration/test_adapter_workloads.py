@@ -114,7 +114,8 @@ def test_pods_that_stay_are_named(world: World) -> None:
 def test_a_pod_that_runs_is_not_waited_for_where_only_terminating_ones_count(world: World) -> None:
     world.deployment()
     world.pod("db-1", READY)
-    world.workload.wait_for_pods_gone(10, terminating_only=True)
+    world.workload.wait_for_pods_gone(0.2, terminating_only=True)
+    assert [pod.name for pod in list_pods(world.cluster, world.namespace)] == ["db-1"]
 
 
 @pytest.mark.parametrize("status", FINISHED, ids=["evicted", "completed"])

@@ -203,9 +203,12 @@ async def test_a_pod_that_is_deleted_comes_back_under_another_name(controlled: C
     await controlled.create()
     (first,) = await controlled.pods(1)
     await controlled.client.delete(api.PODS, controlled.namespace, first["metadata"]["name"])
-    await controlled.until(
+    found = await controlled.until(
         api.PODS, lambda pods: [p["metadata"]["uid"] for p in alive(pods)] not in ([], [first["metadata"]["uid"]])
     )
+    (second,) = alive(found)
+    assert second["metadata"]["name"] != first["metadata"]["name"]
+    assert second["metadata"]["ownerReferences"] == first["metadata"]["ownerReferences"]
 
 
 async def test_a_rolling_update_never_has_too_few_or_too_many(controlled: Controlled) -> None:
@@ -331,13 +334,20 @@ async def test_what_a_deployment_owns_goes_with_it(controlled: Controlled) -> No
     await controlled.pods(2)
     await controlled.client.delete(api.DEPLOYMENTS, controlled.namespace, "web")
     for resource in (api.REPLICA_SETS, api.PODS):
-        await controlled.until(resource, lambda items: not items)
+        assert await controlled.until(resource, lambda items: not items) == []
 
 
 async def test_a_namespace_ends_with_everything_in_it(controlled: Controlled) -> None:
     await controlled.create(replicas=2)
     await controlled.pods(2)
     await controlled.client.delete(api.NAMESPACES, "", controlled.namespace)
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while await controlled.client.find(api.NAMESPACES, "", controlled.namespace):
-            await asyncio.sleep(0.05)
+    names = [
+        item["metadata"]["name"]
+        for item in await controlled.until(
+            api.NAMESPACES, lambda items: controlled.namespace not in [item["metadata"]["name"] for item in items]
+        )
+    ]
+    assert controlled.namespace not in names
+    assert "default" in names
+    for resource in (api.DEPLOYMENTS, api.PODS, api.SERVICE_ACCOUNTS):
+        assert (await controlled.client.list(resource, controlled.namespace))["items"] == []

@@ -91,7 +91,7 @@ def test_files_alone_that_are_not_mounted_are_not_current(one_class: World) -> N
 
 def test_a_secret_that_others_keep_is_waited_for_by_its_data_alone(one_class: World) -> None:
     world, delivery = one_class, open_all(one_class, KEPT)
-    world.mount("keeper-1", world.pod("keeper-1"), OLD)
+    world.mount("syncer-1", world.pod("syncer-1"), OLD)
     world.secret(STALE)
     observed = delivery.observe(LOGIN, LOGIN)
     assert (observed.uses, observed.unmounted) == (frozenset(LOGIN), frozenset(LOGIN))
@@ -102,7 +102,7 @@ def test_a_secret_that_others_keep_is_waited_for_by_its_data_alone(one_class: Wo
     delivery.wait_for_first_mounts(lambda: {"another-uid": "reader-1"}, clock=lambda: 0.0)
 
 
-def test_a_secret_that_others_keep_is_refreshed_and_pinned_by_its_keeper(one_class: World) -> None:
+def test_a_secret_that_others_keep_is_refreshed_and_pinned_by_who_syncs_it(one_class: World) -> None:
     world, delivery = one_class, open_all(one_class, KEPT)
     world.secret(STALE)
     assert delivery.refresh(LOGIN) is SecretState.OTHER
@@ -122,7 +122,7 @@ def test_a_secret_that_nobody_keeps_is_told_before_a_rotation(one_class: World) 
     assert (type(error), error and error.code) == (Refused, Code.NOT_KEPT)
     assert error is not None
     assert error.seen == f"no mount of {CLASS}"
-    one_class.mount("keeper-1", one_class.pod("keeper-1"), OLD)
+    one_class.mount("syncer-1", one_class.pod("syncer-1"), OLD)
     assert open_all(one_class, KEPT).find_stillness() is None
     assert open_all(one_class, FILES).find_stillness() is None
 

@@ -52,8 +52,12 @@ def test_a_lock_is_taken_released_and_taken_by_the_next(cluster: Cluster) -> Non
     first = lock_of(cluster, ELSEWHERE)
     first.acquire()
     first.confirm()
+    assert cluster.get(LEASE)["spec"]["holderIdentity"] == ELSEWHERE.identity
     first.release()
-    lock_of(cluster, Holder.of_this_process("r1")).acquire()
+    assert not cluster.get(LEASE)["spec"].get("holderIdentity")
+    here = Holder.of_this_process("r1")
+    lock_of(cluster, here).acquire()
+    assert cluster.get(LEASE)["spec"]["holderIdentity"] == here.identity
 
 
 def test_a_holder_that_lives_is_named_with_the_way_to_break_its_lock(cluster: Cluster) -> None:

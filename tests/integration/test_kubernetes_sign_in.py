@@ -6,7 +6,6 @@ import signal
 import ssl
 import subprocess
 import sys
-import threading
 import time
 from base64 import b64encode
 from collections.abc import Callable, Iterator
@@ -26,6 +25,7 @@ from infra.kubernetes.client import connect, connect_to
 from infra.kubernetes.kubeconfig import find_own_context, load_kubeconfig
 from infra.settings import Settings
 from testing.clusters import SmallCluster
+from testing.waiting import eventually
 
 PODS = "/api/v1/namespaces/dexter/pods"
 FAST = Settings(connect_timeout_seconds=1, request_timeout_seconds=2)
@@ -141,10 +141,7 @@ def test_a_plugin_that_waits_for_a_person_times_out_and_is_ended_with_its_childr
     assert time.monotonic() - begun < 10
     assert error.seen == "it timed out after 1 s: open https://microsoft.com/devicelogin"
     child = int((tmp_path / "child").read_text())
-    deadline, pause = time.monotonic() + 10, threading.Event()
-    while is_running(child) and time.monotonic() < deadline:
-        pause.wait(0.05)
-    assert not is_running(child)
+    assert eventually(lambda: not is_running(child), "the end of the plugin's child")
 
 
 def test_a_plugin_that_must_ask_a_person_is_not_started(config: Config, tmp_path: Path) -> None:

@@ -8,11 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from lab_command import call, lab_command, processes_of, wait_until, wait_until_gone
+from lab_command import WAIT_SECONDS, call, lab_command, processes_of, wait_until_gone
 
 from lab.control.lifecycle import stop
 from lab.control.state import StateFolder
 from testing.labs import ROOT, RunningLab, make_state_folder
+from testing.waiting import eventually
 
 UP = ("up", "--no-prefect")
 """Most tests start labs without a Prefect server, which takes seconds."""
@@ -204,7 +205,7 @@ def test_a_daemon_that_was_killed_is_recognised_and_its_folder_used_again(state:
 
 def test_a_starter_that_is_killed_leaves_nothing_running(state: Path) -> None:
     starter = subprocess.Popen(lab_command(*UP, "--state", str(state)), stdout=subprocess.PIPE, cwd=ROOT)
-    wait_until(StateFolder(state).is_alive)
+    eventually(StateFolder(state).is_alive, "the lab", WAIT_SECONDS)
     starter.kill()
     starter.wait()
     assert starter.stdout is not None

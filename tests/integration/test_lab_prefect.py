@@ -63,6 +63,7 @@ def test_a_killed_daemon_leaves_no_server_behind() -> None:
         starting.close()
 
     wait_until_gone(folder.path)
+    assert processes_of(folder.path) == []
     folder.remove()
     folder.path.parent.rmdir()
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -114,12 +115,21 @@ async def test_an_image_that_nobody_has_is_not_pulled(world: PodWorld) -> None:
 
 
 @pytest.mark.parametrize(
-    ("image", "policy", "reason"),
-    [("Not An Image", "IfNotPresent", "InvalidImageName"), ("busybox:1", "Never", "ErrImageNeverPull")],
+    ("image", "policy", "reason", "message"),
+    [
+        ("Not An Image", "IfNotPresent", "InvalidImageName", "couldn't parse image name"),
+        ("busybox:1", "Never", "ErrImageNeverPull", "is not present with pull policy of Never"),
+    ],
 )
-async def test_images_that_are_not_even_asked_for(world: PodWorld, image: str, policy: str, reason: str) -> None:
+async def test_images_that_are_not_even_asked_for(
+    world: PodWorld, image: str, policy: str, reason: str, message: str
+) -> None:
     await world.pod("one", spec("true", container={"image": image, "imagePullPolicy": policy}))
-    await world.until(api.PODS, "one", waits(reason))
+    held = await world.until(api.PODS, "one", waits(reason))
+    assert f'"{image}"' in state_of(held)["waiting"]["message"]
+    assert message in state_of(held)["waiting"]["message"]
+    events = await world.client.list(api.EVENTS, NAMESPACE, fieldSelector="involvedObject.name=one,reason=Pulling")
+    assert events["items"] == []
 
 
 async def test_a_failing_container_starts_again_at_once_and_then_backs_off(world: PodWorld) -> None:
@@ -327,7 +337,19 @@ async def test_a_token_is_renewed_before_it_expires(world: PodWorld, monkeypatch
     mounts = [{"name": "identity", "mountPath": "/tokens", "readOnly": True}]
     await world.pod("one", spec("sleep", "60", container={"volumeMounts": mounts}, volumes=[volume]))
     await world.until(api.PODS, "one", is_ready)
-    first = await world.exec("one", "cat", "/tokens/token")
+    first = second = await world.exec("one", "cat", "/tokens/token")
     async with asyncio.timeout(10):
-        while await world.exec("one", "cat", "/tokens/token") == first:
+        while second == first:
             await asyncio.sleep(0.05)
+            second = await world.exec("one", "cat", "/tokens/token")
+    old, new = claims(first), claims(second)
+    assert old["iat"] < new["iat"] < old["exp"] < new["exp"]
+    assert (new["aud"], new["sub"]) == (old["aud"], old["sub"])
+    assert new["aud"] == ["api://AzureADTokenExchange"]
+
+
+def claims(token: str) -> Object:
+    """What a token says."""
+    payload = token.split(".")[1]
+    said: Object = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+    return said

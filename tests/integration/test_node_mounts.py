@@ -202,9 +202,11 @@ async def test_a_new_mount_refreshes_the_secret_from_1_6_on(tmp_path: Path, post
         await apply_walkthrough(world)
         await world.until(api.DEPLOYMENTS, DEPLOYMENT, lambda d: d["status"].get("readyReplicas") == 1)
         vault_of(world).set_secret("password", "Mashroof123")
+        assert await password_in_secret(world) == "Admin123", "no poll is due"
         await replace_pod(world)
         wanted = base64.b64encode(b"Mashroof123").decode()
         await world.until(api.SECRETS, SECRET, lambda s: s["data"]["PASSWORD"] == wanted)
+        assert await password_in_secret(world) == "Mashroof123"
 
 
 async def test_scaling_to_zero_keeps_the_secret_and_a_deleted_one_comes_back_with_the_next_pod(world: PodWorld) -> None:

@@ -110,6 +110,8 @@ async def test_an_address_goes_with_its_service(world: PodWorld) -> None:
     await until(address, "one")
     await world.client.delete(api.SERVICES, NAMESPACE, "echo")
     await until(address, "ConnectionRefusedError")
+    assert await ask(service["spec"]["clusterIP"]) == "ConnectionRefusedError"
+    assert is_ready(await world.get(api.PODS, "one")), "the pod runs on"
 
 
 async def test_connections_are_cut_while_the_database_is_down(world: PodWorld) -> None:

@@ -107,9 +107,12 @@ def test_a_migration_leaves_nothing_of_its_own(migrated: Server) -> None:
 
 def test_open_sessions_continue_through_a_migration(plain: Server) -> None:
     with session(plain, APP, "shop") as shop:
+        process = rows(shop, "SELECT pg_backend_pid()")
         with changing(plain) as admin:
             make_owner_role(admin, APP)
         shop.execute("INSERT INTO public.orders VALUES (1)")
+        assert rows(shop, "SELECT id FROM public.orders") == [(1,)]
+        assert rows(shop, "SELECT pg_backend_pid()") == process
 
 
 def test_a_rehearsed_migration_changes_nothing(plain: Server) -> None:

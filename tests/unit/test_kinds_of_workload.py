@@ -108,6 +108,8 @@ def test_a_claim_of_a_stateful_set_keeps_the_databases_files_where_it_is_mounted
     assert not keeps_pgdata(handle(WorkloadKind.STATEFUL_SET).template({"spec": spec}))
     claimed = {**spec, "volumeClaimTemplates": [{"metadata": {"name": "data"}}]}
     template = handle(WorkloadKind.STATEFUL_SET).template({"spec": claimed})
+    claim = {"name": "data", "persistentVolumeClaim": {"claimName": "data"}}
+    assert template["spec"]["volumes"] == [claim], "it takes the place of a volume of its name"
     assert keeps_pgdata(template) is (path != "/backups")
     assert claimed["template"] == spec["template"], "what was read stays as it was"
 

@@ -304,10 +304,13 @@ def test_a_host_is_a_name_or_an_address(host: str) -> None:
 
 def test_the_longest_and_the_shortest_names_are_accepted() -> None:
     for vault, server, cluster, group in (("a" * 24, "a" * 63, "a" * 63, "a" * 90), ("abc", "abc", "a", "(a)._-b")):
-        change(DEXTER, vault=vault, name="a" * 63, cluster={"name": cluster, "resource_group": group})
-        FlexibleServerEndpoint(server=server, resource_group=group)
-    StackNames.model_validate(with_fields(StackNames, storage_account="a" * 24))
-    StackNames.model_validate(with_fields(StackNames, storage_account="abc", first_password_variable="FIRST"))
+        named = change(DEXTER, vault=vault, name="a" * 63, cluster={"name": cluster, "resource_group": group})
+        assert (named.vault, named.name) == (vault, "a" * 63)
+        assert named.cluster == ClusterRef(name=cluster, resource_group=group)
+        assert FlexibleServerEndpoint(server=server, resource_group=group).server == server
+    for account in ("a" * 24, "abc"):
+        fields = with_fields(StackNames, storage_account=account, first_password_variable="FIRST")
+        assert StackNames.model_validate(fields).storage_account == account
 
 
 def test_the_shipped_credentials_have_secrets_of_their_own() -> None:

@@ -64,7 +64,10 @@ def test_a_reload_needs_the_right_to_run_commands_and_no_other_client_does() -> 
 
 
 def test_the_rights_for_each_kind_are_asked_for_by_its_own_path() -> None:
-    kinds = {kind: consumer_like(DATABASE, name="x", kind=kind, is_database=False) for kind in WorkloadKind}
+    own = DATABASE.delivery.model_copy(update={"synced_secret": "own"})
+    kinds = {
+        kind: consumer_like(DATABASE, name="x", kind=kind, is_database=False, delivery=own) for kind in WorkloadKind
+    }
     needed = {
         kind: {str(need.right) for need in list_needs(NO_CLUSTER, change(DEXTER, consumers=(DATABASE, consumer)))}
         for kind, consumer in kinds.items()
@@ -73,7 +76,7 @@ def test_the_rights_for_each_kind_are_asked_for_by_its_own_path() -> None:
     assert "patch daemonsets 'x'" in needed[WorkloadKind.DAEMON_SET]
     assert "get cronjobs 'x'" in needed[WorkloadKind.CRON_JOB]
     assert "patch cronjobs 'x'" not in needed[WorkloadKind.CRON_JOB]
-    assert "patch secrets 'userpass'" in needed[WorkloadKind.JOB]
+    assert "patch secrets 'own'" in needed[WorkloadKind.JOB], "its next run starts with it"
     assert "list horizontalpodautoscalers" in needed[WorkloadKind.JOB], "recreate scales the database"
     kept = change(DEXTER, strategy=Strategy.IN_PLACE)
     assert "list horizontalpodautoscalers" not in {str(need.right) for need in list_needs(NO_CLUSTER, kept)}

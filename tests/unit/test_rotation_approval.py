@@ -177,7 +177,9 @@ def test_another_strategy_than_the_approved_one_is_refused(executor: Executor, p
     assert_changed(rotate(executor), "steps")
 
 
-def test_other_versions_than_the_approved_ones_are_refused(executor: Executor, person: Person) -> None:
+def test_other_versions_than_the_approved_ones_are_refused(
+    executor: Executor, person: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert attempt(executor, AFTERNOON) == "suspended"
     person.now = NOON + timedelta(hours=20)
     wait = person.wait
@@ -186,7 +188,7 @@ def test_other_versions_than_the_approved_ones_are_refused(executor: Executor, p
         wait(seconds)
         executor.world.write("password", executor.world.newest[1])
 
-    approval.wait_for_window = write_meanwhile  # type: ignore[assignment]
+    monkeypatch.setattr(approval, "wait_for_window", write_meanwhile)
     assert attempt(executor, AFTERNOON) == "begins"
     versions = executor.world.newest_versions
     assert_changed(rotate(executor), "versions that the rotation replaces")

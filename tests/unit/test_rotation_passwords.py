@@ -127,7 +127,8 @@ def test_a_rule_that_does_not_fit_the_credential_is_refused_with_the_reason(
 
 @pytest.mark.parametrize("template", ["{password}", "x:{password:uri}", "x:{password:raw}"])
 def test_a_template_that_says_how_the_password_is_written_fits_every_rule(template: str) -> None:
-    change(DEXTER, password={"symbols": "@%"}, derived=[{"secret": "url", "template": template}])
+    (derived,) = change(DEXTER, password={"symbols": "@%"}, derived=[{"secret": "url", "template": template}]).derived
+    assert derived.template == template
 
 
 def test_three_kinds_are_enough_for_azure_whichever_they_are() -> None:
