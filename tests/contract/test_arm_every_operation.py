@@ -105,6 +105,20 @@ ROWS: list[tuple[str, str, Any, int]] = [
     ("PUT", f"{GROUP_URL}/Microsoft.Web/sites/site", {}, 404),
 ]
 
+ROLES, GUID = f"{SCOPE}/providers/Microsoft.Authorization/roleAssignments", "11111111-0000-4000-8000-000000000000"
+NO_USER = {"type": "UserAssigned", "userAssignedIdentities": {f"{USER}-other": {}}}
+REFUSED: list[tuple[str, str, Any, tuple[int, str]]] = [
+    ("PUT", ACCOUNT, {**MORE[ACCOUNT], "properties": {"isHnsEnabled": True}}, (400, "AccountPropertyCannotBeUpdated")),
+    ("PUT", f"{CONTAINER}--s", {"properties": {}}, (400, "ContainerOperationFailure")),
+    ("PUT", f"{SERVER}-new", {**MORE[SERVER], "properties": {}}, (400, "EngineCredentialsNotProvided")),
+    ("PUT", f"{CLUSTER}-new", {"properties": MADE[CLUSTER], "identity": NO_USER}, (400, "FailedIdentityOperation")),
+    ("PUT", f"{ROLES}/owner", {"properties": {}}, (400, "InvalidRoleAssignmentId")),
+    ("PUT", f"{ROLES}/{GUID}", {"properties": {}}, (400, "InvalidCreateRoleAssignmentRequest")),
+    ("PUT", f"{VNET}-new", [], (400, "InvalidRequestContent")),
+    ("GET", f"{SCOPE}/providers/Microsoft.Nonsense", None, (404, "InvalidResourceNamespace")),
+    ("GET", f"/subscriptions/{GUID}/resourceGroups", None, (404, "SubscriptionNotFound")),
+]
+
 
 def at_version(path: str) -> str:
     """A path with the version that its provider has."""
@@ -134,6 +148,48 @@ def test_an_operation_answers(shared: World, method: str, path: str, body: Any, 
     assert answer.status_code == status, answer.text
     if status >= 400 and method != "HEAD":
         assert answer.json()["error"]["code"]
+
+
+@pytest.mark.parametrize(("method", "path", "body", "refusal"), REFUSED, ids=[refusal[1] for *_, refusal in REFUSED])
+def test_a_request_that_cannot_be_carried_out_is_refused_with_azures_code_and_changes_nothing(
+    shared: World, method: str, path: str, body: Any, refusal: tuple[int, str]
+) -> None:
+    given = {"location": LOCATION, **body} if isinstance(body, dict) else body
+    before = shared.ask("GET", at_version(path)).json()
+    assert shared.refusal(method, at_version(path), given) == refusal
+    assert shared.ask("GET", at_version(path)).json() == before
+
+
+def test_a_request_without_a_version_is_refused(shared: World) -> None:
+    assert shared.refusal("GET", VNET) == (400, "MissingApiVersionParameter")
+
+
+def test_a_network_security_group_of_a_subnet_is_not_deleted(shared: World) -> None:
+    group, network = f"{NSG}-guarding", f"{VNET}-guarded"
+    subnet = {"name": "guarded", "properties": {"addressPrefix": "10.0.9.0/24", "networkSecurityGroup": {"id": group}}}
+    assert shared.ask("PUT", at_version(group), {"location": LOCATION, "properties": {}}).ok
+    made = {"location": LOCATION, "properties": {**MADE[VNET], "subnets": [subnet]}}
+    assert shared.ask("PUT", at_version(network), made).ok
+    assert shared.refusal("DELETE", at_version(group)) == (400, "InUseNetworkSecurityGroupCannotBeDeleted")
+    assert shared.ask("GET", at_version(group)).ok
+
+
+@pytest.mark.parametrize(
+    ("issuer", "audience", "code"),
+    [
+        ("", "https://vault.azure.net", "InvalidAuthenticationTokenAudience"),
+        (f"https://sts.windows.net/{GUID}/", "https://management.azure.com", "InvalidAuthenticationTokenTenant"),
+    ],
+)
+def test_a_token_for_another_service_or_of_another_tenant_is_refused(
+    shared: World, monkeypatch: pytest.MonkeyPatch, issuer: str, audience: str, code: str
+) -> None:
+    if issuer:
+        monkeypatch.setattr(shared.tokens, "issuer", issuer)
+    token = shared.tokens.issue(shared.directory.operator, audience)
+    monkeypatch.undo()
+    monkeypatch.setattr(shared.tokens, "issue", lambda *_: token)
+    assert shared.refusal("GET", at_version(VNET)) == (401, code)
 
 
 def test_a_role_assignment_is_read_by_its_name(shared: World) -> None:

@@ -174,6 +174,14 @@ def test_what_the_service_does_not_have_is_refused(azure: AzureWorld, container:
     assert (caught.value.status_code, caught.value.error_code) == (405, "UnsupportedHttpVerb")
 
 
+@pytest.mark.parametrize("size", ["0", "-1", "many"])
+def test_a_page_of_no_size_is_refused(azure: AzureWorld, container: ContainerClient, size: str) -> None:
+    headers = {"Authorization": f"Bearer {azure.token(STORAGE_SCOPE)}", "x-ms-version": "2024-11-04"}
+    url = f"{URL.rpartition('/')[0]}?restype=container&comp=list&maxresults={size}"
+    answer = azure.request("GET", url, headers=headers)
+    assert (answer.status_code, answer.headers["x-ms-error-code"]) == (400, "OutOfRangeQueryParameterValue")
+
+
 @pytest.mark.parametrize(
     ("method", "query", "headers", "refusal"),
     [
@@ -191,6 +199,7 @@ def test_what_the_service_does_not_have_is_refused(azure: AzureWorld, container:
         ("GET", "snapshot=2024-01-01", {}, (400, "UnsupportedQueryParameter")),
         ("GET", "versionid=1", {}, (400, "UnsupportedQueryParameter")),
         ("GET", "", {"If-Match": '"0x1"'}, (412, "ConditionNotMet")),
+        ("GET", "", {"Range": "bytes=99999-"}, (416, "InvalidRange")),
         ("HEAD", "", {"If-None-Match": "*"}, (304, "ConditionNotMet")),
         ("GET", "", {"If-Modified-Since": "Fri, 01 Jan 2100 00:00:00 GMT"}, (304, "ConditionNotMet")),
         ("DELETE", "", {"If-Match": '"0x1"'}, (412, "ConditionNotMet")),
