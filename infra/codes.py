@@ -384,8 +384,9 @@ class Code(StrEnum):
     )
     PAUSED = (
         "Paused",
-        "The workload's rollout is paused, so a restart would never come",
-        "kubectl rollout resume, or finish what it was paused for; then run again",
+        "The workload's rollout is paused or aborted, so a restart would not come to its end",
+        "kubectl rollout resume, for an Argo Rollout kubectl argo rollouts promote (after an abort: retry rollout), "
+        "or finish what it was paused for; then run again",
     )
     PASSWORD_COPIED = (
         "PasswordCopied",
@@ -517,6 +518,11 @@ class Code(StrEnum):
         "The login's sessions start as another role already",
         "Remove the login's setting `role` if its sessions need not (ALTER ROLE ... RESET role, with IN DATABASE where "
         "it is for one); else use the strategy in-place",
+    )
+    TEMPLATE_ELSEWHERE = (
+        "TemplateElsewhere",
+        "The Rollout takes its pod template from something else than a Deployment",
+        "Let its workloadRef name a Deployment, or write the template in the Rollout",
     )
     THIRD_LOGIN = (
         "ThirdLogin",

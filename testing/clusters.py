@@ -13,6 +13,7 @@ import trustme
 import yaml
 
 from lab.cluster.api import ApiServer
+from lab.cluster.argo_rollouts import Rollouts
 from lab.cluster.client import Client
 from lab.cluster.controllers.manager import Controllers
 
@@ -58,6 +59,9 @@ async def _start_controllers(server: ApiServer, ca_pem: str) -> AsyncExitStack:
     controllers = Controllers(client, f"127.{100 + os.getpid() % 100}", ca_pem)
     await controllers.start()
     stack.push_async_callback(controllers.stop)
+    rollouts = Rollouts(client)
+    await rollouts.start()
+    stack.push_async_callback(rollouts.stop)
     return stack
 
 

@@ -16,11 +16,13 @@ class WorkloadKind(StrEnum):
     DEPLOYMENT = "Deployment"
     STATEFUL_SET = "StatefulSet"
     DAEMON_SET = "DaemonSet"
+    ROLLOUT = "Rollout"
+    """Of Argo Rollouts."""
     JOB = "Job"
     CRON_JOB = "CronJob"
 
 
-SCALABLE = (WorkloadKind.DEPLOYMENT, WorkloadKind.STATEFUL_SET)
+SCALABLE = (WorkloadKind.DEPLOYMENT, WorkloadKind.STATEFUL_SET, WorkloadKind.ROLLOUT)
 """The kinds that can be scaled to 0 and back."""
 RUNS = (WorkloadKind.JOB, WorkloadKind.CRON_JOB)
 """The kinds whose pods run to an end: they are never restarted, and the next run begins with the new login."""

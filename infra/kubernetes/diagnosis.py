@@ -83,7 +83,7 @@ def diagnose_controller(subject: str, workload: Object, events: Iterable[Object]
 
     Controllers that make pods without a ReplicaSet say in events alone that they cannot.
     """
-    causes = [_explain_paused(subject, workload)] if workload["spec"].get("paused") else []
+    causes = [_explain_paused(subject, workload, pause)] if (pause := find_pause(workload)) else []
     for condition in (workload.get("status") or {}).get("conditions") or []:
         kind, detail = condition["type"], str(condition.get("message") or "")
         reason = str(condition.get("reason") or kind)
@@ -106,9 +106,21 @@ def _explain_uncreated(subject: str, detail: str, reason: str) -> Diagnosis:
     return Diagnosis(Level.WARNING, subject, "The pods cannot be created", detail, fix, reason)
 
 
-def _explain_paused(subject: str, workload: Object) -> Diagnosis:
-    what, detail = "The rollout is paused", "spec.paused is true, so new pods do not replace the old ones"
-    fix = f"Resume it: kubectl rollout resume {subject.replace(' ', '/')} -n {workload['metadata']['namespace']}"
+def find_pause(workload: Object) -> str:
+    """Say what stops a workload's rollout half way: a pause, or a paused or aborted canary; empty: nothing does."""
+    status = workload.get("status") or {}
+    if workload["spec"].get("paused"):
+        return "spec.paused is true"
+    if reasons := [condition["reason"] for condition in status.get("pauseConditions") or []]:
+        return f"status.pauseConditions has {', '.join(reasons)}"
+    return "status.abort is true" if status.get("abort") else ""
+
+
+def _explain_paused(subject: str, workload: Object, pause: str) -> Diagnosis:
+    what, detail = "The rollout is paused", f"{pause}, so new pods do not replace the old ones"
+    kind, _, name = subject.partition(" ")
+    command = f"kubectl argo rollouts promote {name}" if kind == "rollout" else f"kubectl rollout resume {kind}/{name}"
+    fix = f"Resume it: {command} -n {workload['metadata']['namespace']}"
     return Diagnosis(Level.ERROR, subject, what, detail, fix, "Paused")
 
 

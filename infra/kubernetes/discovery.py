@@ -15,6 +15,7 @@ from typing import Any
 
 from infra.credentials import Consumer, CsiDelivery
 from infra.errors import AccessDenied
+from infra.kubernetes.argo_rollouts import COLLECTION
 from infra.kubernetes.client import Cluster, Object
 from infra.kubernetes.deliveries.operator_objects import (
     GROUP,
@@ -31,6 +32,7 @@ _TEMPLATES = {
     "StatefulSet": "/apis/apps/v1/{}statefulsets",
     "DaemonSet": "/apis/apps/v1/{}daemonsets",
     "CronJob": "/apis/batch/v1/{}cronjobs",
+    "Rollout": COLLECTION,
 }
 LISTED = (
     API + "/{}secretproviderclasses",
@@ -182,10 +184,16 @@ def list_templates(
     cluster: Cluster, namespaces: Collection[str]
 ) -> Iterator[tuple[tuple[str, str, str], Mapping[str, Any]]]:
     """Yield kind, namespace and name of each workload with its pods' spec."""
-    for kind, path in _TEMPLATES.items():
-        for item in list_items(cluster, path, namespaces):
+    items = {kind: list(list_items(cluster, path, namespaces)) for kind, path in _TEMPLATES.items()}
+    templates = {_name(item): item["spec"]["template"] for item in items["Deployment"]}
+    referenced = set(map(_name_template, items["Rollout"]))
+    for kind, found in items.items():
+        for item in found:
+            if kind == "Deployment" and _name(item) in referenced and item["spec"].get("replicas") == 0:
+                continue  # no more than the template of a Rollout
             spec = item["spec"]["jobTemplate"]["spec"] if kind == "CronJob" else item["spec"]
-            yield (kind, item["metadata"]["namespace"], item["metadata"]["name"]), spec["template"].get("spec") or {}
+            template = spec.get("template") or templates.get(_name_template(item)) or {}
+            yield (kind, *_name(item)), template.get("spec") or {}
     jobs = list(list_items(cluster, "/apis/batch/v1/{}jobs", namespaces))
     for job in jobs:
         if not find_controller(job) and not _has_ended(job):
@@ -201,6 +209,16 @@ def list_templates(
             controller = owners[controller["uid"]]
         kind, name = (controller["kind"], controller["name"]) if controller else ("Pod", pod["metadata"]["name"])
         yield (kind, pod["metadata"]["namespace"], name), pod["spec"]
+
+
+def _name(item: Object) -> tuple[str, str]:
+    return item["metadata"]["namespace"], item["metadata"]["name"]
+
+
+def _name_template(rollout: Object) -> tuple[str, str]:
+    """Return namespace and name of the Deployment that a Rollout takes its template from; no name: none."""
+    reference = rollout["spec"].get("workloadRef") or {}
+    return rollout["metadata"]["namespace"], reference.get("name", "") if reference.get("kind") == "Deployment" else ""
 
 
 def _has_ended(job: Object) -> bool:

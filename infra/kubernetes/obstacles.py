@@ -1,7 +1,7 @@
 """What in a workload's own object keeps new values from its pods, whatever a rotation does.
 
 facts = read_obstacles(cluster, consumer)
-facts.is_paused, facts.unread, facts.parts
+facts.pause, facts.unread, facts.parts
 """
 
 from collections.abc import Iterator
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from infra.credentials import Consumer
 from infra.kubernetes.client import Cluster, Object
+from infra.kubernetes.diagnosis import find_pause
 from infra.kubernetes.discovery import list_mounted, list_needed, read_sources
 from infra.kubernetes.ownership import find_controller
 from infra.kubernetes.workloads import open_workload
@@ -19,7 +20,7 @@ class Obstacles:
     """A workload at one moment.
 
     Args:
-        is_paused: whether its controller makes no rollout.
+        pause: what stops its rollout half way; empty: nothing.
         unread: what its pods should take the credential from, by the inventory, and do not.
         parts: where its containers mount a part of a class's volume or of its Secret, by subPath.
         controller: the kind and name of the object that controls it; empty: none.
@@ -28,7 +29,7 @@ class Obstacles:
         containers: all of its containers that run as long as the pod does.
     """
 
-    is_paused: bool
+    pause: str
     unread: tuple[str, ...]
     parts: tuple[str, ...]
     controller: str
@@ -51,7 +52,7 @@ def read_obstacles(cluster: Cluster, consumer: Consumer) -> Obstacles:
     of_secret = {volume for secret in secrets for volume in _find_secret_volumes(pod, secret)}
     owner = find_controller(item)
     return Obstacles(
-        is_paused=bool(item["spec"].get("paused")),
+        pause=find_pause(item),
         unread=tuple(sorted(map(str, list_needed(consumer) - set(read_sources(pod))))),
         parts=tuple(_find_parts(pod, of_class | of_secret)),
         controller=f"{owner['kind']} {owner['name']}" if owner else "",

@@ -45,12 +45,12 @@ def find_controller(item: Object) -> Object:
     return next((reference for reference in references if reference.get("controller")), {})
 
 
-def is_of_forgotten_set(pod: Object, deployment: str) -> bool:
-    """Whether a terminating pod was made by a Deployment's ReplicaSet, which may be deleted already.
+def is_of_forgotten_set(pod: Object, owner: str, hash_label: str = _HASH_LABEL) -> bool:
+    """Whether a terminating pod was made by a ReplicaSet of a Deployment or Rollout, which may be deleted already.
 
     With `revisionHistoryLimit: 0` a ReplicaSet goes before its last pods have. Its name says whose it was.
     """
     metadata, controller = pod["metadata"], find_controller(pod)
-    template_hash = (metadata.get("labels") or {}).get(_HASH_LABEL)
-    is_named_so = controller.get("name") == f"{deployment}-{template_hash}" and controller["kind"] == "ReplicaSet"
+    template_hash = (metadata.get("labels") or {}).get(hash_label)
+    is_named_so = controller.get("name") == f"{owner}-{template_hash}" and controller["kind"] == "ReplicaSet"
     return bool(metadata.get("deletionTimestamp")) and is_named_so

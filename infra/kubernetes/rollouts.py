@@ -5,6 +5,7 @@ https://github.com/kubernetes/kubernetes/blob/v1.34.4/staging/src/k8s.io/kubectl
 """
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from infra.kubernetes.client import Object
 from infra.kubernetes.diagnosis import DEADLINE_EXCEEDED
@@ -23,12 +24,19 @@ class Rollout:
         ready: how many are ready.
         is_complete: whether the controller has acted on the spec, and all wanted pods are new and available.
         progress: what changes whenever the controller makes progress.
+        spare: how many pods of an earlier update it keeps beside the wanted ones for a while.
     """
 
     wanted: int
     ready: int
     is_complete: bool
     progress: str = ""
+    spare: int = 0
+
+    @property
+    def expected(self) -> int:
+        """How many pods there are when all is done."""
+        return self.wanted + self.spare
 
     def __str__(self) -> str:
         return f"{self.ready} of {self.wanted} pods ready"
@@ -59,6 +67,31 @@ def read_daemon_set(item: Object) -> Rollout:
     return Rollout(wanted, _count(item, "numberReady"), _has_all(item, names, wanted), str(updated))
 
 
+def read_argo_rollout(item: Object) -> Rollout:
+    """Read an Argo Rollout: Healthy by its own word, the last restart over, and all pods of the newest template.
+
+    https://github.com/argoproj/argo-rollouts/blob/v1.8.3/utils/rollout/rolloututil.go
+    """
+    spec, status = item["spec"], item.get("status") or {}
+    wanted = 1 if spec.get("replicas") is None else int(spec["replicas"])
+    updated, available = _count(item, "updatedReplicas"), _count(item, "availableReplicas")
+    is_healthy = _is_observed(item) and status.get("phase") == "Healthy" and _is_restarted(spec, status)
+    canary = (spec.get("strategy") or {}).get("canary") or {}
+    keeps_old = "blueGreen" in (spec.get("strategy") or {}) or "trafficRouting" in canary
+    return Rollout(
+        wanted,
+        _count(item, "readyReplicas"),
+        is_healthy and updated == wanted and available >= wanted,
+        f"{_find_progress(item).get('lastUpdateTime') or ''} {updated} {available}",
+        spare=max(_count(item, "replicas") - wanted, 0) if keeps_old else 0,
+    )
+
+
+def _is_restarted(spec: Object, status: Object) -> bool:
+    asked, done = spec.get("restartAt"), status.get("restartedAt")
+    return not asked or bool(done and datetime.fromisoformat(done) >= datetime.fromisoformat(asked))
+
+
 def is_given_up(item: Object) -> bool:
     """Whether the controller says of this spec that it made no progress within `progressDeadlineSeconds`."""
     return _is_observed(item) and _find_progress(item).get("reason") == DEADLINE_EXCEEDED
@@ -73,7 +106,8 @@ def _has_all(item: Object, names: tuple[str, ...], wanted: int) -> bool:
 
 
 def _is_observed(item: Object) -> bool:
-    return int((item.get("status") or {}).get("observedGeneration", 0)) >= int(item["metadata"]["generation"])
+    observed = str((item.get("status") or {}).get("observedGeneration") or 0)
+    return observed.isdigit() and int(observed) >= int(item["metadata"]["generation"])
 
 
 def _find_progress(item: Object) -> Object:

@@ -13,7 +13,7 @@ from typing import ClassVar
 from infra.credentials import WorkloadRef
 from infra.errors import Code, NotFound, ServiceFailed, WorkloadUnhealthy
 from infra.kubernetes.client import Cluster, Object
-from infra.kubernetes.diagnosis import Diagnosis, diagnose, diagnose_controller, unhealthy
+from infra.kubernetes.diagnosis import Diagnosis, diagnose, diagnose_controller, find_pause, unhealthy
 from infra.kubernetes.mount_failures import Level
 from infra.kubernetes.ownership import find_controller, is_finished, translate_selector
 from infra.kubernetes.pods import PodFacts, Volume, keeps_pgdata, read_pods, read_volumes
@@ -102,8 +102,13 @@ class WorkloadHandle(ABC):
         """Say how far its controller is with its pods."""
 
     def find_owners(self, item: Object) -> Collection[str]:
-        """Return the uids of what makes the workload's pods: itself by default."""
-        return {item["metadata"]["uid"]}
+        """Return the uids of what makes the workload's pods: its makers with the pods' labels, or itself."""
+        uid = item["metadata"]["uid"]
+        if not self.makers:
+            return {uid}
+        path = self.makers.format(namespace=self.ref.namespace)
+        makers = self.cluster.get(path, labelSelector=self.select_pods(item))["items"]
+        return frozenset(found["metadata"]["uid"] for found in makers if find_controller(found).get("uid") == uid)
 
     def select_pods(self, item: Object) -> str:
         """Return a selector that finds its pods, and maybe others."""
@@ -297,12 +302,12 @@ class WorkloadHandle(ABC):
         live = [pod for pod in facts if not pod.terminating]
         return Workload(
             replicas=rollout.wanted,
-            settled=rollout.is_complete and len(live) == rollout.wanted and all(pod.ready for pod in live),
+            settled=rollout.is_complete and len(live) == rollout.expected and all(pod.ready for pod in live),
             pods=facts,
             volumes=read_volumes(template),
             keeps_pgdata=keeps_pgdata(template),
             restart=_read_annotations(item),
-            paused=bool(item["spec"].get("paused")),
+            paused=bool(find_pause(item)),
         )
 
 

@@ -12,6 +12,7 @@ A further kind is one more subclass of `WorkloadHandle` and its line in `_KINDS`
 from collections.abc import Collection
 
 from infra.credentials import WorkloadKind, WorkloadRef
+from infra.kubernetes.argo_rollouts import ArgoRollout
 from infra.kubernetes.client import Cluster, Object
 from infra.kubernetes.ownership import find_controller, is_of_forgotten_set
 from infra.kubernetes.pods import run_in_pod as run_in_pod
@@ -21,7 +22,6 @@ from infra.kubernetes.services import wait_for_load_balancer as wait_for_load_ba
 from infra.kubernetes.workload_handle import RestartFacts as RestartFacts
 from infra.kubernetes.workload_handle import Workload as Workload
 from infra.kubernetes.workload_handle import WorkloadHandle as WorkloadHandle
-from infra.kubernetes.workload_handle import select
 
 
 class Deployment(WorkloadHandle):
@@ -33,12 +33,6 @@ class Deployment(WorkloadHandle):
     def read_rollout(self, item: Object) -> Rollout:
         """Say how far its ReplicaSets are with its pods."""
         return read_deployment(item)
-
-    def find_owners(self, item: Object) -> Collection[str]:
-        """Return the uids of its ReplicaSets."""
-        path, uid = self.makers.format(namespace=self.ref.namespace), item["metadata"]["uid"]
-        sets = self.cluster.get(path, labelSelector=select(item))["items"]
-        return frozenset(found["metadata"]["uid"] for found in sets if find_controller(found).get("uid") == uid)
 
     def owns(self, pod: Object, owners: Collection[str]) -> bool:
         """Whether one of its ReplicaSets made the pod."""
@@ -124,6 +118,7 @@ _KINDS: dict[WorkloadKind, type[WorkloadHandle]] = {
     WorkloadKind.DEPLOYMENT: Deployment,
     WorkloadKind.STATEFUL_SET: StatefulSet,
     WorkloadKind.DAEMON_SET: DaemonSet,
+    WorkloadKind.ROLLOUT: ArgoRollout,
     WorkloadKind.JOB: Job,
     WorkloadKind.CRON_JOB: CronJob,
 }

@@ -13,6 +13,7 @@ from lab.azure.backends import ClusterSpec, Origin, Proxies, Tenant
 from lab.azure.routes import Address, Routes
 from lab.cluster.api import ApiServer
 from lab.cluster.api.security.entra import EntraUsers
+from lab.cluster.argo_rollouts import Rollouts
 from lab.cluster.client import CLUSTER_ROLE_BINDINGS, Client
 from lab.cluster.controllers import Controllers
 from lab.cluster.csi import SecretsStore
@@ -159,6 +160,9 @@ class Cluster:
         operator = Operator(client, proxy, place.authority.bundle_path, TENANT_ID)
         self._stack.push_async_callback(operator.stop)
         await operator.start()
+        rollouts = Rollouts(client)
+        self._stack.push_async_callback(rollouts.stop)
+        await rollouts.start()
         await self._bind_administrators()
         await self._set_up_store()
 

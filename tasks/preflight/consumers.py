@@ -43,8 +43,8 @@ def find_obstacles(facts: ConsumerFacts, seen: Obstacles, *, is_restarted: bool,
         is_rolled: whether it does so by a rollout.
     """
     name = facts.consumer.key
-    if seen.is_paused and is_rolled:
-        yield Finding(Refused(Code.PAUSED, name=name, seen="spec.paused is true"))
+    if seen.pause and is_rolled:
+        yield Finding(Refused(Code.PAUSED, name=name, seen=seen.pause))
     if seen.hold and is_rolled:
         yield Finding(Refused(Code.HELD_BACK, name=name, seen=seen.hold))
     if (command := facts.consumer.reload) and command.container not in seen.containers:

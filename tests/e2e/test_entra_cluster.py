@@ -32,7 +32,8 @@ GROUP, NAME = IN_PLACE.cluster.in_azure
 WRITER = "a7ffa36f-339b-4b5c-8bdf-e2c188b2c0eb"
 ADMIN = "3498e952-d568-435e-9b2c-8d77e338d7f7"
 CLUSTER_ADMIN = "b1ff04bb-8a4e-4dc4-8eb5-8693973ce19b"
-CUSTOM_RESOURCES = {"secretproviderclasses", "secretproviderclasspodstatuses", "externalsecrets", "secretstores"}
+CLASSES = {"secretproviderclasses", "secretproviderclasspodstatuses"}
+CUSTOM_RESOURCES = CLASSES | {"externalsecrets", "secretstores", "rollouts"}
 IN_PLACE_ROLES = tuple(name for name in ROLE_NAMES if name != PINS)
 """What docs/security.md lists for a rotation in place."""
 

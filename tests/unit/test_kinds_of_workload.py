@@ -1,5 +1,6 @@
 """Each kind of workload has its own idea of rolled out, of its pods' volumes, and of what holds a restart back."""
 
+from datetime import UTC, datetime
 from typing import Any, cast
 
 import pytest
@@ -7,10 +8,20 @@ from pydantic import ValidationError
 
 from infra.credentials import Consumer, WorkloadKind, WorkloadRef
 from infra.credentials.consumers import SCALABLE
+from infra.errors import Refused
+from infra.kubernetes.argo_rollouts import find_restart_time
 from infra.kubernetes.client import Cluster
 from infra.kubernetes.diagnosis import diagnose_controller
 from infra.kubernetes.pods import keeps_pgdata
-from infra.kubernetes.rollouts import Patience, Rollout, read_daemon_set, read_deployment, read_stateful_set
+from infra.kubernetes.rollouts import (
+    Patience,
+    Rollout,
+    is_given_up,
+    read_argo_rollout,
+    read_daemon_set,
+    read_deployment,
+    read_stateful_set,
+)
 from infra.kubernetes.workloads import WorkloadHandle, open_workload
 from testing.walkthrough import DATABASE
 
@@ -23,6 +34,7 @@ DAEMON_SET = {
     "numberReady": 2,
     "numberAvailable": 2,
 }
+ARGO = {"phase": "Healthy", "replicas": 2, "updatedReplicas": 2, "readyReplicas": 2, "availableReplicas": 2}
 READERS = {
     WorkloadKind.DEPLOYMENT: (read_deployment, {"replicas": 2}, DEPLOYMENT),
     WorkloadKind.STATEFUL_SET: (read_stateful_set, {"replicas": 2}, STATEFUL_SET),
@@ -63,6 +75,75 @@ def test_a_stateful_set_with_a_pod_of_the_revision_before_is_not_rolled_out() ->
 def test_a_daemon_set_that_fits_no_node_wants_no_pod() -> None:
     nowhere = dict.fromkeys(DAEMON_SET, 0)
     assert read_daemon_set(item(WorkloadKind.DAEMON_SET, **nowhere)) == Rollout(0, 0, True, "0")
+
+
+def argo(status: dict[str, Any], generation: int = 3, **spec: Any) -> dict[str, Any]:
+    """Return a Rollout of two pods whose controller has seen generation 3, which it says as a text."""
+    whole = {"observedGeneration": "3", **ARGO, **status}
+    return {"metadata": {"generation": generation}, "spec": {"replicas": 2, **spec}, "status": whole}
+
+
+def test_an_argo_rollout_is_rolled_out_when_it_is_healthy_by_its_own_word() -> None:
+    assert read_argo_rollout(argo({})) == Rollout(2, 2, True, " 2 2")
+    assert not read_argo_rollout(argo({}, generation=4)).is_complete, "its controller has not seen the spec yet"
+    assert not read_argo_rollout(argo({"observedGeneration": "58c975674b"})).is_complete, "a hash says nothing of it"
+    for phase in ("Progressing", "Paused", "Degraded", ""):
+        assert not read_argo_rollout(argo({"phase": phase})).is_complete, phase
+    for name in ("updatedReplicas", "availableReplicas"):
+        assert not read_argo_rollout(argo({name: 1})).is_complete, name
+    assert read_argo_rollout(argo({}, replicas=None)).wanted == 1
+
+
+def test_the_restart_of_an_argo_rollout_is_over_when_its_status_has_the_time_that_was_asked_for() -> None:
+    asked = {"restartAt": "2026-01-01T00:00:02Z"}
+    assert not read_argo_rollout(argo({}, **asked)).is_complete
+    assert not read_argo_rollout(argo({"restartedAt": "2026-01-01T00:00:01Z"}, **asked)).is_complete
+    assert read_argo_rollout(argo({"restartedAt": "2026-01-01T00:00:02Z"}, **asked)).is_complete
+
+
+@pytest.mark.parametrize(
+    ("strategy", "expected"),
+    [({"canary": {}}, 2), ({"blueGreen": {}}, 4), ({"canary": {"trafficRouting": {"nginx": {}}}}, 4)],
+)
+def test_the_pods_that_an_argo_rollout_keeps_of_the_update_before_are_expected(
+    strategy: dict[str, Any], expected: int
+) -> None:
+    assert read_argo_rollout(argo({"replicas": 4}, strategy=strategy)).expected == expected
+
+
+def test_an_argo_rollout_gives_up_as_a_deployment_does() -> None:
+    late = {"conditions": [{"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded"}]}
+    assert is_given_up(argo(late))
+    assert not is_given_up(argo(late, generation=4))
+
+
+@pytest.mark.parametrize(
+    ("status", "seen"),
+    [
+        ({"pauseConditions": [{"reason": "CanaryPauseStep"}]}, "status.pauseConditions has CanaryPauseStep"),
+        ({"abort": True}, "status.abort is true"),
+    ],
+)
+def test_a_canary_between_two_steps_is_paused_and_the_fix_is_argos_command(status: dict[str, Any], seen: str) -> None:
+    stopped = argo(status)
+    stopped["metadata"]["namespace"] = "orders"
+    (cause,) = diagnose_controller("rollout api", stopped)
+    assert (cause.code, cause.detail) == ("Paused", f"{seen}, so new pods do not replace the old ones")
+    assert cause.fix == "Resume it: kubectl argo rollouts promote api -n orders"
+
+
+def test_a_restart_of_an_argo_rollout_is_later_than_every_pod_and_has_no_fraction_of_a_second() -> None:
+    now, later = datetime(2026, 1, 1, 0, 0, 5, 700_000, tzinfo=UTC), datetime(2026, 1, 1, 0, 0, 9, tzinfo=UTC)
+    assert find_restart_time(now, []) == "2026-01-01T00:00:06Z"
+    assert find_restart_time(now.replace(microsecond=0), [now.replace(microsecond=0)]) == "2026-01-01T00:00:06Z"
+    assert find_restart_time(now, [later]) == "2026-01-01T00:00:10Z", "the clock here is behind the cluster's"
+
+
+def test_a_template_that_is_no_deployments_is_refused_by_name() -> None:
+    elsewhere = argo({}, workloadRef={"apiVersion": "v1", "kind": "PodTemplate", "name": "api"})
+    with pytest.raises(Refused) as caught:
+        handle(WorkloadKind.ROLLOUT).template(elsewhere)
+    assert (caught.value.code, caught.value.seen) == ("TemplateElsewhere", "workloadRef names the PodTemplate api")
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,8 @@ from tasks.preflight.rights import rehearse
 from testing.walkthrough import consumer_like
 
 READY: ConsumerFacts = HEALTHY.consumers[0]
-CLEAR = Obstacles(is_paused=False, unread=(), parts=(), controller="")
-PAUSED, UNMOUNTED = replace(CLEAR, is_paused=True), replace(CLEAR, unread=("SecretProviderClass db",))
+CLEAR = Obstacles(pause="", unread=(), parts=(), controller="")
+PAUSED, UNMOUNTED = replace(CLEAR, pause="spec.paused is true"), replace(CLEAR, unread=("SecretProviderClass db",))
 PART, OPERATED = replace(CLEAR, parts=("/app/password",)), replace(CLEAR, controller="Postgres db")
 HELD = replace(CLEAR, hold="updateStrategy.type is OnDelete")
 IN_ENVIRONMENT = replace(CLEAR, environments=("client",))

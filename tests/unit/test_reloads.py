@@ -74,6 +74,7 @@ def test_the_rights_for_each_kind_are_asked_for_by_its_own_path() -> None:
     }
     assert "patch statefulsets 'x'" in needed[WorkloadKind.STATEFUL_SET]
     assert "patch daemonsets 'x'" in needed[WorkloadKind.DAEMON_SET]
+    assert {"patch rollouts 'x'", "list replicasets", "list rollouts"} <= needed[WorkloadKind.ROLLOUT]
     assert "get cronjobs 'x'" in needed[WorkloadKind.CRON_JOB]
     assert "patch cronjobs 'x'" not in needed[WorkloadKind.CRON_JOB]
     assert "patch secrets 'own'" in needed[WorkloadKind.JOB], "its next run starts with it"
