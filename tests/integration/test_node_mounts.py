@@ -240,6 +240,33 @@ async def test_the_report_names_pod_class_target_and_versions(world: PodWorld) -
     assert {entry["id"]: entry["version"] for entry in status["objects"]} == newest
 
 
+async def test_older_versions_are_files_beside_the_newest_until_they_are_disabled(world: PodWorld) -> None:
+    with_history = OBJECTS.replace("objectName: password", "objectName: password\n    objectVersionHistory: 2")
+    await apply_walkthrough(world, objects=with_history)
+    made = await world.get(api.PROVIDER_CLASSES, CLASS)
+    made["spec"]["secretObjects"][0]["data"][1]["objectName"] = "password/0"
+    await world.client.patch(api.PROVIDER_CLASSES, NAMESPACE, CLASS, {"spec": made["spec"]})
+    await world.until(api.DEPLOYMENTS, DEPLOYMENT, lambda d: d.get("status", {}).get("readyReplicas") == 1)
+    vault, pod = vault_of(world), (await the_pod(world))["metadata"]["name"]
+    before = vault.get_version("password").version
+    newest = vault.set_secret("password", "second").version
+
+    async def reported(versions: dict[str, str]) -> None:
+        name, wanted = f"{pod}-{NAMESPACE}-{CLASS}", versions.items()
+        await world.until(
+            api.POD_STATUSES, name, lambda r: {(e["id"], e["version"]) for e in r["status"]["objects"]} == wanted
+        )
+
+    username = {"secret/username": vault.get_version("username").version}
+    await reported({**username, "secret/password/0": newest, "secret/password/1": before})
+    second = base64.b64encode(b"second").decode()
+    await world.until(api.SECRETS, SECRET, lambda secret: secret["data"]["PASSWORD"] == second)
+    vault.update_version("password", before, {"enabled": False})
+    await reported({**username, "secret/password/0": newest})
+    events = (await world.client.list(api.EVENTS, NAMESPACE))["items"]
+    assert not [event["message"] for event in events if event["reason"] in ("FailedMount", "SecretRotationFailed")]
+
+
 async def test_the_old_driver_says_secret_rotation_complete_at_every_poll(world: PodWorld) -> None:
     await apply_walkthrough(world)
     await world.until(api.DEPLOYMENTS, DEPLOYMENT, lambda d: d["status"].get("readyReplicas") == 1)

@@ -121,9 +121,9 @@ array:
 """
 
 
-def read_class(history: int) -> ProviderClass:
+def read_class(history: int, file: str = "username") -> ProviderClass:
     """Read a class that decodes the password, and mounts some versions of the username."""
-    keys = [{"key": "PASSWORD", "objectName": "Password"}, {"key": "USERNAME", "objectName": "username"}]
+    keys = [{"key": "PASSWORD", "objectName": "Password"}, {"key": "USERNAME", "objectName": file}]
     spec = {
         "parameters": {"keyvaultName": "dexterkeyvault", "objects": ENCODED.format(history=history)},
         "secretObjects": [{"secretName": "userpass", "data": keys}],
@@ -145,8 +145,23 @@ def test_what_a_class_decodes_is_compared_as_the_pods_get_it() -> None:
     assert files.values == {"/mederma/Password": "secret", "/mederma/username": "dexter"}
 
 
-def test_a_class_that_mounts_older_versions_too_is_a_mismatch_that_names_its_field() -> None:
-    mismatch = delivery(read_class(history=2)).find_mismatch("dexterkeyvault", NAMES)
+def test_of_a_class_that_mounts_older_versions_too_the_newest_counts() -> None:
+    found = delivery(read_class(history=2, file="username/0"))
+    assert found.find_mismatch("dexterkeyvault", NAMES) is None
+    assert found.uses(NAMES) == set(NAMES)
+    assert found._expect({"username": "dexter", "password": "x"})["USERNAME"] == "dexter"
+    workload: Any = SimpleNamespace(volumes=[Volume("kv", "csi", "/mederma", "postgresql-kvname", "", "postgresql")])
+    assert "/mederma/username/0" in found.files(workload, {"username": "dexter", "password": "x"}).values
+    ids = {"secret/username/1": "old", "secret/username/0": "new", "secret/username/2": "older", "secret/Password": "p"}
+    objects = [{"id": name, "version": version} for name, version in ids.items()]
+    owner = {"kind": "Pod", "uid": "1"}
+    status = {"secretProviderClassName": "postgresql-kvname", "mounted": True, "objects": objects}
+    report = {"metadata": {"ownerReferences": [owner]}, "status": status}
+    assert found._read_versions([report], NAMES) == {"1": {"username": "new", "password": "p"}}
+
+
+@pytest.mark.parametrize("file", ["username", "username/1"])
+def test_a_secret_that_has_an_older_version_or_a_folder_is_a_mismatch(file: str) -> None:
+    mismatch = delivery(read_class(history=2, file=file)).find_mismatch("dexterkeyvault", NAMES)
     assert type(mismatch) is Conflict
-    assert mismatch.code == "ProviderClassMismatch"
-    assert "older versions of username, too (objectVersionHistory)" in mismatch.seen
+    assert (mismatch.code, mismatch.seen) == ("ProviderClassMismatch", "the Secret userpass has no key for username")

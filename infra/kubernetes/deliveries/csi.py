@@ -101,11 +101,6 @@ class CsiSecretsStore(WithSecret):
             return self._mismatch(
                 f"it pins a version of {_join(pinned)} (objectVersion), so its pods never get a newer one"
             )
-        if past := [name for name in used if name.lower() in provider.with_history]:
-            return self._mismatch(
-                f"it mounts older versions of {_join(past)}, too (objectVersionHistory), so the driver's report does "
-                "not say who has the newest"
-            )
         needs_all = self._consumer.is_database and not self._is_part
         if missing := (frozenset(secrets) if needs_all else self._needed(secrets)) - used:
             return self._mismatch(self._describe_missing(missing))
@@ -282,8 +277,8 @@ class CsiSecretsStore(WithSecret):
                 continue
             owners = item["metadata"].get("ownerReferences") or []
             uid = next((owner["uid"] for owner in owners if owner.get("kind") == "Pod"), "")
-            entries = [(entry["id"].partition("/")[2], entry["version"]) for entry in status.get("objects") or []]
-            versions[uid] = {names.get(name.lower(), name): version for name, version in entries}
+            mounted = [(*_parse_id(entry["id"]), entry["version"]) for entry in status.get("objects") or []]
+            versions[uid] = {names.get(name.lower(), name): version for name, index, version in mounted if not index}
         return versions
 
 
@@ -334,6 +329,15 @@ class KeptSecret(CsiSecretsStore):
 
     def _describe_missing(self, missing: Collection[str]) -> str:
         return f"it syncs no {_join(missing)} to the Secret {self._secret}"
+
+
+def _parse_id(text: str) -> tuple[str, int]:
+    """Return the vault's object, and which of its versions it is: `secret/NAME`, or `secret/NAME/0` for the newest.
+
+    https://github.com/Azure/secrets-store-csi-driver-provider-azure/blob/v1.8.2/pkg/provider/types/parameters.go
+    """
+    _, name, *index = text.split("/")
+    return name, int(index[0]) if index else 0
 
 
 def _describe_mount(pod: str, versions: Mapping[str, str] | None, wanted: Mapping[str, str]) -> str:

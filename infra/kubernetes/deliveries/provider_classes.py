@@ -9,7 +9,7 @@ Key Vault does not count the case of names: those of its objects are in lower ca
 https://azure.github.io/secrets-store-csi-driver-provider-azure/docs/getting-started/usage/
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -34,13 +34,13 @@ class ProviderClass:
         vault: the key vault that it reads.
         client_id: the identity that it reads with.
         tenant_id: the identity's tenant.
-        files: name of each mounted file -> name of the vault's object, in lower case.
+        files: name of each mounted file -> name of the vault's object, in lower case. Of an object with older versions
+            (objectVersionHistory) it is the file of the newest one, or of the one that is pinned.
         synced: Secret -> key -> name of the vault's object, in lower case.
         pinned: the vault's objects of which it names a version, in lower case -> that version.
         pinned_for: the rotation that pinned them for a while; empty if it was somebody else. The pins themselves may be
             gone: a tool that keeps the cluster equal to a repository takes them away, and leaves the annotation.
         decoded: the vault's objects that it decodes (objectEncoding), in lower case.
-        with_history: the vault's objects of which it mounts older versions, too (objectVersionHistory), in lower case.
     """
 
     name: str
@@ -52,7 +52,6 @@ class ProviderClass:
     pinned: Mapping[str, str] = field(default_factory=dict)
     pinned_for: str = ""
     decoded: Mapping[str, Encoding] = field(default_factory=dict)
-    with_history: frozenset[str] = frozenset()
 
 
 def get_provider_class(cluster: Cluster, namespace: str, name: str) -> ProviderClass:
@@ -69,10 +68,11 @@ def read_provider_class(item: Object) -> ProviderClass:
     spec = item.get("spec") or {}
     parameters = spec.get("parameters") or {}
     objects = parse_objects(parameters.get("objects") or "")
-    files = {str(entry.get("objectAlias") or entry["objectName"]): _name(entry) for entry in objects}
+    files = {_name_file(entry): _name(entry) for entry in objects}
+    folders = {_name_folder(entry).lower() for entry in objects if _has_history(entry)}
     synced = {
         secret["secretName"]: {
-            key["key"]: files.get(key["objectName"], key["objectName"].lower()) for key in secret.get("data") or []
+            key["key"]: _find_object(key["objectName"], files, folders) for key in secret.get("data") or []
         }
         for secret in spec.get("secretObjects") or []
     }
@@ -86,8 +86,25 @@ def read_provider_class(item: Object) -> ProviderClass:
         _read_versions(objects),
         (item["metadata"].get("annotations") or {}).get(PINNED_FOR, ""),
         {_name(entry): Encoding(encoding) for entry in objects if (encoding := _encoding(entry)) in set(Encoding)},
-        frozenset(_name(entry) for entry in objects if str(entry.get("objectVersionHistory") or "0") not in ("0", "1")),
     )
+
+
+def _find_object(file: str, files: Mapping[str, str], folders: Collection[str]) -> str:
+    """Return the vault's object that a key of a Secret is made of; empty: none, for it names a folder."""
+    return files.get(file, "" if file.lower() in folders else file.lower())
+
+
+def _name_file(entry: Mapping[str, Any]) -> str:
+    """Return the file that has the newest version: `0` of a folder, where older ones are mounted beside it."""
+    return f"{_name_folder(entry)}/0" if _has_history(entry) else _name_folder(entry)
+
+
+def _name_folder(entry: Mapping[str, Any]) -> str:
+    return str(entry.get("objectAlias") or entry["objectName"])
+
+
+def _has_history(entry: Mapping[str, Any]) -> bool:
+    return str(entry.get("objectVersionHistory") or "0") not in ("0", "1")
 
 
 def _encoding(entry: Mapping[str, Any]) -> str:

@@ -107,15 +107,15 @@ class VaultReader:
 
     async def _get_object(self, request: VaultRequest, wanted: VaultObject, token: str) -> list[Fetched]:
         if wanted.history > 1:
-            versions = await self._list_versions(request, wanted, token)
+            versions = find_history(wanted, await self._list_versions(request, wanted, token))
             return [
-                await self._get_version(request, wanted, token, version, f"{wanted.file_name}/{index}")
-                for index, version in enumerate(versions[: wanted.history])
+                await self._get_version(request, wanted, token, version, f"/{index}")
+                for index, version in enumerate(versions)
             ]
-        return [await self._get_version(request, wanted, token, wanted.version, wanted.file_name)]
+        return [await self._get_version(request, wanted, token, wanted.version)]
 
     async def _get_version(
-        self, request: VaultRequest, wanted: VaultObject, token: str, version: str, file_name: str
+        self, request: VaultRequest, wanted: VaultObject, token: str, version: str, index: str = ""
     ) -> Fetched:
         url = _object_url(request, wanted, version)
         status, _, body = await self._send("GET", url, {"Authorization": f"Bearer {token}"})
@@ -124,7 +124,8 @@ class VaultReader:
         answer = json.loads(body)
         value = answer.get("value") or json.dumps(answer.get("key") or answer.get("cer") or "")
         got = str(answer["id"] if "id" in answer else answer["key"]["kid"]).rsplit("/", 1)[-1]
-        return Fetched(file_name, _decode(value, wanted.encoding), wanted.permission, wanted.uid, got)
+        data = _decode(value, wanted.encoding)
+        return Fetched(wanted.file_name + index, data, wanted.permission, wanted.uid + index, got)
 
     async def _list_versions(self, request: VaultRequest, wanted: VaultObject, token: str) -> list[str]:
         """The enabled versions, newest first."""
@@ -168,6 +169,17 @@ class VaultReader:
         proxy = self._proxy or None
         async with self._session.request(method, url, headers=headers, data=form, proxy=proxy) as answer:
             return answer.status, answer.headers, await answer.text()
+
+
+def find_history(wanted: VaultObject, enabled: list[str]) -> list[str]:
+    """The versions that are mounted as 0, 1, 2: from the one that is named, or the newest, and one more than asked for.
+
+    https://github.com/Azure/secrets-store-csi-driver-provider-azure/blob/v1.8.2/pkg/provider/provider.go
+    """
+    first = 0
+    if wanted.version not in ("", "latest"):
+        first = enabled.index(wanted.version) if wanted.version in enabled else len(enabled)
+    return enabled[first : first + wanted.history + 1]
 
 
 def _base(request: VaultRequest, wanted: VaultObject) -> str:
