@@ -58,13 +58,14 @@ class VersionMemory:
     """What one run knows of one vault's versions: it has listed them once, and has made every later change itself.
 
     A version that somebody else writes is seen by the next look at the newest one, and then they are listed anew. So
-    they are after a write that the SDK has repeated: its first attempt may have written a version, too. Never values.
-    Names of secrets are compared without case, as Key Vault does.
+    they are after a write that failed or that the SDK has repeated: an attempt without an answer may have written a
+    version, too. Never values. Names of secrets are compared without case, as Key Vault does.
     """
 
     def __init__(self) -> None:
         self._listed: dict[str, dict[str, SecretVersion]] = {}
         self._latest: dict[str, SecretVersion] = {}
+        self._absent: set[str] = set()
 
     def find_latest(self, name: str) -> SecretVersion | None:
         """Return the newest version that was seen or written; None if none was."""
@@ -88,6 +89,7 @@ class VersionMemory:
 
     def keep_latest(self, version: SecretVersion) -> None:
         """Remember what is the newest version now."""
+        self._absent.discard(version.name.lower())
         self._latest[version.name.lower()] = version
         self._update(version, self._listed.get(version.name.lower(), {}))
 
@@ -103,8 +105,18 @@ class VersionMemory:
             self._latest[version.name.lower()] = version
         self._update(version, self._listed.get(version.name.lower(), {}))
 
+    def is_absent(self, name: str) -> bool:
+        """Tell whether there is no such secret, as it was seen last, or because this run has deleted it."""
+        return name.lower() in self._absent
+
+    def keep_absent(self, name: str) -> None:
+        """Remember that there is no such secret."""
+        self.forget(name)
+        self._absent.add(name.lower())
+
     def forget(self, name: str) -> None:
         """Forget a secret."""
+        self._absent.discard(name.lower())
         self._listed.pop(name.lower(), None)
         self._latest.pop(name.lower(), None)
 

@@ -34,12 +34,20 @@ def rehearse_alternate(context: StepContext) -> None:
         Conflict, InvalidInput: it is not clear which login is next.
     """
     with opened_for(context) as access:
-        current = access.read_newest()
-        alternate = Login(choose_username(context, access, current), generate_password(context.credential.password))
-        with admin_session(context, access, ENABLE, current, is_rehearsal=True) as connection:
-            owner = get_owner_role(connection, access.database, current.username)
-            owner_role.enable_login(connection, owner, alternate, current.username, find_valid_for(access, current))
-            owner_role.disable_login(connection, current.username)
+        rehearse_turn(context, access, access.read_newest())
+
+
+def rehearse_turn(context: StepContext, access: Access, current: Login) -> None:
+    """Enable the login that is next and disable the current one, in a transaction that is rolled back.
+
+    Raises:
+        Refused, Conflict, InvalidInput: as `rehearse_alternate`.
+    """
+    alternate = Login(choose_username(context, access, current), generate_password(context.credential.password))
+    with admin_session(context, access, ENABLE, current, is_rehearsal=True) as connection:
+        owner = get_owner_role(connection, access.database, current.username)
+        owner_role.enable_login(connection, owner, alternate, current.username, find_valid_for(access, current))
+        owner_role.disable_login(connection, current.username)
 
 
 @performs(Action.ENABLE_ALTERNATE, retries=0)

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from infra.azure.secrets import KeyVault
 from infra.azure.versions import SecretVersion
 from infra.credentials import UNTIL_NEXT_ROTATION, Credential, Login, Strategy
-from infra.errors import Code, Conflict, SecretUnusable
+from infra.errors import Code, Conflict, NotFound, SecretUnusable
 from infra.rotation.candidate import list_base, name_candidate, parse_candidate
 from infra.rotation.observation import (
     BASE_VERSIONS,
@@ -21,6 +21,8 @@ from tasks.context import Access
 
 CANDIDATE_TAGS = (ROTATION_ID, PHASE, STRATEGY, BASE_VERSIONS)
 
+_GONE = "no such secret"
+
 Candidate = tuple[SecretVersion, CandidateFacts]
 """A candidate as the vault and as the planner sees it."""
 
@@ -35,14 +37,28 @@ def find_candidate(vault: KeyVault, credential: Credential) -> Candidate | None:
     return None if found is None else _parse(found, credential)
 
 
+def is_candidate_absent(vault: KeyVault, credential: Credential) -> bool:
+    """Tell whether this run has found no candidate, or has deleted it. Only who holds the lock writes one."""
+    return vault.is_known_absent(name_candidate(credential.secrets.names))
+
+
+def find_recalled(vault: KeyVault, credential: Credential) -> Candidate | None:
+    """Return the candidate as this run saw, wrote or deleted it last. Only who holds the lock writes it.
+
+    Raises:
+        SecretUnusable: there is one, and it does not say whose it is.
+    """
+    found = vault.find_last_seen(name_candidate(credential.secrets.names))
+    return None if found is None else _parse(found, credential)
+
+
 def recall_candidate(vault: KeyVault, credential: Credential, rotation_id: str) -> Candidate:
     """Return the live candidate of a rotation as this run saw or wrote it last, for steps that do not read its value.
 
     Raises:
         Conflict: it is gone, or another rotation's.
     """
-    found = vault.find_last_seen(name_candidate(credential.secrets.names))
-    return _check(None if found is None else _parse(found, credential), credential, rotation_id)
+    return _check(find_recalled(vault, credential), credential, rotation_id)
 
 
 def _parse(found: SecretVersion, credential: Credential) -> Candidate:
@@ -79,11 +95,9 @@ def get_candidate(vault: KeyVault, credential: Credential, rotation_id: str) -> 
 def _check(found: Candidate | None, credential: Credential, rotation_id: str) -> Candidate:
     if found and found[1].rotation_id == rotation_id and found[1].phase.is_live:
         return found
-    raise Conflict(
-        Code.CANDIDATE_LOST,
-        name=f"{credential.vault}/{name_candidate(credential.secrets.names)}",
-        seen=f"rotation {found[1].rotation_id}, {found[1].phase}" if found else "no such secret",
-    )
+    seen = f"rotation {found[1].rotation_id}, {found[1].phase}" if found else _GONE
+    name = f"{credential.vault}/{name_candidate(credential.secrets.names)}"
+    raise Conflict(Code.CANDIDATE_LOST, name=name, seen=seen)
 
 
 def read_candidate(vault: KeyVault, candidate: SecretVersion) -> Login:
@@ -112,8 +126,17 @@ def read_both(access: Access, rotation_id: str) -> tuple[Login, Login]:
 
 
 def set_phase(vault: KeyVault, candidate: SecretVersion, phase: Phase, **tags: str) -> None:
-    """Note at the candidate how far its rotation is, and other tags."""
-    vault.set_tags(candidate.name, candidate.version, {**candidate.tags, **tags, PHASE: phase.value})
+    """Note at the candidate how far its rotation is, and other tags.
+
+    Raises:
+        Conflict: it is gone.
+    """
+    try:
+        vault.set_tags(candidate.name, candidate.version, {**candidate.tags, **tags, PHASE: phase.value})
+    except NotFound as error:
+        if error.code != "SecretNotFound":
+            raise
+        raise Conflict(Code.CANDIDATE_LOST, name=f"{vault.name}/{candidate.name}", seen=_GONE) from None
 
 
 def begin_grace(vault: KeyVault, candidate: SecretVersion, period: timedelta | None) -> Grace:
