@@ -1,6 +1,6 @@
 """Versions of secrets as facts, without their values, and what one run remembers of them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -66,6 +66,7 @@ class VersionMemory:
         self._listed: dict[str, dict[str, SecretVersion]] = {}
         self._latest: dict[str, SecretVersion] = {}
         self._absent: set[str] = set()
+        self._copies: dict[str, tuple[str, dict[str, str]]] = {}
 
     def find_latest(self, name: str) -> SecretVersion | None:
         """Return the newest version that was seen or written; None if none was."""
@@ -113,6 +114,17 @@ class VersionMemory:
         """Remember that there is no such secret."""
         self.forget(name)
         self._absent.add(name.lower())
+
+    def keep_copy(self, place: str, mark: str, names: Iterable[str]) -> None:
+        """Remember that a place outside the vault holds the newest values, as long as it has this mark."""
+        self._copies[place] = mark, self._find_ids(names)
+
+    def is_copy(self, place: str, mark: str, names: Iterable[str]) -> bool:
+        """Tell whether a place with this mark was seen to hold the newest values that this run knows of."""
+        return self._copies.get(place) == (mark, self._find_ids(names))
+
+    def _find_ids(self, names: Iterable[str]) -> dict[str, str]:
+        return {name: latest.version for name in names if (latest := self.find_latest(name))}
 
     def forget(self, name: str) -> None:
         """Forget a secret."""

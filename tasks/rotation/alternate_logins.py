@@ -2,7 +2,7 @@
 
 from prefect.logging import get_run_logger
 
-from infra.credentials import Login
+from infra.credentials import Login, Part
 from infra.errors import WorkloadUnhealthy
 from infra.postgres import acting_role, owner_role
 from infra.postgres.database import RoleChange
@@ -92,7 +92,7 @@ def disable_previous(context: StepContext) -> None:
         Refused: the database does not allow it.
     """
     with opened_for(context) as access:
-        new, previous = read_both(access, context.rotation_id)
+        new, previous = read_both(access, context.rotation_id, [Part.USERNAME])
         patient(context, access).prove(new)
         _wait_for_replaced_pods(context, access)
         confirm_lock(access.cluster, context.credential, context.rotation_id)
