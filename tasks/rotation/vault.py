@@ -52,8 +52,11 @@ def stage(context: StepContext) -> str:
         found = find_recalled(vault, credential)
         if found and found[1].phase.is_live:
             return get_candidate(vault, credential, context.rotation_id)[0].version
-        base = {secret: vault.get_latest(secret) for secret in credential.secret_names}
-        current = layout.parse({secret: vault.read(secret, found.version) for secret, found in base.items()})
+        read = _list_read(credential)
+        proven = {secret: vault.find_last_seen(secret) for secret in layout.names if secret not in read}
+        base = {secret: proven.get(secret) or vault.get_latest(secret) for secret in credential.secret_names}
+        values = {secret: vault.read(secret, base[secret].version) for secret in read}
+        current = layout.parse({**dict.fromkeys(layout.names, ""), **values})
         new = Login(choose_username(context, access, current), generate_password(credential.password))
         tags = {
             ROTATION_ID: context.rotation_id,
@@ -64,6 +67,17 @@ def stage(context: StepContext) -> str:
         written = [_carry_over(credential, base[secret], {}) for secret in _list_written(credential)]
         confirm_lock(access.cluster, credential, context.rotation_id)
         return _write_candidate(vault, credential, dump_candidate(new), stage_like(written, tags))
+
+
+def _list_read(credential: Credential) -> tuple[str, ...]:
+    """Return the secrets that a new username is chosen by: all of the login, or its username's own.
+
+    The others are the versions that were proven just before. One that somebody writes after that is noticed as what it
+    is before the candidate is published, and never taken for the previous login unproven.
+    """
+    layout, policy = credential.secrets, STRATEGIES[credential.strategy].username
+    needs_all = policy is UsernamePolicy.ALTERNATE or len(layout.names) == 1
+    return layout.names if needs_all else layout.secrets_of([Part.USERNAME])
 
 
 def _list_written(credential: Credential) -> tuple[str, ...]:
