@@ -96,7 +96,12 @@ class Access:
     @cached_property
     def vault(self) -> KeyVault:
         """The vault. What a run knows of its versions is shared by the run's tasks, and values by none of them."""
-        return self.azure.vault(self.credential.vault, _memory.get() or VersionMemory())
+        return self.azure.vault(self.credential.vault, self.memory)
+
+    @cached_property
+    def memory(self) -> VersionMemory:
+        """What the run knows of the vault's versions; nothing yet where tasks do not share it."""
+        return _memory.get() or VersionMemory()
 
     @cached_property
     def cluster(self) -> Cluster:

@@ -19,7 +19,7 @@ from azure.keyvault.secrets import KeyVaultSecret, SecretClient
 from infra.azure.arm import AzureKind
 from infra.azure.errors import translated
 from infra.azure.versions import SecretVersion, VersionMemory, read_properties
-from infra.errors import Code, Conflict, NotFound, SecretUnusable
+from infra.errors import Code, Conflict, KeyturnError, NotFound, SecretUnusable
 from infra.provisioning.first_login import read_first_password
 from infra.provisioning.kinds import Found, OnProgress, State, ignore
 from infra.provisioning.resources import VaultSecret
@@ -35,7 +35,7 @@ DOUBTFUL = timedelta(minutes=5)
 _POLLED = {"_polling_interval": 0.25}
 """Between two looks at a deletion, in seconds. The SDK's own 2 s are longer than most deletions last."""
 _PURGED_WITHIN_SECONDS, _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 60.0, 0.25, 8.0
-"""How long a name is waited for that a purge still holds, and the pauses between two tries."""
+"""How long a name is waited for that a purge still holds, and the pauses between two tries to write or to purge."""
 
 
 class KeyVault:
@@ -89,13 +89,17 @@ class KeyVault:
         except NotFound as error:
             if error.code != "SecretNotFound":
                 raise
-            self._memory.forget(name)
+            self._memory.keep_absent(name)
             return None
         return latest
 
     def find_last_seen(self, name: str) -> SecretVersion | None:
         """Return the newest version as the run saw or wrote it last; look for it if the run has not done so."""
-        return self._memory.find_latest(name) or self.find_latest(name)
+        return None if self.is_known_absent(name) else self._memory.find_latest(name) or self.find_latest(name)
+
+    def is_known_absent(self, name: str) -> bool:
+        """Tell whether the run has found no such secret, or has deleted it."""
+        return self._memory.is_absent(name)
 
     def list_all(self, name: str) -> list[SecretVersion]:
         """Return all versions, the newest first by a look at it; the others as the run knows them.
@@ -179,16 +183,20 @@ class KeyVault:
 
     def _set(self, name: str, value: str, attributes: Attributes) -> SecretVersion:
         repeats = list[int]()
-        with self._opened("Cannot write the secret", name, WRITER) as client:
-            secret = client.set_secret(
-                name,
-                value,
-                content_type=attributes.content_type or None,
-                expires_on=attributes.expires_at,
-                not_before=attributes.not_before,
-                tags=dict(attributes.tags),
-                raw_response_hook=lambda response: repeats.append(response.context.get("retry_count", 0)),
-            )
+        try:
+            with self._opened("Cannot write the secret", name, WRITER) as client:
+                secret = client.set_secret(
+                    name,
+                    value,
+                    content_type=attributes.content_type or None,
+                    expires_on=attributes.expires_at,
+                    not_before=attributes.not_before,
+                    tags=dict(attributes.tags),
+                    raw_response_hook=lambda response: repeats.append(response.context.get("retry_count", 0)),
+                )
+        except KeyturnError:  # it may have been written all the same
+            self._memory.forget(name)
+            raise
         written = self._read(name, secret)
         if any(repeats):  # the attempt before may have written a version, too
             self._memory.forget(name)
@@ -207,15 +215,23 @@ class KeyVault:
             changed = client.update_secret_properties(name, version, tags=dict(tags))
         self._memory.keep_changed(read_properties(name, changed))
 
-    def delete(self, name: str) -> None:
-        """Delete a secret softly, all its versions, and wait until that is done. An absent one is no error."""
+    def delete(self, name: str, *, waits: bool = True) -> None:
+        """Delete a secret softly, all its versions. An absent one is no error.
+
+        Args:
+            name: the secret's name.
+            waits: wait until that is done. Nobody can read the secret from the beginning.
+        """
         self._memory.forget(name)
         try:
             with self._opened("Cannot delete the secret", name, WRITER) as client:
-                client.begin_delete_secret(name, **_POLLED).wait(self._timeout_seconds)
+                deletion = client.begin_delete_secret(name, **_POLLED)
+                if waits:
+                    deletion.wait(self._timeout_seconds)
         except NotFound as error:
             if error.code != "SecretNotFound":
                 raise
+        self._memory.keep_absent(name)
 
     def find_deleted(self, name: str) -> bool:
         """Tell whether a softly deleted secret holds the name, or one that is being purged."""
@@ -234,10 +250,22 @@ class KeyVault:
         with self._opened("Cannot recover the secret", name, WRITER) as client:
             client.begin_recover_deleted_secret(name, **_POLLED).wait(self._timeout_seconds)
 
-    def purge(self, name: str) -> None:
-        """Remove a softly deleted secret for good."""
-        with self._opened("Cannot purge the secret", name, "Key Vault Administrator") as client:
-            client.purge_deleted_secret(name)
+    def purge(self, name: str, *, waits: bool = False) -> None:
+        """Remove a softly deleted secret for good.
+
+        Args:
+            name: the secret's name.
+            waits: try again as long as Key Vault is still deleting it, and so finds nothing to purge.
+        """
+        deadline = time.monotonic() + (self._timeout_seconds if waits else 0)
+        while True:
+            try:
+                with self._opened("Cannot purge the secret", name, "Key Vault Administrator") as client:
+                    return client.purge_deleted_secret(name)
+            except (NotFound, Conflict):
+                if time.monotonic() + _FIRST_PAUSE_SECONDS > deadline:
+                    raise
+            threading.Event().wait(_FIRST_PAUSE_SECONDS)
 
     def _get(self, name: str, version: str = "") -> tuple[SecretVersion, str]:
         """Return a version and its value, the newest by default."""

@@ -1,6 +1,6 @@
 """Versions of secrets as facts, without their values, and what one run remembers of them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -58,13 +58,15 @@ class VersionMemory:
     """What one run knows of one vault's versions: it has listed them once, and has made every later change itself.
 
     A version that somebody else writes is seen by the next look at the newest one, and then they are listed anew. So
-    they are after a write that the SDK has repeated: its first attempt may have written a version, too. Never values.
-    Names of secrets are compared without case, as Key Vault does.
+    they are after a write that failed or that the SDK has repeated: an attempt without an answer may have written a
+    version, too. Never values. Names of secrets are compared without case, as Key Vault does.
     """
 
     def __init__(self) -> None:
         self._listed: dict[str, dict[str, SecretVersion]] = {}
         self._latest: dict[str, SecretVersion] = {}
+        self._absent: set[str] = set()
+        self._copies: dict[str, tuple[str, dict[str, str]]] = {}
 
     def find_latest(self, name: str) -> SecretVersion | None:
         """Return the newest version that was seen or written; None if none was."""
@@ -88,6 +90,7 @@ class VersionMemory:
 
     def keep_latest(self, version: SecretVersion) -> None:
         """Remember what is the newest version now."""
+        self._absent.discard(version.name.lower())
         self._latest[version.name.lower()] = version
         self._update(version, self._listed.get(version.name.lower(), {}))
 
@@ -103,8 +106,29 @@ class VersionMemory:
             self._latest[version.name.lower()] = version
         self._update(version, self._listed.get(version.name.lower(), {}))
 
+    def is_absent(self, name: str) -> bool:
+        """Tell whether there is no such secret, as it was seen last, or because this run has deleted it."""
+        return name.lower() in self._absent
+
+    def keep_absent(self, name: str) -> None:
+        """Remember that there is no such secret."""
+        self.forget(name)
+        self._absent.add(name.lower())
+
+    def keep_copy(self, place: str, mark: str, names: Iterable[str]) -> None:
+        """Remember that a place outside the vault holds the newest values, as long as it has this mark."""
+        self._copies[place] = mark, self._find_ids(names)
+
+    def is_copy(self, place: str, mark: str, names: Iterable[str]) -> bool:
+        """Tell whether a place with this mark was seen to hold the newest values that this run knows of."""
+        return self._copies.get(place) == (mark, self._find_ids(names))
+
+    def _find_ids(self, names: Iterable[str]) -> dict[str, str]:
+        return {name: latest.version for name in names if (latest := self.find_latest(name))}
+
     def forget(self, name: str) -> None:
         """Forget a secret."""
+        self._absent.discard(name.lower())
         self._listed.pop(name.lower(), None)
         self._latest.pop(name.lower(), None)
 

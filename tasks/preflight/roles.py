@@ -12,7 +12,7 @@ from infra.postgres.owner_role import find_owner_role, list_own_rights
 from infra.rotation.preflight import Finding
 from infra.rotation.strategies import STRATEGIES
 from tasks.preflight.registry import Question, check
-from tasks.rotation.alternate_logins import rehearse_alternate
+from tasks.rotation.alternate_logins import rehearse_turn
 from tasks.rotation.registry import StepContext
 from tasks.rotation.validity import find_set_at
 
@@ -67,4 +67,5 @@ def check_alternate_login(question: Question) -> Iterator[Finding]:
         yield Finding(error, is_blocking=False)
     if owner:
         acting_role.prove_acts_as(access.database.accepting_md5, current, owner.name)
-    rehearse_alternate.fn(StepContext(credential, question.options, question.plan.rotation_id, credential.name, ""))
+    context = StepContext(credential, question.options, question.plan.rotation_id, credential.name, "")
+    rehearse_turn(context, access, current)

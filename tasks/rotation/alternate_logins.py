@@ -2,7 +2,7 @@
 
 from prefect.logging import get_run_logger
 
-from infra.credentials import Login
+from infra.credentials import Login, Part
 from infra.errors import WorkloadUnhealthy
 from infra.postgres import acting_role, owner_role
 from infra.postgres.database import RoleChange
@@ -34,12 +34,20 @@ def rehearse_alternate(context: StepContext) -> None:
         Conflict, InvalidInput: it is not clear which login is next.
     """
     with opened_for(context) as access:
-        current = access.read_newest()
-        alternate = Login(choose_username(context, access, current), generate_password(context.credential.password))
-        with admin_session(context, access, ENABLE, current, is_rehearsal=True) as connection:
-            owner = get_owner_role(connection, access.database, current.username)
-            owner_role.enable_login(connection, owner, alternate, current.username, find_valid_for(access, current))
-            owner_role.disable_login(connection, current.username)
+        rehearse_turn(context, access, access.read_newest())
+
+
+def rehearse_turn(context: StepContext, access: Access, current: Login) -> None:
+    """Enable the login that is next and disable the current one, in a transaction that is rolled back.
+
+    Raises:
+        Refused, Conflict, InvalidInput: as `rehearse_alternate`.
+    """
+    alternate = Login(choose_username(context, access, current), generate_password(context.credential.password))
+    with admin_session(context, access, ENABLE, current, is_rehearsal=True) as connection:
+        owner = get_owner_role(connection, access.database, current.username)
+        owner_role.enable_login(connection, owner, alternate, current.username, find_valid_for(access, current))
+        owner_role.disable_login(connection, current.username)
 
 
 @performs(Action.ENABLE_ALTERNATE, retries=0)
@@ -84,7 +92,7 @@ def disable_previous(context: StepContext) -> None:
         Refused: the database does not allow it.
     """
     with opened_for(context) as access:
-        new, previous = read_both(access, context.rotation_id)
+        new, previous = read_both(access, context.rotation_id, [Part.USERNAME])
         patient(context, access).prove(new)
         _wait_for_replaced_pods(context, access)
         confirm_lock(access.cluster, context.credential, context.rotation_id)

@@ -12,6 +12,7 @@ from infra.rotation.steps import Action
 from tasks.context import Access
 from tasks.reports.progress import log_progress, show_sync
 from tasks.rotation.registry import StepContext, opened_for, performs
+from tasks.rotation.restarts import note_newest
 from tasks.rotation.staged import recall_candidate
 
 OUTCOMES = {
@@ -89,6 +90,8 @@ def refresh_secret(context: StepContext) -> bool:
     """
     with opened_for(context) as access:
         consumer: Consumer = context.consumer_by(lambda consumer: consumer.secret_key)
-        before = open_delivery(access.cluster_of(consumer), consumer).refresh(access.read_newest_values())
+        delivery, values = open_delivery(access.cluster_of(consumer), consumer), access.read_newest_values()
+        before = delivery.refresh(values)
+        note_newest(access, consumer, delivery.version_that_holds(values))
     get_run_logger().info("the Secret %s %s", context.subject, OUTCOMES[before])
     return before is SecretState.OTHER

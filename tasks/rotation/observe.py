@@ -39,7 +39,7 @@ from infra.rotation.observation import (
 from infra.rotation.strategies import STRATEGIES
 from tasks.context import Access, opened
 from tasks.retries import task_with_retries
-from tasks.rotation.staged import Candidate, find_candidate, read_base, read_candidate
+from tasks.rotation.staged import Candidate, find_candidate, is_candidate_absent, read_base, read_candidate
 
 SYNCED = {
     SecretState.NONE: Synced.NONE,
@@ -74,7 +74,7 @@ def observe(credential: Credential) -> Observation:
 def _observe(access: Access) -> Observation:
     vault, credential = access.vault, access.credential
     secrets = tuple(_secret(vault, name) for name in credential.secret_names)
-    candidate = find_candidate(vault, credential)
+    candidate = None if is_candidate_absent(vault, credential) else find_candidate(vault, credential)
     newest = _read(access, secrets) if all(secret.newest.enabled for secret in secrets) else None
     consumers = tuple(_consumer(access, consumer, newest) for consumer in credential.consumers)
     current = credential.secrets.parse(newest) if newest else None

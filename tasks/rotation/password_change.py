@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from prefect.logging import get_run_logger
 
-from infra.credentials import Login
+from infra.credentials import Login, Part
 from infra.errors import LoginRefused
 from infra.postgres import login_parts
 from infra.postgres.database import RoleChange, alter_password
@@ -45,7 +45,7 @@ def set_password(context: StepContext) -> bool:
         Refused: it does not let the password be changed.
     """
     with opened_for(context) as access:
-        new, previous = read_both(access, context.rotation_id)
+        new, previous = read_both(access, context.rotation_id, [Part.PASSWORD])
         if has_already(patient(context, access), new):
             return False
         return _change_password(
@@ -62,7 +62,7 @@ def restore_password(context: StepContext) -> bool:
         SecretUnusable: the previous version is disabled.
     """
     with opened_for(context) as access:
-        new, previous = read_both(access, context.rotation_id)
+        new, previous = read_both(access, context.rotation_id, [Part.PASSWORD])
         database = patient(context, access).accepting_md5
         return not has_already(database, previous) and _change_password(context, access, new, previous)
 

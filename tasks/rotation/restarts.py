@@ -1,6 +1,6 @@
 """The steps of a rotation that stop, start, restart and reload consumers. Each also remembers why it was made."""
 
-from collections.abc import Mapping
+from functools import cached_property
 
 from prefect.logging import get_run_logger
 
@@ -51,7 +51,7 @@ def start(context: StepContext) -> int:
     """Scale a workload to what it had before, so that it starts with the vault's values. Returns its number of pods."""
     with opened_for(context) as access:
         delivery = _open_delivery(context, access)
-        version = _refresh(delivery, access.read_newest_values())
+        version = _refresh(access, context.consumer, delivery)
         replicas = _open_workload(context, access).start(context.mark, version)
     get_run_logger().info("%s is scaled to %d", context.subject, replicas)
     return replicas
@@ -168,32 +168,62 @@ class _HeldValues:
         began = _open_workload(context, access).get().restart
         self.version = began.secret_version if began.restarted_for == context.mark else ""
         self._delivery = _open_delivery(context, access)
-        self._values = access.read_newest_values() if self.version else {}
+        self._access, self._consumer = access, context.consumer
+
+    @cached_property
+    def _values(self) -> dict[str, str]:
+        """Read only once the Secret has another version than the one that the workload was started with."""
+        return self._access.read_newest_values()
 
     def were_others(self) -> bool:
         """Whether it held other values since the last look; not known of an absent Secret, or without a start."""
-        if not self.version:
+        if not self.version or self._delivery.secret_version() == self.version:
             return False
         version = self._delivery.version_that_holds(self._values)
         if not version or self._delivery.held_others_since(self._values, self.version):
             return True
         self.version = version
+        note_newest(self._access, self._consumer, version)
         return False
 
 
 def _restart(context: StepContext, access: Access) -> None:
     delivery = _open_delivery(context, access)
-    version = _refresh(delivery, access.read_newest_values())
+    version = _refresh(access, context.consumer, delivery)
     confirm_lock(access.cluster, context.credential, context.rotation_id)
     _open_workload(context, access).restart(context.mark, version)
 
 
-def _refresh(delivery: DeliveryHandle, values: Mapping[str, str]) -> str:
-    """Write the newest values into the synced Secret if it has others; return its version, empty if it is absent."""
+def _refresh(access: Access, consumer: Consumer, delivery: DeliveryHandle) -> str:
+    """Write the newest values into the synced Secret if it has others; return its version, empty if it is absent.
+
+    Nobody changes it without giving it another version, so the vault is read only if it has one that is not known.
+    """
+    version = delivery.secret_version()
+    if version and holds_newest(access, consumer, version):
+        return version
+    values = access.read_newest_values()
     version = delivery.version_that_holds(values)
     if not version and delivery.refresh(values) is SecretState.OTHER:
         version = delivery.version_that_holds(values)
+    note_newest(access, consumer, version)
     return version
+
+
+def holds_newest(access: Access, consumer: Consumer, version: str) -> bool:
+    """Tell whether this run has seen a synced Secret hold the newest values in a version."""
+    return access.memory.is_copy(_place(consumer), version, access.credential.secret_names)
+
+
+def note_newest(access: Access, consumer: Consumer, version: str) -> None:
+    """Remember in which version a synced Secret holds the newest values, if it does."""
+    if version:
+        access.memory.keep_copy(_place(consumer), version, access.credential.secret_names)
+
+
+def _place(consumer: Consumer) -> str:
+    """Name the synced Secret, and what of the vault is brought there."""
+    return f"{consumer.secret_key} by {consumer.source_key}"
 
 
 def wait_for_terminating_pods(cluster: Cluster, workload: WorkloadRef, timeout_seconds: float) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from prefect.logging import get_run_logger
 
 from infra.azure.servers import DatabaseServers
-from infra.credentials import FlexibleServerEndpoint, Login
+from infra.credentials import FlexibleServerEndpoint, Login, Part
 from infra.errors import KeyturnError, LoginRefused, NotFound, ServiceFailed, Unverified
 from infra.postgres.database import Database
 from infra.provisioning.reconciling import wait_until_settled
@@ -54,7 +54,7 @@ def _change_administrator(context: StepContext, choose: Callable[[Login, Login],
     endpoint, logger = context.credential.endpoint, get_run_logger()
     assert isinstance(endpoint, FlexibleServerEndpoint)
     with opened_for(context) as access:
-        new, previous = read_both(access, context.rotation_id)
+        new, previous = read_both(access, context.rotation_id, [Part.PASSWORD])
         wanted = choose(new, previous)
         database = access.database if wanted == new else access.database.accepting_md5
         servers, server = DatabaseServers(access.azure, endpoint.resource_group), DatabaseServer(name=endpoint.server)

@@ -1,11 +1,12 @@
 """The candidate in the vault: the secret that holds a rotation's new login, and in its tags how far the rotation is."""
 
+from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 
 from infra.azure.secrets import KeyVault
 from infra.azure.versions import SecretVersion
-from infra.credentials import UNTIL_NEXT_ROTATION, Credential, Login, Strategy
-from infra.errors import Code, Conflict, SecretUnusable
+from infra.credentials import UNTIL_NEXT_ROTATION, Credential, Login, Part, Strategy
+from infra.errors import Code, Conflict, NotFound, SecretUnusable
 from infra.rotation.candidate import list_base, name_candidate, parse_candidate
 from infra.rotation.observation import (
     BASE_VERSIONS,
@@ -21,6 +22,8 @@ from tasks.context import Access
 
 CANDIDATE_TAGS = (ROTATION_ID, PHASE, STRATEGY, BASE_VERSIONS)
 
+_GONE = "no such secret"
+
 Candidate = tuple[SecretVersion, CandidateFacts]
 """A candidate as the vault and as the planner sees it."""
 
@@ -35,14 +38,28 @@ def find_candidate(vault: KeyVault, credential: Credential) -> Candidate | None:
     return None if found is None else _parse(found, credential)
 
 
+def is_candidate_absent(vault: KeyVault, credential: Credential) -> bool:
+    """Tell whether this run has found no candidate, or has deleted it. Only who holds the lock writes one."""
+    return vault.is_known_absent(name_candidate(credential.secrets.names))
+
+
+def find_recalled(vault: KeyVault, credential: Credential) -> Candidate | None:
+    """Return the candidate as this run saw, wrote or deleted it last. Only who holds the lock writes it.
+
+    Raises:
+        SecretUnusable: there is one, and it does not say whose it is.
+    """
+    found = vault.find_last_seen(name_candidate(credential.secrets.names))
+    return None if found is None else _parse(found, credential)
+
+
 def recall_candidate(vault: KeyVault, credential: Credential, rotation_id: str) -> Candidate:
     """Return the live candidate of a rotation as this run saw or wrote it last, for steps that do not read its value.
 
     Raises:
         Conflict: it is gone, or another rotation's.
     """
-    found = vault.find_last_seen(name_candidate(credential.secrets.names))
-    return _check(None if found is None else _parse(found, credential), credential, rotation_id)
+    return _check(find_recalled(vault, credential), credential, rotation_id)
 
 
 def _parse(found: SecretVersion, credential: Credential) -> Candidate:
@@ -79,11 +96,9 @@ def get_candidate(vault: KeyVault, credential: Credential, rotation_id: str) -> 
 def _check(found: Candidate | None, credential: Credential, rotation_id: str) -> Candidate:
     if found and found[1].rotation_id == rotation_id and found[1].phase.is_live:
         return found
-    raise Conflict(
-        Code.CANDIDATE_LOST,
-        name=f"{credential.vault}/{name_candidate(credential.secrets.names)}",
-        seen=f"rotation {found[1].rotation_id}, {found[1].phase}" if found else "no such secret",
-    )
+    seen = f"rotation {found[1].rotation_id}, {found[1].phase}" if found else _GONE
+    name = f"{credential.vault}/{name_candidate(credential.secrets.names)}"
+    raise Conflict(Code.CANDIDATE_LOST, name=name, seen=seen)
 
 
 def read_candidate(vault: KeyVault, candidate: SecretVersion) -> Login:
@@ -100,20 +115,38 @@ def read_base(vault: KeyVault, credential: Credential, candidate: CandidateFacts
     return credential.secrets.parse({name: vault.read(name, candidate.base[name]) for name in credential.secrets.names})
 
 
-def read_both(access: Access, rotation_id: str) -> tuple[Login, Login]:
+def read_both(access: Access, rotation_id: str, parts: Collection[Part] = tuple(Part)) -> tuple[Login, Login]:
     """Read the candidate, and the login that was current before it.
+
+    Args:
+        access: the vault.
+        rotation_id: whose candidate it is.
+        parts: what of the previous login is needed; where the rest has a secret of its own, it is the candidate's.
 
     Raises:
         Conflict: the candidate is gone.
         SecretUnusable: a previous version is disabled.
     """
     candidate, facts = get_candidate(access.vault, access.credential, rotation_id)
-    return read_candidate(access.vault, candidate), read_base(access.vault, access.credential, facts)
+    new, layout = read_candidate(access.vault, candidate), access.credential.secrets
+    if len(layout.names) == 1:
+        return new, read_base(access.vault, access.credential, facts)
+    read = {name: access.vault.read(name, facts.base[name]) for name in layout.secrets_of(parts)}
+    return new, layout.parse({**layout.render(new), **read})
 
 
 def set_phase(vault: KeyVault, candidate: SecretVersion, phase: Phase, **tags: str) -> None:
-    """Note at the candidate how far its rotation is, and other tags."""
-    vault.set_tags(candidate.name, candidate.version, {**candidate.tags, **tags, PHASE: phase.value})
+    """Note at the candidate how far its rotation is, and other tags.
+
+    Raises:
+        Conflict: it is gone.
+    """
+    try:
+        vault.set_tags(candidate.name, candidate.version, {**candidate.tags, **tags, PHASE: phase.value})
+    except NotFound as error:
+        if error.code != "SecretNotFound":
+            raise
+        raise Conflict(Code.CANDIDATE_LOST, name=f"{vault.name}/{candidate.name}", seen=_GONE) from None
 
 
 def begin_grace(vault: KeyVault, candidate: SecretVersion, period: timedelta | None) -> Grace:

@@ -1,6 +1,7 @@
 """The steps of a rotation in the vault: stage, publish, restore, retire, finish. Each first looks if it is done."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 from prefect.logging import get_run_logger
@@ -28,7 +29,7 @@ from tasks.rotation.lock import confirm_lock
 from tasks.rotation.logins import choose_username
 from tasks.rotation.registry import StepContext, opened_for, performs
 from tasks.rotation.staged import (
-    find_candidate,
+    find_recalled,
     get_candidate,
     read_candidate,
     recall_candidate,
@@ -48,11 +49,14 @@ def stage(context: StepContext) -> str:
     credential, layout = context.credential, context.credential.secrets
     with opened_for(context) as access:
         vault = access.vault
-        found = find_candidate(vault, credential)
+        found = find_recalled(vault, credential)
         if found and found[1].phase.is_live:
             return get_candidate(vault, credential, context.rotation_id)[0].version
-        base = {secret: vault.get_latest(secret) for secret in credential.secret_names}
-        current = layout.parse({secret: vault.read(secret, found.version) for secret, found in base.items()})
+        read = _list_read(credential)
+        proven = {secret: vault.find_last_seen(secret) for secret in layout.names if secret not in read}
+        base = {secret: proven.get(secret) or vault.get_latest(secret) for secret in credential.secret_names}
+        values = {secret: vault.read(secret, base[secret].version) for secret in read}
+        current = layout.parse({**dict.fromkeys(layout.names, ""), **values})
         new = Login(choose_username(context, access, current), generate_password(credential.password))
         tags = {
             ROTATION_ID: context.rotation_id,
@@ -63,6 +67,17 @@ def stage(context: StepContext) -> str:
         written = [_carry_over(credential, base[secret], {}) for secret in _list_written(credential)]
         confirm_lock(access.cluster, credential, context.rotation_id)
         return _write_candidate(vault, credential, dump_candidate(new), stage_like(written, tags))
+
+
+def _list_read(credential: Credential) -> tuple[str, ...]:
+    """Return the secrets that a new username is chosen by: all of the login, or its username's own.
+
+    The others are the versions that were proven just before. One that somebody writes after that is noticed as what it
+    is before the candidate is published, and never taken for the previous login unproven.
+    """
+    layout, policy = credential.secrets, STRATEGIES[credential.strategy].username
+    needs_all = policy is UsernamePolicy.ALTERNATE or len(layout.names) == 1
+    return layout.names if needs_all else layout.secrets_of([Part.USERNAME])
 
 
 def _list_written(credential: Credential) -> tuple[str, ...]:
@@ -222,13 +237,14 @@ def finish_rollback(context: StepContext) -> None:
 
 def _delete_candidate(context: StepContext, phase: Phase) -> None:
     with opened_for(context) as access:
-        found = find_candidate(access.vault, context.credential)
+        found = find_recalled(access.vault, context.credential)
         if found is None or found[1].rotation_id != context.rotation_id:
             return
         if found[1].phase.is_live:
-            set_phase(access.vault, found[0], phase)
-        access.vault.delete(found[0].name)
+            with suppress(Conflict):  # somebody else has deleted it
+                set_phase(access.vault, found[0], phase)
+        access.vault.delete(found[0].name, waits=False)
         try:
-            access.vault.purge(found[0].name)
+            access.vault.purge(found[0].name, waits=True)
         except KeyturnError as error:
             get_run_logger().info("the candidate is deleted but not purged: %s", error.code or error.what)

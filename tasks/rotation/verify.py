@@ -20,7 +20,7 @@ from tasks.context import Access
 from tasks.reports.progress import log_errors, log_progress
 from tasks.rotation.lock import confirm_lock
 from tasks.rotation.registry import StepContext, opened_for, performs
-from tasks.rotation.staged import begin_grace, get_candidate, read_base, set_phase
+from tasks.rotation.staged import begin_grace, read_base, recall_candidate, set_phase
 
 
 @performs(Action.VERIFY, retries=0)
@@ -35,9 +35,10 @@ def verify(context: StepContext) -> None:
         DatabaseStarting, DatabaseUnreachable: the database did not answer in time.
     """
     with opened_for(context) as access:
-        candidate, facts = get_candidate(access.vault, context.credential, context.rotation_id)
+        candidate, facts = recall_candidate(access.vault, context.credential, context.rotation_id)
+        new = access.read_newest_with_versions()
         previous = read_base(access.vault, context.credential, facts)
-        _verify_new_login(context, access, facts.strategy)
+        _verify_new_login(context, access, facts.strategy, *new)
         verify_refused(access.database.accepting_md5, previous)
         get_run_logger().info("the previous login is refused")
         set_phase(access.vault, candidate, Phase.PROVEN)
@@ -51,16 +52,17 @@ def verify_and_begin_grace(context: StepContext) -> None:
         SyncPending, WorkloadUnhealthy, Unverified, LoginRefused, DatabaseStarting, DatabaseUnreachable: as `verify`.
     """
     with opened_for(context) as access:
-        candidate, facts = get_candidate(access.vault, context.credential, context.rotation_id)
-        _verify_new_login(context, access, facts.strategy)
+        candidate, facts = recall_candidate(access.vault, context.credential, context.rotation_id)
+        _verify_new_login(context, access, facts.strategy, *access.read_newest_with_versions())
         confirm_lock(access.cluster, context.credential, context.rotation_id)
         grace = begin_grace(access.vault, candidate, context.credential.grace_period)
         get_run_logger().info("the previous login works %s", grace)
 
 
-def _verify_new_login(context: StepContext, access: Access, strategy: Strategy) -> None:
+def _verify_new_login(
+    context: StepContext, access: Access, strategy: Strategy, values: Mapping[str, str], versions: Mapping[str, str]
+) -> None:
     logger, credential = get_run_logger(), context.credential
-    values, versions = access.read_newest_with_versions()
     new = credential.secrets.parse(values)
     for consumer in credential.consumers:
         if consumer.runs_to_an_end:

@@ -116,6 +116,44 @@ def test_a_task_reads_the_value_of_a_version_once_and_the_newest_version_always(
     assert (vault.read(NAME), count()) == ("first", 1)
 
 
+def test_a_secret_that_a_run_found_absent_or_deleted_is_not_looked_for_again(
+    azure: AzureWorld, vault: KeyVault, count: Callable[[], int]
+) -> None:
+    assert vault.find_last_seen(NAME) is None
+    count()
+    assert (vault.find_last_seen(NAME), vault.is_known_absent(NAME.upper()), count()) == (None, True, 0)
+    written = vault.write(NAME, "first")
+    assert (vault.find_last_seen(NAME), vault.is_known_absent(NAME), count()) == (written, False, 1)
+    vault.delete(NAME, waits=False)
+    assert (vault.find_last_seen(NAME), count()) == (None, 1)
+    azure.secrets().begin_recover_deleted_secret(NAME).wait()
+    assert vault.find_latest(NAME) == written, "each look is a request"
+
+
+def test_a_run_looks_again_after_a_write_without_an_answer(azure: AzureWorld, vault: KeyVault) -> None:
+    assert vault.find_last_seen(NAME) is None
+    azure.faults.add(Fault(host="*.vault.azure.net", method="PUT", status=400, body="{}", late=True, times=1))
+    with pytest.raises(KeyturnError):
+        vault.write(NAME, "first")
+    found = vault.find_last_seen(NAME)
+    assert found is not None
+    assert found.version == azure.secrets().get_secret(NAME).properties.version
+
+
+def test_a_secret_is_purged_as_soon_as_key_vault_has_deleted_it(make_azure: Callable[..., AzureWorld]) -> None:
+    azure = make_azure(operation_seconds=0.6)
+    azure.let_operator("Key Vault Secrets Officer", VAULT_ID)
+    with Azure(Settings()) as signed_in:
+        vault = signed_in.vault(VAULT)
+        vault.write(NAME, "first")
+        vault.delete(NAME, waits=False)
+        with pytest.raises(NotFound):
+            vault.purge(NAME)
+        vault.purge(NAME, waits=True)
+        with pytest.raises(Conflict):  # it is being purged
+            vault.purge(NAME)
+
+
 def test_a_name_that_a_purge_still_holds_is_waited_for(make_azure: Callable[..., AzureWorld]) -> None:
     azure = make_azure(operation_seconds=0.6)
     azure.let_operator("Key Vault Secrets Officer", VAULT_ID)

@@ -78,7 +78,7 @@ def test_files_alone_are_current_once_every_pod_has_mounted_them(one_class: Worl
     delivery.wait_until_current({uid: "db-1"}, NEW, LOGIN, 10, hear)
     assert [progress.secret_is_current for progress in heard] == [False, True]
     assert (delivery.refresh(LOGIN), delivery.version_that_holds(LOGIN)) == (SecretState.NONE, "")
-    assert not delivery.held_others_since(LOGIN, "")
+    assert (delivery.held_others_since(LOGIN, ""), delivery.secret_version()) == (False, "")
 
 
 def test_files_alone_that_are_not_mounted_are_not_current(one_class: World) -> None:
@@ -161,10 +161,13 @@ def test_two_classes_are_current_only_together(two_classes: World) -> None:
 def test_other_values_in_one_of_two_secrets_are_found(two_classes: World) -> None:
     world, delivery = two_classes, open_all(two_classes, USERNAME, PASSWORD)
     put_secret(world, "sec-username", "USERNAME", LOGIN["username"])
+    assert delivery.secret_version() == "", "one of the two is absent"
     put_secret(world, "sec-password", "PASSWORD", LOGIN["password"])
     version = delivery.version_that_holds(LOGIN)
+    assert delivery.secret_version() == version
     assert not delivery.held_others_since(LOGIN, version)
     put_secret(world, "sec-username", "USERNAME", "canary-0")
+    assert delivery.secret_version() not in ("", version)
     put_secret(world, "sec-username", "USERNAME", LOGIN["username"])
     assert delivery.held_others_since(LOGIN, version)
 

@@ -161,6 +161,10 @@ class DeliveryHandle(Protocol):
         """
         ...
 
+    def secret_version(self) -> str:
+        """Return the synced Secret's resourceVersion, whatever it holds; empty if it is absent, or if there is none."""
+        ...
+
     def version_that_holds(self, values: Mapping[str, str]) -> str:
         """Return the synced Secret's resourceVersion if it holds the values; empty if not, or if it is absent."""
         ...

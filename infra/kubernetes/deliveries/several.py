@@ -95,6 +95,11 @@ class SeveralDeliveries:
         """Refresh each, and return the worst of what was held before."""
         return min((part.refresh(values) for part in self._parts), key=_WORST_FIRST.index)
 
+    def secret_version(self) -> str:
+        """Return the versions of all their Secrets, if none is absent."""
+        found = [part.secret_version() for part in self._with_secret]
+        return ",".join(found) if all(found) else ""
+
     def version_that_holds(self, values: Mapping[str, str]) -> str:
         """Return the versions of all their Secrets, if each holds its values."""
         found = [part.version_that_holds(values) for part in self._with_secret]

@@ -78,6 +78,11 @@ class SyncedSecret:
         secret = self._cluster.find(self._path)
         return None if secret is None else _list_differing(secret, expected)
 
+    def find_version(self) -> str:
+        """Return the resourceVersion; empty if it does not exist."""
+        secret = self._cluster.find(self._path)
+        return "" if secret is None else str(secret["metadata"]["resourceVersion"])
+
     def version_that_holds(self, expected: Mapping[str, str]) -> str:
         """Return the resourceVersion if it has the values; empty if it has others or does not exist."""
         secret = self._cluster.find(self._path)
@@ -165,6 +170,10 @@ class WithSecret(ABC):
         if self._synced and state is SecretState.OTHER and not self._synced.update(self._expect(values)):
             return SecretState.ABSENT
         return state
+
+    def secret_version(self) -> str:
+        """Return the Secret's resourceVersion, whatever it holds."""
+        return self._synced.find_version() if self._synced else ""
 
     def version_that_holds(self, values: Mapping[str, str]) -> str:
         """Return the Secret's resourceVersion if it holds the values."""
