@@ -124,8 +124,10 @@ def _make_kills_of_case(share: Share, case: Case, labs: Labs, end: float) -> Ite
 
 
 def _find_kills(scene: Scene, case: Case) -> list[Kill]:
+    before = scene.newest(case.credential)
     ended = scene.zygote.run(case.credential, case.options())
     assert ended.verdict == Verdict.ROTATED, ended.message
+    case.check_after_rotation(scene, before)
     return list(list_kills(ended.calls))
 
 
