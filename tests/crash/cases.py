@@ -1,10 +1,11 @@
-"""The rotations that are killed: one entry for each strategy and each way of syncing, and for each delivery."""
+"""The rotations that are killed: an entry for each strategy and way of syncing, for each delivery, and for a grace."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
 from infra.credentials import (
+    UNTIL_NEXT_ROTATION,
     Consumer,
     Credential,
     CsiDelivery,
@@ -13,6 +14,7 @@ from infra.credentials import (
     SecretDelivery,
     Strategy,
 )
+from infra.rotation.execution import Verdict
 from infra.rotation.options import RotationOptions, Sync
 from testing import bare
 from testing.walkthrough import DATABASE, DEXTER, SERVER, change, consumer_like
@@ -56,6 +58,7 @@ class Case:
         restarts_database: whether the database starts anew, empty, and does not answer for a while.
         clients_always_work: whether the login that a client holds works at every moment.
         delivery: how the client gets the credential; empty: by a mount and a synced Secret.
+        most_kills: how many of its kills the matrix makes; 0: every one.
     """
 
     strategy: Strategy
@@ -63,6 +66,7 @@ class Case:
     restarts_database: bool = False
     clients_always_work: bool = False
     delivery: str = ""
+    most_kills: int = 0
 
     def __str__(self) -> str:
         return ", ".join(filter(None, (self.strategy, self.sync, self.delivery)))
@@ -109,6 +113,36 @@ class Case:
         assert self.restarts_database or scene.has_data(self.credential), "data is lost"
 
 
+@dataclass(frozen=True)
+class GraceCase(Case):
+    """A rotation whose previous login works on until the next one."""
+
+    def __str__(self) -> str:
+        return f"{super().__str__()}, with a grace"
+
+    @property
+    def credential(self) -> Credential:
+        """What is rotated."""
+        return change(super().credential, grace=UNTIL_NEXT_ROTATION)
+
+    def check_after_rotation(self, scene: Scene, before: Login) -> None:
+        """Check that the previous login has its grace, and that all is well once that was ended.
+
+        A run without an id ends the grace of a rotation that was complete when it was killed, and makes the next one.
+        """
+        newest = scene.newest(self.credential)
+        assert scene.logs_in(self.credential, newest)
+        is_next = newest.username == before.username
+        assert scene.logs_in(self.credential, before) is not is_next, "the previous login has no grace"
+        options = self.options(scene.unfinished(self.credential)).model_copy(update={"no_grace": True})
+        ended = scene.zygote.run(self.credential, options)
+        assert ended.verdict == Verdict.ROTATED, ended.message
+        assert scene.newest(self.credential) == newest
+        super().check_after_rotation(scene, before)
+
+
+FEW_KILLS = 38
+"""How many kills are made of a case that differs from another one in its layout, its delivery or its grace alone."""
 CASES = (
     Case(Strategy.MANAGED, Sync.WAIT),
     Case(Strategy.IN_PLACE, Sync.EXPRESS),
@@ -124,6 +158,7 @@ CASES = (
             restarts_database=strategy is Strategy.RECREATE,
             clients_always_work=strategy is Strategy.ALTERNATING,
             delivery=delivery,
+            most_kills=FEW_KILLS,
         )
         for delivery in CLIENTS
         if delivery and "server" not in delivery
@@ -133,8 +168,9 @@ CASES = (
             (Strategy.RECREATE, Sync.WAIT),
         )
     ),
-    Case(Strategy.MANAGED, Sync.EXPRESS, delivery="an ExternalSecret of the server"),
+    Case(Strategy.MANAGED, Sync.EXPRESS, delivery="an ExternalSecret of the server", most_kills=FEW_KILLS),
 )
+GRACE = GraceCase(Strategy.ALTERNATING, Sync.EXPRESS, clients_always_work=True, most_kills=FEW_KILLS)
 
 
 def find_case(strategy: Strategy, sync: Sync, delivery: str = "") -> Case:

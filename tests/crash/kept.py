@@ -5,6 +5,7 @@ Each lab appends to a file of its own, a line for each kill, so a run that is en
 
 import hashlib
 import json
+import subprocess
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -42,6 +43,18 @@ class Kept:
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / f"{lab}.jsonl").open("a") as file:
             file.write(json.dumps(asdict(result)) + "\n")
+
+
+def describe_code() -> str:
+    """Say of which code the results are: the last commit that changed the product, and whether it was changed since."""
+    subject = _git("log", "-1", "--first-parent", "--format=“%s” of %cs", "--", *PRODUCT)
+    changed = _git("status", "--porcelain", "--", *PRODUCT)
+    return f"the code of {subject or 'no commit'}{', changed since' if changed else ''} ({_fingerprint()})"
+
+
+def _git(*arguments: str) -> str:
+    """Return what git prints; nothing outside a repository."""
+    return subprocess.run(["git", "-C", ROOT, *arguments], capture_output=True, text=True, check=False).stdout.strip()
 
 
 def _fingerprint() -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from itertools import groupby, product
+from itertools import groupby, product, zip_longest
 
 from infra.errors import Code
 from infra.rotation.execution import Verdict
@@ -61,8 +61,29 @@ def list_kills(calls: Sequence[Call]) -> Iterator[Kill]:
                 next_id = NextId.NONE if len(seen) % 2 else NextId.SAME
                 yield Kill(KillPoint(step, call.name, When.AFTER, visit, call.occurrence), next_id, is_in_read=True)
         if step != UNLOCK:
-            for next_id in (NextId.SAME, NextId.ANOTHER):
+            for next_id in (NextId.ANOTHER, NextId.SAME):
                 yield Kill(KillPoint(step, "", When.BOUNDARY, visit), next_id)
+
+
+def in_turns(kills: Sequence[Kill]) -> list[Kill]:
+    """Return the kills so that the steps take turns, the most telling kill of each first: a few of them go everywhere.
+
+    Most telling is a write that was executed and that nobody knows of, then the step's end, then a write that was never
+    made; these take turns, too. The reads come last.
+    """
+    steps = dict.fromkeys(kill.point.step for kill in kills)
+    return _take_turns(*(_sort_step([kill for kill in kills if kill.point.step == step]) for step in steps))
+
+
+def _sort_step(kills: Sequence[Kill]) -> list[Kill]:
+    telling = [kill for kill in kills if not kill.is_in_read]
+    ways = (When.AFTER, When.BOUNDARY, When.BEFORE)
+    turns = _take_turns(*([kill for kill in telling if kill.point.when is when] for when in ways))
+    return [*turns, *(kill for kill in kills if kill.is_in_read)]
+
+
+def _take_turns(*groups: Sequence[Kill]) -> list[Kill]:
+    return [kill for turn in zip_longest(*groups) for kill in turn if kill]
 
 
 def kill_and_resume(scene: Scene, case: Case, kill: Kill, rotation_id: str) -> str:
@@ -79,11 +100,11 @@ def kill_and_resume(scene: Scene, case: Case, kill: Kill, rotation_id: str) -> s
     assert killed.killed_at or killed.verdict in GOOD, killed
     case.check_after_kill(scene, before)
     next_id = {NextId.SAME: rotation_id, NextId.ANOTHER: f"{rotation_id}-b", NextId.NONE: ""}[kill.next_id]
-    is_unfinished = scene.is_unfinished(case.credential)
+    unfinished = scene.unfinished(case.credential)
     ended = scene.zygote.run(case.credential, case.options(next_id))
     if ended.code == Code.UNKNOWN_ROTATION:
         assert ended.verdict == Verdict.REFUSED
-        assert not is_unfinished, "an unfinished rotation is resumed, whatever the id"
+        assert not unfinished, "an unfinished rotation is resumed, whatever the id"
         ended = scene.zygote.run(case.credential, case.options())
     assert ended.verdict in GOOD, (killed.killed_at, ended.verdict, ended.message)
     case.check_after_rotation(scene, before)

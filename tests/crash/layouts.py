@@ -19,7 +19,7 @@ from infra.rotation.options import Sync
 from testing import bare
 from testing.reading import let_read
 from testing.walkthrough import DATABASE, DEXTER, change, consumer_like
-from tests.crash.cases import CASES, Case
+from tests.crash.cases import CASES, FEW_KILLS, GRACE, Case
 from tests.crash.scene import DEPLOYMENTS, NAMESPACE, SECONDS, WAITING, Scene
 
 FIRST = Login("orders", "first-Password-1")
@@ -137,7 +137,9 @@ class LayoutCase(Case):
 def _case(name: str, sync: Sync, fields: dict[str, Any], **secrets: Any) -> LayoutCase:
     strategy, fields = fields["strategy"], {**fields, "secrets": secrets}
     always = strategy is Strategy.ALTERNATING
-    return LayoutCase(strategy, sync, clients_always_work=always, name=name, fields=tuple(fields.items()))
+    return LayoutCase(
+        strategy, sync, clients_always_work=always, most_kills=FEW_KILLS, name=name, fields=tuple(fields.items())
+    )
 
 
 LAYOUT_CASES = (
@@ -162,8 +164,12 @@ LAYOUT_CASES = (
     ),
     _case("a connection string", Sync.WAIT, _ALTERNATING, kind="connection-string", secret="orders-url"),
 )
-ALL_CASES = (*CASES, *LAYOUT_CASES)
-"""Those of the walkthrough's pair, and those of the layouts."""
+MATRIX_CASES = (
+    *(case for case in CASES if not case.delivery or case.strategy is Strategy.ALTERNATING),
+    GRACE,
+    *LAYOUT_CASES,
+)
+"""What the matrix has: every strategy and way of syncing, and one case for each delivery, a grace, and each layout."""
 
 
 def _find_ready(scene: Scene) -> list[str]:
@@ -180,11 +186,16 @@ def _key_of(secret: str) -> str:
 def make_role(scene: Scene) -> None:
     """Make the login anew, without rights but to make tables."""
     drop_roles(scene)
+    add_role(scene, FIRST)
+
+
+def add_role(scene: Scene, login: Login) -> None:
+    """Make a login without rights but to make tables; its name begins with `orders`."""
     with scene.database(DEXTER).connected(scene.newest(DEXTER)) as administrator:
         administrator.execute("DROP TABLE IF EXISTS kept")  # of another login
-        verifier = make_verifier(administrator, FIRST)
-        administrator.execute(f"CREATE ROLE {FIRST.username} LOGIN PASSWORD '{verifier}'")
-        administrator.execute(f"GRANT CREATE ON SCHEMA public TO {FIRST.username}")
+        verifier = make_verifier(administrator, login)
+        administrator.execute(f"CREATE ROLE {login.username} LOGIN PASSWORD '{verifier}'")
+        administrator.execute(f"GRANT CREATE ON SCHEMA public TO {login.username}")
 
 
 def drop_roles(scene: Scene) -> None:

@@ -1,4 +1,4 @@
-"""The whole crash matrix: every kill of every case, shared among labs that run side by side; and its table.
+"""The crash matrix: all kills of each strategy and a few of each layout and delivery, shared among labs; and its table.
 
 A run resumes where the last one ended, as long as the product's code stays the same.
 
@@ -11,11 +11,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from itertools import count, zip_longest
+from itertools import count
 from pathlib import Path
 from typing import Self
 from zlib import crc32
@@ -23,9 +22,9 @@ from zlib import crc32
 from infra.errors import KeyturnError
 from infra.rotation.execution import Verdict
 from tests.crash.cases import Case
-from tests.crash.kept import Kept
-from tests.crash.killing import Kill, kill_and_resume, list_kills
-from tests.crash.layouts import ALL_CASES
+from tests.crash.kept import Kept, describe_code
+from tests.crash.killing import Kill, in_turns, kill_and_resume, list_kills
+from tests.crash.layouts import MATRIX_CASES
 from tests.crash.scene import Scene, running_scene
 from tests.crash.table import Result, write_table
 
@@ -49,21 +48,20 @@ class Share:
     made: set[tuple[str, str]] = field(default_factory=set)
 
     def cases(self) -> list[Case]:
-        return [case for case in ALL_CASES if re.search(self.only, str(case))]
+        """Return its cases. Those of which few kills are made come first, and leave their time to the others."""
+        found = [case for case in MATRIX_CASES if re.search(self.only, str(case))]
+        return sorted(found, key=lambda case: not case.most_kills)
 
     def rotation_id(self, case: Case, number: int) -> str:
         """Name the rotation of a kill, unlike any other's."""
-        return f"k{self.number}-{ALL_CASES.index(case)}-{number}"
+        return f"k{self.number}-{MATRIX_CASES.index(case)}-{number}"
 
     def kills(self, case: Case, found: Sequence[Kill]) -> list[Kill]:
-        """Return what is left to this lab: the steps take turns, so that a short run has been everywhere.
+        """Return what is left to this lab of a case's kills, or of the few that are made of it, the most telling first.
 
         A kill that was started is not left any more, whatever comes of it.
         """
-        by_step = defaultdict[str, list[Kill]](list)
-        for kill in sorted(found, key=lambda kill: kill.is_in_read):
-            by_step[kill.point.step].append(kill)
-        turns = [kill for turn in zip_longest(*by_step.values()) for kill in turn if kill]
+        turns = in_turns(found)[: case.most_kills or None]
         own = [kill for kill in turns if crc32(str(kill).encode()) % self.of == self.number]
         return [kill for kill in own if (str(case), str(kill)) not in self.made]
 
@@ -111,12 +109,13 @@ def _make_kills_of_case(share: Share, case: Case, labs: Labs, end: float) -> Ite
         try:
             with case.prepared(labs.get()):
                 found = _find_kills(labs.get(), case)
+                of = min(len(found), case.most_kills or len(found))
                 for kill in share.kills(case, found):
                     if time.monotonic() > end:
                         return
                     share.made.add((str(case), str(kill)))
                     rotation_id = share.rotation_id(case, next(numbers))
-                    yield (result := _make_kill(labs.get(), case, kill, rotation_id, len(found)))
+                    yield (result := _make_kill(labs.get(), case, kill, rotation_id, of))
                     if not result.recovered:
                         raise Lost
                 return
@@ -125,8 +124,10 @@ def _make_kills_of_case(share: Share, case: Case, labs: Labs, end: float) -> Ite
 
 
 def _find_kills(scene: Scene, case: Case) -> list[Kill]:
+    before = scene.newest(case.credential)
     ended = scene.zygote.run(case.credential, case.options())
     assert ended.verdict == Verdict.ROTATED, ended.message
+    case.check_after_rotation(scene, before)
     return list(list_kills(ended.calls))
 
 
@@ -184,7 +185,7 @@ def main() -> int:
         return 0
     run_all(arguments)
     results = kept.read()
-    text = write_table(results)
+    text = write_table(results, describe_code())
     print(text)
     if arguments.write:
         arguments.write.write_text(text)

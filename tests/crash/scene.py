@@ -20,7 +20,7 @@ from infra.kubernetes.workload_handle import STOPPED_REPLICAS
 from infra.kubernetes.workloads import open_workload
 from infra.postgres.database import Database
 from infra.rotation.candidate import name_candidate, parse_candidate
-from infra.rotation.observation import PHASE, Phase
+from infra.rotation.observation import PHASE, ROTATION_ID, Phase
 from infra.settings import Settings
 from lab.control import lifecycle
 from tasks.context import Access, connections_shared, opened, opened_azure
@@ -35,7 +35,7 @@ from tests.crash.zygote import Zygote
 
 CLIENT = consumer_like(DATABASE, name="client", is_database=False)
 NAMESPACE = DATABASE.workload.namespace
-POLL_SECONDS, SECONDS, MOST_VERSIONS = 0.3, 40, 15
+POLL_SECONDS, SECONDS, MOST_VERSIONS = 1.0, 40, 15
 WAITING = "trap 'exit 0' TERM; while :; do sleep 1 & wait $!; done"
 LEASES = "/apis/coordination.k8s.io/v1"
 READ_FILES = "cd -P /credential/..data && cat username && echo && cat password"
@@ -90,10 +90,10 @@ class Scene:
         vault, name = self.vault(credential), name_candidate(credential.secrets.names)
         return None if vault.find_latest(name) is None else parse_candidate(vault.read(name), name)
 
-    def is_unfinished(self, credential: Credential) -> bool:
-        """Whether a rotation has steps left."""
+    def unfinished(self, credential: Credential) -> str:
+        """Return the id of the rotation that has steps left; empty if none has."""
         staged = self.vault(credential).find_latest(name_candidate(credential.secrets.names))
-        return staged is not None and Phase(staged.tags[PHASE]).is_live
+        return staged.tags[ROTATION_ID] if staged is not None and Phase(staged.tags[PHASE]).is_live else ""
 
     def logs_in(self, credential: Credential, login: Login, timeout_seconds: float = 0) -> bool:
         """Whether the database accepts a login; it must answer, at once or within the time."""

@@ -1,9 +1,11 @@
 """The crash matrix as a page: step by step, how often a rotation was killed there and how often all was well again."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tests.crash.layouts import ALL_CASES
+from infra.rotation.steps import Action
+from tests.crash.layouts import MATRIX_CASES
 
 HEAD = """\
 # Crash matrix
@@ -12,17 +14,22 @@ A rotation runs in a process of its own and is killed with SIGKILL: around every
 database, once before the request leaves and once after it was executed but before the process knows; in every read;
 and at the end of every step. Then another process runs the rotation again.
 
-After every kill, from outside: the newest version of both secrets is enabled; a login that the vault knows works
+After every kill, from outside: the newest version of every secret is enabled; a login that the vault knows works
 (recreate: if the database answers at all); every running client has a username and a password that belong together,
 and that work if the strategy promises it. After the next run: its verdict is `rotated`, or `nothing-to-do` if the
 killed run had done everything and has the same id; the newest versions are in every mount, Secret and client; they log
 in and the previous login does not; every older version is disabled; candidate and lock are gone; data is kept, except
-by recreate.
+by recreate. With a grace the previous login still works then; the grace is ended before the rest is checked.
 
-The next run is given the same id, another id, or none; each resumes the killed rotation. Where nothing is unfinished,
-an id that names no rotation is refused, and the run after it is given none. Kills around writes and at the ends of
-steps are made with the same id and with another one, kills in reads with the same id and with none alternately. A
-rotation is killed once in a read that a step repeats.
+The next run is given the same id, an id that no rotation has, or none. Whichever it is, it resumes a rotation that is
+unfinished. Where none is, because the kill came before anything was staged or after the end, the run without an id
+makes a rotation, and an id that names none is refused (`UnknownRotation`); the run after the refusal is given none.
+
+The columns without a further word are the walkthrough's pair, by a mount and a synced Secret: all of their kills are
+made. Those around writes and at the ends of steps are made with the same id and with another one, those in reads with
+the same id and with none alternately; a rotation is killed once in a read that a step repeats. The other columns
+differ from `alternating` or `in-place` by one delivery, one layout or a grace: of each the most telling kills are made,
+step by step: after a write, at the step's end, before a write.
 
 Vault, cluster and database are the lab's, with a real PostgreSQL and real HTTP. Prefect's engine is left out, and two
 things differ from an ordinary run to save time: the token is requested once, before, and the kubeconfig comes from a
@@ -77,7 +84,7 @@ class Result:
     """What came of one kill.
 
     Args:
-        case: strategy and sync.
+        case: strategy and sync, and what else it differs by.
         step: in which step it was.
         kill: where exactly, and how the next run was started.
         next_id: which id the next run was given.
@@ -97,28 +104,34 @@ class Result:
     of: int
 
 
-def write_table(results: Sequence[Result]) -> str:
-    """Return the page."""
+def write_table(results: Sequence[Result], code: str) -> str:
+    """Return the page.
+
+    Args:
+        results: what came of each kill.
+        code: which code they were made on.
+    """
     started = {result.case for result in results}
-    cases = [str(case) for case in ALL_CASES if str(case) in started]
-    steps = list(dict.fromkeys(result.step for case in cases for result in results if result.case == case))
+    cases = [str(case) for case in MATRIX_CASES if str(case) in started]
+    steps = list(dict.fromkeys(_row_of(result) for case in cases for result in results if result.case == case))
     possible = {case: min(result.of for result in results if result.case == case) for case in cases}
-    missing = [str(case) for case in ALL_CASES if str(case) not in started]
+    missing = [str(case) for case in MATRIX_CASES if str(case) not in started]
     whole = not missing and len(results) >= sum(possible.values())
     part = "the whole matrix" if whole else f"{len(results)} of some {sum(possible.values())} kills"
     part += f" (not started: {'; '.join(missing)})" if missing else ""
     lines = [
         HEAD,
-        f"This page shows {part}: {_count(results)} recovered. Together they took "
+        f"This page shows {part}: {_count(results)} recovered, made on {code}. Together they took "
         f"{sum(result.seconds for result in results) / 3600:.1f} hours of a lab's time. To make it again: "
-        "`make crash-test`. A run that is bounded (`MINUTES=30`) takes the steps in turn, and in each step the writes "
-        "and its end before the reads; the next run resumes there, as long as the product's code stays the same.\n",
+        "`make crash-test`. A run that is bounded (`MINUTES=30`) shares its time among the cases and takes the steps "
+        "of each in turn, the most telling kills first; the next run resumes there, as long as the product's code "
+        "stays the same.\n",
         "Each cell: recovered / killed.\n",
         f"| step | {' | '.join(cases)} | all |",
         f"|---|{'---:|' * (len(cases) + 1)}",
     ]
     for step in steps:
-        lines.append(_row(step, cases, [result for result in results if result.step == step]))
+        lines.append(_row(step, cases, [result for result in results if _row_of(result) == step]))
     lines.append(_row("**all**", cases, results))
     lines.append(
         f"| the case has about | {' | '.join(str(possible[case]) for case in cases)} | {sum(possible.values())} |"
@@ -129,6 +142,15 @@ def write_table(results: Sequence[Result]) -> str:
     if lost := [result for result in results if not result.recovered]:
         lines += ["\nNot recovered:\n", *(f"- {result.case}: {result.kill}: {result.detail}" for result in lost)]
     return "\n".join((*lines, FOOT))
+
+
+def _row_of(result: Result) -> str:
+    """Return the step without what it is done to: the row that all cases share."""
+    for action in Action:
+        before, subject, after = str(action).partition("{subject}")
+        if subject and re.fullmatch(f"{re.escape(before)}.+{re.escape(after)}", result.step):
+            return f"{before}…{after}"
+    return result.step
 
 
 def _row(name: str, cases: Sequence[str], results: Sequence[Result]) -> str:

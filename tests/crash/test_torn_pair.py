@@ -18,7 +18,7 @@ from tests.crash.scene import NAMESPACE, POLL_SECONDS, Scene
 CASE = Case(Strategy.ALTERNATING, Sync.WAIT, clients_always_work=True)
 CREDENTIAL = CASE.credential
 PATH = path_of(NAMESPACE, DATABASE.delivery.secret_provider_class)
-POLLS = 5
+POLLS = 2
 
 
 def assert_mounted(scene: Scene, login: Login) -> None:

@@ -3,7 +3,6 @@
 import ast
 import re
 from itertools import product
-from typing import Any
 
 import pytest
 from pydantic import ValidationError
@@ -11,23 +10,8 @@ from pydantic import ValidationError
 from infra.credentials import Strategy
 from testing.labs import ROOT
 from testing.walkthrough import DATABASE, DEXTER, SERVER, change, consumer_like
+from tests.crash.cells import DELIVERIES, LAYOUTS, choose_sample, list_cells
 
-LAYOUTS: dict[str, dict[str, Any]] = {
-    "pair": {"username": "orders-username", "password": "orders-password"},
-    "password": {"kind": "password", "username": "orders", "password": "orders-password"},
-    "json": {"kind": "json", "secret": "orders-json"},
-    "json without username": {"kind": "json", "secret": "orders-json", "username": "orders"},
-    "connection-string": {"kind": "connection-string", "secret": "orders-url"},
-}
-FILES = {"kind": "csi", "secret_provider_class": "orders"}
-DELIVERIES: dict[str, list[dict[str, str]]] = {
-    "csi": [{**FILES, "synced_secret": "orders"}],
-    "csi, files alone": [FILES],
-    "secret": [{"kind": "secret", "secret": "orders", "kept_by": "orders"}],
-    "external-secret": [{"kind": "external-secret", "external_secret": "orders"}],
-    "two classes": [FILES, {**FILES, "secret_provider_class": "orders-too"}],
-    "none": [],
-}
 TEXT = (ROOT / "docs" / "credentials.md").read_text()
 CELLS = dict(re.findall(r"^\| `([\w-]+)` \| (tests/.*|`tests/.*|refused: .*) \|$", TEXT, re.MULTILINE))
 
@@ -78,8 +62,7 @@ def test_a_check_takes_what_the_table_says_and_refuses_the_rest_for_its_reason(
 
 
 def test_every_cell_is_a_test_that_exists_or_a_reason() -> None:
-    assert set(TABLE.values()) <= {*CELLS, "apart"}
-    assert set(CELLS) <= set(TABLE.values()), "nothing is said of what no cell names"
+    assert set(TABLE.values()) == set(CELLS)
     for told in CELLS.values():
         if not told.startswith("refused: "):
             path, _, name = told.strip("`").partition("::")
@@ -88,8 +71,16 @@ def test_every_cell_is_a_test_that_exists_or_a_reason() -> None:
             }
 
 
-def test_whatever_is_taken_has_its_layout_and_its_delivery_rotated_somewhere() -> None:
-    proven = {key for key, cell in TABLE.items() if cell in CELLS and not CELLS[cell].startswith("refused: ")}
-    assert {layout for layout, _, _ in proven} == set(LAYOUTS)
-    assert {delivery for _, delivery, _ in proven} == set(DELIVERIES)
-    assert {strategy for _, _, strategy in proven} == set(Strategy)
+def test_whatever_is_taken_is_rotated_by_the_test_of_cells_or_by_another_one() -> None:
+    taken = {key for key, cell in TABLE.items() if not CELLS[cell].startswith("refused: ")}
+    rotated = {(cell.layout, cell.delivery, cell.strategy) for cell in list_cells()}
+    assert rotated == {key for key in taken if key[2] != Strategy.RECREATE}
+    assert {TABLE[key] for key in taken - rotated} == {"sample", "deliveries"}
+
+
+def test_the_sample_has_each_layout_with_each_delivery_and_each_strategy_with_both() -> None:
+    sample, cells = choose_sample(), list(list_cells())
+    assert {(cell.layout, cell.delivery) for cell in sample} == set(product(LAYOUTS, DELIVERIES))
+    for field in ("layout", "delivery"):
+        with_strategy = {(getattr(cell, field), cell.strategy) for cell in sample}
+        assert with_strategy == {(getattr(cell, field), cell.strategy) for cell in cells}

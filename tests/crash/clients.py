@@ -1,0 +1,86 @@
+"""Clients of secrets in any layout: a class that brings them, and a workload that waits with them.
+
+A secret is a file of its own name below the folder of its class, and a variable named by `key_of`.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+
+from infra.credentials import Consumer, CsiDelivery
+from infra.kubernetes.deliveries.provider_classes import path_of
+from testing.walkthrough import DATABASE
+from tests.crash.scene import KIND_OF_CLASS, NAMESPACE, WAITING, Scene
+
+
+def key_of(secret: str) -> str:
+    """Return the key of a secret in the synced Secret, which is also the client's variable."""
+    return secret.upper().replace("-", "_")
+
+
+def make_class(
+    scene: Scene,
+    name: str,
+    secrets: tuple[str, ...],
+    encodings: Mapping[str, str] = {},
+    *,
+    is_synced: bool = True,
+) -> None:
+    """Make a class like the walkthrough's that brings secrets, and decodes those that are encoded.
+
+    Args:
+        scene: where.
+        name: its name, and that of its synced Secret.
+        secrets: what it brings.
+        encodings: secret -> how it is encoded.
+        is_synced: whether it has a synced Secret.
+    """
+    like = scene.cluster.get(path_of(NAMESPACE, DATABASE.every_delivery[0].source))
+    entries = [
+        yaml.safe_dump(
+            {"objectName": secret, "objectType": "secret"}
+            | ({"objectEncoding": str(encodings[secret])} if secret in encodings else {})
+        )
+        for secret in secrets
+    ]
+    keys = [{"objectName": secret, "key": key_of(secret)} for secret in secrets]
+    spec: dict[str, Any] = {
+        "provider": "azure",
+        "parameters": {**like["spec"]["parameters"], "objects": yaml.safe_dump({"array": entries})},
+    }
+    if is_synced:
+        spec["secretObjects"] = [{"secretName": name, "type": "Opaque", "data": keys}]
+    body = {**KIND_OF_CLASS, "metadata": {"name": name, "namespace": NAMESPACE}, "spec": spec}
+    scene.cluster.request("POST", path_of(NAMESPACE, name).rpartition("/")[0], {}, body)
+
+
+def make_deployment(consumer: Consumer) -> dict[str, Any]:
+    """Make a Deployment that waits, with the files and variables that its deliveries bring."""
+    name, deliveries = consumer.workload.name, consumer.every_delivery
+    labels = {"app": name}
+    classes = [delivery.source for delivery in deliveries if isinstance(delivery, CsiDelivery)]
+    container = {
+        "name": "client",
+        "image": "postgres:14",
+        "command": ["sh", "-c", WAITING],
+        "envFrom": [{"secretRef": {"name": delivery.secret_name}} for delivery in deliveries if delivery.secret_name],
+        "volumeMounts": [{"name": mounted, "mountPath": f"/{mounted}", "readOnly": True} for mounted in classes],
+    }
+    driver = {"driver": "secrets-store.csi.k8s.io", "readOnly": True}
+    spec = {
+        "serviceAccountName": "dexter-sa",
+        "terminationGracePeriodSeconds": 1,
+        "containers": [container],
+        "volumes": [
+            {"name": mounted, "csi": {**driver, "volumeAttributes": {"secretProviderClass": mounted}}}
+            for mounted in classes
+        ],
+    }
+    template = {"metadata": {"labels": {**labels, "azure.workload.identity/use": "true"}}, "spec": spec}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": name, "namespace": NAMESPACE},
+        "spec": {"replicas": 1, "selector": {"matchLabels": labels}, "template": template},
+    }
