@@ -201,7 +201,8 @@ class Lock:
         metadata: Object = {"name": self._name, "namespace": self._namespace}
         metadata["annotations"] = {_PURPOSE: self._holder.purpose}
         if lease:
-            metadata["resourceVersion"] = lease["metadata"]["resourceVersion"]
+            # Without the uid a Lease that somebody deleted meanwhile, to break the lock, would be made anew.
+            metadata |= {key: lease["metadata"][key] for key in ("resourceVersion", "uid")}
         spec: Object = {
             "holderIdentity": identity,
             "leaseDurationSeconds": self._duration,
