@@ -13,7 +13,7 @@ export PREFECT_SERVER_ANALYTICS_ENABLED := false
 # Many processes start here: none of them is to compile the libraries anew, which takes half of its start.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup lock schema demo ui test test-slow test-az lab-coverage crash-test mutants lint bench bench-fleet soak down clean
+.PHONY: setup lock schema demo ui test test-slow test-az lab-coverage crash-test mutants lint peers bench bench-fleet soak down clean
 
 setup: $(VENV)/.ready
 	@mkdir -p $(PREFECT_HOME)
@@ -32,6 +32,7 @@ lock: setup
 	$(LOCK) pyproject.toml -o requirements.lock
 	$(LOCK) --group lab --group dev -c requirements.lock -o requirements-dev.lock
 	echo mutmut==3.8.1 | $(LOCK) -c requirements-dev.lock - -o requirements-mutants.txt
+	printf 'boto3\nmoto\npygresql\n' | $(LOCK) - -o requirements-peers.txt
 
 # What editors complete credentials.yaml by; a test fails while it is not current.
 schema: setup
@@ -97,9 +98,24 @@ $(MUTANTS)/.ready: requirements.lock requirements-dev.lock requirements-mutants.
 bench: setup
 	$(BIN)/python -m benchmarks
 
-# Waves of 10, 100 and 1,000 credentials. What it finds goes to docs/fleet-benchmarks.md.
+# What `make bench` compares Keyturn with, in a virtual environment of its own: AWS's rotation functions, and moto. PyGreSQL
+# is compiled, so libpq's headers and pg_config must be there. Without this the benchmark says that it left them out.
+PEERS := $(HERE)/peers
+AWS_FUNCTIONS := https://github.com/aws-samples/aws-secrets-manager-rotation-lambdas
+AWS_COMMIT := b4b8eca63e1f61bbcfb18c291b640f4fc3b0deb8
+peers: setup $(PEERS)/.ready
+	test -d $(PEERS)/aws-functions || git clone --quiet $(AWS_FUNCTIONS) $(PEERS)/aws-functions
+	git -C $(PEERS)/aws-functions checkout --quiet $(AWS_COMMIT)
+
+$(PEERS)/.ready: requirements-peers.txt
+	$(PYTHON) -m venv $(PEERS)
+	$(BIN)/uv pip install --quiet --python $(PEERS)/bin/python --require-hashes -r requirements-peers.txt
+	touch $@
+
+# Waves of 10, 100 and 1,000 credentials, and one that trouble hits. What it finds goes to docs/fleet-benchmarks.md.
 bench-fleet: setup
 	$(BIN)/python -m benchmarks.fleet --keep
+	$(BIN)/python -m benchmarks.fleet_trouble --keep
 
 # 500 rotations in a row; nothing may pile up.
 soak: setup

@@ -14,12 +14,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 from benchmarks.__main__ import between_markers, describe_machine
-from benchmarks.common import ROOT, Row, prefect_server, say
+from benchmarks.common import ROOT, Row, say
 from benchmarks.plots import draw_bars
 from benchmarks.processes import Traffic, cpu_seconds, find_child, forget_peak, peak_megabytes, traffic_counted
 from infra.rotation.options import Sync
 from testing.fleets import Fleet
 from testing.postgres_process import PASSWORD, USER, running_server
+from testing.prefect_server import prefect_server
 from testing.rotating import running_stack
 
 PAGE, PICTURE = ROOT / "docs/fleet-benchmarks.md", ROOT / "docs/benchmarks-fleet.svg"
@@ -33,6 +34,7 @@ class Measured:
 
     Args:
         size: credentials.
+        workloads: how many of them have a workload.
         ending: how its run ended, in words.
         seconds: its wall time.
         cpu: process -> CPU seconds.
@@ -42,6 +44,7 @@ class Measured:
     """
 
     size: int
+    workloads: int
     ending: str
     seconds: float
     cpu: dict[str, float]
@@ -105,7 +108,8 @@ class Bench:
         peak = {name: peak_megabytes(process) for name, process in self.processes.items()}
         refused = self.fleet.count_refused_logins() - refused
         say(f"{size} credentials: {seconds:.1f} s, {used[OWN]:.1f} s of CPU; {state.name}: {str(state.message)[:300]}")
-        return Measured(size, state.message or "", seconds, used, peak, traffic, refused)
+        workloads = sum(number < size for number in self.fleet.with_workload)
+        return Measured(size, workloads, state.message or "", seconds, used, peak, traffic, refused)
 
     def scan(self, size: int) -> Measured:
         """Look at all, with nothing due."""
@@ -183,6 +187,7 @@ def tell_waves(found: Sequence[Measured]) -> str:
                 "no other verdict",
                 all(good),
             ),
+            Line("of them with a workload that is restarted", [str(wave.workloads) for wave in found]),
             Line("wall time", [f"{wave.seconds:.0f} s" for wave in found]),
             each("CPU of Keyturn a rotation", lambda wave: wave.cpu[OWN], " s"),
             *(
@@ -233,6 +238,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sizes", default="10,100,1000", help="credentials of each wave, ascending")
     parser.add_argument("--scan", type=int, default=1000, help="credentials of the scan that finds nothing due")
+    parser.add_argument("--workloads", type=int, default=50, help="credentials of the largest wave with a workload")
     parser.add_argument("--vaults", type=int, default=30)
     parser.add_argument("--servers", type=int, default=10)
     parser.add_argument("--keep", action="store_true", help="write docs/fleet-benchmarks.md and its picture")
@@ -244,7 +250,7 @@ def main() -> None:
         with prefect_server(url) as server:
             fleet = Fleet(world, chosen.vaults, chosen.servers)
             say("makes the fleet")
-            fleet.build(max(chosen.scan, *sizes), max(sizes))
+            fleet.build(max(chosen.scan, *sizes), max(sizes), chosen.workloads)
             bench = Bench(fleet, server)
             bench.scan(1)  # loads what the first run alone loads
             scan = tell_scan(bench.scan(chosen.scan), chosen.vaults)

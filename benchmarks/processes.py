@@ -6,15 +6,15 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
 import httpx
 from urllib3.connectionpool import HTTPConnectionPool
 
+from testing.processes import PROC, list_parents, list_tree, read_stat
+
 TICKS = os.sysconf("SC_CLK_TCK")
-PROC = Path("/proc")
 TOO_MANY = 429
 
 
@@ -68,18 +68,18 @@ def traffic_counted() -> Iterator[Traffic]:
 
 def find_child(word: str) -> int:
     """Return the child of this process whose command has a word."""
-    children = [process for process, parent in _parents().items() if parent == os.getpid()]
+    children = [process for process, parent in list_parents().items() if parent == os.getpid()]
     return next(process for process in children if word in (PROC / str(process) / "cmdline").read_text())
 
 
 def cpu_seconds(process: int) -> float:
     """Return the CPU time of a process and of all that came from it, also of what has ended."""
-    return sum(sum(map(int, _stat(each)[11:15])) for each in _tree(process)) / TICKS
+    return sum(sum(map(int, read_stat(each)[11:15])) for each in list_tree(process)) / TICKS
 
 
 def peak_megabytes(process: int) -> float:
     """Return the most memory that the largest process of a tree has had."""
-    return max(_peak(each) for each in _tree(process))
+    return max(_peak(each) for each in list_tree(process))
 
 
 def forget_peak() -> None:
@@ -90,26 +90,3 @@ def forget_peak() -> None:
 def _peak(process: int) -> float:
     lines = (PROC / str(process) / "status").read_text().splitlines()
     return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM")), 0.0)
-
-
-def _tree(process: int) -> list[int]:
-    parents, found = _parents(), [process]
-    for parent in found:
-        found += [child for child, its in parents.items() if its == parent]
-    return found
-
-
-def _parents() -> dict[int, int]:
-    found = dict[int, int]()
-    for folder in PROC.iterdir():
-        if folder.name.isdigit() and (stat := _stat(int(folder.name))):
-            found[int(folder.name)] = int(stat[1])
-    return found
-
-
-def _stat(process: int) -> list[str]:
-    """Return the fields of a process from its state on; none if it has ended."""
-    try:
-        return (PROC / str(process) / "stat").read_text().rpartition(") ")[2].split()
-    except OSError:
-        return []

@@ -11,10 +11,11 @@ import subprocess
 import sys
 from collections import defaultdict
 
-from benchmarks.common import ROOT, Result, Row, prefect_server, run_alone, say, timed
+from benchmarks.common import ROOT, Result, Row, run_alone, say, timed
 from infra.rotation.options import Sync
 from infra.rotation.steps import Action
 from testing.inventory import listed
+from testing.prefect_server import prefect_server
 from testing.rotating import CONSENT, World, parameters, running_stack
 from testing.walkthrough import DEXTER
 

@@ -113,7 +113,7 @@ class InThisProcess:
         return {self._futures.pop(future): future.result() for future in done}
 
     def _rotate(self, due: Due, guards: Guards) -> Attempt:
-        with tags(runs.FLEET):
+        with tags(runs.FLEET, runs.OURS):
             state: State[Any] = rotate(due.credential, dry_run=False, sync=self.sync, guards=guards, return_state=True)
         return runs.read_ending(due.key, due.credential, state)
 

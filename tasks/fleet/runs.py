@@ -31,11 +31,16 @@ from tasks.reports.endings import VERDICT_LABEL
 from tasks.reports.logs import best_effort
 from tasks.retries import task_with_retries
 
-FLEET, REQUEST = "fleet", "request"
-"""Tags of the rotations that the fleet starts, and of its own runs that somebody asked for credentials in."""
+FLEET, REQUEST, OURS = "fleet", "request", "keyturn"
+"""Tags of the rotations that the fleet starts, of its own runs that somebody asked for credentials in, and of all runs.
+
+The alarms look at the last one; deployments give it to their runs.
+"""
 REMEMBERED = timedelta(days=7)
 LONGEST = timedelta(hours=4)
 """A rotation that seems to run for so long does not: its process was killed, and nobody has marked it as crashed."""
+LONGEST_START = timedelta(minutes=30)
+"""A rotation that a worker took and did not begin for so long: the worker died. It sends no heartbeats yet."""
 PAGE = 200
 
 
@@ -138,6 +143,14 @@ def _read_attempt(run: FlowRun, now: datetime) -> Attempt:
     key, verdict = run.idempotency_key or str(run.id), str(run.labels.get(VERDICT_LABEL, ""))
     if run.state and run.state.is_final():
         return Attempt(key, run.end_time or run.state.timestamp, verdict)
-    if run.start_time and now - run.start_time > LONGEST:
-        return Attempt(key, run.start_time + LONGEST)
-    return Attempt(key, None)
+    return Attempt(key, _find_death(run, now))
+
+
+def _find_death(run: FlowRun, now: datetime) -> datetime | None:
+    """Return when a run counts as dead that nobody has ended; None if it does not."""
+    died_at = None
+    if run.state and run.state.is_pending():
+        died_at = run.state.timestamp + LONGEST_START
+    elif run.start_time:
+        died_at = run.start_time + LONGEST
+    return died_at if died_at and died_at < now else None

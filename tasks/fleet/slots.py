@@ -11,12 +11,14 @@ import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.responses import GlobalConcurrencyLimitResponse
 from prefect.concurrency.sync import concurrency
 from prefect.runtime import flow_run
 
 from infra.credentials import Credential
 from infra.fleet.wave import Place
-from tasks.fleet.runs import FLEET
+from tasks.fleet.runs import FLEET, PAGE
 from tasks.reports.logs import best_effort
 
 LONGEST_SECONDS = 3600.0
@@ -33,12 +35,33 @@ def slots_held(credential: Credential) -> Iterator[bool]:
     held, is_bound = ExitStack(), FLEET in (flow_run.tags or ())
     if is_bound:
         with best_effort("take the slots of vault and server"):
-            held.enter_context(concurrency(name_limits(credential), timeout_seconds=LONGEST_SECONDS))
+            if names := find_limits(credential):
+                held.enter_context(concurrency(names, timeout_seconds=LONGEST_SECONDS))
     try:
         yield is_bound
     finally:
         with best_effort("give back the slots of vault and server"):
             held.close()
+
+
+def find_limits(credential: Credential) -> list[str]:
+    """Return which of a credential's limits exist.
+
+    Prefect keeps a thread with a client for every combination of names that a process has ever asked for, so names that
+    nobody has made a limit of must not be asked for: a fleet in one process has hundreds of combinations.
+    """
+    with get_client(sync_client=True) as client:
+        known = {limit.name for limit in _list_limits(client)}
+    return [name for name in name_limits(credential) if name in known]
+
+
+def _list_limits(client: SyncPrefectClient) -> Iterator[GlobalConcurrencyLimitResponse]:
+    offset = 0
+    while page := client.read_global_concurrency_limits(limit=PAGE, offset=offset):
+        yield from page
+        if len(page) < PAGE:
+            return
+        offset += PAGE
 
 
 def name_limits(credential: Credential) -> list[str]:

@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 import pytest
 from prefect import flow
 from prefect.client.orchestration import get_client
-from prefect.states import Cancelled, Completed, Crashed, Running
+from prefect.states import Cancelled, Completed, Crashed, Pending, Running
 
 from infra.credentials import ClusterRef, Day
 from infra.credentials.schedule import Window
@@ -92,6 +92,17 @@ def test_a_run_that_seems_to_run_for_hours_counts_as_dead(deployment: str) -> No
     end_run(run_id, Running())
     soon, late = datetime.now(UTC) + timedelta(hours=3), datetime.now(UTC) + timedelta(hours=5)
     assert not runs.look_at_runs([run_id], soon)[run_id].is_bad
+    assert runs.look_at_runs([run_id], late)[run_id].is_bad
+
+
+def test_a_run_that_a_worker_took_and_never_began_counts_as_dead_after_half_an_hour(deployment: str) -> None:
+    due = due_now()
+    run_id = runs.start_rotation.fn(due, deployment, Sync.WAIT)
+    waits = runs.look_at_runs([run_id], datetime.now(UTC) + timedelta(days=1))[run_id]
+    assert waits.ended_at is None, "one that no worker took still waits for one"
+    end_run(run_id, Pending())
+    soon, late = datetime.now(UTC) + timedelta(minutes=20), datetime.now(UTC) + timedelta(minutes=40)
+    assert runs.look_at_runs([run_id], soon)[run_id].ended_at is None
     assert runs.look_at_runs([run_id], late)[run_id].is_bad
 
 

@@ -10,6 +10,7 @@ from tasks.fleet import slots
 from testing.walkthrough import DEXTER, SERVER
 
 CALLS: list[Any] = []
+FIND_LIMITS = slots.find_limits
 
 
 @pytest.fixture(autouse=True)
@@ -23,7 +24,12 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
         CALLS.append("given back")
 
     monkeypatch.setattr(slots, "concurrency", concurrency)
+    monkeypatch.setattr(slots, "find_limits", slots.name_limits)
     yield CALLS
+
+
+def raise_connection_error(**_: Any) -> None:
+    raise ConnectionError
 
 
 def run_with(monkeypatch: pytest.MonkeyPatch, *tags: str) -> None:
@@ -53,7 +59,15 @@ def test_a_rotation_of_a_person_waits_for_none(monkeypatch: pytest.MonkeyPatch) 
     assert CALLS == []
 
 
-@pytest.mark.parametrize("at", ["take", "give back"])
+def test_names_that_nobody_made_a_limit_of_are_not_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    run_with(monkeypatch, "fleet")
+    monkeypatch.setattr(slots, "find_limits", lambda _: [])
+    with slots.slots_held(SERVER) as has_waited:
+        assert has_waited
+    assert CALLS == []
+
+
+@pytest.mark.parametrize("at", ["look", "take", "give back"])
 def test_an_api_that_is_away_stops_no_rotation(monkeypatch: pytest.MonkeyPatch, at: str) -> None:
     run_with(monkeypatch, "fleet")
 
@@ -65,6 +79,9 @@ def test_an_api_that_is_away_stops_no_rotation(monkeypatch: pytest.MonkeyPatch, 
         raise ConnectionError
 
     monkeypatch.setattr(slots, "concurrency", concurrency)
+    if at == "look":
+        monkeypatch.setattr(slots, "get_client", raise_connection_error)
+        monkeypatch.setattr(slots, "find_limits", FIND_LIMITS)
     done = False
     with slots.slots_held(SERVER):
         done = True
