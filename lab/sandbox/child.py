@@ -5,15 +5,17 @@ rights and becomes the command. The outer process stays and mirrors the exit cod
 everything below with it. A line on REPORT_FD tells the pid, or the code of what failed and what is to say of it.
 
 Every container, probe and exec of the lab starts here, and most of that is imports: those that Python has not made
-already when it starts, such as pathlib, json and signal, are three quarters of it. So they are made only where they
-are needed.
+already when it starts, such as pathlib, json and signal, are three quarters of it. So it does without most of them.
+Inside the new root none can be made any more.
 """
 
 from __future__ import annotations
 
+import fcntl
 import marshal
 import os
 import sys
+import termios
 import warnings  # noqa: F401  os.execvpe imports it, which is too late inside the new root
 
 from lab.sandbox.root import build_root, call, libc, mount_proc, take_namespaces
@@ -50,9 +52,6 @@ def become(spec: Spec, report: int) -> NoReturn:
     """Turn into the command; what fails is reported."""
     os.setsid()
     if spec["terminal"]:
-        import fcntl
-        import termios
-
         fcntl.ioctl(0, termios.TIOCSCTTY, 0)
     try:
         os.chdir(spec["cwd"])
