@@ -1,27 +1,37 @@
 """What runs between the lab and a sandboxed command; a program of its own that needs the standard library alone.
 
-`python -m lab.sandbox.child SPEC_FD REPORT_FD` reads what to do as JSON, takes namespaces, builds a root, forks
-pid 1, drops all rights and becomes the command. The outer process stays and mirrors the exit code. Whichever
-process above dies takes everything below with it. One line of JSON on REPORT_FD tells the pid or what failed.
+Its `main`, given SPEC_FD and REPORT_FD, reads what to do, takes namespaces, builds a root, forks pid 1, drops all
+rights and becomes the command. The outer process stays and mirrors the exit code. Whichever process above dies takes
+everything below with it. A line on REPORT_FD tells the pid, or the code of what failed and what is to say of it.
+
+Every container, probe and exec of the lab starts here, and most of that is imports: those that Python has not made
+already when it starts, such as pathlib, json and signal, are three quarters of it. So it does without most of them.
+Inside the new root none can be made any more.
 """
 
+from __future__ import annotations
+
 import fcntl
-import json
+import marshal
 import os
-import shutil
-import signal
 import sys
 import termios
-from collections.abc import Callable
-from pathlib import Path
-from typing import NoReturn
+import warnings  # noqa: F401  os.execvpe imports it, which is too late inside the new root
 
-from lab.sandbox.root import Spec, build_root, call, mount_proc, take_namespaces
+from lab.sandbox.root import build_root, call, libc, mount_proc, take_namespaces
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import NoReturn
+
+    from lab.sandbox.root import Spec
 
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = 1, 36, 38
+SIGINT, SIGKILL, SIGPIPE, SIGTERM, SIGXFSZ, SIG_DFL = 2, 9, 13, 15, 25, 0
 
 
-def die_with_parent(parent: int, with_signal: int = signal.SIGKILL) -> None:
+def die_with_parent(parent: int, with_signal: int = SIGKILL) -> None:
     """Be killed when the parent dies; must follow every change of user, which clears it."""
     call("prctl", PR_SET_PDEATHSIG, with_signal, 0, 0, 0)
     if parent and os.getppid() != parent:
@@ -47,8 +57,8 @@ def become(spec: Spec, report: int) -> NoReturn:
         os.chdir(spec["cwd"])
     except OSError:
         os.chdir("/")
-    for number in (signal.SIGPIPE, signal.SIGINT, signal.SIGXFSZ):
-        signal.signal(number, signal.SIG_DFL)
+    for number in (SIGPIPE, SIGINT, SIGXFSZ):
+        libc.signal(number, SIG_DFL)
     try:
         os.execvpe(spec["argv"][0], spec["argv"], spec["env"])  # noqa: S606
     except FileNotFoundError:
@@ -59,7 +69,7 @@ def become(spec: Spec, report: int) -> NoReturn:
 
 def fail(report: int, kind: str, detail: str, code: int) -> NoReturn:
     """Report what failed and end."""
-    os.write(report, json.dumps({"error": kind, "detail": detail}).encode() + b"\n")
+    os.write(report, f"{kind} {' '.join(detail.split())}\n".encode())
     os._exit(code)
 
 
@@ -72,13 +82,13 @@ def split(
     """
     child = os.fork()
     if child == 0:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        libc.signal(SIGTERM, SIG_DFL)
         try:
             die_with_parent(parent)
             inner()
         except BaseException as error:
             fail(report, "setup", f"{type(error).__name__}: {error}", 125)
-    os.write(report, json.dumps({"pid": child}).encode() + b"\n")
+    os.write(report, b"pid %d\n" % child)
     for number in (report, 0, 1, 2):
         os.close(number)
     code = mirror(child)
@@ -135,6 +145,9 @@ def enter(spec: Spec, report: int) -> NoReturn:
 
 def run_mapped(spec: Spec, report: int) -> NoReturn:
     """The command without namespaces; all of its descendants are ended when it or the lab ends."""
+    import shutil
+    import signal
+
     call("prctl", PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
     def inner() -> NoReturn:
@@ -160,9 +173,10 @@ def end_descendants() -> None:
     """Kill children until none is left; theirs become ours, since we are their reaper."""
     while True:
         try:
-            children = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()
+            with open(f"/proc/{os.getpid()}/task/{os.getpid()}/children") as file:
+                children = file.read().split()
             for child in children:
-                os.kill(int(child), signal.SIGKILL)
+                os.kill(int(child), SIGKILL)
             os.wait()
         except ChildProcessError:
             return
@@ -174,8 +188,8 @@ def main() -> NoReturn:
     """Read the spec and carry it out."""
     report = int(sys.argv[2])
     os.set_inheritable(report, False)
-    with os.fdopen(int(sys.argv[1]), encoding="utf-8") as file:
-        spec: Spec = json.load(file)
+    with os.fdopen(int(sys.argv[1]), "rb") as file:
+        spec: Spec = marshal.load(file)  # noqa: S302  the lab wrote it
     try:
         die_with_parent(spec["parent"])
         os.setsid()
@@ -183,7 +197,3 @@ def main() -> NoReturn:
         actions[spec["action"]](spec, report)
     except OSError as error:
         fail(report, "setup", str(error), 125)
-
-
-if __name__ == "__main__":
-    main()

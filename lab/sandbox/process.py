@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-import json
+import marshal
 import os
 import signal
 import sys
@@ -12,7 +12,8 @@ from typing import Any
 
 from lab.errors import ServiceFailed
 
-CHILD = "lab.sandbox.child"
+PROGRAM = "from lab.sandbox.child import main; main()"
+"""Without `-m`, which imports more than the program."""
 CHECKOUT = Path(__file__).parents[2]
 
 
@@ -86,42 +87,43 @@ async def spawn(spec: dict[str, Any], streams: Mapping[str, Any]) -> Process:
         outer.terminate()
         await outer.wait()
         raise
-    failure = next((report for report in reports if "error" in report), None)
+    failure = next((report for report in reports if report[0] != "pid"), None)
     if failure is not None or not reports:
         await outer.wait()
-        failure = failure or {"error": "setup", "detail": "the sandbox ended before it began"}
+        code, detail = failure or ("setup", "the sandbox ended before it began")
         raise SandboxFailed(
             "a command could not be started in its sandbox",
             name=" ".join(spec["argv"][:1]),
-            seen=failure["detail"],
-            code=failure["error"],
+            seen=detail,
+            code=code,
         )
-    return Process(outer, reports[0]["pid"])
+    return Process(outer, int(reports[0][1]))
 
 
 async def _start_program(spec: dict[str, Any], report: int, streams: Mapping[str, Any]) -> asyncio.subprocess.Process:
     """The program reads its orders from memory: no argument and no file holds the command's environment."""
     handle = os.memfd_create("sandbox")
     try:
-        os.write(handle, json.dumps(spec).encode())
+        os.write(handle, marshal.dumps(spec))
         os.lseek(handle, 0, os.SEEK_SET)
         defaults = dict.fromkeys(("stdin", "stdout", "stderr"), asyncio.subprocess.DEVNULL)
         return await asyncio.create_subprocess_exec(
-            *(sys.executable, "-s", "-S", "-m", CHILD, str(handle), str(report)),
+            *(sys.executable, "-s", "-S", "-c", PROGRAM, str(handle), str(report)),
             pass_fds=(handle, report),
-            env={"PYTHONPATH": str(CHECKOUT), "PYTHONDONTWRITEBYTECODE": "1"},
+            env={"PYTHONPATH": str(CHECKOUT)},
             **(defaults | dict(streams)),
         )
     finally:
         os.close(handle)
 
 
-async def _read_reports(handle: int) -> list[dict[str, Any]]:
-    """All reports: the pipe ends when the command has begun, since exec closes it."""
+async def _read_reports(handle: int) -> list[tuple[str, str]]:
+    """The first word and the rest of every report: the pipe ends when the command has begun, since exec closes it."""
     reader = asyncio.StreamReader()
     loop = asyncio.get_running_loop()
     transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(handle, "rb"))
     try:
-        return [json.loads(line) for line in (await reader.read()).splitlines()]
+        words = [line.decode().partition(" ") for line in (await reader.read()).splitlines()]
+        return [(first, rest) for first, _, rest in words]
     finally:
         transport.close()

@@ -1,12 +1,20 @@
 """The inside of a sandbox: namespaces, mounts, and a root built from the machine's programs.
 
-Used by the sandbox's own process only; needs the standard library alone.
+Used by the sandbox's own process only, whose start it must not make longer: `lab.sandbox.child` says why.
 """
+
+from __future__ import annotations
 
 import ctypes
 import os
-from pathlib import Path
-from typing import Any
+from os.path import exists, isdir, islink, ismount, join
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    Spec = dict[str, Any]
+    """What the lab asks for; `lab.sandbox.sandboxes` writes it."""
 
 CLONE_NEWNS, CLONE_NEWUTS, CLONE_NEWIPC = 0x0002_0000, 0x0400_0000, 0x0800_0000
 CLONE_NEWUSER, CLONE_NEWPID = 0x1000_0000, 0x2000_0000
@@ -23,15 +31,11 @@ MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVA
 LOCKED = {1024: 1024, 2048: 2048, 4096: 1 << 21} | {flag: flag for flag in (MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC)}
 """statvfs flag -> mount flag, of what a less privileged mount may not take away."""
 SYSTEM_FOLDERS = ("usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32", "opt", "sys", "dev", "nix")
-
-
-Spec = dict[str, Any]
-"""What the lab asks for, as JSON; `lab.sandbox.sandboxes` writes it."""
+libc = ctypes.CDLL(None, use_errno=True)
 
 
 def call(name: str, *args: Any) -> None:
     """A libc function; raises OSError when it fails."""
-    libc = ctypes.CDLL(None, use_errno=True)
     if getattr(libc, name)(*args) != 0:
         number = ctypes.get_errno()
         raise OSError(number, f"{name}: {os.strerror(number)}")
@@ -45,16 +49,22 @@ def mount(source: str | None, target: str, kind: str | None, flags: int, data: s
 
 def bind(source: str, target: str, read_only: bool) -> None:
     """Show `source` at `target`, which is made if it is missing."""
-    if Path(source).is_dir():
-        Path(target).mkdir(parents=True, exist_ok=True)
-    elif not Path(target).exists():  # one that is there may lie in what was bound read-only before
-        Path(target).parent.mkdir(parents=True, exist_ok=True)
-        Path(target).touch()
+    if isdir(source):
+        os.makedirs(target, exist_ok=True)
+    elif not exists(target):  # one that is there may lie in what was bound read-only before
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        write(target, "")
     mount(source, target, None, MS_BIND | MS_REC)
     if read_only:
         seen = os.statvfs(target).f_flag
         kept = sum(flag for bit, flag in LOCKED.items() if seen & bit)
         mount(None, target, None, MS_REMOUNT | MS_BIND | MS_RDONLY | kept)
+
+
+def write(path: str, text: str) -> None:
+    """Make a file, or write it anew."""
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(text)
 
 
 def take_namespaces(spec: Spec) -> None:
@@ -65,9 +75,9 @@ def take_namespaces(spec: Spec) -> None:
     else:
         uid, gid = os.geteuid(), os.getegid()
         call("unshare", flags | CLONE_NEWUSER)
-        Path("/proc/self/setgroups").write_text("deny")
-        Path("/proc/self/uid_map").write_text(f"{spec['uid']} {uid} 1")
-        Path("/proc/self/gid_map").write_text(f"{spec['gid']} {gid} 1")
+        write("/proc/self/setgroups", "deny")
+        write("/proc/self/uid_map", f"{spec['uid']} {uid} 1")
+        write("/proc/self/gid_map", f"{spec['gid']} {gid} 1")
     mount(None, "/", None, MS_REC | MS_PRIVATE)
 
 
@@ -88,38 +98,37 @@ def build_root(spec: Spec) -> str:
         "root",
         "proc",
     ):
-        Path(root, name).mkdir(parents=True, exist_ok=True)
-    Path(root, "var/run").symlink_to("../run")
-    Path(root, "tmp").chmod(0o1777)
+        os.makedirs(join(root, name), exist_ok=True)
+    os.symlink("../run", join(root, "var/run"))
+    os.chmod(join(root, "tmp"), 0o1777)  # noqa: S103
     _build_etc(root, spec["etc"])
-    mount("tmpfs", str(Path(root, "dev", "shm")), "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777")
+    mount("tmpfs", join(root, "dev/shm"), "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777")
     for entry in spec["binds"]:
         bind(entry["source"], root + entry["target"], entry["read_only"])
-    Path(root + spec["cwd"]).mkdir(parents=True, exist_ok=True)
+    os.makedirs(root + spec["cwd"], exist_ok=True)
     if spec["isolation"] == "root":
         _give_away(root, spec)
     return root
 
 
 def _show_system_folder(root: str, name: str) -> None:
-    source = Path("/", name)
-    if source.is_symlink():
-        Path(root, name).symlink_to(source.readlink())
-    elif source.is_dir():
-        bind(str(source), f"{root}/{name}", read_only=name not in ("dev", "sys"))
+    source = f"/{name}"
+    if islink(source):
+        os.symlink(os.readlink(source), join(root, name))
+    elif isdir(source):
+        bind(source, join(root, name), read_only=name not in ("dev", "sys"))
 
 
 def _build_etc(root: str, files: dict[str, str]) -> None:
-    hidden = Path(root, ".etc")
-    hidden.mkdir()
-    mount("/etc", str(hidden), None, MS_BIND | MS_REC)
-    etc = Path(root, "etc")
-    etc.mkdir()
-    for entry in hidden.iterdir():
-        if entry.name not in files:
-            (etc / entry.name).symlink_to(f"../.etc/{entry.name}")
+    hidden, etc = join(root, ".etc"), join(root, "etc")
+    os.mkdir(hidden)
+    mount("/etc", hidden, None, MS_BIND | MS_REC)
+    os.mkdir(etc)
+    for name in os.listdir(hidden):
+        if name not in files:
+            os.symlink(f"../.etc/{name}", join(etc, name))
     for name, text in files.items():
-        (etc / name).write_text(text)
+        write(join(etc, name), text)
 
 
 def _give_away(root: str, spec: Spec) -> None:
@@ -135,8 +144,8 @@ def _give_away(root: str, spec: Spec) -> None:
         "var/tmp",
         "home",
     ):
-        os.chown(Path(root, name), spec["uid"], spec["gid"])
-    if not os.path.ismount(root + spec["cwd"]):
+        os.chown(join(root, name), spec["uid"], spec["gid"])
+    if not ismount(root + spec["cwd"]):
         os.chown(root + spec["cwd"], spec["uid"], spec["gid"])
 
 
