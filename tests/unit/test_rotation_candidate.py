@@ -1,13 +1,14 @@
-"""What the vault says of a candidate: the versions that it replaces, whose they are, and what is told of findings."""
+"""A candidate in the vault: its name and value, the versions that it replaces, and what it has of theirs."""
 
+import re
 from datetime import timedelta
 
 import pytest
 from rotation_facts import T0
 
-from infra.errors import KeyturnError
+from infra.errors import Code, KeyturnError, SecretUnusable
 from infra.rotation.attributes import Attributes, carry_over, stage_like
-from infra.rotation.candidate import list_base, tag_base
+from infra.rotation.candidate import list_base, name_candidate, parse_candidate, tag_base
 from infra.rotation.observation import Version
 from infra.rotation.preflight import Finding
 
@@ -21,6 +22,25 @@ def test_base_versions_are_written_seven_to_a_tag_and_read_in_their_order() -> N
     }
     assert tag_base(versions) == tags
     assert list_base({"phase": "staged", **tags, "base_versions_5": "v99"}) == versions
+
+
+def test_a_name_is_cut_only_where_the_vault_would_refuse_it_and_then_as_long_as_it_allows() -> None:
+    longest = 127 - len("-candidate")
+    assert name_candidate(("u" * longest,)) == "u" * longest + "-candidate"
+    cut = name_candidate(("u" * (longest + 1),))
+    assert len(cut) == 127
+    assert re.fullmatch("u{104}-[0-9a-f]{12}-candidate", cut)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{}", "[]", '{"username": "", "password": "x"}', '{"username": 1, "password": "x"}']
+)
+def test_a_candidate_that_cannot_be_read_is_named_without_its_value(text: str) -> None:
+    with pytest.raises(SecretUnusable) as caught:
+        parse_candidate(text, "pair-candidate")
+    assert (caught.value.code, caught.value.name) == (Code.CANDIDATE_UNREADABLE, "pair-candidate")
+    assert caught.value.seen == "its value is not a JSON object with username and password"
+    assert caught.value.__cause__ is None
 
 
 @pytest.mark.parametrize("number", [1, 2, 7])

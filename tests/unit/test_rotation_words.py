@@ -8,11 +8,23 @@ import pytest
 from rotation_facts import HEALTHY, OPTIONS, PUBLISHED, STAGED, T0, version, with_candidate, with_secret
 
 from infra.credentials import Credential, Strategy
-from infra.errors import Code, Conflict, DatabaseUnreachable, LoginRefused, NeedsOperator, Refused, SecretUnusable
+from infra.errors import (
+    Code,
+    Conflict,
+    DatabaseUnreachable,
+    InvalidInput,
+    LoginRefused,
+    NeedsOperator,
+    Refused,
+    SecretUnusable,
+)
+from infra.rotation.guards import check_guards
 from infra.rotation.migration import DatabaseFacts, LoginFacts, plan_migration
+from infra.rotation.new_logins import choose_login
 from infra.rotation.observation import Grace, Logins, LoginState, Observation, Phase, SecretFacts
-from infra.rotation.options import Sync
+from infra.rotation.options import Guards, Sync
 from infra.rotation.plan import Plan, PlanStatus, make_plan
+from infra.rotation.preflight import Finding
 from infra.rotation.state import RotationState
 from infra.rotation.strategies import STRATEGIES
 from testing.walkthrough import DATABASE, DEXTER, SERVER, change
@@ -165,6 +177,13 @@ def test_a_grace_until_the_next_rotation_ends_with_it() -> None:
     assert plan.steps
 
 
+def test_a_rotation_whose_strategy_has_no_grace_is_planned_whole_although_the_credential_gives_one_by_now() -> None:
+    plan = plan_for(GIVES_GRACE, PUBLISHED)
+    assert plan.strategy is Strategy.RECREATE
+    assert plan.steps == plan_for(DEXTER, PUBLISHED).steps
+    assert plan.steps
+
+
 @pytest.mark.parametrize(
     ("options", "end"), [({}, "is resumed first."), ({"rotation_id": "r2"}, "is resumed instead of r2.")]
 )
@@ -194,6 +213,17 @@ def test_the_leftover_candidate_of_an_ended_rotation_is_deleted_with_a_reason() 
     assert is_sentence(plan.steps[0].reason)
     others = replace(PUBLISHED, candidate=replace(STAGED, phase=Phase.DONE, rotation_id="r0"))
     assert plan_for(DEXTER, others).steps == ()
+
+
+def test_what_blocks_is_told_before_what_only_warns_and_keeps_the_first_refusal() -> None:
+    warning, paused, held = (Finding(Refused(text, name=text), text != "warns") for text in ("warns", "paused", "held"))
+    plan = plan_for(DEXTER, HEALTHY).with_findings((warning, paused, held), "dexter")
+    assert plan.findings == (paused, held, warning)
+    assert plan.refusal is not None
+    assert (plan.refusal.code, plan.refusal.name, plan.refusal.seen) == (Code.PREFLIGHT, "dexter", "2 findings")
+    refused = plan_for(DEXTER, HEALTHY, data_loss="no")
+    assert refused.with_findings((warning, paused), "dexter") == replace(refused, findings=(paused, warning))
+    assert plan_for(DEXTER, HEALTHY).with_findings((warning,), "dexter").refusal is None
 
 
 DENIED = LoginRefused("no", name="db", code="28000")
@@ -262,6 +292,36 @@ def test_everything_that_blocks_a_migration_says_what_was_seen_on_the_credential
         (Code.SCHEMA_OF_ITS_NAME, "dexter", "2 sessions in shop"),
     ]
     assert all(finding.is_blocking for finding in findings)
+
+
+@pytest.mark.parametrize(
+    ("logins", "wanted", "seen"),
+    [
+        (("a",), "dexter", "it is the current username"),
+        (("a",), "c", "it is not one of the owner's logins"),
+        (("a", "b", "c"), "", "the owner role has 3 other logins"),
+    ],
+)
+def test_a_login_that_cannot_be_chosen_says_why(logins: tuple[str, ...], wanted: str, seen: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        choose_login("dexter", ("dexter", *logins), wanted)
+    assert (caught.value.name, caught.value.seen) == ("new_username", seen)
+
+
+def test_what_keeps_a_rotation_from_starting_says_since_when_and_until_when() -> None:
+    blocker = check_guards(Guards(minimum_age_hours=2000), HEALTHY, T0 + timedelta(hours=1801.25))
+    assert blocker is not None
+    assert blocker.reason == (
+        "The password is 1801.2 hours old, younger than 2000: it is due at Wednesday 2026-03-25 08:00 Etc/UTC. "
+        "With guards.force a rotation starts now."
+    )
+    window = Guards(window_start="02:00", window_end="05:00", time_zone="Europe/Berlin")
+    blocker = check_guards(window, HEALTHY, T0)
+    assert blocker is not None
+    assert blocker.reason == (
+        "It is Thursday 2026-01-01 01:00 Europe/Berlin, and the maintenance window opens at "
+        "Thursday 2026-01-01 02:00 Europe/Berlin. With guards.force a rotation starts now."
+    )
 
 
 @pytest.mark.parametrize(("number", "end"), [(1, "v0 in shop"), (10, "v9 in shop"), (11, "v9 in shop and 1 more")])
