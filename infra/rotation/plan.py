@@ -111,12 +111,10 @@ def make_plan(credential: Credential, options: RotationOptions, observation: Obs
     elif state.candidate and state.candidate.grace:
         return _plan_after_grace(state, name, state.candidate.grace, is_asked)
     left, done = _split(strategy.back if is_back else strategy.forward, state)
-    if state.gives_grace and not is_back:
-        left = _until_grace(left)
     return Plan(
         rotation_id,
         PlanStatus.OPEN,
-        left,
+        _until_grace(left),
         done,
         (*notes, *strategy.notes(state)),
         _find_refusal(state, strategy),
@@ -137,7 +135,7 @@ def _split(rules: tuple[Rule, ...], state: RotationState) -> tuple[tuple[Step, .
 
 
 def _until_grace(left: tuple[Step, ...]) -> tuple[Step, ...]:
-    """Leave out what comes after the beginning of a grace: a later run does it."""
+    """Leave out what comes after the beginning of a grace, if one is to begin: a later run does it."""
     end = next((number for number, step in enumerate(left, 1) if step.action is Action.BEGIN_GRACE), len(left))
     return left[:end]
 
