@@ -187,6 +187,21 @@ def test_a_run_whose_first_step_fails_ends_with_that_error_itself() -> None:
     assert ending.error is DENIED
 
 
+def test_a_run_whose_sync_times_out_ends_pending_and_is_not_rolled_back() -> None:
+    class Late(Simulation):
+        def execute(self, plan: Plan, step: Step) -> None:
+            if step.action is Action.AWAIT_SYNC:
+                raise SyncPending("it is late", name="web")
+            super().execute(plan, step)
+
+    world = World.healthy()
+    ending = execute(Late(world), world.credential, OPTIONS, "r1")
+    assert ending.verdict is Verdict.SYNC_PENDING
+    assert type(ending.error) is SyncPending
+    assert ending.failed is not None
+    assert ending.failed.action is Action.AWAIT_SYNC
+
+
 class Scripted:
     """An executor that sees one observation after the other, and whose steps all succeed."""
 

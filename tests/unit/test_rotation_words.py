@@ -24,7 +24,7 @@ from infra.rotation.new_logins import choose_login
 from infra.rotation.observation import Grace, Logins, LoginState, Observation, Phase, SecretFacts
 from infra.rotation.options import Guards, Sync
 from infra.rotation.plan import Plan, PlanStatus, make_plan
-from infra.rotation.preflight import Finding
+from infra.rotation.preflight import Finding, refuse
 from infra.rotation.state import RotationState
 from infra.rotation.strategies import STRATEGIES
 from testing.walkthrough import DATABASE, DEXTER, SERVER, change
@@ -65,6 +65,7 @@ def test_every_note_of_a_strategy_is_a_sentence(strategy: Strategy, sync: Sync) 
 
 KEPT = replace(HEALTHY, consumers=(replace(HEALTHY.consumers[0], keeps_data=True),))
 NO_ANSWER = replace(HEALTHY, logins=Logins(LoginState.STARTING))
+SILENT = replace(HEALTHY, logins=Logins(LoginState.UNREACHABLE, error=DatabaseUnreachable("no", name="x", code="Lost")))
 WRONG = replace(HEALTHY, logins=Logins(LoginState.REFUSED))
 ODD = replace(HEALTHY, logins=Logins(LoginState.REFUSED, oddity="the password ends with a line break"))
 DISABLED = with_secret(HEALTHY, SecretFacts("password", replace(version("p9"), enabled=False)))
@@ -94,6 +95,7 @@ ADDRESS = str(DEXTER.endpoint)
         ),
         (MANAGED, HEALTHY, {}, (Refused, DATABASE.key, "it is marked as the database itself")),
         (DEXTER, NO_ANSWER, {}, (DatabaseUnreachable, ADDRESS, "database starting")),
+        (DEXTER, SILENT, {}, (DatabaseUnreachable, ADDRESS, "")),
         (DEXTER, WRONG, {}, (LoginRefused, ADDRESS, "no unfinished rotation explains it")),
         (DEXTER, ODD, {}, (LoginRefused, ADDRESS, "the password ends with a line break")),
         (
@@ -128,9 +130,17 @@ ADDRESS = str(DEXTER.endpoint)
 def test_a_refusal_says_what_was_seen_and_on_what(
     credential: Credential, observation: Observation, options: dict[str, Any], expected: tuple[type, str, str]
 ) -> None:
-    refusal = plan_for(credential, observation, **options).refusal
+    plan = plan_for(credential, observation, **options)
+    assert (plan.rotation_id, plan.status) == ("r1", PlanStatus.OPEN)
+    assert plan.refusal is not None
+    assert (type(plan.refusal), plan.refusal.name, plan.refusal.seen) == expected
+
+
+@pytest.mark.parametrize(("observation", "code"), [(SILENT, "Lost"), (NO_ANSWER, ""), (WRONG, ""), (ODD, "")])
+def test_a_login_that_does_not_work_has_the_code_of_its_cause(observation: Observation, code: str) -> None:
+    refusal = plan_for(DEXTER, observation).refusal
     assert refusal is not None
-    assert (type(refusal), refusal.name, refusal.seen) == expected
+    assert (refusal.code, refusal.cause) == (code, observation.logins.error)
 
 
 @pytest.mark.parametrize(
@@ -224,6 +234,23 @@ def test_what_blocks_is_told_before_what_only_warns_and_keeps_the_first_refusal(
     refused = plan_for(DEXTER, HEALTHY, data_loss="no")
     assert refused.with_findings((warning, paused), "dexter") == replace(refused, findings=(paused, warning))
     assert plan_for(DEXTER, HEALTHY).with_findings((warning,), "dexter").refusal is None
+
+
+def test_one_finding_refuses_with_its_own_parts_and_cause_and_several_follow_one_another() -> None:
+    root = Refused("the root", name="root")
+    first, second = Refused("first", name="a", seen="x", fix="do", code="A", cause=root), Conflict("second", name="b")
+    alone = refuse([Finding(first)], "dexter")
+    assert alone is not None
+    assert (alone.what, alone.name, alone.seen, alone.fix, alone.code, alone.cause) == (
+        *("first", "a", "x", "do", "A"),
+        root,
+    )
+    both = refuse([Finding(first), Finding(second)], "dexter")
+    assert both is not None
+    assert both.cause is not None
+    assert (type(both.cause), both.cause.what) == (Refused, "first")
+    assert both.cause.cause is not None
+    assert (type(both.cause.cause), both.cause.cause.what, both.cause.cause.cause) == (Conflict, "second", None)
 
 
 DENIED = LoginRefused("no", name="db", code="28000")
