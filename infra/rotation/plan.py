@@ -109,14 +109,12 @@ def make_plan(credential: Credential, options: RotationOptions, observation: Obs
     if is_back:
         notes.append(f"Rotation {rotation_id} failed and is being rolled back.")
     elif state.candidate and state.candidate.grace:
-        return _plan_after_grace(state, strategy, state.candidate.grace, is_asked)
+        return _plan_after_grace(state, name, state.candidate.grace, is_asked)
     left, done = _split(strategy.back if is_back else strategy.forward, state)
-    if state.gives_grace and not is_back:
-        left = _until_grace(left)
     return Plan(
         rotation_id,
         PlanStatus.OPEN,
-        left,
+        _until_grace(left),
         done,
         (*notes, *strategy.notes(state)),
         _find_refusal(state, strategy),
@@ -137,12 +135,12 @@ def _split(rules: tuple[Rule, ...], state: RotationState) -> tuple[tuple[Step, .
 
 
 def _until_grace(left: tuple[Step, ...]) -> tuple[Step, ...]:
-    """Leave out what comes after the beginning of a grace: a later run does it."""
+    """Leave out what comes after the beginning of a grace, if one is to begin: a later run does it."""
     end = next((number for number, step in enumerate(left, 1) if step.action is Action.BEGIN_GRACE), len(left))
     return left[:end]
 
 
-def _plan_after_grace(state: RotationState, strategy: StrategyRules, grace: Grace, is_asked: bool) -> Plan:
+def _plan_after_grace(state: RotationState, name: Strategy, grace: Grace, is_asked: bool) -> Plan:
     """Plan the end of a rotation whose previous login has its grace.
 
     It ends when its time is over, when nobody gives any, or at the next rotation if it was to last so long. A new
@@ -152,6 +150,7 @@ def _plan_after_grace(state: RotationState, strategy: StrategyRules, grace: Grac
     is_over = grace.is_over or not state.gives_grace or (grace.until is None and is_next)
     if state.phase is Phase.GRACE and is_asked and not is_over:
         return Plan(state.rotation_id, PlanStatus.GRACE, notes=(f"The previous login works {grace}.",))
+    strategy = STRATEGIES[name]
     left, done = _split(strategy.ending, state)
     note = f"Rotation {state.rotation_id} is finished first: it left its previous login a grace {grace}."
     refusal = _find_refusal(state, strategy)
@@ -164,7 +163,7 @@ def _plan_after_grace(state: RotationState, strategy: StrategyRules, grace: Grac
         done,
         () if is_asked else (note,),
         refusal,
-        strategy=state.candidate.strategy if state.candidate else None,
+        strategy=name,
     )
 
 

@@ -12,10 +12,11 @@ from infra.rotation.observation import ConsumerFacts, Logins, LoginState, Observ
 from infra.rotation.plan import make_plan
 from infra.rotation.state import RotationState
 from infra.rotation.steps import Action, Predicate
-from infra.rotation.strategies import conditions, recreate
+from infra.rotation.strategies import STRATEGIES, conditions, recreate
 from infra.rotation.strategies.subjects import the_login
 from testing.walkthrough import DATABASE, DEXTER, change, consumer_like
 
+WORKS, REFUSED = LoginState.WORKS, LoginState.REFUSED
 NEW, OLD = {"username": "u2", "password": "p2"}, {"username": "u1", "password": "p1"}
 CLIENT = consumer_like(DATABASE, name="client", is_database=False)
 SECOND = consumer_like(DATABASE, name="second", is_database=False)
@@ -192,6 +193,86 @@ def test_consent_is_asked_for_while_one_database_has_not_restarted() -> None:
     assert refusal(restarted, waiting) is not None
     assert refusal(replace(waiting, consumer=DATABASE), replace(restarted, consumer=STANDBY)) is not None
     assert refusal(restarted, replace(restarted, consumer=STANDBY)) is None
+
+
+def seen(phase: Phase = Phase.STAGED, candidate: LoginState = REFUSED, previous: LoginState = REFUSED) -> Observation:
+    return with_candidate(replace(PUBLISHED, logins=Logins(REFUSED, candidate, previous)), phase=phase)
+
+
+@pytest.mark.parametrize(
+    ("phase", "login", "is_disabled", "is_accepted"),
+    [
+        (Phase.STAGED, WORKS, False, True),
+        (Phase.STAGED, REFUSED, True, False),
+        (Phase.PROVEN, WORKS, True, True),
+        (Phase.PROVEN, REFUSED, True, True),
+    ],
+)
+def test_what_the_database_accepts_counts_until_the_proof_and_nothing_after_it(
+    phase: Phase, login: LoginState, is_disabled: bool, is_accepted: bool
+) -> None:
+    assert conditions.is_disabled(state_of(observation=seen(phase, previous=login)), "dexter") is is_disabled
+    assert conditions.is_accepted(state_of(observation=seen(phase, candidate=login)), "dexter") is is_accepted
+    accepts_previous = conditions.accepts_previous(state_of(observation=seen(phase, previous=login)), "dexter")
+    assert accepts_previous is (login is WORKS)
+
+
+@pytest.mark.parametrize(
+    ("candidate", "previous", "is_proof"),
+    [(WORKS, REFUSED, True), (WORKS, WORKS, False), (REFUSED, REFUSED, False), (WORKS, LoginState.NOT_TRIED, False)],
+)
+def test_logins_prove_a_restart_by_hand_only_together_and_with_ready_pods(
+    candidate: LoginState, previous: LoginState, is_proof: bool
+) -> None:
+    database = facts_of(DATABASE)
+    state = state_of(database, observation=seen(candidate=candidate, previous=previous))
+    assert state.has_restarted(database) is is_proof
+    assert not state.has_restarted(replace(database, settled=False))
+    assert not state.has_restarted(replace(database, replicas=0, restarted_for="r1"))
+    assert state.has_restarted(replace(database, restarted_for="r1", settled=False))
+
+
+def test_a_database_has_returned_by_its_mark_or_by_its_login_unless_it_is_scaled_to_0() -> None:
+    database = facts_of(DATABASE)
+    works, refused = (state_of(database, observation=seen(previous=login)) for login in (WORKS, REFUSED))
+    assert works.has_returned(database)
+    assert not refused.has_returned(database)
+    assert refused.has_returned(replace(database, restarted_for=refused.rollback_mark))
+    assert not works.has_returned(replace(database, replicas=0, restarted_for=works.rollback_mark))
+
+
+def test_a_client_has_reloaded_when_it_was_told_or_has_no_pods() -> None:
+    told, untold = facts_of(CLIENT, restarted_for="r1"), facts_of(CLIENT)
+    assert conditions.has_reloaded(state_of(told), CLIENT.workload)
+    assert conditions.has_reloaded(state_of(replace(untold, pods=())), CLIENT.workload)
+    assert not conditions.has_reloaded(state_of(untold), CLIENT.workload)
+
+
+@pytest.mark.parametrize("synced", list(Synced))
+def test_recreate_restores_a_secret_that_may_hold_failed_values(synced: Synced) -> None:
+    stopped = facts_of(DATABASE, replicas=0, pods=(), synced=synced)
+    is_restored = recreate._is_restored(state_of(stopped, observation=RESTORED), DATABASE.secret_key)
+    assert is_restored is (synced in (Synced.ABSENT, Synced.NEWEST))
+
+
+@pytest.mark.parametrize("strategy", list(Strategy))
+def test_clients_that_need_it_are_restarted_and_the_database_by_recreate_alone(strategy: Strategy) -> None:
+    restarts = STRATEGIES[strategy].restarts
+    assert restarts(CLIENT)
+    assert not restarts(consumer_like(CLIENT, needs_restart=False))
+    assert restarts(DATABASE.model_copy(update={"needs_restart": False})) is (strategy is Strategy.RECREATE)
+
+
+@pytest.mark.parametrize(("minutes", "is_foreign"), [(4, False), (5, False), (6, True)])
+def test_an_older_version_is_foreign_if_it_was_written_after_the_staging(minutes: int, is_foreign: bool) -> None:
+    theirs = version("x1", minutes)
+    password = SecretFacts("password", version("p2", 7, rotation_id="r1"), (theirs, version("p1")))
+    state = state_of(observation=with_secret(PUBLISHED, password))
+    assert state.foreign_versions("password") == ((theirs,) if is_foreign else ())
+    disabled = replace(password, older=(replace(theirs, enabled=False), version("p1")))
+    assert state_of(observation=with_secret(PUBLISHED, disabled)).foreign_versions("password") == ()
+    newest = SecretFacts("password", replace(theirs, enabled=False), (version("p1"),))
+    assert len(state_of(observation=with_secret(PUBLISHED, newest)).foreign_versions("password")) == 1
 
 
 def test_a_plan_waits_for_the_client_whose_second_pod_is_behind() -> None:

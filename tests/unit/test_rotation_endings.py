@@ -16,6 +16,7 @@ from infra.rotation.execution import MOST_ROUNDS, Ending, Verdict, execute, expl
 from infra.rotation.observation import Observation, Phase
 from infra.rotation.options import RotationOptions
 from infra.rotation.plan import Plan, make_plan
+from infra.rotation.preflight import Finding
 from infra.rotation.steps import Action, Step
 from testing.walkthrough import DATABASE, DEXTER
 
@@ -49,7 +50,8 @@ RESUMES = "un again: rotation r1 resumes here; with sync 'express' it does not w
 
 
 @pytest.mark.parametrize(
-    ("fix", "told"), [("", f"R{RESUMES}"), ("look", f"look. Then r{RESUMES}"), ("Look..", f"Look. Then r{RESUMES}")]
+    ("fix", "told"),
+    [("", f"R{RESUMES}"), ("look", f"look. Then r{RESUMES}"), ("Look at X..", f"Look at X. Then r{RESUMES}")],
 )
 def test_a_sync_that_is_waited_for_again_keeps_its_parts_and_says_how(fix: str, told: str) -> None:
     late = SyncPending("it is late", name="web", seen="version u1", fix=fix, code="Late", cause=ROOT)
@@ -154,6 +156,52 @@ def test_a_rollback_that_cannot_be_noted_stops_at_the_step_that_failed() -> None
     assert (ending.failed.action, ending.failed.subject) == (Action.AWAIT_READY, DATABASE.workload)
 
 
+class Noted(Unready):
+    """Remembers why it is rolled back, and cannot note it in the vault."""
+
+    noted: tuple[Plan, Step]
+
+    def begin_rollback(self, plan: Plan, step: Step) -> None:
+        self.noted = plan, step
+        raise ZeroDivisionError
+
+
+def test_a_rollback_is_noted_with_its_plan_and_step_and_an_error_of_that_is_named_after_the_step() -> None:
+    world = World.healthy()
+    executor = Noted(world)
+    ending = execute(executor, world.credential, OPTIONS, "r1")
+    plan, step = executor.noted
+    assert (plan.rotation_id, step) == ("r1", ending.failed)
+    assert step in plan.steps
+    assert [error[2] for error in chain(ending.error)] == [DATABASE.key, DATABASE.key, FIRST.name]
+
+
+def test_a_run_whose_first_step_fails_ends_with_that_error_itself() -> None:
+    class Denied(Simulation):
+        def execute(self, plan: Plan, step: Step) -> None:
+            raise DENIED
+
+    world = World.healthy()
+    ending = execute(Denied(world), world.credential, OPTIONS, "r1")
+    assert (ending.verdict, ending.executed) == (Verdict.REFUSED, ())
+    assert ending.error is DENIED
+
+
+def test_a_run_whose_sync_times_out_ends_pending_and_is_not_rolled_back() -> None:
+    class Late(Simulation):
+        def execute(self, plan: Plan, step: Step) -> None:
+            if step.action is Action.AWAIT_SYNC:
+                raise SyncPending("it is late", name="web")
+            super().execute(plan, step)
+
+    world = World.healthy()
+    ending = execute(Late(world), world.credential, OPTIONS, "r1")
+    assert ending.verdict is Verdict.SYNC_PENDING
+    assert type(ending.error) is SyncPending
+    assert ending.failed is not None
+    assert ending.failed.action is Action.AWAIT_SYNC
+
+
 class Scripted:
     """An executor that sees one observation after the other, and whose steps all succeed."""
 
@@ -164,7 +212,7 @@ class Scripted:
     def observe(self) -> Observation:
         return self.observations[min(next(self.looks), len(self.observations) - 1)]
 
-    def preflight(self, plan: Plan) -> tuple[()]:
+    def preflight(self, plan: Plan) -> tuple[Finding, ...]:
         return ()
 
     def show(self, plan: Plan) -> None:
@@ -178,6 +226,19 @@ class Scripted:
 
     def run(self, options: RotationOptions = OPTIONS) -> Ending:
         return execute(self, DEXTER, options, "r1")
+
+
+def test_the_preflight_is_asked_of_the_plan_and_its_findings_are_told_of_the_credential() -> None:
+    class Careful(Scripted):
+        def preflight(self, plan: Plan) -> tuple[Finding, ...]:
+            self.asked = plan
+            return Finding(DENIED), Finding(FIRST)
+
+    executor = Careful(HEALTHY)
+    ending = executor.run()
+    assert (ending.verdict, executor.executed) == (Verdict.REFUSED, [])
+    assert executor.asked == replace(executor.shown[0], findings=(), refusal=None)
+    assert parts(ending.error)[2:4] == ("dexter", "2 findings")
 
 
 def test_a_rotation_that_is_undone_each_time_is_given_up_after_some_rounds() -> None:

@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 from rotation_facts import HEALTHY, T0, version, with_candidate, with_secret
 
-from infra.credentials import Day
+from infra.credentials import Day, Window
 from infra.rotation.execution import Verdict
 from infra.rotation.guards import check_guards, find_opening, is_open, longest_delay
 from infra.rotation.observation import Grace, Phase, SecretFacts
@@ -151,3 +151,10 @@ def test_the_age_is_that_of_the_last_secret_which_has_the_password() -> None:
     aged = replace(HEALTHY, secrets=(*HEALTHY.secrets, SecretFacts("url", version("x1", 600))))
     assert check_guards(guards(minimum_age_hours=24), aged, T0 + timedelta(hours=30)) is not None
     assert check_guards(guards(minimum_age_hours=24), aged, T0 + timedelta(hours=34)) is None
+
+
+def test_the_guards_of_a_window_let_a_rotation_begin_in_it_alone() -> None:
+    window = Window(start="22:00", end="04:00", days=(Day.SUNDAY,), time_zone="America/New_York")
+    made = Guards.within(window)
+    assert made.window == window
+    assert made == Guards(window_start="22:00", window_end="04:00", window_days=window.days, time_zone=window.time_zone)

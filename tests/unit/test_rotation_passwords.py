@@ -48,6 +48,11 @@ def test_a_password_has_three_kinds_of_characters(seed: int) -> None:
     assert re.search("[0-9]", password)
 
 
+def test_a_password_that_lacks_a_demanded_set_is_made_anew() -> None:
+    picks = iter("a" * 15 + "B" + "a" * 14 + "B7")
+    assert generate_password(PasswordRule(length=16), lambda _: next(picks)) == "a" * 14 + "B7"
+
+
 def test_two_passwords_differ() -> None:
     assert generate_password() != generate_password()
 

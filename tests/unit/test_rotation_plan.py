@@ -312,7 +312,9 @@ HALF_PUBLISHED = with_secret(PUBLISHED, HEALTHY.secret("password"))
 
 def test_a_half_published_login_without_its_candidate_needs_an_operator() -> None:
     plan = plan_for(replace(HALF_PUBLISHED, candidate=None))
-    assert "write the secrets by hand" in assert_refused(plan, NeedsOperator, "CandidateLost").fix
+    refusal = assert_refused(plan, NeedsOperator, "CandidateLost")
+    assert "write the secrets by hand" in refusal.fix
+    assert refusal.name == "dexter, rotation r1"
     assert plan.steps == ()
 
 
