@@ -101,14 +101,13 @@ def test_the_template_of_a_job_never_changes_and_its_pods_end(space: Space) -> N
     assert refused.causes == [("FieldValueRequired", "spec.template.spec.restartPolicy")]
 
 
-def test_a_job_made_by_hand_of_a_cron_job_counts_as_its_run(space: Space) -> None:
+def test_a_job_made_by_hand_of_a_cron_job_is_told_of_and_not_counted_as_its_run(space: Space) -> None:
     made = create_cron_job(space, suspend=True)
     owner = {"apiVersion": "batch/v1", "kind": "CronJob", "name": "report", "uid": made["metadata"]["uid"]}
     metadata = {"name": "report", "ownerReferences": [{**owner, "controller": True}]}
     space.api.create(batch(space, "jobs"), {"metadata": metadata, "spec": made["spec"]["jobTemplate"]["spec"]})
     eventually(lambda: len(pods(space)) == 1)
-    cron_job = batch(space, "cronjobs", "report")
-    (active,) = eventually(lambda: space.api.get(cron_job)["status"].get("active"))
-    assert (active["kind"], active["name"]) == ("Job", "report")
-    end(space, pods(space)[0], "Succeeded")
-    eventually(lambda: not space.api.get(cron_job)["status"].get("active"))
+    query = "?fieldSelector=involvedObject.kind=CronJob,reason=UnexpectedJob"
+    (event,) = eventually(lambda: space.api.get(space.path("events") + query)["items"])
+    assert event["message"] == "Saw a job that the controller did not create or forgot: report"
+    assert not space.api.get(batch(space, "cronjobs", "report"))["status"].get("active")

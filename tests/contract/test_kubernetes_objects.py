@@ -206,3 +206,26 @@ def test_the_default_namespace_cannot_be_deleted(kubernetes: KubernetesWorld) ->
     answer = kubernetes.api("DELETE", "/api/v1/namespaces/default")
     assert (answer.code, answer.reason) == (403, "Forbidden")
     assert answer.message == 'namespaces "default" is forbidden: this namespace may not be deleted'
+
+
+def test_an_update_makes_a_lease_that_is_gone_anew_unless_it_names_its_uid(space: Space) -> None:
+    leases = space.path("leases", group="apis/coordination.k8s.io/v1")
+    made = space.api.create(leases, {"metadata": {"name": "lock"}, "spec": {"holderIdentity": "one"}})
+    path = f"{leases}/lock"
+    assert space.api("DELETE", path).code == 200
+    refused = space.api("PUT", path, made)
+    assert (refused.code, refused.reason) == (409, "Conflict")
+    assert f"Precondition failed: UID in precondition: {made['metadata']['uid']}" in refused.message
+    assert space.api("GET", path).code == 404
+    made["metadata"].pop("uid")
+    assert space.api("PUT", path, made).code == 201
+    assert space.api.get(path)["spec"] == {"holderIdentity": "one"}
+
+
+def test_an_annotation_of_a_deployment_counts_as_a_generation(space: Space) -> None:
+    made = space.api.create(space.apps("deployments"), deployment("web", paused=True))
+    before = made["metadata"]["generation"]
+    changed = space.api.patch(space.apps("deployments", "web"), {"metadata": {"annotations": {"seen": "yes"}}})
+    assert changed.body["metadata"]["generation"] > before
+    stays = space.api.patch(space.apps("deployments", "web"), {"metadata": {"labels": {"seen": "yes"}}})
+    assert stays.body["metadata"]["generation"] == changed.body["metadata"]["generation"]

@@ -43,11 +43,21 @@ class CronJobs:
             return
         own = [job for job in self._jobs if owned_by(job, owner)]
         await self._forget(owner, own)
-        running = [job for job in own if not has_ended(job)]
+        running = self._find_started(owner, own)
         scheduled = None if owner["spec"].get("suspend") else self._find_due(owner)
         if scheduled and await self._may_start(owner, running):
             running.append(await self._start(owner, scheduled))
         await self._write_status(owner, running, scheduled)
+
+    def _find_started(self, owner: Object, own: Sequence[Object]) -> list[Object]:
+        """The Jobs at work that this controller started; one that somebody made by hand is not counted, but told of."""
+        known = {entry["uid"] for entry in (owner.get("status") or {}).get("active") or []}
+        at_work = [job for job in own if not has_ended(job)]
+        for job in at_work:
+            if job["metadata"]["uid"] not in known:
+                text = f"Saw a job that the controller did not create or forgot: {job['metadata']['name']}"
+                self._cron_jobs.warning(owner, "UnexpectedJob", text)
+        return [job for job in at_work if job["metadata"]["uid"] in known]
 
     def _find_due(self, owner: Object) -> datetime | None:
         """The time of the schedule that has come and has no Job yet; the next one is waited for."""

@@ -88,7 +88,7 @@ class Deployments:
         if (meta.get("annotations") or {}).get(rollout.REVISION) == revision:
             return deployment
         patch = {"metadata": {"annotations": {rollout.REVISION: revision}}}
-        changed = await self._client.patch(DEPLOYMENTS, meta["namespace"], meta["name"], patch)
+        changed = await self._client.patch(DEPLOYMENTS, meta["namespace"], meta["name"], patch, subresource="status")
         self._deployments.take(changed)
         return changed
 

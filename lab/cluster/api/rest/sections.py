@@ -4,6 +4,8 @@ from lab.cluster.api.kinds.kind import Kind
 from lab.cluster.api.objects import Json, clone
 
 _LABELS_STAY = ("deployments", "replicasets", "statefulsets", "daemonsets")
+_ANNOTATIONS_COUNT = {("apps", "deployments")}
+"""Whose annotations are wanted, too: a change of them counts up metadata.generation."""
 
 
 def keep_other_sections(kind: Kind, new: Json, old: Json, subresource: str) -> None:
@@ -32,13 +34,19 @@ def _keep_all_but_status(kind: Kind, new: Json, old: Json) -> None:
         _take(new["metadata"], old["metadata"], "labels")
 
 
-def next_generation(kind: Kind, new: Json, old: Json) -> None:
+def next_generation(kind: Kind, new: Json, old: Json, subresource: str) -> None:
     """Count up metadata.generation when what is wanted has changed."""
     if not (kind.generation or kind.custom):
         return
     ignored = {"metadata", "status"} if kind.has_status else {"metadata"}
-    if _without(new, ignored) != _without(old, ignored):
+    counts = kind.storage_key in _ANNOTATIONS_COUNT and subresource != "status"
+    annotated = counts and _annotations(new) != _annotations(old)
+    if annotated or _without(new, ignored) != _without(old, ignored):
         new["metadata"]["generation"] = int(old["metadata"].get("generation", 0)) + 1
+
+
+def _annotations(obj: Json) -> Json:
+    return obj["metadata"].get("annotations") or {}
 
 
 def _without(obj: Json, fields: set[str]) -> Json:

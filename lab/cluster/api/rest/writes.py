@@ -91,6 +91,18 @@ class Writer:
         self.admission.allocate(kind, obj)
         return self._store(kind, obj, write)
 
+    def create_by_update(self, kind: Kind, namespace: str, obj: Json, write: Write) -> Stored:
+        """Create the object that an update does not find, whatever version it names; one with a uid is refused.
+
+        Raises:
+            ApiError: 409 for a uid, and what `create` raises.
+        """
+        meta = obj["metadata"]
+        if meta.get("uid"):
+            raise conflict(kind.plural, kind.group, meta["name"], _other_uid(kind, namespace, meta, ""))
+        meta.pop("resourceVersion", None)
+        return self.create(kind, namespace, obj, write)
+
     def update(self, kind: Kind, namespace: str, name: str, change: Callable[[Json], Json], write: Write) -> Stored:
         """Change an object.
 
@@ -110,7 +122,7 @@ class Writer:
         keep_other_sections(kind, new, old.obj, write.subresource)
         if not write.subresource:
             behaviour.prepare_update(new, old.obj)
-        next_generation(kind, new, old.obj)
+        next_generation(kind, new, old.obj, write.subresource)
         self._check_change(kind, behaviour, new, old.obj, write.subresource)
         self.admission.allocate(kind, new)
         if write.manager.operation == "Update":
@@ -148,9 +160,7 @@ class Writer:
             raise bad_request(f"the name of the object ({meta['name']}) does not match the name on the URL ({name})")
         uid, version = meta.get("uid"), meta.get("resourceVersion")
         if uid and uid != before["uid"]:
-            key = f"/registry/{kind.plural}/{before.get('namespace', '')}/{name}".replace("//", "/")
-            why = f"StorageError: invalid object, Code: 4, Key: {key}, ResourceVersion: 0, AdditionalErrorMsg: "
-            why += f"Precondition failed: UID in precondition: {uid}, UID in object meta: {before['uid']}"
+            why = _other_uid(kind, before.get("namespace", ""), meta | {"name": name}, before["uid"])
             raise conflict(kind.plural, kind.group, name, why)
         if version and version != before["resourceVersion"]:
             raise conflict(kind.plural, kind.group, name)
@@ -170,6 +180,12 @@ class Writer:
         if not subresource:
             findings += behaviour.validate(new) + behaviour.validate_change(new, old)
         self._check(kind, new, findings)
+
+
+def _other_uid(kind: Kind, namespace: str, meta: Json, found: str) -> str:
+    key = f"/registry/{kind.plural}/{namespace}/{meta['name']}".replace("//", "/")
+    why = f"StorageError: invalid object, Code: 4, Key: {key}, ResourceVersion: 0, AdditionalErrorMsg: "
+    return why + f"Precondition failed: UID in precondition: {meta['uid']}, UID in object meta: {found}"
 
 
 def name_rule(kind: Kind) -> str:

@@ -20,6 +20,14 @@ from lab.cluster.api.routes.call import Call
 from lab.cluster.api.selectors import parse_selection
 from lab.cluster.api.store import Store
 
+_RBAC = "rbac.authorization.k8s.io"
+_MADE_BY_UPDATE = {
+    ("coordination.k8s.io", "leases"),
+    *(("", plural) for plural in ("endpoints", "events", "limitranges", "services")),
+    *((_RBAC, plural) for plural in ("clusterroles", "clusterrolebindings", "roles", "rolebindings")),
+}
+"""Kinds of which an update makes what it does not find."""
+
 
 class Resources:
     """Answers requests for objects.
@@ -62,6 +70,8 @@ class Resources:
         if kind.custom and not obj["metadata"].get("resourceVersion"):
             finding = bad_value("metadata.resourceVersion", 0, "must be specified for an update")
             raise invalid(kind.plural, kind.group, call.info.name, [finding])
+        if _is_made_by_update(kind, call) and self._store.find(kind, namespace, call.info.name) is None:
+            return call.answer(self._writer.create_by_update(kind, namespace, obj, call.write()), 201)
         stored = self._writer.update(kind, namespace, call.info.name, lambda _: obj, call.write())
         return call.answer(stored)
 
@@ -143,3 +153,7 @@ def _agreed_namespace(call: Call, kind: Kind, obj: Json) -> str:
         raise bad_request("an empty namespace may not be set during creation")
     obj.setdefault("metadata", {})["namespace"] = call.info.namespace
     return call.info.namespace
+
+
+def _is_made_by_update(kind: Kind, call: Call) -> bool:
+    return kind.storage_key in _MADE_BY_UPDATE and not call.info.subresource
