@@ -15,11 +15,13 @@ from lab.cluster.api import ApiServer
 from lab.cluster.api.security.entra import EntraUsers
 from lab.cluster.argo_rollouts import Rollouts
 from lab.cluster.client import CLUSTER_ROLE_BINDINGS, Client
+from lab.cluster.control_plane import find_folder
 from lab.cluster.controllers import Controllers
 from lab.cluster.csi import SecretsStore
 from lab.cluster.external_secrets import Operator
 from lab.cluster.kubeconfigs import azure_user, exec_user, write_kubeconfig
 from lab.cluster.node import Node
+from lab.cluster.real_api import RealApi
 from lab.cluster.webhook import workload_identity
 from lab.control.certificates import Authority
 from lab.control.faults import Faults
@@ -82,7 +84,7 @@ class Cluster:
         self._stack = AsyncExitStack()
         self._kubelet_token = secrets.token_urlsafe(24)
         self._entra = EntraUsers(place.tenant, spec.resource_id, spec.entra)
-        self._api: ApiServer | None = None
+        self._api: ApiServer | RealApi | None = None
         self._client: Client | None = None
         self._node: Node | None = None
         self._store: SecretsStore | None = None
@@ -110,13 +112,20 @@ class Cluster:
                 self._api = api
                 self._place.routes.add(self._spec.fqdn, Address(ADDRESS, api.port))
                 self._stack.callback(self._place.routes.remove, self._spec.fqdn)
-                self._place.faults.when_on("api-server-down", api.hang_up)
-                self._place.faults.when_on("watches-expired", api.expire_watches)
+                if isinstance(api, ApiServer):
+                    self._place.faults.when_on("api-server-down", api.hang_up)
+                    self._place.faults.when_on("watches-expired", api.expire_watches)
                 self._stack.push_async_callback(api.stop)
                 return
 
-    def _make_api(self, port: int) -> ApiServer:
+    def _make_api(self, port: int) -> ApiServer | RealApi:
+        """The lab's own, or a real one where KEYTURN_LAB_KUBERNETES names one and the cluster has no Entra ID."""
         names = [ADDRESS, "kubernetes.default.svc", "kubernetes", *filter(None, [self._spec.fqdn])]
+        folder = find_folder()
+        if folder and self._spec.entra is None:
+            state = self._place.options.state_dir / "control-planes" / secrets.token_hex(4)
+            tenant_id = TENANT_ID if self._spec.workload_identity else ""
+            return RealApi(folder, state, self._place.authority, names, port, self._spec.issuer_url, tenant_id)
         api = ApiServer(
             ADDRESS,
             port,
@@ -139,7 +148,8 @@ class Cluster:
         trust = ssl.create_default_context(cadata=place.authority.pem)
         client = self._client = await self._stack.enter_async_context(Client(self.api.url, trust, token))
         down = partial(place.faults.is_on, "database-down")
-        controllers = Controllers(client, options.network, place.authority.pem, down)
+        is_real = isinstance(self.api, RealApi)
+        controllers = Controllers(client, options.network, place.authority.pem, down, beside_manager=is_real)
         node = self._node = Node(
             client,
             options,
@@ -147,9 +157,10 @@ class Cluster:
             place.faults,
             options.state_dir,
             options.network,
-            self._kubelet_token,
+            "" if is_real else self._kubelet_token,
             place.authority.bundle_path,
             place.runtime,
+            tls=place.authority.server_context(f"{options.network}.0.10") if is_real else None,
         )
         self._stack.push_async_callback(controllers.stop)
         self._stack.push_async_callback(self._stop_store)  # after the node, whose pods have mounts of it
@@ -214,7 +225,7 @@ class Cluster:
             self._store = None
 
     @property
-    def api(self) -> ApiServer:
+    def api(self) -> ApiServer | RealApi:
         """The API server of the started cluster."""
         if self._api is None:
             raise RuntimeError("the cluster has not been started")

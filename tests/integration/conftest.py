@@ -1,8 +1,10 @@
 """Fixtures of the integration tests."""
 
+import sys
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,6 +14,12 @@ from infra.settings import Settings
 from lab.commands.tools import get_cache_dir
 from testing.cluster_world import DEFINITIONS, World, driver
 from testing.clusters import SmallCluster, small_cluster
+
+sys.path.append(str(Path(__file__).parents[1] / "contract"))
+from kubernetes_world import pytest_runtest_makereport
+from real_cluster import real_cluster, why_not
+
+__all__ = ["pytest_runtest_makereport"]
 
 
 @pytest.fixture(scope="session")
@@ -27,10 +35,22 @@ def server() -> Iterator[SmallCluster]:
         yield started
 
 
+@pytest.fixture(scope="session", params=["small", pytest.param("real", marks=pytest.mark.realcluster)])
+def kubeconfig(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
+    """The administrator's, for that server and for a real one, both without controllers."""
+    if request.param == "small":
+        yield request.getfixturevalue("server").kubeconfig
+        return
+    if reason := why_not():
+        pytest.skip(reason)
+    with real_cluster(tmp_path_factory.mktemp("real"), has_manager=False) as real:
+        yield real
+
+
 @pytest.fixture(scope="session")
-def cluster(server: SmallCluster) -> Iterator[Cluster]:
-    """The adapter's connection to that server, which knows the driver's kinds."""
-    connected = connect(server.kubeconfig, Settings(request_timeout_seconds=5))
+def cluster(kubeconfig: dict[str, Any]) -> Iterator[Cluster]:
+    """The adapter's connection to a server that knows the driver's kinds."""
+    connected = connect(kubeconfig, Settings(request_timeout_seconds=5))
     apply(connected, [*DEFINITIONS, driver(republish=False)])
     yield connected
     connected.close()

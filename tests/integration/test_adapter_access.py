@@ -1,6 +1,7 @@
 """What the caller may do in a cluster, by access reviews, and writes that are tried and thrown away."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -11,13 +12,12 @@ from infra.kubernetes.deliveries.synced_secrets import SyncedSecret
 from infra.kubernetes.workload_handle import RESTARTED_FOR
 from infra.settings import Settings
 from testing.cluster_world import World
-from testing.clusters import SmallCluster
 
 RBAC = "apis/rbac.authorization.k8s.io/v1"
 
 
 @pytest.fixture
-def account(world: World, server: SmallCluster) -> Iterator[Cluster]:
+def account(world: World, kubeconfig: dict[str, Any]) -> Iterator[Cluster]:
     """A service account that may read one Secret and exec into pods."""
     rules = [
         {"apiGroups": [""], "resources": ["secrets"], "resourceNames": ["userpass"], "verbs": ["get", "list"]},
@@ -30,8 +30,8 @@ def account(world: World, server: SmallCluster) -> Iterator[Cluster]:
     world.put("rolebindings", {"metadata": {"name": "some"}, "roleRef": reference, "subjects": subjects}, RBAC)
     path = world.path("serviceaccounts", "default") + "/token"
     token = world.cluster.request("POST", path, {}, {"spec": {}})["status"]["token"]
-    users = [{"name": user["name"], "user": {"token": token}} for user in server.kubeconfig["users"]]
-    connected = connect(server.kubeconfig | {"users": users}, Settings(request_timeout_seconds=5))
+    users = [{"name": user["name"], "user": {"token": token}} for user in kubeconfig["users"]]
+    connected = connect(kubeconfig | {"users": users}, Settings(request_timeout_seconds=5))
     yield connected
     connected.close()
 

@@ -1,8 +1,8 @@
 """The adapter applies manifests, deletes them and says who may not, on an API server without controllers."""
 
-import copy
 from contextlib import closing
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -100,32 +100,33 @@ def workload(cluster: Cluster, world: World, name: str = "db") -> WorkloadHandle
     return open_workload(cluster, WorkloadRef(namespace=world.namespace, name=name))
 
 
-def with_token(server: SmallCluster, user: str, lifetime: timedelta) -> Cluster:
-    kubeconfig = copy.deepcopy(server.kubeconfig)
-    token = server.call(server.server.token, user, [], lifetime)
-    kubeconfig["users"][0]["user"] = {"token": token}
-    return connect(kubeconfig, Settings(request_timeout_seconds=5))
+def with_token(config: dict[str, Any], token: str) -> Cluster:
+    users = [{"name": user["name"], "user": {"token": token}} for user in config["users"]]
+    return connect(config | {"users": users}, Settings(request_timeout_seconds=5))
 
 
-def test_a_kubeconfig_whose_token_has_expired_is_not_recognised(server: SmallCluster, world: World) -> None:
+def test_a_kubeconfig_whose_token_has_expired_is_not_recognised(server: SmallCluster) -> None:
+    token = server.call(server.server.token, "somebody", [], timedelta(0))
     with (
-        closing(with_token(server, "somebody", timedelta(0))) as cluster,
+        closing(with_token(server.kubeconfig, token)) as cluster,
         pytest.raises(AuthenticationFailed) as caught,
     ):
-        workload(cluster, world).restart("r1")
+        open_workload(cluster, WorkloadRef(namespace="default", name="db")).restart("r1")
     assert caught.value.code == "Unauthorized"
     assert "expired" in caught.value.fix
 
 
 def test_a_caller_without_rights_reads_what_was_denied_and_nothing_is_changed(
-    server: SmallCluster, world: World
+    kubeconfig: dict[str, Any], world: World
 ) -> None:
     world.deployment(replicas=1)
+    path = world.path("serviceaccounts", "default") + "/token"
+    token = world.cluster.request("POST", path, {}, {"spec": {}})["status"]["token"]
     with (
-        closing(with_token(server, "somebody", timedelta(minutes=5))) as cluster,
+        closing(with_token(kubeconfig, token)) as cluster,
         pytest.raises(AccessDenied) as caught,
     ):
         workload(cluster, world).restart("r1")
     assert caught.value.code == "Forbidden"
-    assert "somebody" in caught.value.seen
+    assert f"system:serviceaccount:{world.namespace}:default" in caught.value.seen
     assert world.workload.get().restart == RestartFacts()

@@ -229,6 +229,7 @@ async def test_a_rolling_update_never_has_too_few_or_too_many(controlled: Contro
     assert sorted(entry["spec"]["replicas"] for entry in sets) == [0, 2]
 
 
+@pytest.mark.parametrize("cluster", ["lab"], indirect=True)  # no scheduler runs beside the real API server
 async def test_the_scheduler_leaves_the_other_conditions_of_a_pod_alone(controlled: Controlled) -> None:
     def told(pods: list[Object]) -> str:
         return str(condition(pods[0], "PodScheduled").get("message", ""))

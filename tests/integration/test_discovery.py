@@ -122,8 +122,10 @@ def test_jobs_are_found_between_two_runs_and_count_for_their_cron_job(world: Wor
     run["metadata"]["ownerReferences"] = [owner]
     later, done = (job(name, pod_spec(MOUNT), place, suspend=name == "later") for name in ("later", "done"))
     apply(world.cluster, [run, later, done])
-    times = {"lastTransitionTime": "2026-01-01T00:00:00Z", "lastProbeTime": "2026-01-01T00:00:00Z"}
-    ended = {"conditions": [{"type": "Complete", "status": "True", **times}]}
+    at = "2026-01-01T00:00:00Z"
+    times = {"lastTransitionTime": at, "lastProbeTime": at}
+    conditions = [{"type": kind, "status": "True", **times} for kind in ("SuccessCriteriaMet", "Complete")]
+    ended = {"conditions": conditions, "startTime": at, "completionTime": at}
     world.cluster.patch(f"{path}/done/status", {"status": ended})
     made = pod("nightly-1-x7k2p", pod_spec(MOUNT), place, controller(world.cluster.get(f"{path}/nightly-1")))
     apply(world.cluster, [made])

@@ -5,6 +5,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from typing import Any
 
 import pytest
 
@@ -13,15 +14,14 @@ from infra.kubernetes.client import Cluster, Object, connect
 from infra.kubernetes.leases import Holder, Lock, locked
 from infra.settings import Settings
 from testing.cluster_world import World
-from testing.clusters import SmallCluster
 
 LEASE = "/apis/coordination.k8s.io/v1/namespaces/locks/leases/credential"
 ELSEWHERE = Holder("r0", "another-machine", "1.1", "elsewhere")
 
 
 @pytest.fixture(scope="module")
-def world(server: SmallCluster) -> Iterator[World]:
-    with closing(connect(server.kubeconfig, Settings(request_timeout_seconds=5))) as connected:
+def world(kubeconfig: dict[str, Any]) -> Iterator[World]:
+    with closing(connect(kubeconfig, Settings(request_timeout_seconds=5))) as connected:
         yield World(connected, "locks")
 
 
