@@ -14,6 +14,7 @@ from unittest.mock import patch
 from uuid import uuid4
 
 from prefect.client.schemas.objects import State
+from prefect.flows import Flow
 from prefect.logging import disable_run_logger
 from prefect.states import Completed
 from prefect.tasks import Task
@@ -118,6 +119,12 @@ def without_prefect() -> Iterator[None]:
         yield
 
 
+def run(flow: Flow[..., State[Any]], *args: Any, **kwargs: Any) -> State[Any]:
+    """Run a flow's function and return the state that it ended with; what it returns or raises is the state's data."""
+    with without_prefect():
+        return flow.fn(*args, **kwargs)
+
+
 def install(poll_interval_seconds: int = 1) -> None:
     """Provision and deploy the walkthrough's stack.
 
@@ -129,9 +136,8 @@ def install(poll_interval_seconds: int = 1) -> None:
     """
     listed(DEXTER)
     advanced = ProvisionOptions(poll_interval_seconds=poll_interval_seconds)
-    with without_prefect():
-        _raise_failure(provision.fn(STACK, dry_run=False, advanced=advanced))
-        _raise_failure(deploy.fn(STACK, dry_run=False))
+    _raise_failure(run(provision, STACK, dry_run=False, advanced=advanced))
+    _raise_failure(run(deploy, STACK, dry_run=False))
 
 
 def make_owner_role(credential: Credential) -> None:
@@ -140,8 +146,7 @@ def make_owner_role(credential: Credential) -> None:
     Raises:
         KeyturnError: the migration was refused, or failed.
     """
-    with without_prefect():
-        _raise_failure(migrate.fn(listed(credential), dry_run=False))
+    _raise_failure(run(migrate, listed(credential), dry_run=False))
 
 
 def _raise_failure(state: State[Any]) -> None:
@@ -159,8 +164,7 @@ def run_rotation(name: str, options: RotationOptions, guards: Guards = NO_GUARDS
         dry_run: show the plan and change nothing.
     """
     advanced = AdvancedOptions.model_validate(options.model_dump(include=set(AdvancedOptions.model_fields)))
-    with without_prefect():
-        state = rotate.fn(name, dry_run, options.sync, options.data_loss, advanced, guards)
+    state = run(rotate, name, dry_run, options.sync, options.data_loss, advanced, guards)
     message = state.message or ""
     verdict = verdict_of(message)
     assert state.is_completed() is verdict.is_good, f"{verdict} is {state.name}"

@@ -1,5 +1,6 @@
 """Fixtures that all tests share: a lab of their own for each worker, gone when the tests are over."""
 
+import gc
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import cache
@@ -11,6 +12,8 @@ from xdist.scheduler import LoadFileScheduling
 
 from lab.control import lifecycle
 from testing.labs import RunningLab, make_state_folder
+
+gc.disable()  # while tests are imported, all of which stay; `pytest_runtestloop` enables it
 
 POLL_INTERVAL_SECONDS = 2.0
 ORDER = ("crash", "e2e/test_deployments.py", "integration", "e2e", "contract", "unit")
@@ -44,6 +47,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return next((number for number, start in enumerate(ORDER) if path.startswith(start)), len(ORDER))
 
     items.sort(key=place)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop() -> None:
+    """Look for garbage from here on, but not in what was imported: a look through all of that takes half a second."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ https://learn.microsoft.com/entra/identity-platform/access-token-claims-referenc
 import json
 from collections.abc import Callable, Collection, Mapping
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any, cast
 
 import jwt
@@ -22,6 +23,8 @@ from lab.azure.directory import Directory, Principal
 LIFETIME = timedelta(hours=1)
 SKEW_SECONDS = 300
 """How far the clocks of those who make tokens and those who check them may lie apart."""
+REMEMBERED = 256
+"""Tokens whose signature is checked once: each is shown with many requests, and to check it takes most of some."""
 
 
 class TokenRejected(Exception):
@@ -61,6 +64,7 @@ class Tokens:
         self._directory, self._now = directory, now
         self._key = key or rsa.generate_private_key(public_exponent=65537, key_size=2048)
         self._kid = _key_id(self._key.public_key())
+        self._read = lru_cache(REMEMBERED)(self._check_signature)
 
     def jwks(self) -> dict[str, Any]:
         """The public key as a JWK set."""
@@ -122,7 +126,7 @@ class Tokens:
             raise TokenRejected("principal", "the identity was deleted")
         return principal
 
-    def _read(self, token: str) -> Mapping[str, Any]:
+    def _check_signature(self, token: str) -> Mapping[str, Any]:
         # Times are checked against the lab's own clock, which tests replace.
         unchecked = {"verify_exp": False, "verify_nbf": False, "verify_iat": False, "verify_aud": False}
         try:

@@ -6,6 +6,7 @@ process' end, and the report, which takes one line: ready, or the error.
 
 import asyncio
 import contextlib
+import gc
 import json
 import logging
 import os
@@ -122,6 +123,7 @@ async def _live(arguments: Arguments, folder: StateFolder) -> None:
 async def _start_and_stay(arguments: Arguments, folder: StateFolder) -> None:
     async with _running(arguments, folder) as info:
         folder.write_info(info)
+        gc.freeze()  # what is there stays, and is not to be looked through for garbage again and again
         _report(arguments.report, {"ready": True})
         logger.info("ready, network %s.0.0/16", info.network)
         await asyncio.Event().wait()

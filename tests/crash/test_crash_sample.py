@@ -80,7 +80,7 @@ def test_the_sample_has_every_step_of_every_strategy() -> None:
     assert {strategy for strategy, _ in SAMPLE} == set(STRATEGIES)
 
 
-@pytest.mark.parametrize("when", [When.BEFORE, When.AFTER])
+@pytest.mark.parametrize("when", [pytest.param(When.BEFORE, marks=pytest.mark.slow), When.AFTER])
 def test_a_rotation_killed_while_its_grace_begins_leaves_both_logins_and_is_finished_later(
     scene: Scene, when: When
 ) -> None:

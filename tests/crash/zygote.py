@@ -4,6 +4,7 @@ Run as a script, it reads requests from stdin, one JSON line each, and answers e
 ended.
 """
 
+import gc
 import json
 import os
 import subprocess
@@ -105,6 +106,7 @@ def _serve() -> None:
     with connections_shared(), opened_azure() as azure:
         for scope in SCOPES:
             azure.credential.get_token(scope)
+        gc.freeze()  # so no child looks for garbage in what was imported
         for line in sys.stdin:
             request = json.loads(line)
             request["name"] = listed(Credential.model_validate(request.pop("credential")))

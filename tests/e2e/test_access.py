@@ -23,6 +23,7 @@ from infra.provisioning.resources import FederatedCredential, Identity, Machine,
 from infra.provisioning.wanted import federation, read_rights
 from infra.settings import Settings
 from tasks.provisioning.access import Proof
+from testing import bare
 from testing.rotating import STACK, World
 
 pytestmark = pytest.mark.owner
@@ -46,7 +47,7 @@ def azure(world: World) -> Iterator[Azure]:
 
 
 def run(rows: AccessRows) -> State[Any]:
-    return verify_access(STACK.name, rows, return_state=True)
+    return bare.run(verify_access, STACK.name, rows)
 
 
 def is_verified(state: State[Any]) -> bool:
@@ -54,7 +55,7 @@ def is_verified(state: State[Any]) -> bool:
 
 
 def refused(rows: AccessRows) -> KeyturnError:
-    error = run(rows).result(raise_on_failure=False)
+    error = run(rows).data
     assert isinstance(error, KeyturnError), error
     return error
 
@@ -110,7 +111,7 @@ def forget_tokens(world: World) -> None:
     [(AccessRows.ALL, ["S1", "S2", "S15"]), (MACHINE, ["S1", "S2"]), (POD, ["S15"])],
 )
 def test_the_rows_that_are_asked_for_are_proven(world: World, rows: AccessRows, proven: list[str]) -> None:
-    state = run(rows)
+    state = verify_access(STACK.name, rows, return_state=True)
     assert is_verified(state), state.message
     proofs = state.result()
     assert all(isinstance(proof, Proof) for proof in proofs)

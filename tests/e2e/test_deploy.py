@@ -23,6 +23,7 @@ from infra.rotation.execution import Verdict
 from infra.settings import Settings
 from tasks.provisioning.deployment import DatabaseAddress
 from tasks.rotation.lock import lease_name
+from testing import bare
 from testing.rotating import NAMESPACE, STACK, World, rotate
 from testing.walkthrough import DEXTER
 
@@ -37,7 +38,7 @@ def run(dry_run: bool = False) -> State[Any]:
 
 
 def refusal() -> KeyturnError:
-    found = run().result(raise_on_failure=False)
+    found = bare.run(deploy, STACK.name, False, OPTIONS).data
     assert isinstance(found, KeyturnError), found
     return found
 

@@ -16,6 +16,7 @@ from infra.credentials import Credential, Login, SecretPair
 from infra.errors import KeyturnError, LoginRefused, NotFound, SecretUnusable, Unverified
 from infra.rotation.candidate import dump_candidate, name_candidate
 from infra.rotation.execution import Verdict
+from testing import bare
 from testing.inventory import listed
 from testing.rotating import PROVISIONED, STACK, World, rotate
 from testing.walkthrough import DEXTER, SERVER
@@ -24,19 +25,18 @@ HOST = "sonarqube-postgresql3.postgres.database.azure.com"
 
 
 def run(credential: Credential, **parameters: Any) -> State[Any]:
-    return verify_login(listed(credential), timeout_seconds=20, return_state=True, **parameters)
+    return bare.run(verify_login, listed(credential), timeout_seconds=20, **parameters)
 
 
 def proven(credential: Credential, **parameters: Any) -> Verified:
     state = run(credential, **parameters)
     assert verdict(state) == "verified", state.message
-    verified = state.result()
-    assert isinstance(verified, Verified)
-    return verified
+    assert isinstance(state.data, Verified)
+    return state.data
 
 
 def refused(credential: Credential) -> KeyturnError:
-    error = run(credential).result(raise_on_failure=False)
+    error = run(credential).data
     assert isinstance(error, KeyturnError), error
     return error
 
@@ -60,7 +60,9 @@ def spares() -> SecretPair:
 
 
 def test_a_login_through_the_load_balancer_lists_the_databases(world: World) -> None:
-    server = proven(DEXTER).server
+    state = verify_login(listed(DEXTER), timeout_seconds=20, return_state=True)
+    assert verdict(state) == "verified", state.message
+    server = state.result().server
     assert server.tls is None
     assert {"postgres", "template0", "template1"} <= {database.name for database in server.databases}
 
@@ -82,7 +84,7 @@ def test_after_a_rotation_the_old_login_is_refused_and_the_server_is_as_it_was(w
     assert {tried.outcome for tried in older} == {"disabled: nobody can read it"}
     assert proven(SERVER).server.tls is not None
     assert [world.vault.get_latest(name).version for name in ("server-username", "server-password")] == administrator
-    state = provision(STACK.name, advanced=PROVISIONED, return_state=True)
+    state = bare.run(provision, STACK.name, advanced=PROVISIONED)
     assert "unchanged" in state.message, state.message
     assert "Nothing to change" in state.message
 
@@ -160,7 +162,7 @@ def test_an_unfinished_rotation_explains_a_newest_version_that_the_database_has_
         assert verdict(state) == "unfinished rotation", state.message
         assert state.name == "Completed"
         assert "the newest versions are not in force now" in state.message
-        assert state.result().unfinished in state.message
+        assert state.data.unfinished in state.message
     finally:
         assert rotate(IN_PLACE, sync="express").verdict is Verdict.ROTATED
     assert proven(DEXTER).unfinished == ""
@@ -230,7 +232,7 @@ def test_a_service_that_does_not_exist_is_named() -> None:
 
 @pytest.mark.usefixtures("world")
 def test_a_credential_that_the_inventory_does_not_have_is_named() -> None:
-    error = verify_login("nosuchcredential", return_state=True).result(raise_on_failure=False)
+    error = bare.run(verify_login, "nosuchcredential").data
     assert type(error) is NotFound
     assert error.name == "nosuchcredential"
     assert "dexter-server" in error.seen

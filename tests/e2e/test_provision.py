@@ -18,6 +18,7 @@ from infra.azure.servers import FirewallRules
 from infra.errors import CannotChange, InvalidInput, KeyturnError
 from infra.provisioning.resources import FirewallRule
 from infra.settings import Settings
+from testing import bare
 from testing.labs import ROOT, RunningLab
 from testing.rotating import PROVISIONED, STACK, World, run_python
 
@@ -29,6 +30,10 @@ STRONG, VARIABLE = "Canary-2931-first", "KEYTURN_TEST_FIRST_PASSWORD"
 
 def run(dry_run: bool = False, **options: Any) -> State[Any]:
     return provision(STACK.name, dry_run, PROVISIONED.model_copy(update=options), return_state=True)
+
+
+def run_bare(**options: Any) -> State[Any]:
+    return bare.run(provision, STACK.name, False, PROVISIONED.model_copy(update=options))
 
 
 def ended(dry_run: bool = False, **options: Any) -> Provisioned:
@@ -49,7 +54,7 @@ def planned(**options: Any) -> tuple[Provisioned, list[dict[str, str]]]:
 
 
 def refused(**options: Any) -> KeyturnError:
-    error = run(**options).result(raise_on_failure=False)
+    error = run_bare(**options).data
     assert isinstance(error, KeyturnError), error
     return error
 
@@ -82,7 +87,7 @@ def empty(empty_lab: RunningLab) -> Iterator[None]:
 def addresses_as_before(world: World) -> Iterator[None]:
     """The stack as it was, whatever the test changed."""
     yield
-    run()
+    run_bare()
 
 
 def test_a_dry_run_on_nothing_shows_the_plan_and_makes_nothing(empty: None) -> None:

@@ -91,6 +91,7 @@ def test_a_second_rotation_is_refused_while_one_is_running(world: World) -> None
     assert world.snapshot() == before
 
 
+@pytest.mark.slow
 def test_pods_that_do_not_start_bring_the_previous_login_back(world: World) -> None:
     before = world.values()
     with fault(world.lab, "pods-not-starting"):

@@ -173,6 +173,7 @@ def test_a_client_that_does_not_work_with_the_new_login_brings_the_previous_one_
     assert enabled == [(before[0],)], "the failed login is disabled"
 
 
+@pytest.mark.slow
 def test_a_grace_leaves_the_previous_login_working_until_it_is_over(migrated: World) -> None:
     world = migrated
     graceful = change(WITH_CLIENT, grace="1h")

@@ -133,6 +133,18 @@ def test_a_token_leads_back_to_its_principal(tokens: Tokens, identity: Principal
     assert claims["xms_mirid"] == IDENTITY
 
 
+def test_a_token_that_was_accepted_is_rejected_for_others_and_once_it_has_expired(
+    tokens: Tokens, identity: Principal, clock: Clock
+) -> None:
+    token = tokens.issue(identity, VAULT[0])
+    assert tokens.verify_token(token, VAULT) == identity
+    with pytest.raises(TokenRejected, match="audience"):
+        tokens.verify_token(token, ("https://management.azure.com",))
+    clock.moment += tokens.lifetime
+    with pytest.raises(TokenRejected, match="expired"):
+        tokens.verify_token(token, VAULT)
+
+
 @pytest.mark.parametrize(
     ("changed", "reason"),
     [

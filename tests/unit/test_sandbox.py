@@ -2,12 +2,15 @@
 
 import asyncio
 import os
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from lab.sandbox.sandboxes import Bind, Isolation, Sandboxes, SandboxFailed, World, map_argument, map_text
+from testing.labs import ROOT
 
 PATH = {"PATH": os.defpath}
 ADDRESS = "127.88.1.1"
@@ -173,6 +176,15 @@ def processes_with(argument: str) -> list[str]:
         if argument.encode() in words and b"sleep" in words:
             found.append(folder.name)
     return found
+
+
+def test_the_program_between_does_without_what_takes_long_to_import() -> None:
+    script = "import sys; import lab.sandbox.child; print(*sorted(sys.modules))"
+    argv = [sys.executable, "-s", "-S", "-c", script]
+    done = subprocess.run(argv, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=True, timeout=30)
+    loaded = set(done.stdout.split())
+    assert "lab.sandbox.root" in loaded
+    assert not loaded & {"asyncio", "enum", "json", "pathlib", "re", "runpy", "shutil", "signal", "typing"}
 
 
 async def test_the_switch_decides_beforehand() -> None:

@@ -6,6 +6,7 @@ https://github.com/Azure/secrets-store-csi-driver-provider-azure/blob/v1.8.2/pkg
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import yaml
@@ -109,6 +110,7 @@ def _flag(parameters: Mapping[str, str], name: str) -> bool:
     raise ProviderError(f'failed to parse {name} flag, error: strconv.ParseBool: parsing "{text}": invalid syntax')
 
 
+@lru_cache
 def _parse_objects(text: str) -> tuple[VaultObject, ...]:
     if not text:
         raise ProviderError("objects is not set")

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import jwt
@@ -24,6 +24,8 @@ from lab.cluster.api.security.users import AUTHENTICATED, User
 
 _ALGORITHM = "RS256"
 _KEY_BITS = 2048
+_REMEMBERED = 256
+"""Tokens whose signature is checked once: a pod or a caller shows the same one with each request."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,7 @@ class ServiceAccountTokens:
         pool = ThreadPoolExecutor(1, "signing-key")
         self._made = pool.submit(rsa.generate_private_key, 65537, _KEY_BITS)
         pool.shutdown(wait=False)
+        self._read = lru_cache(_REMEMBERED)(self._check_signature)
 
     @cached_property
     def _key(self) -> rsa.RSAPrivateKey:
@@ -150,21 +153,24 @@ class ServiceAccountTokens:
         Raises:
             ApiError: 401 if it is not ours, is expired, or is meant for somebody else.
         """
-        now = self.now().timestamp()
+        now, claims = self.now().timestamp(), self._read(token, tuple(audiences))
+        if not claims["nbf"] <= now + 1 or now >= claims["exp"]:
+            raise unauthorized()
+        return claims
+
+    def _check_signature(self, token: str, audiences: tuple[str, ...]) -> dict[str, Any]:
         options: Any = {"verify_exp": False, "verify_nbf": False, "verify_iat": False}
         try:
             claims: dict[str, Any] = jwt.decode(
                 token,
                 self._key.public_key(),
                 [_ALGORITHM],
-                audience=list(audiences) or [self.issuer],
+                audience=audiences or [self.issuer],
                 issuer=self.issuer,
                 options=options,
             )
         except jwt.InvalidTokenError:
             raise unauthorized() from None
-        if not claims["nbf"] <= now + 1 or now >= claims["exp"]:
-            raise unauthorized()
         return claims
 
     def jwks(self) -> dict[str, Any]:
