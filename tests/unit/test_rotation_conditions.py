@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 from rotation_facts import HEALTHY, OPTIONS, POD, PUBLISHED, STAGED, T0, actions, version, with_candidate, with_secret
 
-from infra.credentials import Strategy
+from infra.credentials import Consumer, Reload, Strategy, WorkloadKind
 from infra.rotation.observation import ConsumerFacts, Logins, LoginState, Observation, Phase, SecretFacts, Synced
+from infra.rotation.options import Sync
 from infra.rotation.plan import make_plan
 from infra.rotation.state import RotationState
-from infra.rotation.steps import Action, Predicate
-from infra.rotation.strategies import STRATEGIES, conditions, recreate
+from infra.rotation.steps import Action, OnFailure, Predicate, Rule
+from infra.rotation.strategies import STRATEGIES, conditions, recreate, subjects
 from infra.rotation.strategies.subjects import the_login
 from testing.walkthrough import DATABASE, DEXTER, change, consumer_like
 
@@ -248,6 +249,23 @@ def test_a_client_has_reloaded_when_it_was_told_or_has_no_pods() -> None:
     assert not conditions.has_reloaded(state_of(untold), CLIENT.workload)
 
 
+def test_a_client_that_re_reads_its_files_is_back_with_the_restored_versions_or_without_pods() -> None:
+    restored = {"username": "u3", "password": "p3"}
+    back = facts_of(CLIENT, **pods({"versions": restored}, {"versions": restored}))
+    behind = facts_of(CLIENT, **pods({"versions": restored}, {"versions": NEW}))
+    is_back = conditions.has_previous_versions(the_login)
+
+    def asked(facts: ConsumerFacts, observation: Observation = RESTORED) -> bool:
+        return is_back(state_of(facts, observation=observation), CLIENT.workload)
+
+    assert asked(back)
+    assert not asked(behind)
+    assert not asked(replace(back, synced=Synced.OTHER))
+    assert asked(replace(behind, pods=()))
+    newest = facts_of(CLIENT, **pods({"versions": {"username": "u3", "password": "p2"}}))
+    assert not asked(newest, PARTLY_RESTORED)
+
+
 @pytest.mark.parametrize("synced", list(Synced))
 def test_recreate_restores_a_secret_that_may_hold_failed_values(synced: Synced) -> None:
     stopped = facts_of(DATABASE, replicas=0, pods=(), synced=synced)
@@ -273,6 +291,85 @@ def test_an_older_version_is_foreign_if_it_was_written_after_the_staging(minutes
     assert state_of(observation=with_secret(PUBLISHED, disabled)).foreign_versions("password") == ()
     newest = SecretFacts("password", replace(theirs, enabled=False), (version("p1"),))
     assert len(state_of(observation=with_secret(PUBLISHED, newest)).foreign_versions("password")) == 1
+
+
+@pytest.mark.parametrize(
+    ("done", "policies"),
+    [
+        (set(), [OnFailure.STOP, OnFailure.ALWAYS_ROLL_BACK, OnFailure.ALWAYS_ROLL_BACK]),
+        ({"a"}, [OnFailure.ALWAYS_ROLL_BACK] * 3),
+        ({"c"}, [OnFailure.ALWAYS_ROLL_BACK] * 3),
+    ],
+)
+def test_a_failure_means_something_else_once_any_subject_is_done(done: set[str], policies: list[OnFailure]) -> None:
+    rule = Rule(
+        Action.PUBLISH,
+        lambda state: ("a", "b", "c"),
+        lambda state, subject: subject in done,
+        "It is why.",
+        OnFailure.STOP,
+        OnFailure.ALWAYS_ROLL_BACK,
+        lambda state, subject: subject != "b",
+    )
+    steps = rule.steps(state_of())
+    assert [(step.action, step.subject, step.reason) for step, _ in steps] == [
+        (Action.PUBLISH, subject, "It is why.") for subject in "abc"
+    ]
+    assert [step.on_failure for step, _ in steps] == policies
+    assert [is_done for _, is_done in steps] == [subject in done for subject in "abc"]
+    assert [step.is_needed for step, _ in steps] == [True, False, True]
+
+
+FOLLOWER = consumer_like(CLIENT, name="follower", needs_restart=False)
+POOLER = consumer_like(CLIENT, name="pooler", reload=Reload(container="pooler", command=("reload",)))
+BACKUP = consumer_like(CLIENT, name="backup", namespace="jobs", kind=WorkloadKind.CRON_JOB)
+EVERY_KIND = (DATABASE, CLIENT, FOLLOWER, POOLER, BACKUP)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("every_consumer", (DATABASE, CLIENT, FOLLOWER, POOLER)),
+        ("databases", (DATABASE,)),
+        ("clients_of", (CLIENT,)),
+        ("followers_of", (FOLLOWER, POOLER)),
+        ("reloaded_of", (POOLER,)),
+        ("runs_of", (BACKUP,)),
+    ],
+)
+def test_each_step_is_for_its_kind_of_consumer_if_that_uses_what_changes(
+    name: str, expected: tuple[Consumer, ...]
+) -> None:
+    chosen, is_of_users = getattr(subjects, name), name.endswith("_of")
+    chosen = chosen(the_login) if is_of_users else chosen
+    state = state_of(*map(facts_of, EVERY_KIND))
+    assert chosen(state) == tuple(consumer.workload for consumer in expected)
+    others = state_of(*(replace(facts_of(consumer), uses=frozenset({"other"})) for consumer in EVERY_KIND))
+    assert chosen(others) == (() if is_of_users else chosen(state))
+
+
+@pytest.mark.parametrize("strategy", list(Strategy))
+def test_the_secret_of_a_run_to_come_is_refreshed_and_restored(strategy: Strategy) -> None:
+    state = state_of(*map(facts_of, EVERY_KIND))
+    for rules in (STRATEGIES[strategy].forward, STRATEGIES[strategy].back):
+        (refreshed,) = (rule.subjects(state) for rule in rules if rule.action is Action.REFRESH_SECRET)
+        assert BACKUP.secret_key in refreshed
+        assert CLIENT.secret_key in refreshed
+
+
+@pytest.mark.parametrize("sync", list(Sync))
+def test_a_sync_that_nobody_has_to_wait_for_is_told_as_not_needed(sync: Sync) -> None:
+    consumers = (facts_of(CLIENT), facts_of(FOLLOWER), facts_of(SECOND, replicas=0, pods=()))
+    credential = change(DEXTER, strategy=Strategy.IN_PLACE, consumers=tuple(facts.consumer for facts in consumers))
+    options = OPTIONS.model_copy(update={"sync": sync})
+    observation = with_candidate(replace(PUBLISHED, consumers=consumers), strategy=Strategy.IN_PLACE)
+    plan = make_plan(credential, options, observation, "r1")
+    needed = {str(step.subject): step.is_needed for step in plan.done if step.action is Action.AWAIT_SYNC}
+    assert needed == {
+        str(CLIENT.workload): sync is Sync.WAIT,
+        str(FOLLOWER.workload): True,
+        str(SECOND.workload): False,
+    }
 
 
 def test_a_plan_waits_for_the_client_whose_second_pod_is_behind() -> None:
