@@ -9,20 +9,19 @@ from emptied import entered, is_empty, make_empty_lab
 from prefect.client.schemas.objects import State
 from reports import verdict
 
-from flows.deploy import deploy
-from flows.provision import provision
 from flows.tear_down import tear_down
 from infra.azure.client import Azure
 from infra.azure.groups import ResourceGroups
 from infra.errors import Refused
 from infra.settings import Settings
+from testing import bare
 from testing.rotating import STACK
 
 pytestmark = pytest.mark.owner
 
 
 def run(confirm: str = "") -> State[Any]:
-    return tear_down(STACK.name, confirm, return_state=True)
+    return bare.run(tear_down, STACK.name, confirm)
 
 
 def everything() -> list[tuple[str, str]]:
@@ -34,8 +33,7 @@ def everything() -> list[tuple[str, str]]:
 def provisioned(prefect_api: str) -> Iterator[None]:
     """A stack that may be torn down: its pods have the vault's secrets mounted."""
     with make_empty_lab() as lab, entered(lab):
-        provision(STACK.name, dry_run=False)
-        deploy(STACK.name, dry_run=False)
+        bare.install()
         yield
 
 
@@ -46,11 +44,11 @@ def test_only_the_exact_confirmation_removes_everything_and_a_second_run_finds_n
     assert verdict(shown) == "not confirmed"
     assert "would be removed" in (shown.message or "")
     for wrong in ("yes", STACK.resource_group.upper(), f"{STACK.resource_group} "):
-        error = run(wrong).result(raise_on_failure=False)
+        error = run(wrong).data
         assert type(error) is Refused
         assert (error.code, error.seen) == ("NotConfirmed", wrong)
     assert everything() == before
-    removed = run(STACK.resource_group)
+    removed = tear_down(STACK.name, STACK.resource_group, return_state=True)
     assert verdict(removed) == "removed"
     assert everything() == []
     assert is_empty()
