@@ -80,12 +80,11 @@ class Forward:
         inner = None if self._is_down() else await self._connect()
         if inner is None:
             return
-        reader, writer = await asyncio.open_connection(sock=accepted)
-        try:
+        with contextlib.ExitStack() as ending:  # it may be cancelled before both connections are made
+            ending.callback(inner[1].transport.abort)
+            reader, writer = await asyncio.open_connection(sock=accepted)
+            ending.callback(writer.transport.abort)
             await asyncio.gather(_copy(reader, inner[1]), _copy(inner[0], writer))
-        finally:
-            inner[1].transport.abort()
-            writer.transport.abort()
 
     async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
         for _ in range(len(self._targets)):
