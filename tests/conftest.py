@@ -21,15 +21,20 @@ ORDER = ("crash", "e2e/test_deployments.py", "integration", "e2e", "contract", "
 
 One worker begins with a file that needs the Prefect server, so that the others don't wait for its start.
 """
+KILLS = ("test_crash", "test_cells")
+"""How the files of `crash` begin that go to one worker."""
 
 
 class ByStack(LoadFileScheduling):
-    """A file's tests go to one worker, and so do all that need a stack of another kind than most."""
+    """A file's tests go to one worker, and so do all that need a stack of another kind than most.
+
+    Those of `crash` go to two, each with a lab of its own: the rotations that are killed, and all others.
+    """
 
     def _split_scope(self, nodeid: str) -> str:
         scope: str = super()._split_scope(nodeid)
         if "/crash/" in scope:
-            return "crash"
+            return "kills" if Path(scope).name.startswith(KILLS) else "faults"
         return "republish" if "/e2e/" in scope and "republish" in nodeid.partition("[")[2] else scope
 
 
