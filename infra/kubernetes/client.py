@@ -84,6 +84,13 @@ class Cluster:
         except NotFound:
             return
 
+    def delete_this(self, path: str, uid: str) -> None:
+        """Delete the object at `path`, unless it is another one by now, or gone."""
+        try:
+            self.request("DELETE", path, {}, {"preconditions": {"uid": uid}})
+        except (NotFound, Conflict):
+            return
+
     def patch(self, path: str, body: Object) -> Object:
         """Merge `body` into the object at `path`, as Keyturn's field manager.
 

@@ -75,7 +75,7 @@ def read_argo_rollout(item: Object) -> Rollout:
     spec, status = item["spec"], item.get("status") or {}
     wanted = 1 if spec.get("replicas") is None else int(spec["replicas"])
     updated, available = _count(item, "updatedReplicas"), _count(item, "availableReplicas")
-    is_healthy = _is_observed(item) and status.get("phase") == "Healthy" and _is_restarted(spec, status)
+    is_healthy = is_observed(item) and status.get("phase") == "Healthy" and _is_restarted(spec, status)
     canary = (spec.get("strategy") or {}).get("canary") or {}
     keeps_old = "blueGreen" in (spec.get("strategy") or {}) or "trafficRouting" in canary
     return Rollout(
@@ -94,7 +94,7 @@ def _is_restarted(spec: Object, status: Object) -> bool:
 
 def is_given_up(item: Object) -> bool:
     """Whether the controller says of this spec that it made no progress within `progressDeadlineSeconds`."""
-    return _is_observed(item) and _find_progress(item).get("reason") == DEADLINE_EXCEEDED
+    return is_observed(item) and _find_progress(item).get("reason") == DEADLINE_EXCEEDED
 
 
 def _count(item: Object, name: str) -> int:
@@ -102,10 +102,11 @@ def _count(item: Object, name: str) -> int:
 
 
 def _has_all(item: Object, names: tuple[str, ...], wanted: int) -> bool:
-    return _is_observed(item) and all(_count(item, name) == wanted for name in names)
+    return is_observed(item) and all(_count(item, name) == wanted for name in names)
 
 
-def _is_observed(item: Object) -> bool:
+def is_observed(item: Object) -> bool:
+    """Whether a workload's controller has seen its spec as it is."""
     observed = str((item.get("status") or {}).get("observedGeneration") or 0)
     return observed.isdigit() and int(observed) >= int(item["metadata"]["generation"])
 

@@ -123,6 +123,9 @@ class WorkloadHandle(ABC):
         """Say what in its update strategy keeps a restart from replacing every pod; empty: nothing."""
         return ""
 
+    def unblock(self, item: Object) -> None:  # noqa: B027, most kinds need nothing
+        """Do what a restart stands still without, at each look that finds the workload not ready."""
+
     def owns(self, pod: Object, owners: Collection[str]) -> bool:
         """Whether a pod is the workload's, given the uids of what makes its pods."""
         return find_controller(pod).get("uid") in owners
@@ -164,7 +167,7 @@ class WorkloadHandle(ABC):
             NotFound: it does not exist.
         """
         item = self.cluster.get(self.path)
-        replicas, remembered = self.read_rollout(item).wanted, _read_annotations(item)
+        replicas, remembered = self.read_rollout(item).wanted, read_annotations(item)
         if replicas and remembered.restarted_for == mark:
             return replicas
         replicas = replicas or remembered.stopped_replicas or 1
@@ -237,6 +240,7 @@ class WorkloadHandle(ABC):
                 workload, causes = self._inspect(item)
                 if workload:
                     return workload
+                self.unblock(item)
                 check()
             except ServiceFailed as error:
                 reporter.report(Progress(error.what, left))
@@ -306,7 +310,7 @@ class WorkloadHandle(ABC):
             pods=facts,
             volumes=read_volumes(template),
             keeps_pgdata=keeps_pgdata(template),
-            restart=_read_annotations(item),
+            restart=read_annotations(item),
             paused=bool(find_pause(item)),
         )
 
@@ -320,7 +324,8 @@ def select(item: Object) -> str:
     return translate_selector(item["spec"]["selector"])
 
 
-def _read_annotations(item: Object) -> RestartFacts:
+def read_annotations(item: Object) -> RestartFacts:
+    """Read what the annotations of a workload, its pod template or a pod remember."""
     annotations = item["metadata"].get("annotations") or {}
     stopped = annotations.get(STOPPED_REPLICAS, "")
     return RestartFacts(

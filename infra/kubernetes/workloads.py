@@ -15,13 +15,22 @@ from infra.credentials import WorkloadKind, WorkloadRef
 from infra.kubernetes.argo_rollouts import ArgoRollout
 from infra.kubernetes.client import Cluster, Object
 from infra.kubernetes.ownership import find_controller, is_of_forgotten_set
+from infra.kubernetes.pods import read_pod
 from infra.kubernetes.pods import run_in_pod as run_in_pod
-from infra.kubernetes.rollouts import RUNS_ONLY, Rollout, read_daemon_set, read_deployment, read_stateful_set
+from infra.kubernetes.rollouts import (
+    RUNS_ONLY,
+    Rollout,
+    is_observed,
+    read_daemon_set,
+    read_deployment,
+    read_stateful_set,
+)
 from infra.kubernetes.services import get_load_balancer as get_load_balancer
 from infra.kubernetes.services import wait_for_load_balancer as wait_for_load_balancer
 from infra.kubernetes.workload_handle import RestartFacts as RestartFacts
 from infra.kubernetes.workload_handle import Workload as Workload
 from infra.kubernetes.workload_handle import WorkloadHandle as WorkloadHandle
+from infra.kubernetes.workload_handle import read_annotations
 
 
 class Deployment(WorkloadHandle):
@@ -64,6 +73,21 @@ class StatefulSet(WorkloadHandle):
         rolling = (item["spec"].get("updateStrategy") or {}).get("rollingUpdate") or {}
         partition = rolling.get("partition") or 0
         return f"updateStrategy.rollingUpdate.partition is {partition}" if partition else ""
+
+    def unblock(self, item: Object) -> None:
+        """Delete the pod that a restart stands still at: the previous password no longer lets it get ready.
+
+        Unless the pods may be replaced in parallel, their controller waits for the unready one of the lowest ordinal,
+        and does not replace it: https://kubernetes.io/docs/concepts/workloads/controllers/statefulset/#forced-rollback
+        """
+        is_ordered = item["spec"].get("podManagementPolicy") != "Parallel"
+        restart = read_annotations(item["spec"]["template"])
+        if not (restart.restarted_for and is_ordered and is_observed(item)):
+            return
+        unready = [pod for pod in self._list_pods(item) if not read_pod(pod).ready]
+        first = min(unready, key=_find_ordinal, default=None)
+        if first and read_annotations(first) != restart and not read_pod(first).terminating:
+            self.cluster.delete_this(f"{self._pods}/{first['metadata']['name']}", first["metadata"]["uid"])
 
 
 class DaemonSet(WorkloadHandle):
@@ -127,6 +151,10 @@ _KINDS: dict[WorkloadKind, type[WorkloadHandle]] = {
 def open_workload(cluster: Cluster, ref: WorkloadRef) -> WorkloadHandle:
     """Return the handle of a workload, without a request to the cluster."""
     return _KINDS[ref.kind](cluster, ref)
+
+
+def _find_ordinal(pod: Object) -> int:
+    return int(pod["metadata"]["name"].rpartition("-")[2])
 
 
 def _find_deletion_by_hand(item: Object) -> str:

@@ -22,6 +22,7 @@ from infra.credentials import (
     FlexibleServerEndpoint,
     LoadBalancerEndpoint,
     Strategy,
+    WorkloadKind,
     in_cluster,
 )
 from infra.errors import AccessDenied, Code, InvalidInput, KeyturnError, NotFound, Refused
@@ -40,8 +41,12 @@ from tasks.context import Access, opened
 from tasks.preflight.registry import Question, check
 from tasks.rotation.lock import lease_name
 
-CONSUMERS, PINS, EXTERNAL_SECRETS, RELOADS, ENDPOINT, LOCK, DISCOVERY = (
-    f"keyturn-{name}" for name in ("consumers", "pins", "external-secrets", "reloads", "endpoint", "lock", "discovery")
+CONSUMERS, PINS, EXTERNAL_SECRETS, RELOADS, STATEFUL_SETS, ENDPOINT, LOCK, DISCOVERY = (
+    f"keyturn-{name}"
+    for name in (
+        *("consumers", "pins", "external-secrets", "reloads", "stateful-sets"),
+        *("endpoint", "lock", "discovery"),
+    )
 )
 """The ClusterRoles of manifests/keyturn/roles.yaml."""
 NO_VERSION, NO_SECRET = "0" * 32, "keyturn-preflight"
@@ -195,6 +200,9 @@ def _list_needs_of(cluster: Cluster, credential: Credential, consumer: Consumer)
             yield Need(Right.to(verb, path), role)
     for verb in ("get", "create") if consumer.reload else ():
         yield Need(Right(verb, "pods/exec", namespace), RELOADS)
+    loses_login = strategy is not Strategy.ALTERNATING
+    if is_restarted and loses_login and consumer.workload.kind is WorkloadKind.STATEFUL_SET:
+        yield Need(Right("delete", "pods", namespace), STATEFUL_SETS)
 
 
 def _verbs_on(consumer: Consumer, *, is_restarted: bool) -> tuple[str, ...]:

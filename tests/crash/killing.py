@@ -102,10 +102,11 @@ def kill_and_resume(scene: Scene, case: Case, kill: Kill, rotation_id: str) -> s
     next_id = {NextId.SAME: rotation_id, NextId.ANOTHER: f"{rotation_id}-b", NextId.NONE: ""}[kill.next_id]
     unfinished = scene.unfinished(case.credential)
     ended = scene.zygote.run(case.credential, case.options(next_id))
-    if ended.code == Code.UNKNOWN_ROTATION:
+    if ended.code in (Code.UNKNOWN_ROTATION, Code.GRACE):
         assert ended.verdict == Verdict.REFUSED
-        assert not unfinished, "an unfinished rotation is resumed, whatever the id"
-        ended = scene.zygote.run(case.credential, case.options())
+        is_grace = ended.code == Code.GRACE
+        assert is_grace or not unfinished, "an unfinished rotation is resumed, whatever the id"
+        ended = scene.zygote.run(case.credential, case.options(rotation_id if is_grace else ""))
     assert ended.verdict in GOOD, (killed.killed_at, ended.verdict, ended.message)
     case.check_after_rotation(scene, before)
     return killed.killed_at

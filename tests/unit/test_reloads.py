@@ -14,7 +14,7 @@ from infra.kubernetes.pods import CommandOutput
 from infra.rotation.observation import ConsumerFacts, Synced
 from infra.rotation.plan import make_plan
 from infra.rotation.steps import Action
-from tasks.preflight.rights import RELOADS, list_needs
+from tasks.preflight.rights import RELOADS, STATEFUL_SETS, list_needs
 from tasks.rotation import restarts
 from tasks.rotation.restarts import find_reload_failure
 from testing.walkthrough import DATABASE, DEXTER, change, consumer_like
@@ -61,6 +61,17 @@ def test_a_reload_needs_the_right_to_run_commands_and_no_other_client_does() -> 
     assert "patch deployments 'pooler'" in patched, "that it was reloaded is remembered there"
     without = change(DEXTER, strategy=Strategy.IN_PLACE, consumers=(DATABASE, consumer_like(POOLER, reload=None)))
     assert RELOADS not in {need.role for need in list_needs(NO_CLUSTER, without)}
+
+
+@pytest.mark.parametrize("strategy", Strategy)
+def test_to_restart_a_stateful_set_whose_login_has_ended_its_pods_must_be_deleted(strategy: Strategy) -> None:
+    own = DATABASE.delivery.model_copy(update={"synced_secret": "own"})
+    kind, needed = WorkloadKind.STATEFUL_SET, strategy is not Strategy.ALTERNATING
+    for client, may_need in ((kind, True), (WorkloadKind.DEPLOYMENT, False)):
+        consumer = consumer_like(DATABASE, name="x", kind=client, is_database=False, delivery=own)
+        credential = change(DEXTER, strategy=strategy, consumers=(DATABASE, consumer))
+        rights = {str(need.right) for need in list_needs(NO_CLUSTER, credential) if need.role == STATEFUL_SETS}
+        assert rights == ({"delete pods"} if needed and may_need else set()), client
 
 
 def test_the_rights_for_each_kind_are_asked_for_by_its_own_path() -> None:
