@@ -1,15 +1,17 @@
-"""A candidate in the vault: its name and value, the versions that it replaces, and what it has of theirs."""
+"""What is kept where: the name, value and tags of a candidate, the marks of workloads; and what an end leaves."""
 
 import re
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from rotation_facts import T0
+from rotation_facts import PUBLISHED, T0
 
 from infra.errors import Code, KeyturnError, SecretUnusable
 from infra.rotation.attributes import Attributes, carry_over, stage_like
 from infra.rotation.candidate import list_base, name_candidate, parse_candidate, tag_base
-from infra.rotation.observation import Version
+from infra.rotation.execution import Verdict
+from infra.rotation.observation import Logins, LoginState, Version
 from infra.rotation.preflight import Finding
 
 
@@ -74,3 +76,19 @@ def test_a_finding_says_whether_it_blocks() -> None:
     error = KeyturnError("it is paused", name="web")
     assert str(Finding(error)) == f"blocking: {error}"
     assert str(Finding(error, is_blocking=False)) == f"warning: {error}"
+
+
+def test_after_a_rotation_its_candidate_and_what_it_asked_of_logins_are_gone() -> None:
+    logins = Logins(LoginState.REFUSED, LoginState.WORKS, LoginState.WORKS, oddity="a line break")
+    ended = replace(PUBLISHED, logins=logins).without_candidate
+    assert ended == replace(PUBLISHED, candidate=None, logins=Logins(LoginState.REFUSED, oddity="a line break"))
+
+
+@pytest.mark.parametrize(("mark", "rotation_id"), [("", ""), ("r1", "r1"), ("r1.rollback", "r1")])
+def test_a_mark_names_the_rotation_that_restarted_forward_or_back(mark: str, rotation_id: str) -> None:
+    assert replace(PUBLISHED.consumers[0], restarted_for=mark).restarted_in == rotation_id
+
+
+def test_a_run_is_good_if_it_did_what_it_was_asked_for() -> None:
+    bad = {Verdict.REFUSED, Verdict.ROLLED_BACK, Verdict.SYNC_PENDING, Verdict.NEEDS_OPERATOR}
+    assert {verdict for verdict in Verdict if not verdict.is_good} == bad

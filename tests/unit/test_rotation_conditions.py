@@ -349,12 +349,13 @@ def test_each_step_is_for_its_kind_of_consumer_if_that_uses_what_changes(
 
 
 @pytest.mark.parametrize("strategy", list(Strategy))
-def test_the_secret_of_a_run_to_come_is_refreshed_and_restored(strategy: Strategy) -> None:
-    state = state_of(*map(facts_of, EVERY_KIND))
+def test_the_secrets_of_databases_clients_and_runs_to_come_are_refreshed_forward_and_back(strategy: Strategy) -> None:
+    web = consumer_like(CLIENT, namespace="web")
+    databases = () if strategy is Strategy.MANAGED else (DATABASE,)
+    state = state_of(*map(facts_of, (*databases, web, FOLLOWER, POOLER, BACKUP)))
     for rules in (STRATEGIES[strategy].forward, STRATEGIES[strategy].back):
         (refreshed,) = (rule.subjects(state) for rule in rules if rule.action is Action.REFRESH_SECRET)
-        assert BACKUP.secret_key in refreshed
-        assert CLIENT.secret_key in refreshed
+        assert refreshed == tuple(consumer.secret_key for consumer in (*databases, web, BACKUP))
 
 
 @pytest.mark.parametrize("sync", list(Sync))

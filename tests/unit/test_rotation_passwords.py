@@ -157,6 +157,11 @@ def test_two_usernames_take_turns() -> None:
     assert names == ["dexter", "dexter_b", "dexter_a", "dexter_b"]
 
 
+@pytest.mark.parametrize("current", ["dexter", "SHOPXXXX", "b", "_"])
+def test_a_username_without_a_suffix_is_kept_whole_before_its_first_one(current: str) -> None:
+    assert derive_username(current) == f"{current}_b"
+
+
 @given(st.from_regex(r"[a-z_][a-z0-9_]{0,62}", fullmatch=True))
 def test_a_derived_username_differs_and_is_not_cut_by_postgresql(current: str) -> None:
     derived = derive_username(current)
