@@ -34,8 +34,8 @@ from testing.workers import HEARTBEAT_SECONDS, Worker, deploy, running_worker
 
 VAULT_AFTER, SERVER_AFTER = 1, 2
 """Which vault and server are hit, counted from those of the credential whose worker is killed."""
-ZOMBIE_SECONDS = HEARTBEAT_SECONDS * 2
-KILL_SECONDS, LOOK_SECONDS, MINUTES = 600, 0.2, 30
+ZOMBIE_SECONDS = HEARTBEAT_SECONDS * 3
+KILL_SECONDS, LOOK_SECONDS, MINUTES = 1200, 0.2, 30
 END_SECONDS = 600
 CRASHED, RUNS, NEVER = "crashed", "runs", "never started"
 ALARM = "keyturn: zombie run"

@@ -18,7 +18,7 @@ from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
 
 from testing.postgres_process import free_port
 
-SERVER_SECONDS = 120
+SERVER_SECONDS = 400
 
 
 @contextmanager

@@ -1,0 +1,50 @@
+"""Rotations in the threads of the fleet's own process: the alarms see them, and each is told by its verdict."""
+
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from prefect.client.schemas.objects import State
+from prefect.context import TagsContext
+from prefect.states import Completed, Failed
+
+from flows import fleet
+from infra.fleet.schedule import Attempt, Due, Why
+from infra.rotation.options import Sync
+from testing.walkthrough import DEXTER
+
+NOW = datetime.now(UTC)
+DUE = Due(DEXTER.name, Why.REQUESTED, NOW, NOW)
+ENDINGS = {
+    "rotated": Completed(message="dexter: rotated. Rotation r1."),
+    "rolled-back": Failed(message="dexter: rolled back. Rotation r1."),
+    "failed": Failed(message="Flow run encountered an exception."),
+}
+
+
+def rotate(monkeypatch: pytest.MonkeyPatch, state: State[Any]) -> tuple[Mapping[str, Attempt], set[str]]:
+    """Return what the fleet collects of a rotation that ends in a state, and the tags that its run gets."""
+    tags = set[str]()
+
+    def flow(*_: Any, **__: Any) -> State[Any]:
+        tags.update(TagsContext.get().current_tags)
+        return state
+
+    monkeypatch.setattr(fleet, "rotate", flow)
+    with ThreadPoolExecutor(1) as pool:
+        starter = fleet.InThisProcess(Sync.EXPRESS, pool)
+        starter.start(DUE, DEXTER)
+        return starter.collect(10), tags
+
+
+def test_its_runs_have_the_tag_that_the_alarms_look_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert rotate(monkeypatch, ENDINGS["rotated"])[1] == {"fleet", "keyturn"}
+
+
+@pytest.mark.parametrize("verdict", ENDINGS)
+def test_how_it_ended_is_told_by_the_verdict_in_its_message(monkeypatch: pytest.MonkeyPatch, verdict: str) -> None:
+    collected, _ = rotate(monkeypatch, ENDINGS[verdict])
+    assert collected[DEXTER.name].verdict == verdict
+    assert collected[DEXTER.name].is_bad == (verdict != "rotated")
