@@ -63,7 +63,7 @@ def test_a_reload_needs_the_right_to_run_commands_and_no_other_client_does() -> 
     assert RELOADS not in {need.role for need in list_needs(NO_CLUSTER, without)}
 
 
-@pytest.mark.parametrize("strategy", Strategy)
+@pytest.mark.parametrize("strategy", [Strategy.IN_PLACE, Strategy.RECREATE, Strategy.ALTERNATING])
 def test_to_restart_a_stateful_set_whose_login_has_ended_its_pods_must_be_deleted(strategy: Strategy) -> None:
     own = DATABASE.delivery.model_copy(update={"synced_secret": "own"})
     kind, needed = WorkloadKind.STATEFUL_SET, strategy is not Strategy.ALTERNATING
