@@ -18,7 +18,7 @@ from typing import Any
 
 from benchmarks.common import ROOT, Result, say
 from benchmarks.plots import draw_bars, draw_curve
-from lab.databases.postgres import find_binaries
+from lab.databases.binaries import find_binaries
 
 NAMES = ("rotation_speed", "availability", "database_step", "sync_detection", "lab_up", "kubernetes_api")
 SOAK = "soak"

@@ -83,9 +83,11 @@ class ByDeployment:
         self._names[runs.start_rotation(due, deployment, self.sync, guard(due, credential))] = due.credential
 
     def collect(self, seconds: float) -> Mapping[str, Attempt]:
-        """Look at the runs after a while."""
+        """Look at the runs after a while. A look that Prefect does not answer is made again later: they go on."""
         threading.Event().wait(min(seconds, POLL_SECONDS))
-        attempts = runs.look_at_runs(self._names, datetime.now(UTC))
+        attempts = dict[UUID, Attempt]()
+        with best_effort("look at the rotations that were started", is_patient=True):
+            attempts = runs.look_at_runs(self._names, datetime.now(UTC))
         ended = {run_id: attempt for run_id, attempt in attempts.items() if attempt.ended_at}
         return {self._names.pop(run_id): attempt for run_id, attempt in ended.items()}
 

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID, uuid4
 
 import pytest
 from fleet_world import NOW, OLD, make_roster, managed
@@ -200,6 +201,26 @@ def test_one_that_cannot_be_started_keeps_no_other_from_starting() -> None:
     module._start(roster, roster.plan(NOW), starter, errors, datetime.now(UTC))
     assert roster.under_way == ["db-1"]
     assert errors["db-0"].seen.startswith("builtins.ConnectionError")
+
+
+def test_a_look_that_prefect_does_not_answer_is_made_again_and_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    [due], credential = Roster({"db-0": managed("db-0")}, {"db-0": OLD}).list_due(NOW), managed("db-0")
+    run, ended, looks = uuid4(), Attempt(due.key, NOW, "rotated"), list[int]()
+
+    def look(names: Mapping[UUID, str], now: datetime) -> Mapping[UUID, Attempt]:
+        looks.append(len(names))
+        if len(looks) == 1:
+            raise ConnectionError("500 Internal Server Error")
+        return dict.fromkeys(names, ended)
+
+    monkeypatch.setattr(module.runs, "find_deployments", lambda: {"rotate"})
+    monkeypatch.setattr(module.runs, "start_rotation", lambda *_: run)
+    monkeypatch.setattr(module.runs, "look_at_runs", look)
+    starter = module.ByDeployment(module.Sync.WAIT)
+    starter.start(due, credential)
+    assert starter.collect(0.0) == {}
+    assert starter.collect(0.0) == {"db-0": ended}
+    assert looks == [1, 1]
 
 
 def test_wherever_a_rotation_runs_it_is_given_its_window(monkeypatch: pytest.MonkeyPatch) -> None:
