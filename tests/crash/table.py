@@ -23,7 +23,8 @@ by recreate. With a grace the previous login still works then; the grace is ende
 
 The next run is given the same id, an id that no rotation has, or none. Whichever it is, it resumes a rotation that is
 unfinished. Where none is, because the kill came before anything was staged or after the end, the run without an id
-makes a rotation, and an id that names none is refused (`UnknownRotation`); the run after the refusal is given none.
+makes a rotation, and an id that names none is refused (`UnknownRotation`); the run after the refusal is given none
+(after a grace has begun: `Grace`, and the run after it is given the same id).
 
 The columns without a further word are the walkthrough's pair, by a mount and a synced Secret: all of their kills are
 made. Those around writes and at the ends of steps are made with the same id and with another one, those in reads with
