@@ -20,6 +20,7 @@ setup: $(VENV)/.ready
 
 $(VENV)/.ready: requirements.lock requirements-dev.lock requirements-uv.txt
 	$(PYTHON) -c 'import sys; sys.exit("Keyturn needs Python 3.11 or newer") if sys.version_info < (3, 11) else None'
+	@mkdir -p $(PREFECT_HOME)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-uv.txt
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes \

@@ -16,7 +16,8 @@ def test_a_watch_replays_only_what_came_later(space: Space) -> None:
     space.api.patch(space.path("configmaps", "one"), {"data": {"a": "b"}})
     last = space.api("DELETE", space.path("configmaps", "one"))
     assert last.code == 200
-    with space.api.watch(space.path("configmaps"), resourceVersion=first["metadata"]["resourceVersion"]) as events:
+    query = {"resourceVersion": first["metadata"]["resourceVersion"], "fieldSelector": "metadata.name=one"}
+    with space.api.watch(space.path("configmaps"), **query) as events:
         changed, deleted = next(events), next(events)
     assert (seen(changed), seen(deleted)) == (("MODIFIED", "one"), ("DELETED", "one"))
     assert changed["object"]["data"] == {"a": "b"}

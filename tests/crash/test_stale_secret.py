@@ -43,7 +43,7 @@ def assert_restarted(scene: Scene, before: Login, times: int) -> None:
     scene.lab.faults.clear_faults()
     CASE.check_after_rotation(scene, before)
     client = scene.cluster.get(f"{DEPLOYMENTS}/{CLIENT.workload.name}")
-    assert client["metadata"]["generation"] == 1 + times
+    assert client["metadata"]["annotations"]["deployment.kubernetes.io/revision"] == str(1 + times)
 
 
 @pytest.mark.parametrize(("action", "times"), [(Action.RESTART, 1), (Action.AWAIT_READY, 2)])

@@ -32,6 +32,8 @@ class Way:
 
     def close(self) -> None:
         """Cut every connection, and refuse new ones."""
+        if not self._threads:
+            return
         accepting, *copying = self._threads
         _cut(self._listener)
         accepting.join()  # nothing is accepted behind the sockets that are cut now

@@ -11,6 +11,7 @@ from infra.credentials import Strategy
 from testing.inventory import listed
 from testing.rotating import NAMESPACE, World
 from testing.rotator import ROLE_NAMES, bind
+from testing.waiting import eventually
 from testing.walkthrough import DEXTER, SERVER, change
 
 
@@ -64,6 +65,7 @@ def test_what_disagrees_is_on_the_credentials_page_and_nothing_is_changed(schedu
         assert world.newest_versions() == broken != before
     finally:
         world.vault.write("password", right)
+        eventually(lambda: world.secret_holds(world.values()), "the right password in the Secret", 30)
 
 
 def test_a_credential_that_does_not_exist_is_named(scheduled: World) -> None:

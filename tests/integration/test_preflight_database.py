@@ -22,6 +22,7 @@ from tasks.preflight.registry import Check, Question
 from tasks.rotation import StepContext, password_change
 from testing.bare import without_prefect
 from testing.postgres_process import ADMIN, Server, running_server
+from testing.waiting import eventually
 from testing.walkthrough import DEXTER, SERVER, change
 
 SECRET, NEW = "Secret-of-the-login-1", "Zn7qVx2LkP0sWd8RtY4uEa6Hb9Jc1MfG"
@@ -234,7 +235,9 @@ def test_a_server_that_is_nearly_full_is_a_warning_since_a_free_connection_is_wa
         run(small, *SET_UP)
         address = small.database().address
         pool = {"host": address.host, "port": address.port, "user": "app", "password": SECRET, "dbname": "postgres"}
-        with psycopg.connect(**pool), psycopg.connect(**pool):  # type: ignore[arg-type]
+        with psycopg.connect(**pool, autocommit=True) as held, psycopg.connect(**pool):  # type: ignore[arg-type]
+            count = "SELECT count(*) = 2 FROM pg_stat_activity WHERE backend_type = 'client backend'"
+            eventually(lambda: held.execute(count).fetchone() == (True,), "the end of the session that set it up")
             (finding,) = find(free_connections, small)
     assert not finding.is_blocking
     assert finding.error.seen == "the server allows 3, and others have 2; the rotation needs 2"
