@@ -22,7 +22,7 @@ from tests.crash.clients import key_of, make_class, make_deployment
 from tests.crash.layouts import add_role, drop_roles
 from tests.crash.scene import DEPLOYMENTS, NAMESPACE, SECONDS, Scene
 
-NAME, OTHER, KEEPER = "orders", "orders-too", "keeper"
+NAME, OTHER, SYNCING = "orders", "orders-too", "syncing"
 LAYOUTS: dict[str, dict[str, Any]] = {
     "pair": {"username": "orders-username", "password": "orders-password"},
     "password": {"kind": "password", "username": NAME, "password": "orders-alone"},
@@ -50,7 +50,7 @@ DELIVERIES: dict[str, list[dict[str, str]]] = {
     "none": [],
 }
 """Delivery -> what the inventory says of it. Of the two classes one has the pair's username, the other its password."""
-_KEEPER = consumer_like(DATABASE, name=KEEPER, is_database=False)
+_SYNCING = consumer_like(DATABASE, name=SYNCING, is_database=False)
 _ROLES = {Strategy.IN_PLACE: Login(NAME, "first-Password-1"), Strategy.ALTERNATING: Login("orders_turns", "turns-1")}
 
 
@@ -102,14 +102,14 @@ def choose_sample() -> list[Cell]:
 
 
 def list_consumers(delivery: str) -> tuple[Consumer, ...]:
-    """Return who gets the credential by a delivery: a Secret that others keep has a keeper beside its reader."""
+    """Return who gets the credential by a delivery; a kept Secret has who keeps it in sync beside its reader."""
     if not (kept := DELIVERIES[delivery]):
         return ()
     fields = consumer_like(DATABASE, name=NAME, is_database=False).model_dump()
     client = Consumer.model_validate({**fields, "delivery": None, "deliveries": kept})
     if delivery != "secret":
         return (client,)
-    keeps = {**_KEEPER.model_dump(), "delivery": DELIVERIES["csi"][0]}
+    keeps = {**_SYNCING.model_dump(), "delivery": DELIVERIES["csi"][0]}
     return client, Consumer.model_validate(keeps)
 
 

@@ -36,5 +36,5 @@ async def test_a_forward_that_is_stopped_between_its_two_connections_leaves_none
         _, writer = await connect(ADDRESS, forward.listen.port)
         await between.wait()
         await forward.stop()
-        await ended.wait()
+        assert await ended.wait(), "the pod sees the first connection end"
         writer.transport.abort()
