@@ -4,12 +4,13 @@ No node takes part: the tests say which pods are ready.
 """
 
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
 from infra.credentials import WorkloadKind, WorkloadRef
-from infra.errors import WorkloadUnhealthy
+from infra.errors import NotFound, WorkloadUnhealthy
 from infra.kubernetes.client import Cluster, connect
 from infra.kubernetes.discovery import list_templates
 from infra.kubernetes.obstacles import read_obstacles
@@ -70,7 +71,8 @@ class Rollouts(World):
         def look() -> dict[str, Any] | None:
             for pod in self.cluster.get(self.path("pods"))["items"]:
                 if pod.get("status", {}).get("phase") != "Running":
-                    self.set_status("pods", pod["metadata"]["name"], READY)
+                    with suppress(NotFound):  # its controller may have replaced it since
+                        self.set_status("pods", pod["metadata"]["name"], READY)
             found = self.item()
             status, generation = found.get("status") or {}, str(found["metadata"]["generation"])
             is_there = (status.get("phase"), status.get("observedGeneration")) == (phase, generation)

@@ -4,12 +4,13 @@ No node takes part: the tests say which pods are ready.
 """
 
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
 from infra.credentials import WorkloadKind, WorkloadRef
-from infra.errors import WorkloadUnhealthy
+from infra.errors import NotFound, WorkloadUnhealthy
 from infra.kubernetes.client import Cluster, connect
 from infra.kubernetes.waiting import Progress
 from infra.kubernetes.workloads import WorkloadHandle, open_workload
@@ -64,7 +65,8 @@ class Sets(World):
         for pod in self.pods():
             is_of_it = (pod["metadata"].get("annotations") or {}).get("keyturn/restarted-for", "") == mark
             ready = {"type": "Ready", "status": str(is_of_it), **SINCE}
-            self.set_status("pods", pod["metadata"]["name"], {"phase": "Running", "conditions": [ready]})
+            with suppress(NotFound):  # its controller may have replaced it since
+                self.set_status("pods", pod["metadata"]["name"], {"phase": "Running", "conditions": [ready]})
 
 
 @pytest.fixture
