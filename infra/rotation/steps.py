@@ -13,9 +13,6 @@ from infra.rotation.state import RotationState, Subject
 class Action(StrEnum):
     """What a step does; the value is the template of its line in the plan."""
 
-    PROVE_CURRENT = "prove that the current login of {subject} works"
-    REHEARSE = "rehearse the password change of {subject} and roll it back"
-    REHEARSE_ALTERNATE = "rehearse enabling the alternate login of {subject} and roll it back"
     STAGE = "stage a candidate for {subject}"
     SET_ADMINISTRATOR = "set the new password of the administrator of {subject} through Azure"
     ENABLE_ALTERNATE = "enable the alternate login of {subject} in the database"

@@ -1,6 +1,6 @@
 """Checks of the login itself: its password's last day, the role that its sessions act as, and what is its own alone."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 
 from infra.credentials import Strategy, ValidUntil
@@ -9,10 +9,12 @@ from infra.postgres import acting_role
 from infra.postgres.database import RoleChange
 from infra.postgres.login_parts import extend_validity, get_valid_until
 from infra.postgres.owner_role import find_owner_role, list_own_rights
+from infra.rotation.observation import LoginState
 from infra.rotation.preflight import Finding
 from infra.rotation.strategies import STRATEGIES
 from tasks.preflight.registry import Question, check
 from tasks.rotation.alternate_logins import rehearse_turn
+from tasks.rotation.password_change import rehearse_change
 from tasks.rotation.registry import StepContext
 from tasks.rotation.validity import find_set_at
 
@@ -67,5 +69,20 @@ def check_alternate_login(question: Question) -> Iterator[Finding]:
         yield Finding(error, is_blocking=False)
     if owner:
         acting_role.prove_acts_as(access.database.accepting_md5, current, owner.name)
-    context = StepContext(credential, question.options, question.plan.rotation_id, credential.name, "")
-    rehearse_turn(context, access, current)
+    rehearse_turn(_step(question), access, current)
+
+
+@check
+def check_password_change(question: Question) -> Iterable[Finding]:
+    """Rehearse the new password of a login that keeps its name; what the database refuses is raised."""
+    works = question.observation.logins.current is LoginState.WORKS
+    if works and question.credential.strategy is Strategy.IN_PLACE:
+        rehearse_change(_step(question), question.access, question.current)
+    return ()
+
+
+def _step(question: Question) -> StepContext:
+    """Return what a rehearsal is about."""
+    return StepContext(
+        question.credential, question.options, question.plan.rotation_id, question.credential.name, mark=""
+    )

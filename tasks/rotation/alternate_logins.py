@@ -25,23 +25,12 @@ DISABLE = RoleChange("The database does not let a login be disabled", ADMINISTRA
 REENABLE = RoleChange("The database does not let a login be enabled again", ADMINISTRATOR_FIX)
 
 
-@performs(Action.REHEARSE_ALTERNATE)
-def rehearse_alternate(context: StepContext) -> None:
-    """Do everything that the rotation will ask of the database in a transaction that is rolled back.
-
-    Raises:
-        Refused: the database does not allow it; nothing was changed.
-        Conflict, InvalidInput: it is not clear which login is next.
-    """
-    with opened_for(context) as access:
-        rehearse_turn(context, access, access.read_newest())
-
-
 def rehearse_turn(context: StepContext, access: Access, current: Login) -> None:
     """Enable the login that is next and disable the current one, in a transaction that is rolled back.
 
     Raises:
-        Refused, Conflict, InvalidInput: as `rehearse_alternate`.
+        Refused: the database does not allow it; nothing was changed.
+        Conflict, InvalidInput: it is not clear which login is next.
     """
     alternate = Login(choose_username(context, access, current), generate_password(context.credential.password))
     with admin_session(context, access, ENABLE, current, is_rehearsal=True) as connection:

@@ -27,17 +27,6 @@ from tasks.rotation.registry import StepContext, opened_for, performs
 from tasks.rotation.staged import get_candidate, read_candidate
 
 
-@performs(Action.PROVE_CURRENT)
-def prove_current(context: StepContext) -> None:
-    """Log in with the newest versions.
-
-    Raises:
-        LoginRefused: the database refuses them; nothing was changed.
-    """
-    with opened_for(context) as access:
-        access.database.accepting_md5.prove(access.read_newest())
-
-
 @performs(Action.PROVE_CANDIDATE, retries=0)
 def prove_candidate(context: StepContext) -> None:
     """Log in with the candidate.

@@ -23,17 +23,14 @@ SET_PASSWORD = RoleChange(
 )
 
 
-@performs(Action.REHEARSE)
-def rehearse(context: StepContext) -> None:
+def rehearse_change(context: StepContext, access: Access, current: Login) -> None:
     """Let the current login or the administrator set the password in a transaction that is rolled back.
 
     Raises:
         Refused: the database does not let it; nothing was changed.
-        LoginRefused: it refuses the current login.
+        LoginRefused: it refuses the login that would set it.
     """
-    with opened_for(context) as access:
-        current = access.read_newest()
-        _set_password(context, access, current, current.password, is_rehearsal=True)
+    _set_password(context, access, current, current.password, is_rehearsal=True)
 
 
 @performs(Action.SET_PASSWORD, retries=0)

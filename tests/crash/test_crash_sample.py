@@ -18,9 +18,8 @@ from tests.crash.scene import Scene
 A = Action
 SAMPLE: dict[tuple[Strategy, Sync], tuple[Action, ...]] = {
     (Strategy.RECREATE, Sync.EXPRESS): (A.PUBLISH, A.REFRESH_SECRET, A.START, A.AWAIT_READY, A.STOP),
-    (Strategy.IN_PLACE, Sync.WAIT): (A.REHEARSE, A.AWAIT_SYNC, A.SET_PASSWORD, A.RESTART),
+    (Strategy.IN_PLACE, Sync.WAIT): (A.AWAIT_SYNC, A.SET_PASSWORD, A.RESTART),
     (Strategy.ALTERNATING, Sync.EXPRESS): (
-        A.REHEARSE_ALTERNATE,
         A.PIN,
         A.ENABLE_ALTERNATE,
         A.UNPIN,
@@ -28,7 +27,6 @@ SAMPLE: dict[tuple[Strategy, Sync], tuple[Action, ...]] = {
         A.VERIFY,
     ),
     (Strategy.MANAGED, Sync.WAIT): (
-        A.PROVE_CURRENT,
         A.STAGE,
         A.SET_ADMINISTRATOR,
         A.PROVE_CANDIDATE,

@@ -16,9 +16,11 @@ from infra.errors import Refused
 from infra.postgres.database import Database
 from infra.rotation.observation import Logins, LoginState, Observation
 from infra.rotation.options import RotationOptions
+from infra.rotation.plan import Plan, PlanStatus
 from infra.rotation.preflight import Finding
 from tasks.preflight.database import free_connections, password_copies, password_encryption
 from tasks.preflight.registry import Check, Question
+from tasks.preflight.roles import check_password_change
 from tasks.rotation import StepContext, password_change
 from testing.bare import without_prefect
 from testing.postgres_process import ADMIN, Server, running_server
@@ -29,6 +31,7 @@ SECRET, NEW = "Secret-of-the-login-1", "Zn7qVx2LkP0sWd8RtY4uEa6Hb9Jc1MfG"
 APP, BOSS = Login("app", SECRET), Login("boss", "Secret-of-the-boss-1")
 IN_PLACE = change(DEXTER, strategy=Strategy.IN_PLACE, consumers=())
 HELPED = change(IN_PLACE, administrator={"username": "admin-username", "password": "admin-password"})
+PLAN = Plan("r1", PlanStatus.OPEN)
 SET_UP = (
     f"CREATE ROLE app LOGIN PASSWORD '{SECRET}'",
     f"CREATE ROLE boss LOGIN CREATEROLE PASSWORD '{BOSS.password}'",
@@ -87,8 +90,7 @@ def find(make: Check, server: Server, credential: Credential = IN_PLACE, **acces
     access.setdefault("administrator", ADMIN if credential.administrator else None)
     opened: Any = LocalAccess(credential, server.database(), **access)
     seen = Observation((), None, Logins(LoginState.WORKS), ())
-    plan: Any = None
-    findings = list(make(Question(opened, RotationOptions(), seen, plan)))
+    findings = list(make(Question(opened, RotationOptions(), seen, PLAN)))
     for finding in findings:
         assert type(finding.error) is Refused
         assert SECRET not in str(finding)
@@ -257,9 +259,8 @@ def test_a_server_that_would_keep_the_new_password_as_md5_is_refused_where_it_ma
 
 def test_nothing_is_looked_at_with_a_login_that_does_not_work(server: Server) -> None:
     opened: Any = LocalAccess(IN_PLACE, server.database(), Login("app", "wrong"))
-    plan: Any = None
-    question = Question(opened, RotationOptions(), Observation((), None, Logins(LoginState.REFUSED), ()), plan)
-    for make in (password_copies, free_connections, password_encryption):
+    question = Question(opened, RotationOptions(), Observation((), None, Logins(LoginState.REFUSED), ()), PLAN)
+    for make in (password_copies, free_connections, password_encryption, check_password_change):
         assert list(make(question)) == []
 
 
@@ -293,7 +294,7 @@ def test_an_administrator_rehearses_sets_and_restores_the_password_and_no_log_ha
         run(server, "GRANT app TO boss WITH ADMIN OPTION")
     database, new = server.database(), replace(APP, password=NEW)
     by_itself, by_boss = changes_by(server, "app"), changes_by(server, "boss")
-    perform(password_change.rehearse, HELPED, BOSS)
+    assert find(check_password_change, server, HELPED, administrator=BOSS) == []
     assert database.takes(APP)
     assert perform(password_change.set_password, HELPED, BOSS) is True
     assert (database.takes(new), database.takes(APP)) == (True, False)
@@ -304,12 +305,10 @@ def test_an_administrator_rehearses_sets_and_restores_the_password_and_no_log_ha
     assert NEW not in server.log.read_text()
 
 
-def test_an_administrator_that_may_not_set_the_password_is_refused_at_the_rehearsal(
-    server: Server, perform: Callable[..., object]
-) -> None:
+def test_an_administrator_that_may_not_set_the_password_is_refused_at_the_rehearsal(server: Server) -> None:
     run(server, f"CREATE ROLE clerk LOGIN PASSWORD '{BOSS.password}'")
     with pytest.raises(Refused) as caught:
-        perform(password_change.rehearse, HELPED, replace(BOSS, username="clerk"))
+        find(check_password_change, server, HELPED, administrator=replace(BOSS, username="clerk"))
     run(server, "DROP ROLE clerk")
     assert caught.value.code == "42501"
     assert "ADMIN OPTION" in caught.value.fix
@@ -320,7 +319,7 @@ def test_without_an_administrator_the_login_sets_its_own_password(
     server: Server, perform: Callable[..., object]
 ) -> None:
     before = changes_by(server, "app")
-    perform(password_change.rehearse, IN_PLACE)
+    assert find(check_password_change, server) == []
     assert perform(password_change.set_password, IN_PLACE) is True
     assert server.database().takes(replace(APP, password=NEW))
     assert changes_by(server, "app") == before + 2

@@ -127,11 +127,6 @@ class Simulation:
         facts, pair = self.world.staged
         self.world.candidate = replace(facts, phase=phase), pair
 
-    def _prove_current(self, plan: Plan, subject: Subject) -> Iterator[None]:
-        yield
-        if self.world.log_in(self.world.newest) is not LoginState.WORKS:
-            raise LoginRefused("refused", name=str(subject))
-
     def _stage(self, plan: Plan, subject: Subject) -> Iterator[None]:
         world = self.world
         yield
@@ -149,9 +144,6 @@ class Simulation:
         keeps = STRATEGIES[world.strategy].username is UsernamePolicy.KEEP
         username = world.newest[0] if keeps else f"login{world.count}"
         world.candidate = facts, (username, f"secret{world.count}")
-
-    def _rehearse(self, plan: Plan, subject: Subject) -> Iterator[None]:
-        yield from self._prove_current(plan, subject)
 
     def _set_password(self, plan: Plan, subject: Subject) -> Iterator[None]:
         yield from self._alter(self.world.base(), self.world.staged[1])
@@ -175,9 +167,6 @@ class Simulation:
         yield
 
     _set_administrator, _restore_administrator = _set_password, _restore_password
-
-    def _rehearse_alternate(self, plan: Plan, subject: Subject) -> Iterator[None]:
-        yield from self._prove_current(plan, subject)
 
     def _enable_alternate(self, plan: Plan, subject: Subject) -> Iterator[None]:
         world = self.world

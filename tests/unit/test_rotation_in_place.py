@@ -58,8 +58,6 @@ def test_the_password_is_published_before_the_database_changes_and_clients_resta
     plan = plan_for(among(HEALTHY, facts(CLIENT)), data_loss="no")
     assert plan.refusal is None
     assert actions(plan.steps) == [
-        Action.PROVE_CURRENT,
-        Action.REHEARSE,
         Action.STAGE,
         Action.PUBLISH,
         Action.AWAIT_SYNC,
@@ -236,10 +234,6 @@ def test_a_client_that_fails_after_the_proof_does_not_roll_back() -> None:
     unhealthy = facts(CLIENT, restarted_for="r1", settled=False)
     plan = plan_for(among(with_candidate(PUBLISHED_IN_PLACE, phase=Phase.PROVEN), unhealthy))
     assert not fail(plan, Action.AWAIT_READY, WorkloadUnhealthy("x", name="y"))[0]
-
-
-def test_a_rehearsal_that_fails_refuses_the_rotation() -> None:
-    assert fail(plan_for(HEALTHY), Action.REHEARSE, Refused("x", name="y")) == (False, Verdict.REFUSED)
 
 
 def test_the_username_is_not_restored_since_it_never_changed() -> None:

@@ -79,7 +79,6 @@ def test_a_new_rotation_has_every_step_in_the_order_of_the_design() -> None:
     assert plan.status is PlanStatus.OPEN
     assert plan.refusal is None
     assert actions(plan.steps) == [
-        Action.PROVE_CURRENT,
         Action.STAGE,
         Action.PUBLISH,
         Action.PUBLISH,
@@ -94,7 +93,7 @@ def test_a_new_rotation_has_every_step_in_the_order_of_the_design() -> None:
         Action.FINISH,
     ]
     assert subjects(plan, Action.PUBLISH) == ["username", "password"]
-    assert str(plan.steps[5]) == "scale deployment dexter/postgres-pod-kv to 0"
+    assert str(plan.steps[4]) == "scale deployment dexter/postgres-pod-kv to 0"
     assert all(step.reason for step in plan.steps)
 
 
@@ -111,7 +110,7 @@ def test_every_plan_says_that_the_data_is_lost() -> None:
 def test_after_publishing_the_next_step_is_the_sync() -> None:
     plan = plan_for(PUBLISHED)
     assert actions(plan.steps)[0] is Action.AWAIT_SYNC
-    assert actions(plan.done) == [Action.PROVE_CURRENT, Action.STAGE, Action.PUBLISH, Action.PUBLISH]
+    assert actions(plan.done) == [Action.STAGE, Action.PUBLISH, Action.PUBLISH]
 
 
 @pytest.mark.parametrize(
@@ -398,7 +397,6 @@ def test_a_rotation_is_named_after_its_start() -> None:
 
 _REFUSE, _STOP, _PENDING = OnFailure.REFUSE, OnFailure.STOP, OnFailure.PENDING
 _ROLL_BACK, _ALWAYS = OnFailure.ROLL_BACK, OnFailure.ALWAYS_ROLL_BACK
-_BEGINNING = [(Action.PROVE_CURRENT, _REFUSE), (Action.STAGE, _REFUSE)]
 _CLIENTS = [(Action.RELOAD, _ROLL_BACK), (Action.RESTART, _ROLL_BACK), (Action.AWAIT_READY, _ROLL_BACK)]
 _END = [(Action.VERIFY, _ROLL_BACK), (Action.RETIRE, _STOP), (Action.FINISH, _STOP)]
 _RETURN_CLIENTS = [
@@ -410,7 +408,7 @@ _RETURN_CLIENTS = [
 ]
 FORWARD = {
     Strategy.RECREATE: [
-        *_BEGINNING,
+        (Action.STAGE, _REFUSE),
         (Action.PUBLISH, _STOP),
         (Action.PUBLISH, _ALWAYS),
         (Action.AWAIT_SYNC, _PENDING),
@@ -422,8 +420,6 @@ FORWARD = {
         *_END,
     ],
     Strategy.IN_PLACE: [
-        (Action.PROVE_CURRENT, _REFUSE),
-        (Action.REHEARSE, _REFUSE),
         (Action.STAGE, _REFUSE),
         (Action.PUBLISH, _STOP),
         (Action.AWAIT_SYNC, _ROLL_BACK),
@@ -434,8 +430,6 @@ FORWARD = {
         *_END,
     ],
     Strategy.ALTERNATING: [
-        (Action.PROVE_CURRENT, _REFUSE),
-        (Action.REHEARSE_ALTERNATE, _REFUSE),
         (Action.STAGE, _REFUSE),
         (Action.PIN, _STOP),
         (Action.ENABLE_ALTERNATE, _ROLL_BACK),
@@ -451,7 +445,7 @@ FORWARD = {
         *_END,
     ],
     Strategy.MANAGED: [
-        *_BEGINNING,
+        (Action.STAGE, _REFUSE),
         (Action.SET_ADMINISTRATOR, _ROLL_BACK),
         (Action.PROVE_CANDIDATE, _ROLL_BACK),
         (Action.PUBLISH, _ALWAYS),

@@ -40,7 +40,7 @@ class Alternating:
         *phases.prove_and_retire(the_login),
     )
     forward: Rules = (
-        *phases.begin(Action.REHEARSE_ALTERNATE),
+        *phases.stage(),
         Rule(Action.PIN, sources_to_pin, conditions.is_pinned_or_published, _NO_MIX),
         *phases.change(Action.ENABLE_ALTERNATE, "From here on the database accepts both logins."),
         *phases.publish(the_login),

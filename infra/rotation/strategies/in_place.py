@@ -35,7 +35,7 @@ class InPlace:
     username = UsernamePolicy.KEEP
     needs_alternates = False
     forward: Rules = (
-        *phases.begin(Action.REHEARSE),
+        *phases.stage(),
         *phases.publish(the_password, "It travels while the database accepts the previous one."),
         *phases.sync(conditions.needs_no_sync(the_password), _sync_failed),
         *phases.change(Action.SET_PASSWORD, "From here on the database accepts the new password."),

@@ -24,7 +24,7 @@ class Managed:
     username = UsernamePolicy.KEEP
     needs_alternates = False
     forward: Rules = (
-        *phases.begin(),
+        *phases.stage(),
         *phases.change(Action.SET_ADMINISTRATOR, "From here on the server accepts only the new password."),
         *phases.publish(the_password, on_failure=OnFailure.ALWAYS_ROLL_BACK),
         *phases.sync(conditions.needs_no_sync(the_password)),

@@ -14,16 +14,10 @@ from infra.rotation.strategies.subjects import (
 Rules = tuple[Rule, ...]
 
 
-def begin(*rehearsals: Action) -> Rules:
-    """Prove the current login, rehearse, stage the candidate."""
-    rows = (
-        (Action.PROVE_CURRENT, "A rotation that starts broken can't be rolled back."),
-        *((rehearsal, "Nothing is staged that the database refuses.") for rehearsal in rehearsals),
-        (Action.STAGE, "From here on a crash loses no password."),
-    )
-    return tuple(
-        Rule(action, the_credential, conditions.is_staged, reason, OnFailure.REFUSE) for action, reason in rows
-    )
+def stage() -> Rules:
+    """Stage the candidate. The preflight has proven the current login, and has rehearsed its change."""
+    reason = "From here on a crash loses no password."
+    return (Rule(Action.STAGE, the_credential, conditions.is_staged, reason, OnFailure.REFUSE),)
 
 
 def change(action: Action, reason: str) -> Rules:

@@ -48,7 +48,7 @@ class Recreate:
     username = UsernamePolicy.DERIVE
     needs_alternates = False
     forward: Rules = (
-        *phases.begin(),
+        *phases.stage(),
         *phases.publish(the_login),
         *phases.sync(_needs_no_sync),
         _forward(Action.STOP, conditions.has_stopped, "The database reads its credential only when it starts."),
