@@ -1,8 +1,12 @@
-"""The candidate: the new login before it is published. One secret, so that one write stages all of it."""
+"""The candidate: the new login before it is published, and the one that it takes the place of, in one secret.
+
+One write stages all of it. The previous login is there too so that a step has both by one request, whatever the layout.
+"""
 
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from infra.credentials import Login
 from infra.errors import Code, SecretUnusable
@@ -47,13 +51,31 @@ def list_base(tags: Mapping[str, str]) -> list[str]:
     return found
 
 
-def dump_candidate(login: Login) -> str:
-    """Return the value of the candidate secret for a login."""
-    return json.dumps({"username": login.username, "password": login.password})
+@dataclass(frozen=True)
+class Staged:
+    """The logins of a candidate.
+
+    Args:
+        new: the new login.
+        previous: the one before it; None if an edition staged it that did not keep it there.
+    """
+
+    new: Login
+    previous: Login | None = None
 
 
-def parse_candidate(text: str, name: str) -> Login:
-    """Return the login that the value of a candidate secret holds.
+def dump_candidate(staged: Staged) -> str:
+    """Return the value of the candidate secret."""
+    previous = {} if staged.previous is None else {"previous": _dump(staged.previous)}
+    return json.dumps({**_dump(staged.new), **previous})
+
+
+def _dump(login: Login) -> dict[str, str]:
+    return {"username": login.username, "password": login.password}
+
+
+def parse_candidate(text: str, name: str) -> Staged:
+    """Return the logins that the value of a candidate secret holds.
 
     Args:
         text: the secret's value.
@@ -64,11 +86,15 @@ def parse_candidate(text: str, name: str) -> Login:
     """
     try:
         fields = json.loads(text)
-        username, password = fields["username"], fields["password"]
+        return Staged(_parse(fields), _parse(fields["previous"]) if "previous" in fields else None)
     except (ValueError, KeyError, TypeError):
         raise _unusable(name) from None
+
+
+def _parse(fields: Mapping[str, object]) -> Login:
+    username, password = fields["username"], fields["password"]
     if not (isinstance(username, str) and isinstance(password, str) and username and password):
-        raise _unusable(name)
+        raise ValueError
     return Login(username, password)
 
 

@@ -2,7 +2,7 @@
 
 from prefect.logging import get_run_logger
 
-from infra.credentials import Login, Part
+from infra.credentials import Login
 from infra.errors import WorkloadUnhealthy
 from infra.postgres import acting_role, owner_role
 from infra.postgres.database import RoleChange
@@ -13,7 +13,7 @@ from tasks.rotation.lock import confirm_lock
 from tasks.rotation.logins import admin_session, choose_username, get_owner_role, has_already, patient
 from tasks.rotation.registry import StepContext, opened_for, performs
 from tasks.rotation.restarts import wait_for_terminating_pods, warn_of_runs
-from tasks.rotation.staged import read_both
+from tasks.rotation.staged import read_both, read_restorable
 from tasks.rotation.validity import find_valid_for
 
 ADMINISTRATOR_FIX = (
@@ -81,7 +81,7 @@ def disable_previous(context: StepContext) -> None:
         Refused: the database does not allow it.
     """
     with opened_for(context) as access:
-        new, previous = read_both(access, context.rotation_id, [Part.USERNAME])
+        new, previous = read_both(access, context.rotation_id)
         patient(context, access).prove(new)
         _wait_for_replaced_pods(context, access)
         confirm_lock(access.cluster, context.credential, context.rotation_id)
@@ -119,7 +119,7 @@ def reenable_previous(context: StepContext) -> None:
         Refused: the database does not allow it.
     """
     with opened_for(context) as access:
-        new, previous = read_both(access, context.rotation_id)
+        new, previous = read_restorable(access, context.rotation_id)
         existing = patient(context, access).accepting_md5
         if existing.takes(previous):
             return
@@ -138,7 +138,7 @@ def disable_candidate(context: StepContext) -> None:
         Refused: the database does not allow it.
     """
     with opened_for(context) as access:
-        new, previous = read_both(access, context.rotation_id)
+        new, previous = read_restorable(access, context.rotation_id)
         confirm_lock(access.cluster, context.credential, context.rotation_id)
         with admin_session(context, access, DISABLE, previous) as connection:
             if owner_role.has_role(connection, new.username):

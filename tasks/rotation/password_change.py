@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from prefect.logging import get_run_logger
 
-from infra.credentials import Login, Part
+from infra.credentials import Login
 from infra.errors import LoginRefused
 from infra.postgres import login_parts
 from infra.postgres.database import RoleChange, alter_password
@@ -13,7 +13,7 @@ from infra.rotation.steps import Action
 from tasks.context import Access
 from tasks.rotation.logins import admin_session, has_already, patient
 from tasks.rotation.registry import StepContext, opened_for, performs
-from tasks.rotation.staged import read_both
+from tasks.rotation.staged import read_both, read_restorable
 from tasks.rotation.validity import find_valid_for
 
 SET_PASSWORD = RoleChange(
@@ -42,7 +42,7 @@ def set_password(context: StepContext) -> bool:
         Refused: it does not let the password be changed.
     """
     with opened_for(context) as access:
-        new, previous = read_both(access, context.rotation_id, [Part.PASSWORD])
+        new, previous = read_both(access, context.rotation_id)
         if has_already(patient(context, access), new):
             return False
         return _change_password(
@@ -59,7 +59,7 @@ def restore_password(context: StepContext) -> bool:
         SecretUnusable: the previous version is disabled.
     """
     with opened_for(context) as access:
-        new, previous = read_both(access, context.rotation_id, [Part.PASSWORD])
+        new, previous = read_restorable(access, context.rotation_id)
         database = patient(context, access).accepting_md5
         return not has_already(database, previous) and _change_password(context, access, new, previous)
 

@@ -2,20 +2,20 @@
 
 import threading
 import time
-from collections.abc import Callable
 
 from prefect.logging import get_run_logger
 
 from infra.azure.servers import DatabaseServers
-from infra.credentials import FlexibleServerEndpoint, Login, Part
+from infra.credentials import FlexibleServerEndpoint, Login
 from infra.errors import KeyturnError, LoginRefused, NotFound, ServiceFailed, Unverified
 from infra.postgres.database import Database
 from infra.provisioning.reconciling import wait_until_settled
 from infra.provisioning.resources import DatabaseServer
 from infra.rotation.steps import Action
+from tasks.context import Access
 from tasks.rotation.lock import confirm_lock
 from tasks.rotation.registry import StepContext, opened_for, performs
-from tasks.rotation.staged import read_both
+from tasks.rotation.staged import read_both, read_restorable
 
 EFFECTIVE_SECONDS, EFFECTIVE_POLL_SECONDS = 60.0, 1.0
 """How long a Flexible Server may refuse a password that Azure has set, and how often it is asked meanwhile."""
@@ -31,7 +31,9 @@ def set_administrator(context: StepContext) -> bool:
         Unverified: Azure's operation failed or timed out, and had no effect.
         LoginRefused: it succeeded, and the server refuses the password all the same.
     """
-    return _change_administrator(context, lambda new, previous: new)
+    with opened_for(context) as access:
+        new, _ = read_both(access, context.rotation_id)
+        return _change_administrator(context, access, new, access.database)
 
 
 @performs(Action.RESTORE_ADMINISTRATOR)
@@ -42,10 +44,12 @@ def restore_administrator(context: StepContext) -> bool:
         AccessDenied, NotFound, Unverified, LoginRefused: as `set_administrator`.
         SecretUnusable: the previous version is disabled.
     """
-    return _change_administrator(context, lambda new, previous: previous)
+    with opened_for(context) as access:
+        _, previous = read_restorable(access, context.rotation_id)
+        return _change_administrator(context, access, previous, access.database.accepting_md5)
 
 
-def _change_administrator(context: StepContext, choose: Callable[[Login, Login], Login]) -> bool:
+def _change_administrator(context: StepContext, access: Access, wanted: Login, database: Database) -> bool:
     """Wait for an operation that an earlier run started, then ask Azure if the login still needs the change.
 
     Azure's answer proves nothing: an operation may fail after it took effect, and a password may take effect after the
@@ -53,30 +57,26 @@ def _change_administrator(context: StepContext, choose: Callable[[Login, Login],
     """
     endpoint, logger = context.credential.endpoint, get_run_logger()
     assert isinstance(endpoint, FlexibleServerEndpoint)
-    with opened_for(context) as access:
-        new, previous = read_both(access, context.rotation_id, [Part.PASSWORD])
-        wanted = choose(new, previous)
-        database = access.database if wanted == new else access.database.accepting_md5
-        servers, server = DatabaseServers(access.azure, endpoint.resource_group), DatabaseServer(name=endpoint.server)
-        found = wait_until_settled(lambda: servers.find(server), endpoint.server, logger.info)
-        if found is None or found.resource is None:
-            where = f"{endpoint.server} in {endpoint.resource_group}"
-            raise NotFound("There is no such Flexible Server", name=where, fix="correct the credential's endpoint")
-        if database.takes(wanted):
-            logger.info("%s accepts it already", endpoint.server)
-            return False
-        confirm_lock(access.cluster, context.credential, context.rotation_id)
-        failure = None
-        try:
-            servers.set_administrator_password(endpoint.server, wanted.password, logger.info)
-        except KeyturnError as error:
-            if not isinstance(error, ServiceFailed) and not database.takes(wanted):
-                raise
-            logger.warning("%s (%s); the login shows whether it took effect", error.what, error.code or error.seen)
-            failure = error
-        _wait_until_effective(database, wanted, failure)
-        logger.info("%s has the password", endpoint.server)
-        return True
+    servers, server = DatabaseServers(access.azure, endpoint.resource_group), DatabaseServer(name=endpoint.server)
+    found = wait_until_settled(lambda: servers.find(server), endpoint.server, logger.info)
+    if found is None or found.resource is None:
+        where = f"{endpoint.server} in {endpoint.resource_group}"
+        raise NotFound("There is no such Flexible Server", name=where, fix="correct the credential's endpoint")
+    if database.takes(wanted):
+        logger.info("%s accepts it already", endpoint.server)
+        return False
+    confirm_lock(access.cluster, context.credential, context.rotation_id)
+    failure = None
+    try:
+        servers.set_administrator_password(endpoint.server, wanted.password, logger.info)
+    except KeyturnError as error:
+        if not isinstance(error, ServiceFailed) and not database.takes(wanted):
+            raise
+        logger.warning("%s (%s); the login shows whether it took effect", error.what, error.code or error.seen)
+        failure = error
+    _wait_until_effective(database, wanted, failure)
+    logger.info("%s has the password", endpoint.server)
+    return True
 
 
 def _wait_until_effective(database: Database, login: Login, failure: KeyturnError | None) -> None:

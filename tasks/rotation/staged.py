@@ -1,13 +1,12 @@
 """The candidate in the vault: the secret that holds a rotation's new login, and in its tags how far the rotation is."""
 
-from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 
 from infra.azure.secrets import KeyVault
 from infra.azure.versions import SecretVersion
-from infra.credentials import UNTIL_NEXT_ROTATION, Credential, Login, Part, Strategy
+from infra.credentials import UNTIL_NEXT_ROTATION, Credential, Login, Strategy
 from infra.errors import Code, Conflict, NotFound, SecretUnusable
-from infra.rotation.candidate import list_base, name_candidate, parse_candidate
+from infra.rotation.candidate import Staged, list_base, name_candidate, parse_candidate
 from infra.rotation.observation import (
     BASE_VERSIONS,
     GRACE_UNTIL,
@@ -102,7 +101,11 @@ def _check(found: Candidate | None, credential: Credential, rotation_id: str) ->
 
 
 def read_candidate(vault: KeyVault, candidate: SecretVersion) -> Login:
-    """Read the candidate's login."""
+    """Read the candidate's new login."""
+    return _read_staged(vault, candidate).new
+
+
+def _read_staged(vault: KeyVault, candidate: SecretVersion) -> Staged:
     return parse_candidate(vault.read(candidate.name, candidate.version), f"{vault.name}/{candidate.name}")
 
 
@@ -115,24 +118,27 @@ def read_base(vault: KeyVault, credential: Credential, candidate: CandidateFacts
     return credential.secrets.parse({name: vault.read(name, candidate.base[name]) for name in credential.secrets.names})
 
 
-def read_both(access: Access, rotation_id: str, parts: Collection[Part] = tuple(Part)) -> tuple[Login, Login]:
+def read_both(access: Access, rotation_id: str) -> tuple[Login, Login]:
     """Read the candidate, and the login that was current before it.
-
-    Args:
-        access: the vault.
-        rotation_id: whose candidate it is.
-        parts: what of the previous login is needed; where the rest has a secret of its own, it is the candidate's.
 
     Raises:
         Conflict: the candidate is gone.
-        SecretUnusable: a previous version is disabled.
+        SecretUnusable: it does not have the previous login, and a previous version is disabled.
     """
     candidate, facts = get_candidate(access.vault, access.credential, rotation_id)
-    new, layout = read_candidate(access.vault, candidate), access.credential.secrets
-    if len(layout.names) == 1:
-        return new, read_base(access.vault, access.credential, facts)
-    read = {name: access.vault.read(name, facts.base[name]) for name in layout.secrets_of(parts)}
-    return new, layout.parse({**layout.render(new), **read})
+    staged = _read_staged(access.vault, candidate)
+    return staged.new, staged.previous or read_base(access.vault, access.credential, facts)
+
+
+def read_restorable(access: Access, rotation_id: str) -> tuple[Login, Login]:
+    """Read the candidate, and the previous login from the versions that a rollback restores.
+
+    Raises:
+        Conflict: the candidate is gone.
+        SecretUnusable: a previous version is disabled, so nothing may be set back to it.
+    """
+    candidate, facts = get_candidate(access.vault, access.credential, rotation_id)
+    return read_candidate(access.vault, candidate), read_base(access.vault, access.credential, facts)
 
 
 def set_phase(vault: KeyVault, candidate: SecretVersion, phase: Phase, **tags: str) -> None:

@@ -11,7 +11,7 @@ from infra.azure.versions import SecretVersion
 from infra.credentials import Credential, Login, Part
 from infra.errors import Code, Conflict, KeyturnError, NotFound, Unverified
 from infra.rotation.attributes import Attributes, carry_over, stage_like
-from infra.rotation.candidate import dump_candidate, name_candidate, tag_base
+from infra.rotation.candidate import Staged, dump_candidate, name_candidate, tag_base
 from infra.rotation.new_logins import generate_password
 from infra.rotation.observation import (
     PHASE,
@@ -41,6 +41,9 @@ from tasks.rotation.staged import (
 def stage(context: StepContext) -> str:
     """Write the new login as one secret, so that from here on a crash loses no password. Returns its version.
 
+    Its base are the versions that the preflight has proven. One that somebody writes after that is noticed as what it
+    is before the candidate is published, and never taken for the previous login unproven.
+
     Raises:
         InvalidInput: the username asked for cannot be used.
         Conflict: another rotation's candidate is there.
@@ -52,11 +55,8 @@ def stage(context: StepContext) -> str:
         found = find_recalled(vault, credential)
         if found and found[1].phase.is_live:
             return get_candidate(vault, credential, context.rotation_id)[0].version
-        read = _list_read(credential)
-        proven = {secret: vault.find_last_seen(secret) for secret in layout.names if secret not in read}
-        base = {secret: proven.get(secret) or vault.get_latest(secret) for secret in credential.secret_names}
-        values = {secret: vault.read(secret, base[secret].version) for secret in read}
-        current = layout.parse({**dict.fromkeys(layout.names, ""), **values})
+        base = {secret: vault.find_last_seen(secret) or vault.get_latest(secret) for secret in credential.secret_names}
+        current = layout.parse({secret: vault.read(secret, base[secret].version) for secret in layout.names})
         new = Login(choose_username(context, access, current), generate_password(credential.password))
         tags = {
             ROTATION_ID: context.rotation_id,
@@ -66,18 +66,7 @@ def stage(context: StepContext) -> str:
         }
         written = [_carry_over(credential, base[secret], {}) for secret in _list_written(credential)]
         confirm_lock(access.cluster, credential, context.rotation_id)
-        return _write_candidate(vault, credential, dump_candidate(new), stage_like(written, tags))
-
-
-def _list_read(credential: Credential) -> tuple[str, ...]:
-    """Return the secrets that a new username is chosen by: all of the login, or its username's own.
-
-    The others are the versions that were proven just before. One that somebody writes after that is noticed as what it
-    is before the candidate is published, and never taken for the previous login unproven.
-    """
-    layout, policy = credential.secrets, STRATEGIES[credential.strategy].username
-    needs_all = policy is UsernamePolicy.ALTERNATE or len(layout.names) == 1
-    return layout.names if needs_all else layout.secrets_of([Part.USERNAME])
+        return _write_candidate(vault, credential, dump_candidate(Staged(new, current)), stage_like(written, tags))
 
 
 def _list_written(credential: Credential) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ from tasks.context import Access
 from tasks.reports.progress import log_errors, log_progress
 from tasks.rotation.lock import confirm_lock
 from tasks.rotation.registry import StepContext, opened_for, performs
-from tasks.rotation.staged import begin_grace, read_base, recall_candidate, set_phase
+from tasks.rotation.staged import begin_grace, read_both, recall_candidate, set_phase
 
 
 @performs(Action.VERIFY, retries=0)
@@ -37,7 +37,7 @@ def verify(context: StepContext) -> None:
     with opened_for(context) as access:
         candidate, facts = recall_candidate(access.vault, context.credential, context.rotation_id)
         new = access.read_newest_with_versions()
-        previous = read_base(access.vault, context.credential, facts)
+        _, previous = read_both(access, context.rotation_id)
         _verify_new_login(context, access, facts.strategy, *new)
         verify_refused(access.database.accepting_md5, previous)
         get_run_logger().info("the previous login is refused")

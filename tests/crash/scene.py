@@ -88,7 +88,7 @@ class Scene:
     def staged(self, credential: Credential) -> Login | None:
         """What the candidate holds, if there is one."""
         vault, name = self.vault(credential), name_candidate(credential.secrets.names)
-        return None if vault.find_latest(name) is None else parse_candidate(vault.read(name), name)
+        return None if vault.find_latest(name) is None else parse_candidate(vault.read(name), name).new
 
     def unfinished(self, credential: Credential) -> str:
         """Return the id of the rotation that has steps left; empty if none has."""

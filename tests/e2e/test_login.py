@@ -14,7 +14,7 @@ from flows.provision import provision
 from flows.verify_login import Verified, verify_login
 from infra.credentials import Credential, Login, SecretPair
 from infra.errors import KeyturnError, LoginRefused, NotFound, SecretUnusable, Unverified
-from infra.rotation.candidate import dump_candidate, name_candidate
+from infra.rotation.candidate import Staged, dump_candidate, name_candidate
 from infra.rotation.execution import Verdict
 from testing import bare
 from testing.inventory import listed
@@ -175,7 +175,7 @@ def test_an_unfinished_rotation_explains_no_other_older_login_that_works(
     write(world, credential, lingering, current)
     base = ",".join(world.vault.get_latest(name).version for name in spares.names)
     tags = {"rotation_id": "r1", "phase": "staged", "strategy": "in-place", "base_versions": base}
-    world.vault.write(name_candidate(spares.names), dump_candidate(Login(current[0], "new-1")), tags)
+    world.vault.write(name_candidate(spares.names), dump_candidate(Staged(Login(current[0], "new-1"))), tags)
     error = refused(credential)
     assert (type(error), error.code) == (Unverified, "OldLoginWorks")
 

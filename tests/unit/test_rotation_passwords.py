@@ -24,7 +24,7 @@ from infra.credentials import (
 )
 from infra.credentials.texts import ConnectionFormat
 from infra.errors import InvalidInput, SecretUnusable
-from infra.rotation.candidate import dump_candidate, name_candidate, parse_candidate
+from infra.rotation.candidate import Staged, dump_candidate, name_candidate, parse_candidate
 from infra.rotation.new_logins import check_username, choose_login, derive_username, generate_password
 from testing.walkthrough import DEXTER, SERVER, change
 
@@ -187,13 +187,19 @@ def test_long_names_give_different_candidates_that_key_vault_accepts() -> None:
     assert all(re.fullmatch(r"[0-9a-zA-Z-]{1,127}", name) for name in names)
 
 
-@given(st.text(min_size=1), st.text(min_size=1))
-def test_a_candidate_is_read_as_it_was_written(username: str, password: str) -> None:
-    login = Login(username, password)
-    assert parse_candidate(dump_candidate(login), "c") == login
+LOGINS = st.builds(Login, st.text(min_size=1), st.text(min_size=1))
 
 
-UNREADABLE = ["", "Admin123", "[]", "null", '{"username": "a"}', '{"username": 1, "password": "x"}']
+@given(LOGINS, st.none() | LOGINS)
+def test_a_candidate_is_read_as_it_was_written(new: Login, previous: Login | None) -> None:
+    staged = Staged(new, previous)
+    assert parse_candidate(dump_candidate(staged), "c") == staged
+
+
+UNREADABLE = [
+    *("", "Admin123", "[]", "null", '{"username": "a"}', '{"username": 1, "password": "x"}'),
+    *(f'{{"username": "a", "password": "b", "previous": {previous}}}' for previous in ("null", '{"username": "c"}')),
+]
 
 
 @pytest.mark.parametrize("text", UNREADABLE)
