@@ -9,6 +9,7 @@ from azure.keyvault.secrets import SecretProperties
 from infra.rotation.attributes import Attributes
 
 EPOCH = datetime.fromtimestamp(0, UTC)
+Digests = tuple[Mapping[str, bytes], ...]
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ class VersionMemory:
         self._listed: dict[str, dict[str, SecretVersion]] = {}
         self._latest: dict[str, SecretVersion] = {}
         self._absent: set[str] = set()
-        self._copies: dict[str, tuple[str, dict[str, str]]] = {}
+        self._copies: dict[str, tuple[dict[str, str], Digests]] = {}
 
     def find_latest(self, name: str) -> SecretVersion | None:
         """Return the newest version that was seen or written; None if none was."""
@@ -115,13 +116,14 @@ class VersionMemory:
         self.forget(name)
         self._absent.add(name.lower())
 
-    def keep_copy(self, place: str, mark: str, names: Iterable[str]) -> None:
-        """Remember that a place outside the vault holds the newest values, as long as it has this mark."""
-        self._copies[place] = mark, self._find_ids(names)
+    def keep_copy(self, place: str, names: Iterable[str], digests: Digests) -> None:
+        """Remember what a place outside the vault must hold to have the newest values, as digests."""
+        self._copies[place] = self._find_ids(names), digests
 
-    def is_copy(self, place: str, mark: str, names: Iterable[str]) -> bool:
-        """Tell whether a place with this mark was seen to hold the newest values that this run knows of."""
-        return self._copies.get(place) == (mark, self._find_ids(names))
+    def find_copy(self, place: str, names: Iterable[str]) -> Digests | None:
+        """Return what a place must hold to have the newest values that this run knows of; None if it is not known."""
+        ids, digests = self._copies.get(place, (None, None))
+        return digests if ids == self._find_ids(names) else None
 
     def _find_ids(self, names: Iterable[str]) -> dict[str, str]:
         return {name: latest.version for name in names if (latest := self.find_latest(name))}

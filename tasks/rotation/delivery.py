@@ -12,7 +12,7 @@ from infra.rotation.steps import Action
 from tasks.context import Access
 from tasks.reports.progress import log_progress, show_sync
 from tasks.rotation.registry import StepContext, opened_for, performs
-from tasks.rotation.restarts import note_newest
+from tasks.rotation.restarts import find_newest, note_newest
 from tasks.rotation.staged import recall_candidate
 
 OUTCOMES = {
@@ -78,6 +78,7 @@ def await_sync(context: StepContext) -> None:
         left = deadline - time.monotonic()
         show = show_sync(context.credential.name, context.subject, consumer.secret_key, pods)
         delivery.wait_until_current(pods, versions, values, left, show)
+        note_newest(access, consumer, delivery.seal(values))
     get_run_logger().info("%s has the new versions", context.subject)
 
 
@@ -90,8 +91,11 @@ def refresh_secret(context: StepContext) -> bool:
     """
     with opened_for(context) as access:
         consumer: Consumer = context.consumer_by(lambda consumer: consumer.secret_key)
-        delivery, values = open_delivery(access.cluster_of(consumer), consumer), access.read_newest_values()
-        before = delivery.refresh(values)
-        note_newest(access, consumer, delivery.version_that_holds(values))
+        delivery, known = open_delivery(access.cluster_of(consumer), consumer), find_newest(access, consumer)
+        before = SecretState.CURRENT
+        if not (known and delivery.version_that_holds(known)):
+            values = access.read_newest_values()
+            before = delivery.refresh(values)
+            note_newest(access, consumer, delivery.seal(values))
     get_run_logger().info("the Secret %s %s", context.subject, OUTCOMES[before])
     return before is SecretState.OTHER

@@ -7,7 +7,7 @@ from prefect.logging import get_run_logger
 from infra.credentials import Consumer, WorkloadRef
 from infra.errors import Code, NotFound, ServiceFailed, WorkloadUnhealthy
 from infra.kubernetes.client import Cluster
-from infra.kubernetes.deliveries import DeliveryHandle, SecretState, open_delivery
+from infra.kubernetes.deliveries import DeliveryHandle, Sealed, SecretState, open_delivery
 from infra.kubernetes.errors import Unreachable
 from infra.kubernetes.pods import run_in_pod
 from infra.kubernetes.workloads import WorkloadHandle, open_workload
@@ -171,19 +171,18 @@ class _HeldValues:
         self._access, self._consumer = access, context.consumer
 
     @cached_property
-    def _values(self) -> dict[str, str]:
-        """Read only once the Secret has another version than the one that the workload was started with."""
-        return self._access.read_newest_values()
+    def _sealed(self) -> Sealed:
+        """What it must hold: read only once it has another version than the one that the workload was started with."""
+        return find_newest(self._access, self._consumer) or self._delivery.seal(self._access.read_newest_values())
 
     def were_others(self) -> bool:
         """Whether it held other values since the last look; not known of an absent Secret, or without a start."""
         if not self.version or self._delivery.secret_version() == self.version:
             return False
-        version = self._delivery.version_that_holds(self._values)
-        if not version or self._delivery.held_others_since(self._values, self.version):
+        version = self._delivery.version_that_holds(self._sealed)
+        if not version or self._delivery.held_others_since(self._sealed, self.version):
             return True
         self.version = version
-        note_newest(self._access, self._consumer, version)
         return False
 
 
@@ -197,28 +196,27 @@ def _restart(context: StepContext, access: Access) -> None:
 def _refresh(access: Access, consumer: Consumer, delivery: DeliveryHandle) -> str:
     """Write the newest values into the synced Secret if it has others; return its version, empty if it is absent.
 
-    Nobody changes it without giving it another version, so the vault is read only if it has one that is not known.
+    The vault is read only if the Secret does not hold what this run knows of the newest values.
     """
-    version = delivery.secret_version()
-    if version and holds_newest(access, consumer, version):
+    if (known := find_newest(access, consumer)) and (version := delivery.version_that_holds(known)):
         return version
     values = access.read_newest_values()
-    version = delivery.version_that_holds(values)
+    sealed = delivery.seal(values)
+    version = delivery.version_that_holds(sealed)
     if not version and delivery.refresh(values) is SecretState.OTHER:
-        version = delivery.version_that_holds(values)
-    note_newest(access, consumer, version)
+        version = delivery.version_that_holds(sealed)
+    note_newest(access, consumer, sealed)
     return version
 
 
-def holds_newest(access: Access, consumer: Consumer, version: str) -> bool:
-    """Tell whether this run has seen a synced Secret hold the newest values in a version."""
-    return access.memory.is_copy(_place(consumer), version, access.credential.secret_names)
+def find_newest(access: Access, consumer: Consumer) -> Sealed | None:
+    """Return what a synced Secret must hold to have the newest values; None if this run has not read them for it."""
+    return access.memory.find_copy(_place(consumer), access.credential.secret_names)
 
 
-def note_newest(access: Access, consumer: Consumer, version: str) -> None:
-    """Remember in which version a synced Secret holds the newest values, if it does."""
-    if version:
-        access.memory.keep_copy(_place(consumer), version, access.credential.secret_names)
+def note_newest(access: Access, consumer: Consumer, sealed: Sealed) -> None:
+    """Remember what a synced Secret must hold to have the newest values that were read just now."""
+    access.memory.keep_copy(_place(consumer), access.credential.secret_names, sealed)
 
 
 def _place(consumer: Consumer) -> str:

@@ -270,22 +270,22 @@ def test_an_absent_secret_is_left_to_the_driver(world: World) -> None:
 def test_only_a_stale_secret_is_refreshed(world: World) -> None:
     delivery = world.delivery()
     world.secret(STALE)
-    assert delivery.version_that_holds(LOGIN) == ""
+    assert delivery.version_that_holds(delivery.seal(LOGIN)) == ""
     assert delivery.refresh(LOGIN) is SecretState.OTHER
-    version = delivery.version_that_holds(LOGIN)
+    version = delivery.version_that_holds(delivery.seal(LOGIN))
     assert version
     assert delivery.refresh(LOGIN) is SecretState.CURRENT
-    assert delivery.version_that_holds(LOGIN) == version
+    assert delivery.version_that_holds(delivery.seal(LOGIN)) == version
 
 
 def test_values_that_a_secret_held_in_between_are_found_by_replaying_its_changes(world: World) -> None:
     delivery = world.delivery()
     world.secret(DATA)
-    version = delivery.version_that_holds(LOGIN)
-    assert not delivery.held_others_since(LOGIN, version)
+    version = delivery.version_that_holds(delivery.seal(LOGIN))
+    assert not delivery.held_others_since(delivery.seal(LOGIN), version)
     world.cluster.patch(world.path("secrets", "userpass"), {"metadata": {"labels": {"seen": "yes"}}})
-    assert not delivery.held_others_since(LOGIN, version), "another version with the same values"
+    assert not delivery.held_others_since(delivery.seal(LOGIN), version), "another version with the same values"
     world.secret(STALE)
-    assert delivery.held_others_since(LOGIN, version)
+    assert delivery.held_others_since(delivery.seal(LOGIN), version)
     world.secret(DATA)
-    assert delivery.held_others_since(LOGIN, version)
+    assert delivery.held_others_since(delivery.seal(LOGIN), version)

@@ -139,7 +139,7 @@ def test_a_stale_secret_is_refreshed_by_the_operator_and_not_written(
     assert [list(body["metadata"]["annotations"]) for body in patched] == [[FORCE_SYNC]]
     assert delivery.refresh(LOGIN) is SecretState.CURRENT
     assert len(patched) == 1
-    assert delivery.version_that_holds(LOGIN)
+    assert delivery.version_that_holds(delivery.seal(LOGIN))
 
 
 def test_a_rehearsed_refresh_waits_for_nothing(operated: Operated) -> None:

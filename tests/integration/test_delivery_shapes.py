@@ -77,8 +77,8 @@ def test_files_alone_are_current_once_every_pod_has_mounted_them(one_class: Worl
 
     delivery.wait_until_current({uid: "db-1"}, NEW, LOGIN, 10, hear)
     assert [progress.secret_is_current for progress in heard] == [False, True]
-    assert (delivery.refresh(LOGIN), delivery.version_that_holds(LOGIN)) == (SecretState.NONE, "")
-    assert (delivery.held_others_since(LOGIN, ""), delivery.secret_version()) == (False, "")
+    assert (delivery.refresh(LOGIN), delivery.version_that_holds(delivery.seal(LOGIN))) == (SecretState.NONE, "")
+    assert (delivery.held_others_since(delivery.seal(LOGIN), ""), delivery.secret_version()) == (False, "")
 
 
 def test_files_alone_that_are_not_mounted_are_not_current(one_class: World) -> None:
@@ -106,10 +106,10 @@ def test_a_secret_that_others_keep_is_refreshed_and_pinned_by_who_syncs_it(one_c
     world, delivery = one_class, open_all(one_class, KEPT)
     world.secret(STALE)
     assert delivery.refresh(LOGIN) is SecretState.OTHER
-    version = delivery.version_that_holds(LOGIN)
+    version = delivery.version_that_holds(delivery.seal(LOGIN))
     assert version
     world.secret(STALE)
-    assert delivery.held_others_since(LOGIN, version)
+    assert delivery.held_others_since(delivery.seal(LOGIN), version)
     delivery.pin(OLD, "r1")
     assert get_provider_class(world.cluster, world.namespace, CLASS).pinned == OLD
     assert (delivery.observe(LOGIN, None).pinned_for, delivery.observe(LOGIN, None).pinned) == ("r1", OLD)
@@ -149,7 +149,7 @@ def test_two_classes_are_current_only_together(two_classes: World) -> None:
     with pytest.raises(SyncPending) as caught:
         delivery.wait_until_current({uid: "db-1"}, NEW, LOGIN, 0.2)
     assert caught.value.seen == "db-1 has 0 of 1 new versions, password at v1"
-    assert delivery.version_that_holds(LOGIN) == ""
+    assert delivery.version_that_holds(delivery.seal(LOGIN)) == ""
     world.mount("db-1", uid, {"password": "v2"}, "only-password")
     assert delivery.refresh(LOGIN) is SecretState.OTHER
     heard = list[SyncProgress]()
@@ -163,13 +163,13 @@ def test_other_values_in_one_of_two_secrets_are_found(two_classes: World) -> Non
     put_secret(world, "sec-username", "USERNAME", LOGIN["username"])
     assert delivery.secret_version() == "", "one of the two is absent"
     put_secret(world, "sec-password", "PASSWORD", LOGIN["password"])
-    version = delivery.version_that_holds(LOGIN)
+    version = delivery.version_that_holds(delivery.seal(LOGIN))
     assert delivery.secret_version() == version
-    assert not delivery.held_others_since(LOGIN, version)
+    assert not delivery.held_others_since(delivery.seal(LOGIN), version)
     put_secret(world, "sec-username", "USERNAME", "canary-0")
     assert delivery.secret_version() not in ("", version)
     put_secret(world, "sec-username", "USERNAME", LOGIN["username"])
-    assert delivery.held_others_since(LOGIN, version)
+    assert delivery.held_others_since(delivery.seal(LOGIN), version)
 
 
 def test_two_classes_are_pinned_and_unpinned_together(two_classes: World) -> None:

@@ -1,5 +1,6 @@
 """What a SecretProviderClass must bring its consumer: both secrets to the database, what it uses to a client."""
 
+import hashlib
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -92,7 +93,7 @@ def test_the_case_of_the_secrets_names_does_not_count(names: tuple[str, str]) ->
 
 def test_a_secret_that_the_class_no_longer_syncs_is_a_mismatch_and_not_a_proof() -> None:
     with pytest.raises(Conflict, match="no key for password, username"):
-        delivery(replace(BOTH, synced={})).version_that_holds(VALUES)
+        delivery(replace(BOTH, synced={})).seal(VALUES)
 
 
 def test_the_files_are_those_of_the_class_in_the_first_container_that_has_them_all() -> None:
@@ -165,3 +166,10 @@ def test_a_secret_that_has_an_older_version_or_a_folder_is_a_mismatch(file: str)
     mismatch = delivery(read_class(history=2, file=file)).find_mismatch("dexterkeyvault", NAMES)
     assert type(mismatch) is Conflict
     assert (mismatch.code, mismatch.seen) == ("ProviderClassMismatch", "the Secret userpass has no key for username")
+
+
+def test_what_is_remembered_of_values_can_be_compared_and_is_no_hash_that_can_be_guessed() -> None:
+    (sealed,) = delivery(BOTH).seal(VALUES)
+    assert sealed == delivery(BOTH).seal(VALUES)[0]
+    assert not {hashlib.sha256(value.encode()).digest() for value in VALUES.values()} & set(sealed.values())
+    assert not {value.encode() for value in VALUES.values()} & set(sealed.values())

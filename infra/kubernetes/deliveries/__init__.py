@@ -13,10 +13,10 @@ from infra.credentials import Consumer
 from infra.kubernetes.client import Cluster
 from infra.kubernetes.deliveries.csi import CsiSecretsStore, KeptSecret
 from infra.kubernetes.deliveries.external_secrets import ExternalSecrets
-from infra.kubernetes.deliveries.port import DeliveryFacts, DeliveryHandle, OnSync, SecretState, SyncProgress
+from infra.kubernetes.deliveries.port import DeliveryFacts, DeliveryHandle, OnSync, Sealed, SecretState, SyncProgress
 from infra.kubernetes.deliveries.several import SeveralDeliveries
 
-__all__ = ["DeliveryFacts", "DeliveryHandle", "OnSync", "SecretState", "SyncProgress", "open_delivery"]
+__all__ = ["DeliveryFacts", "DeliveryHandle", "OnSync", "Sealed", "SecretState", "SyncProgress", "open_delivery"]
 
 
 class _Open(Protocol):

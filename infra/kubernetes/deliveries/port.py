@@ -12,6 +12,9 @@ from infra.kubernetes.pods import Files
 from infra.kubernetes.waiting import Clock, OnProgress, Progress, ignore
 from infra.kubernetes.workloads import Workload
 
+Sealed = tuple[Mapping[str, bytes], ...]
+"""What each of a delivery's Secrets must hold, by key, as digests that no other process can compare or try to guess."""
+
 
 class SecretState(StrEnum):
     """What a synced Secret holds, compared in memory with given values."""
@@ -165,11 +168,15 @@ class DeliveryHandle(Protocol):
         """Return the synced Secret's resourceVersion, whatever it holds; empty if it is absent, or if there is none."""
         ...
 
-    def version_that_holds(self, values: Mapping[str, str]) -> str:
+    def seal(self, values: Mapping[str, str]) -> Sealed:
+        """Return what the synced Secret must hold for these values, in a form that may outlive them."""
+        ...
+
+    def version_that_holds(self, sealed: Sealed) -> str:
         """Return the synced Secret's resourceVersion if it holds the values; empty if not, or if it is absent."""
         ...
 
-    def held_others_since(self, values: Mapping[str, str], version: str) -> bool:
+    def held_others_since(self, sealed: Sealed, version: str) -> bool:
         """Say whether the synced Secret held other values at any time after one of its resourceVersions."""
         ...
 

@@ -11,7 +11,7 @@ from functools import reduce
 
 from infra.credentials import Consumer
 from infra.errors import Code, Conflict, KeyturnError
-from infra.kubernetes.deliveries.port import DeliveryFacts, DeliveryHandle, OnSync, SecretState, SyncProgress
+from infra.kubernetes.deliveries.port import DeliveryFacts, DeliveryHandle, OnSync, Sealed, SecretState, SyncProgress
 from infra.kubernetes.pods import Files
 from infra.kubernetes.waiting import Clock, OnProgress, ignore
 from infra.kubernetes.workloads import Workload
@@ -100,17 +100,24 @@ class SeveralDeliveries:
         found = [part.secret_version() for part in self._with_secret]
         return ",".join(found) if all(found) else ""
 
-    def version_that_holds(self, values: Mapping[str, str]) -> str:
+    def seal(self, values: Mapping[str, str]) -> Sealed:
+        """Return the digests of what each of their Secrets must hold."""
+        return tuple(digests for part in self._with_secret for digests in part.seal(values))
+
+    def version_that_holds(self, sealed: Sealed) -> str:
         """Return the versions of all their Secrets, if each holds its values."""
-        found = [part.version_that_holds(values) for part in self._with_secret]
+        found = [part.version_that_holds((own,)) for part, own in zip(self._with_secret, sealed, strict=True)]
         return ",".join(found) if all(found) else ""
 
-    def held_others_since(self, values: Mapping[str, str], version: str) -> bool:
+    def held_others_since(self, sealed: Sealed, version: str) -> bool:
         """Say whether one of their Secrets held others since its version."""
         before = version.split(",")
         if len(before) != len(self._with_secret):
             return True
-        return any(part.held_others_since(values, since) for part, since in zip(self._with_secret, before, strict=True))
+        return any(
+            part.held_others_since((own,), since)
+            for part, own, since in zip(self._with_secret, sealed, before, strict=True)
+        )
 
     def pin(self, versions: Mapping[str, str], rotation_id: str) -> None:
         """Pin each."""

@@ -1,7 +1,7 @@
 """Kubernetes Secrets that a delivery keeps: compared, waited for and written, without a value leaving this process.
 
-`expected` is key -> value. Only data counts as evidence: events and resourceVersions prove nothing, since the CSI
-driver rewrites unchanged Secrets.
+`expected` is key -> value, and `digests` are key -> keyed digest, which are compared alike and may be remembered. Only
+data counts as evidence: events and resourceVersions prove nothing, since the CSI driver rewrites unchanged Secrets.
 
     SyncedSecret(cluster, "dexter", "userpass").wait_for({"USERNAME": "...", "PASSWORD": "..."}, timeout_seconds=60)
 
@@ -11,6 +11,7 @@ https://secrets-store-csi-driver.sigs.k8s.io/topics/secret-auto-rotation
 import base64
 import binascii
 import hmac
+import secrets
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -19,7 +20,7 @@ from dataclasses import dataclass
 from infra.credentials import ClusterRef, in_cluster
 from infra.errors import NotFound, SyncPending
 from infra.kubernetes.client import Cluster, Object
-from infra.kubernetes.deliveries.port import SecretState
+from infra.kubernetes.deliveries.port import Sealed, SecretState
 from infra.kubernetes.errors import Expired
 from infra.kubernetes.waiting import Clock, OnProgress, Progress, Reporter, follow, ignore
 
@@ -29,6 +30,7 @@ SYNC_FIX = (
     "events; then run again, or use the express sync"
 )
 _REPLAY_SECONDS = 5.0
+_KEY = secrets.token_bytes(32)
 
 
 @dataclass(frozen=True)
@@ -76,27 +78,27 @@ class SyncedSecret:
     def find_differing_keys(self, expected: Mapping[str, str]) -> list[str] | None:
         """Name the keys whose values differ, missing ones included; None if the Secret does not exist."""
         secret = self._cluster.find(self._path)
-        return None if secret is None else _list_differing(secret, expected)
+        return None if secret is None else _list_differing(secret, seal(expected))
 
     def find_version(self) -> str:
         """Return the resourceVersion; empty if it does not exist."""
         secret = self._cluster.find(self._path)
         return "" if secret is None else str(secret["metadata"]["resourceVersion"])
 
-    def version_that_holds(self, expected: Mapping[str, str]) -> str:
+    def version_that_holds(self, digests: Mapping[str, bytes]) -> str:
         """Return the resourceVersion if it has the values; empty if it has others or does not exist."""
         secret = self._cluster.find(self._path)
-        if secret is None or _list_differing(secret, expected):
+        if secret is None or _list_differing(secret, digests):
             return ""
         return str(secret["metadata"]["resourceVersion"])
 
-    def held_others_since(self, expected: Mapping[str, str], version: str) -> bool:
-        """Say whether it had other values than expected at any time after one of its versions.
+    def held_others_since(self, digests: Mapping[str, bytes], version: str) -> bool:
+        """Say whether it had other values at any time after one of its versions.
 
         Different versions alone prove nothing: the driver also writes who uses the Secret. So the changes are
         replayed; if the API server has forgotten them, they count as others.
         """
-        last = self.version_that_holds(expected)
+        last = self.version_that_holds(digests)
         if not last:
             return True
         if last == version:
@@ -105,7 +107,7 @@ class SyncedSecret:
             for event in self._cluster.watch(self._collection, self._query, version, _REPLAY_SECONDS):
                 if event["type"] == "BOOKMARK":
                     continue
-                if event["type"] == "DELETED" or _list_differing(event["object"], expected):
+                if event["type"] == "DELETED" or _list_differing(event["object"], digests):
                     return True
                 if event["object"]["metadata"]["resourceVersion"] == last:
                     return False
@@ -125,10 +127,10 @@ class SyncedSecret:
         Raises:
             SyncPending: it timed out; says which keys differed, never how.
         """
-        reporter, seen = Reporter(on_progress, clock), "nothing"
-        for secrets, left in follow(self._cluster, self._collection, self._query, timeout_seconds, clock):
-            secret = next(iter(secrets.values()), None)
-            differing = _list_differing(secret, expected) if secret else sorted(expected)
+        reporter, seen, digests = Reporter(on_progress, clock), "nothing", seal(expected)
+        for found, left in follow(self._cluster, self._collection, self._query, timeout_seconds, clock):
+            secret = next(iter(found.values()), None)
+            differing = _list_differing(secret, digests) if secret else sorted(digests)
             if not differing:
                 return
             seen = f"still the old values: {', '.join(differing)}" if secret else "the Secret does not exist"
@@ -175,17 +177,21 @@ class WithSecret(ABC):
         """Return the Secret's resourceVersion, whatever it holds."""
         return self._synced.find_version() if self._synced else ""
 
-    def version_that_holds(self, values: Mapping[str, str]) -> str:
-        """Return the Secret's resourceVersion if it holds the values."""
-        return self._synced.version_that_holds(self._expect(values)) if self._synced else ""
+    def seal(self, values: Mapping[str, str]) -> Sealed:
+        """Return the digests of what the Secret must hold."""
+        return (seal(self._expect(values)),) if self._synced else ()
 
-    def held_others_since(self, values: Mapping[str, str], version: str) -> bool:
+    def version_that_holds(self, sealed: Sealed) -> str:
+        """Return the Secret's resourceVersion if it holds the values."""
+        return self._synced.version_that_holds(sealed[0]) if self._synced else ""
+
+    def held_others_since(self, sealed: Sealed, version: str) -> bool:
         """Say whether the Secret held other values at any time after one of its resourceVersions.
 
         A driver that fetched the old values before the new ones were published may write them just then, and correct
         itself with its next poll: a pod that started in between has the old values, and nothing shows it.
         """
-        return bool(self._synced and self._synced.held_others_since(self._expect(values), version))
+        return bool(self._synced and self._synced.held_others_since(sealed[0], version))
 
     def _compare(self, values: Mapping[str, str] | None) -> SecretState:
         if self._synced is None:
@@ -196,11 +202,20 @@ class WithSecret(ABC):
         return SecretState.OTHER if differing or values is None else SecretState.CURRENT
 
 
-def _list_differing(secret: Object, expected: Mapping[str, str]) -> list[str]:
+def seal(expected: Mapping[str, str]) -> dict[str, bytes]:
+    """Return key -> digest of the values, by a key that only this process has."""
+    return {key: _digest(value.encode()) for key, value in expected.items()}
+
+
+def _digest(value: bytes) -> bytes:
+    return hmac.digest(_KEY, value, "sha256")
+
+
+def _list_differing(secret: Object, digests: Mapping[str, bytes]) -> list[str]:
     """Name the keys whose values differ; all are compared, each in constant time."""
     data = secret.get("data") or {}
-    equal = {key: hmac.compare_digest(_decode(data.get(key)), expected[key].encode()) for key in expected}
-    return [key for key in sorted(expected) if key not in data or not equal[key]]
+    equal = {key: hmac.compare_digest(_digest(_decode(data.get(key))), digests[key]) for key in digests}
+    return [key for key in sorted(digests) if key not in data or not equal[key]]
 
 
 def _decode(value: str | None) -> bytes:
