@@ -2,9 +2,11 @@
 
 import base64
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from infra.credentials import Consumer, CsiDelivery, WorkloadRef
+from infra.errors import NotFound
 from infra.kubernetes.client import MERGE_PATCH, Cluster
 from infra.kubernetes.deliveries import DeliveryHandle, open_delivery
 from infra.kubernetes.manifests import apply, load
@@ -89,6 +91,13 @@ class World:
         if "status" in item and group != f"apis/{GROUP}/v1":
             self.set_status(plural, item["metadata"]["name"], item["status"], group)
         return made
+
+    def set_readiness(self, is_ready: Callable[[Object], bool]) -> None:
+        """Report of each pod whether it is ready; its controller may replace it meanwhile."""
+        for pod in self.cluster.get(self.path("pods"))["items"]:
+            ready = {"type": "Ready", "status": str(is_ready(pod)), "lastTransitionTime": "2026-01-01T00:00:00Z"}
+            with suppress(NotFound):
+                self.set_status("pods", pod["metadata"]["name"], {"phase": "Running", "conditions": [ready]})
 
     def set_status(self, plural: str, name: str, status: Object, group: str = "api/v1") -> None:
         path = f"{self.path(plural, name, group)}/status"

@@ -22,6 +22,7 @@ from infra.azure.arm import C
 from infra.azure.clouds import CLOUDS
 from infra.azure.clusters import ClusterEndpoints, ManagedClusters
 from infra.azure.errors import translated
+from infra.azure.models import lock_models
 from infra.azure.secrets import KeyVault
 from infra.azure.versions import VersionMemory
 from infra.credentials import ClusterRef
@@ -118,6 +119,7 @@ class Azure:
             polling_interval=POLL_SECONDS,
             **self.client_options(),
         )
+        lock_models(type(client).__module__.rpartition(".")[0])
         try:
             yield client
         finally:

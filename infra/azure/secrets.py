@@ -18,6 +18,7 @@ from azure.keyvault.secrets import KeyVaultSecret, SecretClient
 
 from infra.azure.arm import AzureKind
 from infra.azure.errors import translated
+from infra.azure.models import lock_models
 from infra.azure.versions import SecretVersion, VersionMemory, read_properties
 from infra.errors import Code, Conflict, KeyturnError, NotFound, SecretUnusable
 from infra.provisioning.first_login import read_first_password
@@ -288,6 +289,7 @@ class KeyVault:
     @contextmanager
     def _opened(self, what: str, name: str, role: str) -> Iterator[SecretClient]:
         url = f"https://{self.name}.{self._azure.cloud.vault_domain}"
+        lock_models("azure.keyvault.secrets._generated")
         with (
             translated(what, name=self._where(name), role=role, scope=f"the vault {self.name}"),
             SecretClient(url, self._azure.credential, **self._azure.client_options()) as client,

@@ -201,7 +201,7 @@ class Consumer(Model):
                 "delivery and deliveries exclude each other: give delivery, or deliveries where there are several"
             )
         if len(set(self.every_delivery)) < len(self.every_delivery):
-            raise ValueError("a delivery stands there more than once: list each once")
+            raise ValueError("a delivery is listed more than once: list each once")
         if self.follows_its_files and not all(isinstance(delivery, CsiDelivery) for delivery in self.every_delivery):
             raise ValueError(
                 "nothing shows when the kubelet has brought a Secret's new values to files that are mounted from it: "

@@ -191,7 +191,7 @@ class Credential(Model):
             consumers = tuple(settle(consumers, own))
         keys = [consumer.key for consumer in consumers]
         if repeated := sorted({key for key in keys if keys.count(key) > 1}):
-            raise ValueError(f"{', '.join(repeated)} stands there more than once: list each workload once")
+            raise ValueError(f"{', '.join(repeated)} is listed more than once: list each workload once")
         return consumers
 
     @model_validator(mode="after")

@@ -41,6 +41,17 @@ _NO_PROOF = {
 }
 """What libpq says of a server that asks for another proof than it may have. It says so in English only."""
 
+_MEANINGS: dict[str, tuple[type[KeyturnError], str, str]] = {
+    "57P03": (DatabaseStarting, "The database accepts no connections at the moment", ""),
+    "3D000": (NotFound, "The login works, but the database does not exist", "correct the credential's `database`"),
+    "42501": (
+        Unverified,
+        "The login works, but the database does not let it do this",
+        "grant what is missing; if that is CONNECT, or correct the credential's `database`",
+    ),
+}
+"""Codes that have one meaning each: the error, what it says, and its fix."""
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -107,55 +118,31 @@ def explain(address: Address, answer: Answer, seen: str = "") -> KeyturnError:
     code, name, seen = answer.code, str(address), seen or answer.said
     match code:
         case "28P01":
-            return LoginRefused(
-                "The database refused the login",
-                name=name,
-                seen="a wrong username or password, or one that is no longer valid",
-                fix="find out which versions of the secrets the database was given",
-                code=code,
-            )
+            told = "a wrong username or password, or one that is no longer valid"
+            return _refuse(name, code, told, "find out which versions of the secrets the database was given")
         case "28000":
-            return _explain_admission(address, answer)
+            return _explain_admission(name, answer)
         case "53300":
             return _explain_full_house(name, answer, seen)
-        case "57P03":
-            return DatabaseStarting(
-                "The database accepts no connections at the moment", name=name, seen=seen, code=code
-            )
-        case "3D000":
-            return NotFound(
-                "The login works, but the database does not exist",
-                name=name,
-                seen=seen,
-                fix="correct the credential's `database`",
-                code=code,
-            )
-        case "42501":
-            return Unverified(
-                "The login works, but the database does not let it do this",
-                name=name,
-                seen=seen,
-                fix="grant what is missing; if that is CONNECT, or correct the credential's `database`",
-                code=code,
-            )
+    if code in _MEANINGS:
+        kind, what, fix = _MEANINGS[code]
+        return kind(what, name=name, seen=seen, fix=fix, code=code)
     if not code or code.startswith(("08", "57")):
         return _explain_break(name, code, seen)
     return ServiceFailed("The database answered with an error", name=name, seen=seen, code=code)
 
 
-def _explain_admission(address: Address, answer: Answer) -> KeyturnError:
+def _refuse(name: str, code: str, seen: str, fix: str) -> LoginRefused:
+    return LoginRefused("The database refused the login", name=name, seen=seen, fix=fix, code=code)
+
+
+def _explain_admission(name: str, answer: Answer) -> KeyturnError:
     """Tell a role that is refused from a client that is."""
     if answer.is_refused_role:
-        return LoginRefused(
-            "The database refused the login",
-            name=str(address),
-            seen="the role may not log in",
-            fix="if it shall be used: ALTER ROLE ... LOGIN",
-            code=answer.code,
-        )
+        return _refuse(name, answer.code, "the role may not log in", "if it shall be used: ALTER ROLE ... LOGIN")
     client = _find_address(answer.said)
     seen = f"refused for {client or 'this client'}, whatever the password (SQLSTATE {answer.code})"
-    return DatabaseUnreachable(Code.CLIENT_NOT_ADMITTED, name=str(address), seen=seen)
+    return DatabaseUnreachable(Code.CLIENT_NOT_ADMITTED, name=name, seen=seen)
 
 
 def _find_address(said: str) -> str:

@@ -1,16 +1,17 @@
-"""Caches that follow the API server, and queues of keys that are worked off one at a time each.
+"""Caches that follow the API server, queues of keys that are worked off one at a time each, and add-ons made of both.
 
 Everything in the cluster is level-driven: an event only says which key to look at again.
 """
 
 import asyncio
 import logging
+from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterator
 
 import aiohttp
 
-from lab.cluster.client import ApiError, Client, Object, Resource
+from lab.cluster.client import DEFINITIONS, ApiError, Client, Object, Resource
 
 log = logging.getLogger(__name__)
 
@@ -203,6 +204,48 @@ class Queue:
             if not expected:
                 log.warning("%s %s: %s", self._name, "/".join(key), error)
             self.add_after(key, min(RETRY_SECONDS[0] * 2 ** min(failures - 1, 10), RETRY_SECONDS[1]))
+
+
+class AddOn(ABC):
+    """A controller that begins to work once its custom resource is defined.
+
+    Args:
+        client: the API server's client.
+        definition: the name of the custom resource's definition.
+        informers: the caches that it needs, in the order in which they are filled.
+    """
+
+    def __init__(self, client: Client, definition: str, *informers: Informer) -> None:
+        self._client, self._definition, self._informers = client, definition, informers
+        self._definitions = Informer(client, DEFINITIONS, {"fieldSelector": f"metadata.name={definition}"})
+        self._definitions.on_change(lambda _: self._defined())
+        self._queue = Queue(definition, self._reconcile)
+        self._starting: asyncio.Task[None] | None = None
+
+    @abstractmethod
+    async def _reconcile(self, key: Key) -> None:
+        """Bring one object where it should be."""
+
+    async def start(self) -> None:
+        """Wait for the custom resource in the background."""
+        await self._definitions.start()
+
+    async def stop(self) -> None:
+        """Stop working; objects stay as they are."""
+        await cancel(self._starting)
+        await self._definitions.stop()
+        await self._queue.stop()
+        for informer in self._informers:
+            await informer.stop()
+
+    def _defined(self) -> None:
+        if self._starting is None:
+            self._starting = asyncio.create_task(self._begin(), name=self._definition)
+
+    async def _begin(self) -> None:
+        for informer in self._informers:
+            await informer.start()
+        self._queue.start()
 
 
 async def cancel(task: asyncio.Task[None] | None) -> None:

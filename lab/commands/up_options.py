@@ -64,26 +64,16 @@ def _add_behaviour(parser: argparse.ArgumentParser) -> None:
 
 def _add_pace(parser: argparse.ArgumentParser) -> None:
     """How long things take."""
-    parser.add_argument(
-        "--poll-interval",
-        type=_seconds,
-        metavar="SECONDS",
-        help="poll interval of the CSI driver, whatever a cluster is created with",
-    )
-    parser.add_argument(
-        "--propagation-delay",
-        type=_seconds,
-        default=0.0,
-        metavar="SECONDS",
-        help="how long it takes until new role assignments and federated credentials have effect (default: 0)",
-    )
-    parser.add_argument(
-        "--operation-seconds",
-        type=_seconds,
-        default=0.2,
-        metavar="SECONDS",
-        help="shortest duration of a long-running operation (default: %(default)s)",
-    )
+    for name, default, meaning in (
+        ("poll-interval", None, "poll interval of the CSI driver, whatever a cluster is created with"),
+        (
+            "propagation-delay",
+            0.0,
+            "how long it takes until new role assignments and federated credentials have effect (default: 0)",
+        ),
+        ("operation-seconds", 0.2, "shortest duration of a long-running operation (default: %(default)s)"),
+    ):
+        parser.add_argument(f"--{name}", type=_seconds, default=default, metavar="SECONDS", help=meaning)
 
 
 def read(arguments: argparse.Namespace) -> lifecycle.StartOptions:

@@ -175,7 +175,9 @@ def test_what_the_service_does_not_have_is_refused(azure: AzureWorld, container:
 
 
 @pytest.mark.parametrize("size", ["0", "-1", "many"])
-def test_a_page_of_no_size_is_refused(azure: AzureWorld, container: ContainerClient, size: str) -> None:
+def test_a_page_size_that_is_no_positive_number_is_refused(
+    azure: AzureWorld, container: ContainerClient, size: str
+) -> None:
     headers = {"Authorization": f"Bearer {azure.token(STORAGE_SCOPE)}", "x-ms-version": "2024-11-04"}
     url = f"{URL.rpartition('/')[0]}?restype=container&comp=list&maxresults={size}"
     answer = azure.request("GET", url, headers=headers)

@@ -101,7 +101,7 @@ def test_the_template_of_a_job_never_changes_and_its_pods_end(space: Space) -> N
     assert refused.causes == [("FieldValueRequired", "spec.template.spec.restartPolicy")]
 
 
-def test_a_job_made_by_hand_of_a_cron_job_is_told_of_and_not_counted_as_its_run(space: Space) -> None:
+def test_a_job_made_by_hand_from_a_cron_job_is_reported_and_not_counted_as_its_run(space: Space) -> None:
     made = create_cron_job(space, suspend=True)
     owner = {"apiVersion": "batch/v1", "kind": "CronJob", "name": "report", "uid": made["metadata"]["uid"]}
     metadata = {"name": "report", "ownerReferences": [{**owner, "controller": True}]}

@@ -208,7 +208,7 @@ def test_the_default_namespace_cannot_be_deleted(kubernetes: KubernetesWorld) ->
     assert answer.message == 'namespaces "default" is forbidden: this namespace may not be deleted'
 
 
-def test_an_update_makes_a_lease_that_is_gone_anew_unless_it_names_its_uid(space: Space) -> None:
+def test_an_update_recreates_a_deleted_lease_unless_it_names_its_uid(space: Space) -> None:
     leases = space.path("leases", group="apis/coordination.k8s.io/v1")
     made = space.api.create(leases, {"metadata": {"name": "lock"}, "spec": {"holderIdentity": "one"}})
     path = f"{leases}/lock"

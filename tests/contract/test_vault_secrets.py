@@ -36,6 +36,14 @@ def vault(azure: AzureWorld) -> Iterator[KeyVault]:
 
 
 @pytest.fixture
+def slow_vault(make_azure: Callable[..., AzureWorld]) -> Iterator[KeyVault]:
+    """A vault that takes its time to delete and to purge."""
+    make_azure(operation_seconds=0.6).let_operator("Key Vault Secrets Officer", VAULT_ID)
+    with Azure(Settings()) as signed_in:
+        yield signed_in.vault(VAULT)
+
+
+@pytest.fixture
 def count(azure: AzureWorld) -> Callable[[], int]:
     """Says how many requests the vault has had since it was asked last."""
     seen = [0]
@@ -140,31 +148,23 @@ def test_a_run_looks_again_after_a_write_without_an_answer(azure: AzureWorld, va
     assert found.version == azure.secrets().get_secret(NAME).properties.version
 
 
-def test_a_secret_is_purged_as_soon_as_key_vault_has_deleted_it(make_azure: Callable[..., AzureWorld]) -> None:
-    azure = make_azure(operation_seconds=0.6)
-    azure.let_operator("Key Vault Secrets Officer", VAULT_ID)
-    with Azure(Settings()) as signed_in:
-        vault = signed_in.vault(VAULT)
-        vault.write(NAME, "first")
-        vault.delete(NAME, waits=False)
-        with pytest.raises(NotFound):
-            vault.purge(NAME)
-        vault.purge(NAME, waits=True)
-        with pytest.raises(Conflict):  # it is being purged
-            vault.purge(NAME)
+def test_a_secret_is_purged_as_soon_as_key_vault_has_deleted_it(slow_vault: KeyVault) -> None:
+    slow_vault.write(NAME, "first")
+    slow_vault.delete(NAME, waits=False)
+    with pytest.raises(NotFound):
+        slow_vault.purge(NAME)
+    slow_vault.purge(NAME, waits=True)
+    with pytest.raises(Conflict):  # it is being purged
+        slow_vault.purge(NAME)
 
 
-def test_a_name_that_a_purge_still_holds_is_waited_for(make_azure: Callable[..., AzureWorld]) -> None:
-    azure = make_azure(operation_seconds=0.6)
-    azure.let_operator("Key Vault Secrets Officer", VAULT_ID)
-    with Azure(Settings()) as signed_in:
-        vault = signed_in.vault(VAULT)
-        vault.write(NAME, "first")
-        vault.delete(NAME)
-        vault.purge(NAME)
-        assert vault.find_deleted(NAME)
-        assert vault.write(NAME, "second").name == NAME
-        assert vault.read(NAME) == "second"
+def test_a_name_that_a_purge_still_holds_is_waited_for(slow_vault: KeyVault) -> None:
+    slow_vault.write(NAME, "first")
+    slow_vault.delete(NAME)
+    slow_vault.purge(NAME)
+    assert slow_vault.find_deleted(NAME)
+    assert slow_vault.write(NAME, "second").name == NAME
+    assert slow_vault.read(NAME) == "second"
 
 
 def test_a_purge_that_does_not_end_is_not_waited_for_longer_than_a_minute(

@@ -154,11 +154,7 @@ def consumers_run(scene: Scene, delivery: str) -> Iterator[None]:
             open_workload(scene.cluster, consumer.workload).wait_for_ready(SECONDS)
         yield
     finally:
-        for consumer in consumers:
-            scene.cluster.patch(f"{DEPLOYMENTS}/{consumer.workload.name}", {"spec": {"replicas": 0}})
-        for consumer in consumers:
-            open_workload(scene.cluster, consumer.workload).wait_for_pods_gone(SECONDS)
-            scene.cluster.delete(f"{DEPLOYMENTS}/{consumer.workload.name}")
+        scene.remove(*consumers)
         for name in classes:
             scene.cluster.delete(path_of(NAMESPACE, name))
         if delivery == "external-secret":

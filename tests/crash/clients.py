@@ -11,7 +11,7 @@ import yaml
 from infra.credentials import Consumer, CsiDelivery
 from infra.kubernetes.deliveries.provider_classes import path_of
 from testing.walkthrough import DATABASE
-from tests.crash.scene import KIND_OF_CLASS, NAMESPACE, WAITING, Scene
+from tests.crash.scene import KIND_OF_CLASS, NAMESPACE, Scene, waiting_deployment
 
 
 def key_of(secret: str) -> str:
@@ -57,30 +57,7 @@ def make_class(
 
 def make_deployment(consumer: Consumer) -> dict[str, Any]:
     """Make a Deployment that waits, with the files and variables that its deliveries bring."""
-    name, deliveries = consumer.workload.name, consumer.every_delivery
-    labels = {"app": name}
+    deliveries = consumer.every_delivery
     classes = [delivery.source for delivery in deliveries if isinstance(delivery, CsiDelivery)]
-    container = {
-        "name": "client",
-        "image": "postgres:14",
-        "command": ["sh", "-c", WAITING],
-        "envFrom": [{"secretRef": {"name": delivery.secret_name}} for delivery in deliveries if delivery.secret_name],
-        "volumeMounts": [{"name": mounted, "mountPath": f"/{mounted}", "readOnly": True} for mounted in classes],
-    }
-    driver = {"driver": "secrets-store.csi.k8s.io", "readOnly": True}
-    spec = {
-        "serviceAccountName": "dexter-sa",
-        "terminationGracePeriodSeconds": 1,
-        "containers": [container],
-        "volumes": [
-            {"name": mounted, "csi": {**driver, "volumeAttributes": {"secretProviderClass": mounted}}}
-            for mounted in classes
-        ],
-    }
-    template = {"metadata": {"labels": {**labels, "azure.workload.identity/use": "true"}}, "spec": spec}
-    return {
-        "apiVersion": "apps/v1",
-        "kind": "Deployment",
-        "metadata": {"name": name, "namespace": NAMESPACE},
-        "spec": {"replicas": 1, "selector": {"matchLabels": labels}, "template": template},
-    }
+    variables = [{"secretRef": {"name": delivery.secret_name}} for delivery in deliveries if delivery.secret_name]
+    return waiting_deployment(consumer.workload.name, {name: f"/{name}" for name in classes}, envFrom=variables)

@@ -5,8 +5,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import yaml
-
 from infra.credentials import Credential, CsiDelivery, Login, Strategy
 from infra.errors import KeyturnError
 from infra.kubernetes.deliveries.provider_classes import path_of
@@ -20,7 +18,8 @@ from testing import bare
 from testing.reading import let_read
 from testing.walkthrough import DATABASE, DEXTER, change, consumer_like
 from tests.crash.cases import CASES, FEW_KILLS, GRACE, Case
-from tests.crash.scene import DEPLOYMENTS, NAMESPACE, SECONDS, WAITING, Scene
+from tests.crash.clients import key_of, make_class, make_deployment
+from tests.crash.scene import DEPLOYMENTS, NAMESPACE, SECONDS, Scene
 
 FIRST = Login("orders", "first-Password-1")
 _NAME = "orders"
@@ -73,12 +72,12 @@ class LayoutCase(Case):
             encoding = self.credential.secrets.encodings.get(name)
             vault.write(name, encoding.write(VALUES[name]) if encoding else VALUES[name])
         let_read(self.credential)
-        _make_class(scene, self.credential)
+        make_class(scene, _NAME, names, self.credential.secrets.encodings)
         try:
             if self.strategy is Strategy.ALTERNATING:
                 bare.make_owner_role(self.credential)
             scene.put_data(self.credential)
-            with _running_client(scene, names):
+            with _running_client(scene):
                 yield
         finally:
             scene.cluster.delete(path_of(NAMESPACE, _NAME))
@@ -107,7 +106,7 @@ class LayoutCase(Case):
         assert vault.find_latest(name_candidate(credential.secrets.names)) is None
         values = {name: vault.read(name) for name in credential.secret_names}
         texts = values | {name: code.read(values[name]) for name, code in credential.secrets.encodings.items()}
-        expected = {_key_of(name): text for name, text in texts.items()}
+        expected = {key_of(name): text for name, text in texts.items()}
         SyncedSecret(scene.cluster, NAMESPACE, _NAME).wait_for(expected, SECONDS)
         assert self._find_environments(scene) == [newest]
         assert scene.has_data(credential)
@@ -123,7 +122,7 @@ class LayoutCase(Case):
         """Ask a pod, which may be terminating, and see that what is made of its login belongs to it."""
         names, address = self.credential.secret_names, scene.database(self.credential).address
         try:
-            printed = run_in_pod(scene.cluster, NAMESPACE, pod, ["printenv", *map(_key_of, names)]).stdout.splitlines()
+            printed = run_in_pod(scene.cluster, NAMESPACE, pod, ["printenv", *map(key_of, names)]).stdout.splitlines()
             values = dict(zip(names, printed, strict=True))
         except (KeyturnError, ValueError):
             return None
@@ -178,11 +177,6 @@ def _find_ready(scene: Scene) -> list[str]:
     return [pod.name for pod in pods if pod.ready and not pod.terminating]
 
 
-def _key_of(secret: str) -> str:
-    """Return the key of a secret in the synced Secret, which is also the client's variable."""
-    return secret.upper().replace("-", "_")
-
-
 def make_role(scene: Scene) -> None:
     """Make the login anew, without rights but to make tables."""
     drop_roles(scene)
@@ -208,66 +202,12 @@ def drop_roles(scene: Scene) -> None:
             administrator.execute(f'DROP ROLE "{role}"')
 
 
-def _make_class(scene: Scene, credential: Credential) -> None:
-    """Make a class like the walkthrough's that brings the credential's secrets, and decodes those that are encoded."""
-    names, encodings = credential.secret_names, credential.secrets.encodings
-    path = path_of(NAMESPACE, "postgresql-kvname")
-    parameters = scene.cluster.get(path)["spec"]["parameters"]
-    entries = [
-        yaml.safe_dump(
-            {"objectName": name, "objectType": "secret"}
-            | ({"objectEncoding": str(encodings[name])} if name in encodings else {})
-        )
-        for name in names
-    ]
-    keys = [{"objectName": name, "key": _key_of(name)} for name in names]
-    body = {
-        "apiVersion": "secrets-store.csi.x-k8s.io/v1",
-        "kind": "SecretProviderClass",
-        "metadata": {"name": _NAME, "namespace": NAMESPACE},
-        "spec": {
-            "provider": "azure",
-            "parameters": {**parameters, "objects": yaml.safe_dump({"array": entries})},
-            "secretObjects": [{"secretName": _NAME, "type": "Opaque", "data": keys}],
-        },
-    }
-    scene.cluster.request("POST", path.rpartition("/")[0], {}, body)
-
-
 @contextmanager
-def _running_client(scene: Scene, names: tuple[str, ...]) -> Iterator[None]:
+def _running_client(scene: Scene) -> Iterator[None]:
     """Run a client that has the secrets in its environment for a block."""
-    workload, keys = open_workload(scene.cluster, CLIENT.workload), map(_key_of, names)
-    scene.cluster.request("POST", DEPLOYMENTS, {}, _make_client(list(keys)))
+    scene.cluster.request("POST", DEPLOYMENTS, {}, make_deployment(CLIENT))
     try:
-        workload.wait_for_ready(SECONDS)
+        open_workload(scene.cluster, CLIENT.workload).wait_for_ready(SECONDS)
         yield
     finally:
-        scene.cluster.patch(f"{DEPLOYMENTS}/{_NAME}", {"spec": {"replicas": 0}})
-        workload.wait_for_pods_gone(SECONDS)
-        scene.cluster.delete(f"{DEPLOYMENTS}/{_NAME}")
-
-
-def _make_client(keys: list[str]) -> dict[str, Any]:
-    labels, attributes = {"app": _NAME}, {"secretProviderClass": _NAME}
-    container = {
-        "name": "client",
-        "image": "postgres:14",
-        "command": ["sh", "-c", WAITING],
-        "env": [{"name": key, "valueFrom": {"secretKeyRef": {"name": _NAME, "key": key}}} for key in keys],
-        "volumeMounts": [{"name": "credential", "mountPath": "/credential", "readOnly": True}],
-    }
-    csi = {"driver": "secrets-store.csi.k8s.io", "readOnly": True, "volumeAttributes": attributes}
-    spec = {
-        "serviceAccountName": "dexter-sa",
-        "terminationGracePeriodSeconds": 1,
-        "containers": [container],
-        "volumes": [{"name": "credential", "csi": csi}],
-    }
-    template = {"metadata": {"labels": {**labels, "azure.workload.identity/use": "true"}}, "spec": spec}
-    return {
-        "apiVersion": "apps/v1",
-        "kind": "Deployment",
-        "metadata": {"name": _NAME, "namespace": NAMESPACE},
-        "spec": {"replicas": 1, "selector": {"matchLabels": labels}, "template": template},
-    }
+        scene.remove(CLIENT)

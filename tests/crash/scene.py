@@ -1,7 +1,7 @@
 """The lab that rotations are killed in, and what is checked from outside: vault, cluster, database, a client."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -213,20 +213,25 @@ class Scene:
         self, consumer: Consumer = CLIENT, credential: Credential = DEXTER, *, logs_in: bool = False
     ) -> Iterator[None]:
         """Run a client that has the credential by its deliveries; if it logs in, it is ready only when it can."""
-        path, workload = f"{DEPLOYMENTS}/{consumer.workload.name}", open_workload(self.cluster, consumer.workload)
         probe = self._login_probe() if logs_in else None
         self._make_sources(consumer, credential)
         self.cluster.request("POST", DEPLOYMENTS, {}, _make_client(consumer, probe))
         self.running = consumer
         try:
-            workload.wait_for_ready(SECONDS)
+            open_workload(self.cluster, consumer.workload).wait_for_ready(SECONDS)
             yield
         finally:
             self.running = CLIENT
-            self.cluster.patch(path, {"spec": {"replicas": 0}})
-            workload.wait_for_pods_gone(SECONDS)
-            self.cluster.delete(path)
+            self.remove(consumer)
             self._remove_external_secrets(consumer)
+
+    def remove(self, *consumers: Consumer) -> None:
+        """End the pods of Deployments, then remove them."""
+        for consumer in consumers:
+            self.cluster.patch(f"{DEPLOYMENTS}/{consumer.workload.name}", {"spec": {"replicas": 0}})
+        for consumer in consumers:
+            open_workload(self.cluster, consumer.workload).wait_for_pods_gone(SECONDS)
+            self.cluster.delete(f"{DEPLOYMENTS}/{consumer.workload.name}")
 
     def _make_sources(self, consumer: Consumer, credential: Credential) -> None:
         """Make what brings a client the credential, as far as the stack does not have it."""
@@ -262,30 +267,34 @@ class Scene:
 
 
 def _make_client(consumer: Consumer, probe: dict[str, Any] | None) -> dict[str, Any]:
-    """Make the Deployment of a client that waits."""
-    name, deliveries = consumer.workload.name, consumer.every_delivery
-    labels = {"app": name}
+    """Make the Deployment of a client that has the pair of the walkthrough."""
+    deliveries = consumer.every_delivery
     classes = [delivery.source for delivery in deliveries if isinstance(delivery, CsiDelivery)]
     secrets = [delivery.secret_name for delivery in deliveries if delivery.secret_name]
-    by_key = dict(zip(KEYS, secrets * len(KEYS), strict=False)) if secrets else {}
-    paths = dict(zip(classes, ("/credential", "/another"), strict=False))
-    container = {
-        "name": "client",
-        "image": "postgres:14",
-        "command": ["sh", "-c", WAITING],
-        "readinessProbe": probe,
-        "env": [
-            {"name": key, "valueFrom": {"secretKeyRef": {"name": secret, "key": key}}} for key, secret in by_key.items()
-        ],
-        "volumeMounts": [{"name": name, "mountPath": path, "readOnly": True} for name, path in paths.items()],
-    }
-    driver = {"driver": "secrets-store.csi.k8s.io", "readOnly": True}
+    by_key = zip(KEYS, secrets * len(KEYS), strict=False)
+    variables = [{"name": key, "valueFrom": {"secretKeyRef": {"name": secret, "key": key}}} for key, secret in by_key]
+    folders = dict(zip(classes, ("/credential", "/another"), strict=False))
+    return waiting_deployment(consumer.workload.name, folders, env=variables, readinessProbe=probe)
+
+
+def waiting_deployment(name: str, folders: Mapping[str, str], **container: Any) -> dict[str, Any]:
+    """Return a Deployment that waits.
+
+    Args:
+        name: its name.
+        folders: class -> where its files are.
+        container: what else its container has.
+    """
+    labels, driver = {"app": name}, {"driver": "secrets-store.csi.k8s.io", "readOnly": True}
+    mounts = [{"name": mounted, "mountPath": path, "readOnly": True} for mounted, path in folders.items()]
+    client = {"name": "client", "image": "postgres:14", "command": ["sh", "-c", WAITING], "volumeMounts": mounts}
     spec = {
         "serviceAccountName": "dexter-sa",
         "terminationGracePeriodSeconds": 1,
-        "containers": [container],
+        "containers": [{**client, **container}],
         "volumes": [
-            {"name": name, "csi": {**driver, "volumeAttributes": {"secretProviderClass": name}}} for name in classes
+            {"name": mounted, "csi": {**driver, "volumeAttributes": {"secretProviderClass": mounted}}}
+            for mounted in folders
         ],
     }
     template = {"metadata": {"labels": {**labels, "azure.workload.identity/use": "true"}}, "spec": spec}

@@ -63,7 +63,7 @@ def test_the_steps_take_turns_and_each_begins_with_a_write_that_nobody_knows_of(
     assert sorted(map(str, turns)) == sorted(map(str, list_kills(calls)))
 
 
-def test_of_some_cases_the_labs_make_a_few_kills_together_and_those_first() -> None:
+def test_cases_with_few_kills_come_first_and_share_them_among_the_labs() -> None:
     few = replace(CASES[0], most_kills=2)
     made = [kill for number in (0, 1) for kill in Share(number, 2, 1.0, "").kills(few, KILLS)]
     assert sorted(map(str, made)) == sorted(map(str, KILLS[:2]))

@@ -82,10 +82,7 @@ def newest(credential: Credential) -> Login:
         return access.read_newest()
 
 
-@pytest.mark.parametrize(
-    "chart",
-    [pytest.param(chart, id=str(chart), marks=() if chart.name == CHEAP else pytest.mark.slow) for chart in CHARTS],
-)
+@pytest.mark.parametrize("chart", MARKED)
 def test_a_chart_is_imported_checked_and_rotated(
     chart: Chart, world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

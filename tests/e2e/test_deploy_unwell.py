@@ -50,7 +50,9 @@ def test_what_is_wrong_is_told_by_its_code(world: World, identity: Identity, cas
     assert error.fix
 
 
-def test_a_name_that_the_vault_lacks_is_told_as_one_that_may_not_be_read(world: World, identity: Identity) -> None:
+def test_a_secret_that_the_vault_lacks_is_reported_as_one_that_may_not_be_read(
+    world: World, identity: Identity
+) -> None:
     error = told(world.cluster, STACK, Unwell(object_name="nosuch"), identity)
     assert error.code == "ForbiddenByRbac", "an identity with rights on single secrets gets no other answer"
     assert "the vault has none of this name" in error.what

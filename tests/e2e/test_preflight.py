@@ -244,9 +244,8 @@ def test_files_in_a_container_without_the_tool_are_unread_and_not_different(worl
     spec = {"containers": [container], "terminationGracePeriodSeconds": 0}
     world.cluster.request("POST", pods, {}, {"metadata": POD, "spec": spec})
     try:
-        for found, _ in follow(world.cluster, pods, {"labelSelector": "app=bare"}, SECONDS):
-            if any(pod["status"].get("phase") == "Running" for pod in found.values()):
-                break
+        seen = follow(world.cluster, pods, {"labelSelector": "app=bare"}, SECONDS)
+        assert any(pod["status"].get("phase") == "Running" for found, _ in seen for pod in found.values())
         with pytest.raises(Unverified, match="executable file not found") as caught:
             find_differing_files(world.cluster, NAMESPACE, "bare", {"/mederma/password": "x"})
     finally:

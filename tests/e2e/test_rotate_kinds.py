@@ -108,9 +108,8 @@ def a_run(world: World) -> Iterator[None]:
     metadata = {"name": "report-by-hand", "ownerReferences": [{**owner, "controller": True}]}
     run = {"metadata": metadata, "spec": made["spec"]["jobTemplate"]["spec"]}
     with created(world, f"{BATCH}/jobs", run):
-        for found, _ in follow(world.cluster, PODS, {"labelSelector": "app=report"}, SECONDS):
-            if [pod for pod in read_pods(found.values()) if pod.ready]:
-                break
+        seen = follow(world.cluster, PODS, {"labelSelector": "app=report"}, SECONDS)
+        assert any(pod.ready for found, _ in seen for pod in read_pods(found.values())), "no pod is ready"
         yield
 
 

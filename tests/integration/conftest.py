@@ -57,6 +57,15 @@ def cluster(kubeconfig: dict[str, Any]) -> Iterator[Cluster]:
 
 
 @pytest.fixture(scope="session")
+def controlled_cluster() -> Iterator[Cluster]:
+    """A server of its own with the lab's controllers, and without a node: the tests say which pods are ready."""
+    with small_cluster(controllers=True) as small:
+        connected = connect(small.kubeconfig, Settings(request_timeout_seconds=5))
+        yield connected
+        connected.close()
+
+
+@pytest.fixture(scope="session")
 def numbers() -> Iterator[int]:
     """What makes the names of namespaces differ."""
     return count()

@@ -4,27 +4,22 @@ No node takes part: the tests say which pods are ready.
 """
 
 from collections.abc import Iterator
-from contextlib import suppress
 from typing import Any
 
 import pytest
 
 from infra.credentials import WorkloadKind, WorkloadRef
-from infra.errors import NotFound, WorkloadUnhealthy
-from infra.kubernetes.client import Cluster, connect
+from infra.errors import WorkloadUnhealthy
+from infra.kubernetes.client import Cluster
 from infra.kubernetes.discovery import list_templates
 from infra.kubernetes.obstacles import read_obstacles
 from infra.kubernetes.workloads import WorkloadHandle, open_workload
-from infra.settings import Settings
 from testing.cluster_world import World
-from testing.clusters import small_cluster
 from testing.rollouts import install_rollouts, rollout
 from testing.waiting import eventually
 from testing.walkthrough import DATABASE, consumer_like
 
 API = "apis/argoproj.io/v1alpha1"
-SINCE = {"lastTransitionTime": "2026-01-01T00:00:00Z"}
-READY = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True", **SINCE}]}
 LABELS = {"app": "db"}
 SPEC = {
     "replicas": 2,
@@ -38,13 +33,10 @@ NEW_IMAGE = {"spec": {"template": {"spec": {"containers": [{"name": "db", "image
 
 
 @pytest.fixture(scope="module")
-def argo() -> Iterator[Cluster]:
-    """A cluster with its controllers, and Argo's."""
-    with small_cluster(controllers=True) as small:
-        connected = connect(small.kubeconfig, Settings(request_timeout_seconds=5))
-        install_rollouts(connected)
-        yield connected
-        connected.close()
+def argo(controlled_cluster: Cluster) -> Cluster:
+    """The cluster with its controllers, and Argo's."""
+    install_rollouts(controlled_cluster)
+    return controlled_cluster
 
 
 class Rollouts(World):
@@ -69,10 +61,7 @@ class Rollouts(World):
         """Make every pod ready until the Rollout is in this phase."""
 
         def look() -> dict[str, Any] | None:
-            for pod in self.cluster.get(self.path("pods"))["items"]:
-                if pod.get("status", {}).get("phase") != "Running":
-                    with suppress(NotFound):  # its controller may have replaced it since
-                        self.set_status("pods", pod["metadata"]["name"], READY)
+            self.set_readiness(lambda _: True)
             found = self.item()
             status, generation = found.get("status") or {}, str(found["metadata"]["generation"])
             is_there = (status.get("phase"), status.get("observedGeneration")) == (phase, generation)
@@ -86,8 +75,8 @@ class Rollouts(World):
 
 
 @pytest.fixture
-def space(argo: Cluster, request: pytest.FixtureRequest) -> Rollouts:
-    return Rollouts(argo, f"argo-{abs(hash(request.node.name)) % 10**8}")
+def space(argo: Cluster, numbers: Iterator[int]) -> Rollouts:
+    return Rollouts(argo, f"argo-{next(numbers)}")
 
 
 def test_a_restart_replaces_every_pod_of_the_same_template_one_at_a_time_and_is_made_once(space: Rollouts) -> None:
@@ -145,7 +134,7 @@ def test_without_steps_a_change_of_the_template_is_a_rolling_update(space: Rollo
     assert space.images() == ["postgres:15", "postgres:15"]
 
 
-def test_it_is_stopped_and_started_as_a_deployment_is(space: Rollouts) -> None:
+def test_a_rollout_is_stopped_and_started_like_a_deployment(space: Rollouts) -> None:
     space.make()
     space.handle.stop()
     space.settle_at("Healthy")
@@ -156,7 +145,7 @@ def test_it_is_stopped_and_started_as_a_deployment_is(space: Rollouts) -> None:
     assert len(space.handle.wait_for_ready(10).pods) == 2
 
 
-def test_a_template_that_stands_at_a_deployment_is_read_there_and_the_deployment_is_no_reader(space: Rollouts) -> None:
+def test_a_template_is_read_from_the_deployment_that_has_it_and_the_deployment_is_no_reader(space: Rollouts) -> None:
     volume = {"name": "login", "secret": {"secretName": "userpass", "optional": True}}
     pod = {**SPEC["template"]["spec"], "volumes": [volume]}
     template = {**SPEC["template"], "spec": pod}

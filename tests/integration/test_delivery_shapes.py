@@ -102,7 +102,7 @@ def test_a_secret_that_others_keep_is_waited_for_by_its_data_alone(one_class: Wo
     delivery.wait_for_first_mounts(lambda: {"another-uid": "reader-1"}, clock=lambda: 0.0)
 
 
-def test_a_secret_that_others_keep_is_refreshed_and_pinned_by_who_syncs_it(one_class: World) -> None:
+def test_a_secret_that_others_keep_is_refreshed_and_pinned_by_whoever_syncs_it(one_class: World) -> None:
     world, delivery = one_class, open_all(one_class, KEPT)
     world.secret(STALE)
     assert delivery.refresh(LOGIN) is SecretState.OTHER

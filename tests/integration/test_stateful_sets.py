@@ -4,37 +4,25 @@ No node takes part: the tests say which pods are ready.
 """
 
 from collections.abc import Iterator
-from contextlib import suppress
 from typing import Any
 
 import pytest
 
 from infra.credentials import WorkloadKind, WorkloadRef
-from infra.errors import NotFound, WorkloadUnhealthy
-from infra.kubernetes.client import Cluster, connect
+from infra.errors import WorkloadUnhealthy
+from infra.kubernetes.client import Cluster
 from infra.kubernetes.waiting import Progress
+from infra.kubernetes.workload_handle import RESTARTED_FOR
 from infra.kubernetes.workloads import WorkloadHandle, open_workload
-from infra.settings import Settings
 from testing.cluster_world import World
-from testing.clusters import small_cluster
 from testing.waiting import eventually
 
-SINCE = {"lastTransitionTime": "2026-01-01T00:00:00Z"}
 LABELS = {"app": "db"}
 TEMPLATE = {
     "metadata": {"labels": LABELS},
     "spec": {"containers": [{"name": "db", "image": "postgres:14"}], "terminationGracePeriodSeconds": 0},
 }
 ALL = ["db-0", "db-1", "db-2"]
-
-
-@pytest.fixture(scope="module")
-def controlled() -> Iterator[Cluster]:
-    """A cluster with its controllers."""
-    with small_cluster(controllers=True) as small:
-        connected = connect(small.kubeconfig, Settings(request_timeout_seconds=5))
-        yield connected
-        connected.close()
 
 
 class Sets(World):
@@ -62,16 +50,12 @@ class Sets(World):
 
     def probe(self, mark: str) -> None:
         """Say of each pod whether it logs in: those of this restart do."""
-        for pod in self.pods():
-            is_of_it = (pod["metadata"].get("annotations") or {}).get("keyturn/restarted-for", "") == mark
-            ready = {"type": "Ready", "status": str(is_of_it), **SINCE}
-            with suppress(NotFound):  # its controller may have replaced it since
-                self.set_status("pods", pod["metadata"]["name"], {"phase": "Running", "conditions": [ready]})
+        self.set_readiness(lambda pod: (pod["metadata"].get("annotations") or {}).get(RESTARTED_FOR, "") == mark)
 
 
 @pytest.fixture
-def sets(controlled: Cluster, request: pytest.FixtureRequest) -> Sets:
-    return Sets(controlled, f"sets-{abs(hash(request.node.name)) % 10**8}")
+def sets(controlled_cluster: Cluster, numbers: Iterator[int]) -> Sets:
+    return Sets(controlled_cluster, f"sets-{next(numbers)}")
 
 
 def test_a_restart_replaces_pods_that_lost_their_login_one_after_the_other(sets: Sets) -> None:
@@ -92,7 +76,7 @@ def test_a_restart_replaces_pods_that_lost_their_login_one_after_the_other(sets:
     assert replaced == sorted(replaced), "the lowest ordinal first, and each when the one before was ready"
 
 
-def test_pods_that_are_of_the_restart_and_not_ready_stay(sets: Sets) -> None:
+def test_pods_that_the_restart_made_stay_although_they_are_not_ready(sets: Sets) -> None:
     sets.make()
     sets.handle.restart("r1", "41")
     sets.handle.wait_for_ready(30, lambda _: sets.probe("r1"))
@@ -103,7 +87,7 @@ def test_pods_that_are_of_the_restart_and_not_ready_stay(sets: Sets) -> None:
     assert {pod["metadata"]["uid"] for pod in sets.pods()} == before
 
 
-def test_no_pod_is_deleted_that_nobody_has_asked_to_restart(sets: Sets) -> None:
+def test_no_pod_is_deleted_where_nobody_asked_for_a_restart(sets: Sets) -> None:
     sets.make()
     sets.probe("nobody")
     before = {pod["metadata"]["uid"] for pod in sets.pods()}

@@ -88,16 +88,16 @@ def test_clusters_are_listed_with_their_consumers_and_the_credentials_own_is_the
 @pytest.mark.parametrize(
     ("consumers", "changes", "words"),
     [
-        ((NORTHERN, NORTHERN), {}, r"deployment dexter/client in cluster north in \S+ stands there more than once"),
+        ((NORTHERN, NORTHERN), {}, r"deployment dexter/client in cluster north in \S+ is listed more than once"),
         (
             (NORTHERN, consumer_like(CLIENT, cluster=NORTH.model_copy(update={"name": "NORTH"}))),
             {},
-            "stands there more than once: list each workload once",
+            "is listed more than once: list each workload once",
         ),
         (
             (CLIENT, consumer_like(CLIENT, cluster=DEXTER.cluster)),
             {},
-            "stands there more than once: list each workload once",
+            "is listed more than once: list each workload once",
         ),
         (
             (consumer_like(DATABASE, name="standby", cluster=NORTH),),
@@ -160,7 +160,7 @@ def access(monkeypatch: pytest.MonkeyPatch) -> Iterator[Access]:
     yield Access(credential_of(NORTHERN, SOUTHERN), cast(Any, None), cast(Any, None))
 
 
-def test_what_is_meant_of_a_consumer_is_asked_of_its_cluster(access: Access) -> None:
+def test_a_question_about_a_consumer_goes_to_the_cluster_of_that_consumer(access: Access) -> None:
     opened = [str(access.cluster_of(consumer)) for consumer in access.credential.consumers]
     assert opened == [str(DEXTER.cluster), str(NORTH), str(SOUTH)]
     assert str(access.cluster) == str(DEXTER.cluster)

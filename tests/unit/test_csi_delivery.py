@@ -146,7 +146,7 @@ def test_what_a_class_decodes_is_compared_as_the_pods_get_it() -> None:
     assert files.values == {"/mederma/Password": "secret", "/mederma/username": "dexter"}
 
 
-def test_of_a_class_that_mounts_older_versions_too_the_newest_counts() -> None:
+def test_a_class_that_also_mounts_older_versions_is_read_by_its_newest_one() -> None:
     found = delivery(read_class(history=2, file="username/0"))
     assert found.find_mismatch("dexterkeyvault", NAMES) is None
     assert found.uses(NAMES) == set(NAMES)

@@ -39,12 +39,14 @@ def rotate(monkeypatch: pytest.MonkeyPatch, state: State[Any]) -> tuple[Mapping[
         return starter.collect(10), tags
 
 
-def test_its_runs_have_the_tag_that_the_alarms_look_at(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_rotation_in_the_fleets_own_process_has_the_tag_that_the_alarms_look_at(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     assert rotate(monkeypatch, ENDINGS["rotated"])[1] == {"fleet", "keyturn"}
 
 
 @pytest.mark.parametrize("verdict", ENDINGS)
-def test_how_it_ended_is_told_by_the_verdict_in_its_message(monkeypatch: pytest.MonkeyPatch, verdict: str) -> None:
+def test_the_verdict_of_a_rotation_is_read_from_its_message(monkeypatch: pytest.MonkeyPatch, verdict: str) -> None:
     collected, _ = rotate(monkeypatch, ENDINGS[verdict])
     assert collected[DEXTER.name].verdict == verdict
     assert collected[DEXTER.name].is_bad == (verdict != "rotated")

@@ -59,7 +59,7 @@ def test_a_rotation_of_a_person_waits_for_none(monkeypatch: pytest.MonkeyPatch) 
     assert CALLS == []
 
 
-def test_names_that_nobody_made_a_limit_of_are_not_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_names_without_a_limit_are_not_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     run_with(monkeypatch, "fleet")
     monkeypatch.setattr(slots, "find_limits", lambda _: [])
     with slots.slots_held(SERVER) as has_waited:

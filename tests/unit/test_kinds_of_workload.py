@@ -139,7 +139,7 @@ def test_a_restart_of_an_argo_rollout_is_later_than_every_pod_and_has_no_fractio
     assert find_restart_time(now, [later]) == "2026-01-01T00:00:10Z", "the clock here is behind the cluster's"
 
 
-def test_a_template_that_is_no_deployments_is_refused_by_name() -> None:
+def test_a_workload_reference_to_anything_but_a_deployment_is_refused_by_name() -> None:
     elsewhere = argo({}, workloadRef={"apiVersion": "v1", "kind": "PodTemplate", "name": "api"})
     with pytest.raises(Refused) as caught:
         handle(WorkloadKind.ROLLOUT).template(elsewhere)

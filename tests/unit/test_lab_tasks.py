@@ -22,7 +22,7 @@ async def test_a_task_that_has_failed_is_told_of_and_does_not_stop_whoever_ends_
     assert "the server is away" in caplog.text
 
 
-async def test_who_is_cancelled_while_a_task_ends_is_cancelled_too() -> None:
+async def test_a_caller_that_is_cancelled_while_it_waits_for_a_task_to_end_stays_cancelled() -> None:
     held, begun = asyncio.Event(), asyncio.Event()
 
     async def end_slowly() -> None:

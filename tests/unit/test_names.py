@@ -223,7 +223,7 @@ def test_an_unknown_field_is_refused(kind: type[Model]) -> None:
         ({"strategy": "alternating", "every": "1d", "grace": "24h"}, "grace lasts as long as every"),
         ({"window": {"start": "02:00", "end": "02:00"}}, "start and end are equal"),
         ({"window": {"start": "02:00", "end": "05:00", "days": ["Sun"]}}, "Input should be 'Monday', 'Tuesday'"),
-        ({"consumers": (DATABASE, DATABASE)}, "deployment dexter/postgres-pod-kv stands there more than once"),
+        ({"consumers": (DATABASE, DATABASE)}, "deployment dexter/postgres-pod-kv is listed more than once"),
     ],
     ids=[
         "one secret",
@@ -257,7 +257,7 @@ KEPT = {"kind": "secret", "secret": "userpass", "kept_by": "postgresql-kvname"}
     [
         ({"delivery": None}, "give delivery, or deliveries"),
         ({"deliveries": [KEPT]}, "give delivery, or deliveries"),
-        ({"delivery": None, "deliveries": [KEPT, KEPT]}, "a delivery stands there more than once"),
+        ({"delivery": None, "deliveries": [KEPT, KEPT]}, "a delivery is listed more than once"),
         ({"delivery": KEPT, "needs_restart": False}, "use deliveries of kind csi"),
         ({"delivery": {"kind": "vault-agent"}}, "does not match any of the expected tags"),
     ],

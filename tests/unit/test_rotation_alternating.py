@@ -204,7 +204,7 @@ def test_what_a_flexible_server_does_not_have_is_refused(
         (DEXTER, {"administrator": {"username": "admin"}}, r"administrator\.pair\.password\s+Field required"),
         (DEXTER, {"administrator": {"username": "USERNAME", "password": "x"}}, "give each a name of its own"),
         (DEXTER, {"administrator": {"username": "x", "password": "X"}}, "username and password have the same secret"),
-        (DEXTER, {"consumers": (DATABASE, DATABASE)}, "deployment dexter/postgres-pod-kv stands there more than once"),
+        (DEXTER, {"consumers": (DATABASE, DATABASE)}, "deployment dexter/postgres-pod-kv is listed more than once"),
     ],
 )
 def test_a_credential_that_does_not_fit_together_is_refused(

@@ -359,7 +359,7 @@ def test_the_secrets_of_databases_clients_and_runs_to_come_are_refreshed_forward
 
 
 @pytest.mark.parametrize("sync", list(Sync))
-def test_a_sync_that_nobody_has_to_wait_for_is_told_as_not_needed(sync: Sync) -> None:
+def test_a_sync_that_nobody_has_to_wait_for_is_shown_as_not_needed(sync: Sync) -> None:
     consumers = (facts_of(CLIENT), facts_of(FOLLOWER), facts_of(SECOND, replicas=0, pods=()))
     credential = change(DEXTER, strategy=Strategy.IN_PLACE, consumers=tuple(facts.consumer for facts in consumers))
     options = OPTIONS.model_copy(update={"sync": sync})

@@ -57,6 +57,6 @@ def test_a_consumer_is_waited_for_by_what_its_delivery_has(
     assert awaited == ([str(consumer.workload)] if is_awaited else [])
 
 
-def test_what_has_no_secret_has_none_to_refresh_and_every_secret_is_refreshed_once() -> None:
+def test_only_consumers_with_a_secret_have_one_refreshed_and_a_shared_one_is_refreshed_once() -> None:
     assert subjects(plan_with(FILES, Synced.NONE, NEW), Action.REFRESH_SECRET) == []
     assert subjects(plan_with(KEPT, Synced.OTHER, {}), Action.REFRESH_SECRET) == ["dexter/userpass"]

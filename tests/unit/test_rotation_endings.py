@@ -272,7 +272,7 @@ def test_what_is_found_rolled_back_is_told_as_such_where_the_run_did_something(p
 
 
 @pytest.mark.parametrize("strategy", list(Strategy))
-def test_an_exception_of_nobodys_is_named_after_what_it_happened_to(strategy: Strategy) -> None:
+def test_an_exception_that_keyturn_does_not_know_is_named_after_the_subject_of_its_step(strategy: Strategy) -> None:
     class Broken(Simulation):
         def execute(self, plan: Plan, step: Step) -> None:
             raise ZeroDivisionError

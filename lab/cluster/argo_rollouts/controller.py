@@ -5,13 +5,10 @@ pause conditions out of the status. A restart evicts the pods that are older tha
 https://github.com/argoproj/argo-rollouts/blob/v1.8.3/rollout/restart.go
 """
 
-import asyncio
-import json
-from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 
 from lab.cluster.argo_rollouts.status import HASH, KEPT, as_deployment, describe, hash_of, wanted_by
-from lab.cluster.client import DEFINITIONS, DEPLOYMENTS, PODS, REPLICA_SETS, ApiError, Client, Object, Resource
+from lab.cluster.client import DEPLOYMENTS, PODS, REPLICA_SETS, ApiError, Client, Object, Resource
 from lab.cluster.controllers import rollout
 from lab.cluster.controllers.common import (
     controller_of,
@@ -21,7 +18,7 @@ from lab.cluster.controllers.common import (
     terminating,
 )
 from lab.cluster.events import timestamp
-from lab.cluster.informer import Informer, Key, Queue, cancel, key_of
+from lab.cluster.informer import AddOn, Informer, Key, key_of
 
 GROUP_VERSION = "argoproj.io/v1alpha1"
 ROLLOUTS = Resource(GROUP_VERSION, "rollouts")
@@ -30,7 +27,7 @@ TOO_MANY_REQUESTS = 429
 UNKNOWN = "the lab knows canaries with maxSurge, maxUnavailable and the steps setWeight and pause: {} alone"
 
 
-class Rollouts:
+class Rollouts(AddOn):
     """Argo Rollouts in one cluster.
 
     Args:
@@ -38,37 +35,11 @@ class Rollouts:
     """
 
     def __init__(self, client: Client) -> None:
-        self._client = client
-        self._definitions, self._rollouts = Informer(client, DEFINITIONS), Informer(client, ROLLOUTS)
-        self._sets, self._pods = Informer(client, REPLICA_SETS), Informer(client, PODS)
-        self._queue = Queue("rollouts", self._reconcile)
-        self._stack = AsyncExitStack()
-        self._starting: asyncio.Task[None] | None = None
-
-    async def start(self) -> None:
-        """Wait for the custom resource in the background."""
-        self._definitions.on_change(self._definition_changed)
-        await self._definitions.start()
-
-    async def stop(self) -> None:
-        """Stop working; objects stay as they are."""
-        await cancel(self._starting)
-        await self._definitions.stop()
-        await self._stack.aclose()
-
-    def _definition_changed(self, definition: Object) -> None:
-        if definition["metadata"]["name"] == "rollouts.argoproj.io" and self._starting is None:
-            self._starting = asyncio.create_task(self._begin(), name="argo rollouts")
-
-    async def _begin(self) -> None:
+        self._sets, self._pods, self._rollouts = (Informer(client, kind) for kind in (REPLICA_SETS, PODS, ROLLOUTS))
+        super().__init__(client, "rollouts.argoproj.io", self._sets, self._pods, self._rollouts)
         self._rollouts.on_change(lambda owner: self._queue.add(key_of(owner)))
         self._sets.on_change(self._set_changed)
         self._pods.on_change(self._pod_changed)
-        for informer in (self._sets, self._pods, self._rollouts):
-            self._stack.push_async_callback(informer.stop)
-            await informer.start()
-        self._stack.push_async_callback(self._queue.stop)
-        self._queue.start()
 
     def _set_changed(self, entry: Object) -> None:
         if (owner := controller_of(entry)) and owner["kind"] == "Rollout":
@@ -121,7 +92,8 @@ class Rollouts:
         for entry in self._own(owner):
             if hash_of(entry) == short:
                 return entry, False
-        created = await self._client.create(REPLICA_SETS, _replica_set(owner, short))
+        reference = owner_reference(owner, GROUP_VERSION, "Rollout")
+        created = await self._client.create(REPLICA_SETS, rollout.replica_set(owner, reference, HASH, short))
         self._sets.take(created)
         return created, True
 
@@ -254,23 +226,3 @@ def _is_complete(owner: Object, kept: Object, status: Object) -> bool:
     counts = {status[name] for name in ("replicas", "updatedReplicas", "availableReplicas")}
     is_new = kept.get("stableRS") != kept["currentPodHash"]
     return is_new and counts == {wanted_by(owner)} and kept["currentStepIndex"] >= len(_steps_of(owner))
-
-
-def _replica_set(owner: Object, short: str) -> Object:
-    template, selector = (json.loads(json.dumps(owner["spec"][name])) for name in ("template", "selector"))
-    meta = owner["metadata"]
-    labels = ((template.get("metadata") or {}).get("labels") or {}) | {HASH: short}
-    template.setdefault("metadata", {})["labels"] = labels
-    selector["matchLabels"] = (selector.get("matchLabels") or {}) | {HASH: short}
-    spec = {"replicas": 0, "selector": selector, "template": template}
-    return {
-        "apiVersion": "apps/v1",
-        "kind": "ReplicaSet",
-        "metadata": {
-            "name": f"{meta['name']}-{short}",
-            "namespace": meta["namespace"],
-            "labels": labels,
-            "ownerReferences": [owner_reference(owner, GROUP_VERSION, "Rollout")],
-        },
-        "spec": {**spec, "minReadySeconds": owner["spec"].get("minReadySeconds") or 0},
-    }

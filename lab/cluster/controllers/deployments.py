@@ -1,6 +1,5 @@
 """Deployments: a replica set for each template, moved from one to the next."""
 
-import json
 from datetime import UTC, datetime
 
 from lab.cluster.client import DEPLOYMENTS, PODS, REPLICA_SETS, ApiError, Object
@@ -66,8 +65,10 @@ class Deployments:
             wanted = deployment["spec"].get("replicas", 1)
             size = max(min(wanted, wanted + surge - sum(map(rollout.replicas_of, sets))), 0)
         collisions = deployment.get("status", {}).get("collisionCount", 0)
-        body = _replica_set(deployment, size, revision, collisions)
-        body["metadata"]["ownerReferences"] = [self._deployments.reference(deployment)]
+        short = rollout.template_hash(rollout.template_of(deployment), collisions)
+        reference = self._deployments.reference(deployment)
+        body = rollout.replica_set(deployment, reference, rollout.HASH_LABEL, short, size)
+        body["metadata"]["annotations"] = _inherited(deployment) | {rollout.REVISION: str(revision)}
         try:
             created = await self._client.create(REPLICA_SETS, body)
         except ApiError as error:
@@ -167,32 +168,7 @@ def _annotations(deployment: Object) -> dict[str, str]:
     return {DESIRED: str(wanted), MAXIMUM: str(wanted + rollout.limits(deployment)[0])}
 
 
-def _replica_set(deployment: Object, size: int, revision: int, collisions: int) -> Object:
-    template = rollout.template_of(deployment)
-    short = rollout.template_hash(template, collisions)
-    meta = deployment["metadata"]
-    labels = (template.get("metadata", {}).get("labels") or {}) | {rollout.HASH_LABEL: short}
-    template.setdefault("metadata", {})["labels"] = labels
-    selector = json.loads(json.dumps(deployment["spec"]["selector"]))
-    selector["matchLabels"] = (selector.get("matchLabels") or {}) | {rollout.HASH_LABEL: short}
-    inherited = {
-        key: value
-        for key, value in (meta.get("annotations") or {}).items()
-        if key not in (rollout.REVISION, "kubectl.kubernetes.io/last-applied-configuration")
-    }
-    return {
-        "apiVersion": "apps/v1",
-        "kind": "ReplicaSet",
-        "metadata": {
-            "name": f"{meta['name']}-{short}",
-            "namespace": meta["namespace"],
-            "labels": labels,
-            "annotations": inherited | _annotations(deployment) | {rollout.REVISION: str(revision)},
-        },
-        "spec": {
-            "replicas": size,
-            "selector": selector,
-            "template": template,
-            "minReadySeconds": deployment["spec"].get("minReadySeconds", 0),
-        },
-    }
+def _inherited(deployment: Object) -> dict[str, str]:
+    left_out = (rollout.REVISION, "kubectl.kubernetes.io/last-applied-configuration")
+    given = deployment["metadata"].get("annotations") or {}
+    return {key: value for key, value in given.items() if key not in left_out} | _annotations(deployment)

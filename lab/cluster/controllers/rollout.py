@@ -26,6 +26,34 @@ def template_hash(template: Object, collisions: int = 0) -> str:
     return "".join(ALPHABET[byte % len(ALPHABET)] for byte in digest[:10])
 
 
+def replica_set(owner: Object, reference: Object, label: str, short: str, size: int = 0) -> Object:
+    """A replica set of an owner's present template.
+
+    Args:
+        owner: whose it is; `reference` says so.
+        reference: the owner reference.
+        label: the label that tells its pods from those of other templates.
+        short: the template's hash, which is the label's value.
+        size: how many replicas it has.
+    """
+    template, selector = template_of(owner), json.loads(json.dumps(owner["spec"]["selector"]))
+    labels = (template.get("metadata", {}).get("labels") or {}) | {label: short}
+    template.setdefault("metadata", {})["labels"] = labels
+    selector["matchLabels"] = (selector.get("matchLabels") or {}) | {label: short}
+    least_seconds = owner["spec"].get("minReadySeconds") or 0
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "ReplicaSet",
+        "metadata": {
+            "name": f"{owner['metadata']['name']}-{short}",
+            "namespace": owner["metadata"]["namespace"],
+            "labels": labels,
+            "ownerReferences": [reference],
+        },
+        "spec": {"replicas": size, "selector": selector, "template": template, "minReadySeconds": least_seconds},
+    }
+
+
 def find_new(deployment: Object, sets: list[Object]) -> Object | None:
     """The replica set that has the deployment's template; the oldest, if there are several."""
     template = template_of(deployment)

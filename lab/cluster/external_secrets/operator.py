@@ -4,24 +4,22 @@ One ExternalSecret is reconciled at a time, its references one after the other, 
 names one: https://external-secrets.io/latest/api/externalsecret/
 """
 
-import asyncio
 import base64
 import hashlib
 import json
 import ssl
-from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 import aiohttp
 
-from lab.cluster.client import DEFINITIONS, SECRETS, SERVICE_ACCOUNTS, Client, Object, Resource
+from lab.cluster.client import SECRETS, SERVICE_ACCOUNTS, Client, Object, Resource
 from lab.cluster.csi.definitions import AUDIENCE
 from lab.cluster.csi.parameters import ProviderError, VaultObject, VaultRequest
 from lab.cluster.csi.vault import Fetched, VaultReader
 from lab.cluster.events import timestamp
-from lab.cluster.informer import Informer, Key, Queue, cancel, key_of
+from lab.cluster.informer import AddOn, Informer, Key, key_of
 
 GROUP = "external-secrets.io"
 EXTERNAL_SECRETS = Resource(f"{GROUP}/v1", "externalsecrets")
@@ -47,7 +45,7 @@ class Entry:
     remote: Object
 
 
-class Operator:
+class Operator(AddOn):
     """External Secrets Operator in one cluster.
 
     Args:
@@ -58,38 +56,17 @@ class Operator:
     """
 
     def __init__(self, client: Client, https_proxy: str, ca_bundle: Path, tenant_id: str) -> None:
-        self._client, self._tenant_id = client, tenant_id
+        self._tenant_id = tenant_id
         self._reader = VaultReader(https_proxy, ssl.create_default_context(cafile=str(ca_bundle)))
-        self._definitions = Informer(client, DEFINITIONS)
-        self._external, self._secrets = Informer(client, EXTERNAL_SECRETS), Informer(client, SECRETS)
-        self._queue = Queue("external secrets", self._reconcile)
-        self._stack = AsyncExitStack()
-        self._starting: asyncio.Task[None] | None = None
-
-    async def start(self) -> None:
-        """Wait for the custom resources in the background."""
-        self._definitions.on_change(self._definition_changed)
-        await self._definitions.start()
+        external, secrets = Informer(client, EXTERNAL_SECRETS), Informer(client, SECRETS)
+        super().__init__(client, f"externalsecrets.{GROUP}", external, secrets)
+        external.on_change(lambda found: self._queue.add(key_of(found)))
+        secrets.on_change(self._secret_changed)
 
     async def stop(self) -> None:
         """Stop working; Secrets stay as they are."""
-        await cancel(self._starting)
-        await self._definitions.stop()
-        await self._stack.aclose()
+        await super().stop()
         await self._reader.close()
-
-    def _definition_changed(self, definition: Object) -> None:
-        if definition["metadata"]["name"] == f"externalsecrets.{GROUP}" and self._starting is None:
-            self._starting = asyncio.create_task(self._begin(), name="external secrets operator")
-
-    async def _begin(self) -> None:
-        self._external.on_change(lambda external: self._queue.add(key_of(external)))
-        self._secrets.on_change(self._secret_changed)
-        for informer in (self._external, self._secrets):
-            self._stack.push_async_callback(informer.stop)
-            await informer.start()
-        self._stack.push_async_callback(self._queue.stop)
-        self._queue.start()
 
     def _secret_changed(self, secret: Object) -> None:
         for owner in secret["metadata"].get("ownerReferences") or []:
