@@ -64,6 +64,34 @@ def test_a_login_without_rights_gives_itself_another_password_over_verified_tls(
     assert not shop.logs_in(SHOP, before)
 
 
+CLERKED = change(SHOP, administrator=SecretPair(username="clerk-username", password="clerk-password"))
+
+
+@pytest.fixture
+def clerk(shop: Scene) -> Iterator[Scene]:
+    """The login, and an administrator of its credential that has no rights."""
+    vault, layout = shop.vault(CLERKED), CLERKED.administrator
+    assert layout is not None
+    execute(shop, "CREATE ROLE shop_clerk LOGIN PASSWORD 'clerk-Password-1'")
+    for name, value in layout.render(Login("shop_clerk", "clerk-Password-1")).items():
+        vault.write(name, value)
+    yield shop
+    for name in layout.names:
+        vault.delete(name)
+        vault.purge(name)
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_a_change_that_the_database_would_refuse_is_found_before_anything_is_staged(
+    clerk: Scene, dry_run: bool
+) -> None:
+    with nothing_lost(clerk, CLERKED) as before:
+        ended = rotate(CLERKED, dry_run=dry_run)
+        assert (ended.verdict, ended.code) == (Verdict.REFUSED, "42501")
+    assert clerk.newest(CLERKED) == before
+    assert clerk.staged(CLERKED) is None
+
+
 def test_two_logins_alternate_with_the_help_of_the_administrator(shop: Scene) -> None:
     with pytest.raises(Refused) as caught:
         bare.make_owner_role(ALONE)
