@@ -11,11 +11,11 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 
-from prefect.context import SettingsContext, get_settings_context
 from prefect.exceptions import MissingContextError, ParameterTypeError
 from prefect.logging import get_logger, get_run_logger
 
 from infra.errors import KeyturnError, as_own_error
+from tasks.reports.settings import settings_changed
 
 Logger = logging.Logger | logging.LoggerAdapter[logging.Logger]
 LOGGERS = ("prefect.task_runs", "prefect.flow_runs", "prefect.engine")
@@ -35,17 +35,10 @@ def best_effort(what: str, *, is_patient: bool = False) -> Iterator[None]:
         is_patient: whether an API that is away is asked again; where nothing waits for the report.
     """
     try:
-        with nullcontext() if is_patient else _asking_once():
+        with nullcontext() if is_patient else settings_changed(client={"max_retries": 0}):
             yield
     except Exception as error:
         run_logger().warning("cannot %s: %s: %s", what, type(error).__name__, error)
-
-
-def _asking_once() -> SettingsContext:
-    """Make the context in which Prefect's client does not ask again. `temporary_settings` takes 300 times as long."""
-    outer = get_settings_context()
-    client = outer.settings.client.model_copy(update={"max_retries": 0})
-    return SettingsContext(profile=outer.profile, settings=outer.settings.model_copy(update={"client": client}))
 
 
 def run_logger() -> Logger:
