@@ -17,6 +17,7 @@ from prefect.client.schemas.objects import State
 from prefect.client.schemas.sorting import ArtifactSort
 from prefect.context import SyncClientContext
 from prefect.flows import Flow
+from pydantic_core import to_jsonable_python
 from rich.console import Console
 from rich.markdown import Markdown
 from rich.table import Table
@@ -94,6 +95,8 @@ def _run(flow: Flow[Any, Any], parameters: dict[str, Any]) -> tuple[State[Any], 
 
     watched = copy(flow)  # `with_options` would make the parameters' schema anew
     watched.fn = remember
+    # Prefect's own imports FastAPI for this, which takes as long as all requests to its API.
+    watched.serialize_parameters = to_jsonable_python  # type: ignore[method-assign, assignment]
     try:
         state: State[Any] = watched(**parameters, return_state=True)  # type: ignore[assignment]
     except (httpx.HTTPError, RuntimeError) as error:

@@ -7,9 +7,13 @@ import pytest
 from prefect.context import SyncClientContext, get_settings_context
 from prefect.settings import Settings, get_current_settings
 from prefect.states import Completed
+from pydantic_core import to_jsonable_python
 
 from flows import console
+from flows.cli import parse_parameters
 from flows.history import history
+from flows.rotate import rotate
+from infra.rotation.options import Sync
 from tasks.reports.settings import settings_changed
 
 
@@ -35,6 +39,12 @@ def test_only_a_run_that_may_change_something_sends_heartbeats(
         console.run(history, {"dry_run": dry_run})
     assert ended.value.code == 0
     assert settings[0].flows.heartbeat_frequency == seconds
+
+
+def test_the_parameters_of_a_run_are_kept_as_prefect_keeps_them() -> None:
+    parameters = parse_parameters(rotate, ["dexter", "--sync", "express", "--guards.approval", "--rotation-id", "x-1"])
+    assert to_jsonable_python(parameters) == rotate.serialize_parameters(parameters)
+    assert parameters["sync"] is Sync.EXPRESS
 
 
 def test_settings_are_changed_for_a_block_and_known_to_a_server_that_is_started_in_it() -> None:
