@@ -11,7 +11,7 @@ from time import monotonic
 
 from benchmarks.common import Result, Row, kept_timelines, run_alone, say
 from benchmarks.login_pods import WORKLOAD, Client, Kind, Outage, Reads, find_outages, running_client
-from infra.azure.servers import get_host
+from infra.azure.names import get_host
 from infra.credentials import Credential, CsiDelivery, Strategy
 from infra.kubernetes.deliveries.provider_classes import path_of
 from infra.kubernetes.workloads import open_workload

@@ -6,6 +6,6 @@ import sys
 if sys.argv[:1] == ["-m"]:  # a command, whose module is only being located
     gc.disable()  # `run_from_shell` enables it: until then nothing is made but imports, which stay
 
-from tasks.reports.logs import log_own_errors_in_one_line
+from tasks.reports.own_errors import log_own_errors_in_one_line
 
 log_own_errors_in_one_line()

@@ -13,10 +13,11 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.cli import run_from_shell
 from infra.errors import Code, KeyturnError, NeedsOperator
-from tasks.context import connections_shared, get_inventory
+from tasks.context import connections_shared
 from tasks.fleet.audit import Audited, audit_credential
 from tasks.fleet.audit_report import describe, report_audit
 from tasks.fleet.scan import scan
+from tasks.inventory import get_inventory
 from tasks.reports.endings import end, ends_with_own_errors
 from tasks.reports.history import read_latest
 from tasks.reports.logs import best_effort

@@ -6,6 +6,7 @@ import os
 import re
 import sys
 from contextlib import suppress
+from copy import copy
 from functools import wraps
 from typing import Any, NoReturn
 
@@ -14,26 +15,28 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
 from prefect.client.schemas.objects import State
 from prefect.client.schemas.sorting import ArtifactSort
+from prefect.context import SyncClientContext
 from prefect.flows import Flow
-from prefect.settings import (
-    PREFECT_SERVER_ANALYTICS_ENABLED,
-    PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS,
-    PREFECT_SERVER_LOGGING_LEVEL,
-    temporary_settings,
-)
+from pydantic_core import to_jsonable_python
 from rich.console import Console
 from rich.markdown import Markdown
 from rich.table import Table
 
+from tasks.reports.settings import settings_changed
+
 STARTUP_SECONDS = 120
 """Prefect's own server, started if none is configured, needs up to 20 s on two cores."""
 
-SERVER_SETTINGS: dict[Any, Any] = {
-    PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS: STARTUP_SECONDS,
-    PREFECT_SERVER_ANALYTICS_ENABLED: False,
-    PREFECT_SERVER_LOGGING_LEVEL: "CRITICAL",
+SERVER_SETTINGS = {
+    "ephemeral": {"startup_timeout_seconds": STARTUP_SECONDS},
+    "analytics_enabled": False,
+    "logging_level": "CRITICAL",
 }
 """That server calls nobody, and trouble with its own database is none of the reader's business."""
+
+NO_HEARTBEATS = {"heartbeat_frequency": None}
+"""A run that changes nothing needs no alarm when it dies. With heartbeats it would end up to a second later: Prefect
+waits for the thread that sends them, which looks once a second whether the run is over."""
 
 
 def run(flow: Flow[Any, Any], parameters: dict[str, Any]) -> NoReturn:
@@ -47,7 +50,8 @@ def run(flow: Flow[Any, Any], parameters: dict[str, Any]) -> NoReturn:
     # Events that Prefect's temporary server no longer takes when it ends are lost; nobody listens there.
     logging.getLogger("prefect.events.utilities").setLevel(logging.CRITICAL)
     try:
-        with temporary_settings(updates=SERVER_SETTINGS):
+        flow_settings = NO_HEARTBEATS if parameters.get("dry_run") else {}
+        with settings_changed(server=SERVER_SETTINGS, flows=flow_settings), SyncClientContext.get_or_create():
             state, is_kept = _run(flow, parameters)
             with suppress(httpx.HTTPError):  # its tables are in Prefect, and its verdict is on the last line
                 _print_artifacts(console, state)
@@ -89,8 +93,10 @@ def _run(flow: Flow[Any, Any], parameters: dict[str, Any]) -> tuple[State[Any], 
         ends.append(flow.fn(*args, **kwargs))
         return ends[-1]
 
-    watched = flow.with_options()
+    watched = copy(flow)  # `with_options` would make the parameters' schema anew
     watched.fn = remember
+    # Prefect's own imports FastAPI for this, which takes as long as all requests to its API.
+    watched.serialize_parameters = to_jsonable_python  # type: ignore[method-assign, assignment]
     try:
         state: State[Any] = watched(**parameters, return_state=True)  # type: ignore[assignment]
     except (httpx.HTTPError, RuntimeError) as error:

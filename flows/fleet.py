@@ -31,10 +31,10 @@ from infra.fleet.roster import Roster
 from infra.fleet.schedule import Attempt, Due, check_request, guard
 from infra.fleet.wave import Limits, Wave
 from infra.rotation.options import Guards, Sync
-from tasks.context import get_inventory
 from tasks.fleet import runs
 from tasks.fleet.scan import Scan, scan
 from tasks.fleet.table import describe, report_fleet
+from tasks.inventory import get_inventory
 from tasks.reports.endings import end, ends_with_own_errors
 from tasks.reports.logs import best_effort, run_logger
 

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from flows.cli import run_from_shell
 from flows.parameters import CredentialName
-from tasks.context import get_credential
+from tasks.inventory import get_credential
 from tasks.reports.endings import end, ends_with_own_errors
 from tasks.reports.history import report_history
 

@@ -7,7 +7,8 @@ from prefect import flow
 from flows.cli import run_from_shell
 from flows.parameters import CredentialName
 from tasks import two_logins
-from tasks.context import connections_shared, get_credential
+from tasks.context import connections_shared
+from tasks.inventory import get_credential
 from tasks.reports.endings import end, ends_with_own_errors
 from tasks.rotation.lock import name_rotation, rotation_locked
 

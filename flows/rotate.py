@@ -18,8 +18,9 @@ from infra.rotation.options import AdvancedOptions, DataLoss, Guards, RotationOp
 from infra.rotation.plan import Plan, make_plan
 from infra.rotation.preflight import Finding
 from infra.rotation.steps import Action, Step
-from tasks.context import get_credential
+from tasks.context import connections_shared
 from tasks.fleet.slots import slots_held
+from tasks.inventory import get_credential
 from tasks.preflight import denials_explained, run_preflight
 from tasks.reports.endings import end, ends_with_own_errors
 from tasks.reports.events import Trail
@@ -162,7 +163,8 @@ def rotate(
     executor = TaskExecutor(get_credential(credential), options)
     try:
         if dry_run:
-            return _plan(executor, guards, fresh_id)
+            with connections_shared():
+                return _plan(executor, guards, fresh_id)
         if guards != Guards() and (ended := _check_guards(executor, guards, fresh_id)):
             return ended
         with (

@@ -10,7 +10,8 @@ from flows.cli import run_from_shell
 from flows.parameters import CredentialName
 from infra.postgres.database import ServerReport
 from tasks import login
-from tasks.context import connections_shared, get_credential
+from tasks.context import connections_shared
+from tasks.inventory import get_credential
 from tasks.login import OlderLogin
 from tasks.reports.endings import end, ends_with_own_errors
 

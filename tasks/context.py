@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from infra.azure.client import Azure
+from infra.azure.names import get_host
 from infra.azure.secrets import KeyVault
-from infra.azure.servers import get_host
 from infra.azure.versions import VersionMemory
 from infra.credentials import (
     ClusterIpEndpoint,
@@ -25,11 +25,9 @@ from infra.credentials import (
     Endpoint,
     FlexibleServerEndpoint,
     HostEndpoint,
-    Inventory,
     LoadBalancerEndpoint,
     Login,
     SignIn,
-    load_inventory,
 )
 from infra.errors import Code, DatabaseUnreachable
 from infra.kubernetes.client import Cluster, connect_to
@@ -56,26 +54,6 @@ _shared: ContextVar[_Shared | None] = ContextVar("shared connections", default=N
 
 _memory: ContextVar[VersionMemory | None] = ContextVar("memory of versions", default=None)
 """What the enclosing `versions_remembered` knows of the vault's versions."""
-
-
-def get_inventory() -> Inventory:
-    """Return all credentials.
-
-    Raises:
-        NotFound: there is no inventory.
-        InvalidInput: it cannot be used.
-    """
-    return load_inventory(Settings().credentials)
-
-
-def get_credential(name: str) -> Credential:
-    """Return a credential of the inventory.
-
-    Raises:
-        NotFound: there is no such credential, or no inventory.
-        InvalidInput: the inventory cannot be used.
-    """
-    return get_inventory().get(name)
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,9 @@ from typing import Any
 import yaml
 from psycopg import sql
 
+from infra.azure.names import get_host
 from infra.azure.roles import RoleAssignments
-from infra.azure.servers import DatabaseServers, get_host
+from infra.azure.servers import DatabaseServers
 from infra.azure.vaults import Vaults
 from infra.credentials import Consumer, CsiDelivery, WorkloadRef
 from infra.kubernetes.manifests import apply

@@ -16,7 +16,7 @@ import pytest
 from prefect.client.schemas.objects import State
 
 from infra.azure.client import Azure
-from infra.azure.servers import SERVER_TYPE
+from infra.azure.names import SERVER_TYPE
 from infra.credentials import Credential, FlexibleServerEndpoint, Login
 from infra.errors import KeyturnError, LoginRefused
 from infra.kubernetes.client import Cluster, connect

@@ -14,7 +14,7 @@ from azure.mgmt.authorization import AuthorizationManagementClient
 from azure.mgmt.authorization.v2022_04_01.models import RoleAssignmentCreateParameters
 
 from infra.azure.client import Azure
-from infra.azure.servers import SERVER_TYPE
+from infra.azure.names import SERVER_TYPE
 from infra.kubernetes.client import Cluster
 from infra.kubernetes.kubeconfig import Context
 from infra.kubernetes.manifests import apply, parse

@@ -24,6 +24,7 @@ from infra.azure.clusters import ClusterEndpoints, ManagedClusters
 from infra.azure.errors import translated
 from infra.azure.models import lock_models
 from infra.azure.secrets import KeyVault
+from infra.azure.transport import make_transport
 from infra.azure.versions import VersionMemory
 from infra.credentials import ClusterRef
 from infra.errors import AccessDenied, InvalidInput
@@ -66,7 +67,7 @@ class Azure:
             exclude_interactive_browser_credential=True,
             exclude_broker_credential=True,
             exclude_visual_studio_code_credential=True,
-            **self._timeouts,
+            transport=make_transport(**self._timeouts),
         )
         # By thread, since a session of requests belongs to one.
         self._connections: dict[int, RequestsTransport] = {}
@@ -93,7 +94,7 @@ class Azure:
 
     def client_options(self) -> dict[str, Any]:
         """Return what a client is made with: bounds, and a transport that leaves its connections to the next client."""
-        connection = self._connections.setdefault(threading.get_ident(), RequestsTransport(**self._timeouts))
+        connection = self._connections.setdefault(threading.get_ident(), make_transport(**self._timeouts))
         connection.open()
         transport = RequestsTransport(session=connection.session, session_owner=False, **self._timeouts)
         return self._timeouts | {"transport": transport}

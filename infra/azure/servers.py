@@ -9,22 +9,14 @@ from typing import TYPE_CHECKING
 from azure.mgmt.postgresqlflexibleservers import PostgreSQLManagementClient, models
 
 from infra.azure.arm import ArmKind, as_found, as_taken, get_location, unless_hidden, word
-from infra.azure.clouds import CLOUDS
 from infra.azure.errors import translated
+from infra.azure.names import SERVER_TYPE
 from infra.credentials import Login
 from infra.provisioning.kinds import Found, OnProgress, ignore
 from infra.provisioning.resources import NEW_SERVER_VERSION, DatabaseServer, FirewallRule
-from infra.settings import AzureCloud
 
 if TYPE_CHECKING:
     from infra.azure.client import Azure
-
-SERVER_TYPE = "Microsoft.DBforPostgreSQL/flexibleServers"
-
-
-def get_host(name: str, cloud: AzureCloud = AzureCloud.PUBLIC) -> str:
-    """Return the host name of a Flexible Server."""
-    return f"{name}.{CLOUDS[cloud].postgres_domain}"
 
 
 def list_server_names(azure: "Azure", group: str) -> tuple[str, ...]:

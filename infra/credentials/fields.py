@@ -1,4 +1,8 @@
-"""The kinds of fields that several parameter models share: their title, bounds and help, each written once."""
+r"""The kinds of fields that several parameter models share: their title, bounds and help, each written once.
+
+A pattern leaves the length to `max_length`: to compile `\w{0,89}`, which is all of Unicode 89 times, takes 20 ms, in
+each model that has such a field.
+"""
 
 from typing import Annotated
 
@@ -32,7 +36,8 @@ ResourceGroup = Annotated[
     Field(
         title="Resource group",
         description="1-90 letters, digits, . _ - ( ), not ending with a dot.",
-        pattern=r"^[-\w.()]{0,89}[-\w()]$",
+        max_length=90,
+        pattern=r"^[-\w.()]*[-\w()]$",
     ),
 ]
 ClusterName = Annotated[
@@ -40,7 +45,8 @@ ClusterName = Annotated[
     Field(
         title="AKS cluster",
         description="1-63 letters, digits, hyphens and underscores.",
-        pattern=r"^[a-zA-Z0-9]([-\w]{0,61}[a-zA-Z0-9])?$",
+        max_length=63,
+        pattern=r"^[a-zA-Z0-9]([-\w]*[a-zA-Z0-9])?$",
     ),
 ]
 VaultName = Annotated[

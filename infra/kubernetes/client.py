@@ -248,6 +248,7 @@ def connect_to(context: Context, settings: Settings, get_token: GetToken | None 
     sign_in = sign_in_by_context(context, plugin, get_token)
     configuration = kubernetes.client.Configuration()  # reads HTTPS_PROXY and NO_PROXY, CIDR blocks included
     configuration.host = context.server
+    configuration.keep_alive = True  # and no wait for a proxy to acknowledge a request's head before its body is sent
     issued = sign_in.get().certificate if isinstance(sign_in, Renewed) else None
     files = set_tls(configuration, context, issued)
     _set_sign_in(configuration, sign_in)

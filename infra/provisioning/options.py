@@ -55,10 +55,10 @@ class StackNames(Model):
     )
     blob: str = Field(min_length=1, max_length=1024, description="Name of the demo file.")
     identity: str = Field(
-        pattern=r"^[a-zA-Z0-9][-\w]{2,127}$", description="3-128 letters, digits, hyphens and underscores."
+        max_length=128, pattern=r"^[a-zA-Z0-9][-\w]{2,}$", description="3-128 letters, digits, hyphens and underscores."
     )
     federated_credential: str = Field(
-        pattern=r"^[a-zA-Z0-9][-\w]{2,119}$", description="3-120 letters, digits, hyphens and underscores."
+        max_length=120, pattern=r"^[a-zA-Z0-9][-\w]{2,}$", description="3-120 letters, digits, hyphens and underscores."
     )
     virtual_machine: str = Field(
         pattern=r"^[a-zA-Z0-9]([-a-zA-Z0-9]{0,62}[a-zA-Z0-9])?$",

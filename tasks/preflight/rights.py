@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
+from infra.azure.names import SERVER_TYPE
 from infra.azure.permissions import has_permission
-from infra.azure.servers import SERVER_TYPE
 from infra.credentials import (
     ClusterIpEndpoint,
     ClusterRef,

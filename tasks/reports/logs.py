@@ -11,16 +11,13 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 
-from prefect.context import SettingsContext, get_settings_context
-from prefect.exceptions import MissingContextError, ParameterTypeError
+from prefect.exceptions import MissingContextError
 from prefect.logging import get_logger, get_run_logger
 
 from infra.errors import KeyturnError, as_own_error
+from tasks.reports.settings import settings_changed
 
 Logger = logging.Logger | logging.LoggerAdapter[logging.Logger]
-LOGGERS = ("prefect.task_runs", "prefect.flow_runs", "prefect.engine")
-REPEATS = ("Engine execution exited", "Execution of flow run")
-"""How the engine's lines begin that only say again what the run's ending has said."""
 
 
 @contextmanager
@@ -35,17 +32,10 @@ def best_effort(what: str, *, is_patient: bool = False) -> Iterator[None]:
         is_patient: whether an API that is away is asked again; where nothing waits for the report.
     """
     try:
-        with nullcontext() if is_patient else _asking_once():
+        with nullcontext() if is_patient else settings_changed(client={"max_retries": 0}):
             yield
     except Exception as error:
         run_logger().warning("cannot %s: %s: %s", what, type(error).__name__, error)
-
-
-def _asking_once() -> SettingsContext:
-    """Make the context in which Prefect's client does not ask again. `temporary_settings` takes 300 times as long."""
-    outer = get_settings_context()
-    client = outer.settings.client.model_copy(update={"max_retries": 0})
-    return SettingsContext(profile=outer.profile, settings=outer.settings.model_copy(update={"client": client}))
 
 
 def run_logger() -> Logger:
@@ -71,27 +61,3 @@ def own_errors_alone(name: str) -> Iterator[None]:
         error, frames = as_own_error(exception, name), traceback.format_tb(exception.__traceback__)
         run_logger().error("%s: %s\nTraceback:\n%s", error.what, error.seen, "".join(frames))
         raise error from None
-
-
-class OwnErrors(logging.Filter):
-    """Replaces the traceback of an error that a person is meant to read by its text."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Decide whether a record is logged, and change it if it carries one of these errors."""
-        error = record.exc_info[1] if record.exc_info else None
-        if not isinstance(error, KeyturnError | ParameterTypeError):
-            return True
-        record.msg, record.args = record.getMessage(), ()
-        if record.msg.startswith(REPEATS):
-            return False
-        record.msg, record.exc_info = str(error), None
-        return True
-
-
-_OWN_ERRORS = OwnErrors()
-
-
-def log_own_errors_in_one_line() -> None:
-    """Install the filter on the loggers of runs; once is enough, again does no harm."""
-    for name in LOGGERS:
-        logging.getLogger(name).addFilter(_OWN_ERRORS)

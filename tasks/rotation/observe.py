@@ -8,7 +8,6 @@ from dataclasses import replace
 from prefect.logging import get_run_logger
 
 from infra.azure.secrets import KeyVault
-from infra.azure.servers import DatabaseServers
 from infra.azure.versions import SecretVersion
 from infra.credentials import Consumer, Credential, FlexibleServerEndpoint, Login, in_cluster
 from infra.errors import (
@@ -196,6 +195,8 @@ def _explain_private(access: Access, error: KeyturnError | None) -> KeyturnError
     endpoint = access.credential.endpoint
     if not isinstance(endpoint, FlexibleServerEndpoint) or not isinstance(error, DatabaseUnreachable):
         return error
+    from infra.azure.servers import DatabaseServers  # its part of the SDK takes 50 ms, and few runs need it
+
     with suppress(KeyturnError):
         servers = DatabaseServers(access.azure, endpoint.resource_group)
         found = servers.find(DatabaseServer(name=endpoint.server))

@@ -5,7 +5,6 @@ import time
 
 from prefect.logging import get_run_logger
 
-from infra.azure.servers import DatabaseServers
 from infra.credentials import FlexibleServerEndpoint, Login
 from infra.errors import KeyturnError, LoginRefused, NotFound, ServiceFailed, Unverified
 from infra.postgres.database import Database
@@ -55,6 +54,8 @@ def _change_administrator(context: StepContext, access: Access, wanted: Login, d
     Azure's answer proves nothing: an operation may fail after it took effect, and a password may take effect after the
     operation succeeded. The login proves it.
     """
+    from infra.azure.servers import DatabaseServers  # its part of the SDK takes 50 ms, and few runs need it
+
     endpoint, logger = context.credential.endpoint, get_run_logger()
     assert isinstance(endpoint, FlexibleServerEndpoint)
     servers, server = DatabaseServers(access.azure, endpoint.resource_group), DatabaseServer(name=endpoint.server)

@@ -23,9 +23,9 @@ from test_rotate_consumers import class_of
 from test_rotate_kinds import created
 
 from flows.audit import audit
-from flows.check import check
 from flows.fleet import RotateIn, fleet
 from flows.history import history
+from flows.live_check import check
 from flows.migrate import migrate
 from infra.credentials import Consumer, CsiDelivery, ExternalSecretDelivery, Login, Reload, Strategy
 from infra.kubernetes.deliveries.provider_classes import path_of

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from flows.check import look
 from flows.import_credentials import main
+from flows.live_check import look
 from infra.credentials import FlexibleServerEndpoint, Strategy, load_inventory
 from testing.bare import without_prefect
 from testing.rotating import World

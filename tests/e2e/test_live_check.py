@@ -5,7 +5,7 @@ import sys
 
 from clients import IN_PLACE
 
-from flows.check import look
+from flows.live_check import look
 from testing.bare import without_prefect
 from testing.inventory import listed
 from testing.labs import ROOT

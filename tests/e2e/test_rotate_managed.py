@@ -4,7 +4,7 @@ import pytest
 from killing import kill
 from reports import verdict
 
-from infra.azure.servers import get_host
+from infra.azure.names import get_host
 from infra.credentials import Login
 from infra.postgres.addresses import Address
 from infra.postgres.database import Database

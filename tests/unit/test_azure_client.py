@@ -10,7 +10,7 @@ import pytest
 
 from infra.azure.client import Azure
 from infra.azure.kinds import KINDS
-from infra.azure.servers import get_host
+from infra.azure.names import get_host
 from infra.azure.storage import Containers
 from infra.errors import InvalidInput, KeyturnError
 from infra.provisioning.comparing import Resource

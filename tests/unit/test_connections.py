@@ -4,10 +4,11 @@ from typing import Any
 
 import pytest
 
+from flows import rotate
 from infra.credentials import ClusterRef
 from infra.settings import Settings
 from tasks import context
-from tasks.context import connections_shared, open_cluster
+from tasks.context import connections_shared, open_cluster, opened_azure
 
 BLUE, GREEN = (ClusterRef(name=name, resource_group="group") for name in ("blue", "green"))
 
@@ -59,3 +60,18 @@ def test_a_block_within_a_block_uses_its_connections_and_leaves_them_open(opened
             assert open_cluster(BLUE) is first
         assert not first.is_closed  # type: ignore[attr-defined]
     assert opened == [BLUE]
+
+
+def test_the_tasks_of_a_dry_run_share_a_sign_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    def plan(*_: Any) -> list[Any]:
+        return [enter_azure(), enter_azure()]
+
+    def enter_azure() -> Any:
+        with opened_azure() as azure:
+            return azure
+
+    monkeypatch.setattr(rotate, "_plan", plan)
+    monkeypatch.setattr(rotate, "get_credential", lambda _: None)
+    monkeypatch.setattr(rotate, "TaskExecutor", lambda *_: None)
+    observed, tried = rotate.rotate.fn("dexter", dry_run=True)
+    assert observed is tried
