@@ -513,6 +513,12 @@ class Code(StrEnum):
         "The newest version of the secret is not valid yet",
         "Wait until its activation date, or move that; then run again",
     )
+    SESSIONS_HIDDEN = (
+        "SessionsHidden",
+        "Where sessions of the credential's logins come from could not be looked at",
+        "See who it is (pg_stat_activity); or name an administrator in the credential who may look, as a member of "
+        "pg_read_all_stats may",
+    )
     STARTS_AS_ANOTHER = (
         "StartsAsAnother",
         "The login's sessions start as another role already",
@@ -558,6 +564,12 @@ class Code(StrEnum):
         "Unfinished",
         "A rotation is unfinished",
         "Run the flow rotate, which finishes it; then run this again",
+    )
+    UNKNOWN_SESSIONS = (
+        "UnknownSessions",
+        "Sessions of the login come from where no listed consumer is",
+        "List who it is under consumers; outside the clusters, under external_consumers with its addresses. Name a NAT "
+        "gateway or a pooler in client_addresses. If they may miss a rotation, set unlisted_consumers to warn",
     )
     UNLISTED_CONSUMER = (
         "UnlistedConsumer",

@@ -1,20 +1,25 @@
-"""A PostgreSQL server as one process of its own, for tests of the adapter."""
+"""A PostgreSQL server as one process of its own, for tests of the adapter, and sessions of clients somewhere else."""
 
+import asyncio
 import os
 import pwd
 import shutil
 import socket
 import subprocess
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import psycopg
+
 from infra.credentials import Login
 from infra.postgres.addresses import Address, Tls
 from infra.postgres.database import Database
 from infra.settings import Settings
+from lab.cluster.controllers.forwards import Forward, Listen
 from lab.databases.binaries import SWITCH, find_binaries
 
 USER, PASSWORD = "dexter", "Admin123"
@@ -69,6 +74,38 @@ def running_server(*more_flags: str, rules: str = "", postgres: str = "") -> Ite
         process.terminate()
         process.wait(20)
         shutil.rmtree(folder)
+
+
+@contextmanager
+def session_from(address: str, server: tuple[str, int], login: Login, application: str = "") -> Iterator[None]:
+    """Keep a session for a block whose client has an address of its own on loopback.
+
+    Args:
+        address: the client's.
+        server: the server's address and port.
+        login: who logs in.
+        application: what the client calls itself.
+    """
+    forward, loop = Forward(Listen(address, free_port())), asyncio.new_event_loop()
+    carrying = threading.Thread(target=loop.run_forever)
+    carrying.start()
+    try:
+        asyncio.run_coroutine_threadsafe(forward.direct([server]), loop).result(10)
+        with psycopg.connect(
+            host=address,
+            port=forward.listen.port,
+            user=login.username,
+            password=login.password,
+            dbname="postgres",
+            application_name=application,
+            autocommit=True,
+        ):
+            yield
+    finally:
+        asyncio.run_coroutine_threadsafe(forward.stop(), loop).result(10)
+        loop.call_soon_threadsafe(loop.stop)
+        carrying.join()
+        loop.close()
 
 
 def free_port() -> int:

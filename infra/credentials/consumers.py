@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from infra.credentials.endpoints import ClusterRef
-from infra.credentials.fields import Model, Namespace, ObjectName
+from infra.credentials.fields import Model, Namespace, Network, ObjectName
 
 
 class WorkloadKind(StrEnum):
@@ -138,6 +138,12 @@ class ExternalConsumer(Model):
         min_length=1,
         max_length=200,
         description="Who tells it that there is a new login, or sees that it fetches it: a team, an address.",
+    )
+    addresses: tuple[Network, ...] = Field(
+        (),
+        title="Addresses",
+        description="The addresses or networks that it logs in from, as the database sees them.",
+        examples=[["203.0.113.7", "10.20.0.0/16"]],
     )
 
     def __str__(self) -> str:

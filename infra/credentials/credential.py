@@ -17,7 +17,7 @@ from infra.credentials.endpoints import (
     FlexibleServerEndpoint,
     LoadBalancerEndpoint,
 )
-from infra.credentials.fields import CREDENTIAL_NAME, DatabaseName, Model, Namespace, VaultName
+from infra.credentials.fields import CREDENTIAL_NAME, DatabaseName, Model, Namespace, Network, VaultName
 from infra.credentials.layouts import SecretLayout, SecretPair
 from infra.credentials.login import Part
 from infra.credentials.passwords import PasswordRule
@@ -127,7 +127,15 @@ class Credential(Model):
     unlisted_consumers: Literal["block", "warn"] = Field(
         "block",
         title="Unlisted consumers",
-        description="What a workload means that reads the credential and is not listed. block: no rotation begins.",
+        description="What it means that somebody who is not listed reads the credential, or has sessions of its login. "
+        "block: no rotation begins.",
+    )
+    client_addresses: tuple[Network, ...] = Field(
+        (),
+        title="Clients' addresses",
+        description="Addresses or networks that consumers log in from, as the database sees them, where those are not "
+        "their pods' or nodes' own: of a NAT gateway, of a load balancer's outbound rule, of a pooler.",
+        examples=[["203.0.113.7"]],
     )
     expires_after_days: int | None = Field(
         None,

@@ -4,9 +4,10 @@ A pattern leaves the length to `max_length`: to compile `\w{0,89}`, which is all
 each model that has such a field.
 """
 
+from ipaddress import ip_network
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 _LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 DNS_LABEL = rf"^{_LABEL}$"
@@ -91,6 +92,17 @@ DatabaseName = Annotated[
         max_length=63,
     ),
 ]
+
+
+def _check_network(text: str) -> str:
+    try:
+        return str(ip_network(text))
+    except ValueError:
+        raise ValueError(f"'{text}' is neither an IP address nor a network: write 10.1.2.3 or 10.1.2.0/24") from None
+
+
+Network = Annotated[str, AfterValidator(_check_network)]
+"""An IP address, or a network such as 10.1.2.0/24."""
 ReadyTimeout = Annotated[
     int, Field(title="Ready timeout (seconds)", description="Bound on the wait for the pods.", ge=1, le=3600)
 ]

@@ -8,7 +8,7 @@ say it for everything that none of these kinds made.
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -34,13 +34,14 @@ _TEMPLATES = {
     "CronJob": "/apis/batch/v1/{}cronjobs",
     "Rollout": COLLECTION,
 }
+_JOBS = "/apis/batch/v1/{}jobs"
 LISTED = (
     API + "/{}secretproviderclasses",
     f"/apis/{GROUP}/v1/{{}}externalsecrets",
     f"/apis/{GROUP}/v1/{{}}secretstores",
     *_TEMPLATES.values(),
     "/apis/apps/v1/{}replicasets",
-    "/apis/batch/v1/{}jobs",
+    _JOBS,
     "/api/v1/{}pods",
 )
 """Everything that is listed, with `{}` for the namespace's part of the path."""
@@ -194,12 +195,27 @@ def list_templates(
             spec = item["spec"]["jobTemplate"]["spec"] if kind == "CronJob" else item["spec"]
             template = spec.get("template") or templates.get(_name_template(item)) or {}
             yield (kind, *_name(item)), template.get("spec") or {}
-    jobs = list(list_items(cluster, "/apis/batch/v1/{}jobs", namespaces))
+    jobs = list(list_items(cluster, _JOBS, namespaces))
     for job in jobs:
         if not find_controller(job) and not _has_ended(job):
             metadata, template = job["metadata"], job["spec"]["template"]
             yield ("Job", metadata["namespace"], metadata["name"]), template.get("spec") or {}
-    made = (*jobs, *list_items(cluster, "/apis/apps/v1/{}replicasets", namespaces))
+    for name, pod in list_pods(cluster, namespaces, jobs):
+        yield name, pod["spec"]
+
+
+def list_pods(
+    cluster: Cluster, namespaces: Collection[str], jobs: Sequence[Object] | None = None
+) -> Iterator[tuple[tuple[str, str, str], Object]]:
+    """Yield each pod that has not finished with kind, namespace and name of what made it; or its own, if nothing did.
+
+    Args:
+        cluster: where to look.
+        namespaces: where to look if the caller may not look everywhere.
+        jobs: every Job, if the caller has listed them.
+    """
+    listed = jobs if jobs is not None else list_items(cluster, _JOBS, namespaces)
+    made = (*listed, *list_items(cluster, "/apis/apps/v1/{}replicasets", namespaces))
     owners = {item["metadata"]["uid"]: find_controller(item) for item in made}
     for pod in list_items(cluster, "/api/v1/{}pods", namespaces):
         if is_finished(pod):
@@ -208,7 +224,7 @@ def list_templates(
         while controller and owners.get(controller["uid"]):
             controller = owners[controller["uid"]]
         kind, name = (controller["kind"], controller["name"]) if controller else ("Pod", pod["metadata"]["name"])
-        yield (kind, pod["metadata"]["namespace"], name), pod["spec"]
+        yield (kind, pod["metadata"]["namespace"], name), pod
 
 
 def _name(item: Object) -> tuple[str, str]:

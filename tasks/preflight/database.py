@@ -6,8 +6,8 @@ from infra.credentials import Login, PasswordCopies, Strategy
 from infra.errors import Code, KeyturnError, Refused
 from infra.postgres.copies import Copies, find_copies, list_databases
 from infra.postgres.database import Database
-from infra.postgres.slots import Slots, list_slots
-from infra.rotation.observation import LoginState
+from infra.postgres.glimpse import Glimpse
+from infra.postgres.slots import Slots
 from infra.rotation.preflight import Finding
 from tasks.preflight.registry import Question, check
 
@@ -24,7 +24,7 @@ _SCARCE = {
 @check
 def password_copies(question: Question) -> Iterator[Finding]:
     """Find what keeps a copy of the password: it fails once the password has changed, or its login is disabled."""
-    if not _works(question) or question.credential.strategy is Strategy.RECREATE:
+    if not question.works or question.credential.strategy is Strategy.RECREATE:
         return
     login, name = question.current, str(question.credential.endpoint)
     copies = _find_copies(question, login)
@@ -54,19 +54,17 @@ def _find_copies(question: Question, login: Login) -> Copies:
 @check
 def free_connections(question: Question) -> Iterator[Finding]:
     """Find limits that leave too few connections for the proofs, beside those that the clients keep."""
-    if not _works(question):
+    if not question.works:
         return
-    database = question.access.database.accepting_md5
-    yield from _find_scarce(database, question.current, NEEDED)
-    if administrator := question.administrator:
-        yield from _find_scarce(database, administrator, 1)
+    yield from _find_scarce(question, question.glimpse, NEEDED)
+    if glimpse := question.administrators_glimpse:
+        yield from _find_scarce(question, glimpse, 1)
 
 
-def _find_scarce(database: Database, login: Login, needed: int) -> Iterator[Finding]:
-    with database.connected(login) as connection:
-        scarce = [slots for slots in list_slots(connection) if slots.free < needed]
-    for slots in scarce:
-        yield Finding(_explain(database, slots, needed), is_blocking=slots.whose != "server")
+def _find_scarce(question: Question, glimpse: Glimpse, needed: int) -> Iterator[Finding]:
+    for slots in glimpse.slots:
+        if slots.free < needed:
+            yield Finding(_explain(question.access.database, slots, needed), is_blocking=slots.whose != "server")
 
 
 def _explain(database: Database, slots: Slots, needed: int) -> Refused:
@@ -77,15 +75,8 @@ def _explain(database: Database, slots: Slots, needed: int) -> Refused:
 @check
 def password_encryption(question: Question) -> Iterator[Finding]:
     """Find a server that would keep the new password as md5, where the server itself makes the hash of it."""
-    if not _works(question) or question.credential.strategy not in (Strategy.MANAGED, Strategy.RECREATE):
+    if not question.works or question.credential.strategy not in (Strategy.MANAGED, Strategy.RECREATE):
         return
-    database = question.access.database.accepting_md5
-    with database.connected(question.current) as connection:
-        (encryption,) = connection.execute("SELECT current_setting('password_encryption')").fetchall()[0]
-    if encryption == "md5":
-        yield Finding(Refused(Code.MD5_PASSWORD, name=str(database), seen="password_encryption is md5"))
-
-
-def _works(question: Question) -> bool:
-    """Whether there is a login to look with; that there is none is told by the plan."""
-    return question.observation.logins.current is LoginState.WORKS
+    if question.glimpse.encryption == "md5":
+        name = str(question.access.database)
+        yield Finding(Refused(Code.MD5_PASSWORD, name=name, seen="password_encryption is md5"))

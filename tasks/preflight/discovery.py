@@ -7,13 +7,18 @@ from infra.errors import Code, Refused
 from infra.kubernetes.discovery import Reader, find_readers, list_sources
 from infra.rotation.preflight import Finding
 from tasks.preflight.registry import Question, check
+from tasks.preflight.sessions import find_strangers
 
 
 @check
 def unlisted_consumers(question: Question) -> Iterator[Finding]:
-    """Find workloads that read the credential and are not listed, and listed ones that take it from elsewhere, too."""
+    """Find who reads the credential or has sessions of its login unlisted, and who is listed and takes it elsewhere."""
+    told = set[str]()
     for place in question.credential.by_cluster:
-        yield from _find_in(question, place)
+        for finding in _find_in(question, place):
+            told.add(finding.error.name)
+            yield finding
+    yield from find_strangers(question, told)
 
 
 def _find_in(question: Question, place: ClusterRef) -> Iterator[Finding]:

@@ -14,9 +14,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
-from infra.credentials import Credential, Login
+from infra.credentials import Credential, Login, Strategy
 from infra.errors import KeyturnError
-from infra.rotation.observation import Observation
+from infra.postgres.glimpse import Glimpse, look_around
+from infra.rotation.observation import LoginState, Observation
 from infra.rotation.options import RotationOptions
 from infra.rotation.plan import Plan
 from infra.rotation.preflight import Finding
@@ -55,6 +56,26 @@ class Question:
     def administrator(self) -> Login | None:
         """The login that may create roles, if the credential names one, read once for all checks."""
         return self.access.read_administrator()
+
+    @property
+    def works(self) -> bool:
+        """Whether there is a login to look into the database with; that there is none is told by the plan."""
+        return self.observation.logins.current is LoginState.WORKS
+
+    @cached_property
+    def glimpse(self) -> Glimpse:
+        """What the current login sees of the server, in one session for all checks."""
+        return self._look(self.current)
+
+    @cached_property
+    def administrators_glimpse(self) -> Glimpse | None:
+        """What the administrator sees of it, if the credential names one."""
+        return self._look(self.administrator) if self.administrator else None
+
+    def _look(self, looker: Login) -> Glimpse:
+        alternates = self.credential.strategy is Strategy.ALTERNATING
+        with self.access.database.accepting_md5.connected(looker) as connection:
+            return look_around(connection, self.current.username, alternates=alternates)
 
 
 Check = Callable[[Question], Iterable[Finding]]

@@ -6,6 +6,8 @@ from typing import Any
 from infra.kubernetes.client import Cluster
 from infra.kubernetes.discovery import Source, find_readers
 from infra.kubernetes.manifests import apply
+from infra.kubernetes.places import find_selected, list_places
+from infra.rotation.sessions import PodPlace
 from testing.cluster_world import CLASS, GROUP, World, definition
 from testing.manifest_values import VALUES
 
@@ -133,3 +135,47 @@ def test_jobs_are_found_between_two_runs_and_count_for_their_cron_job(world: Wor
     assert found["CronJob nightly"] == {BY_SECRET, BY_CLASS}
     assert found["Job later"] == {BY_CLASS}
     assert not {"Job done", "Job nightly-1", "Pod nightly-1-x7k2p"} & set(found)
+
+
+def test_a_pods_addresses_are_its_workloads_until_it_is_ending_or_finished(world: World) -> None:
+    place, node = world.namespace, {"hostIP": "10.0.0.4", "hostIPs": [{"ip": "10.0.0.4"}, {"ip": "fd00::4"}]}
+    apply(world.cluster, [workload("Deployment", "web", pod_spec(), place, replicas=0)])
+    owner = controller(world.cluster.get(f"/apis/apps/v1/namespaces/{place}/deployments/web"))
+    ending = pod("ending", pod_spec(), place, owner)
+    ending["metadata"]["finalizers"] = ["keyturn.example/kept"]
+    names = {"web-a": "10.244.0.7", "done": "10.244.0.8", "ending": "10.244.0.9"}
+    made = [
+        pod("web-a", pod_spec(), place, owner),
+        pod("done", pod_spec(), place),
+        ending,
+        pod("new", pod_spec(), place),
+    ]
+    made[0]["metadata"]["labels"] = {"app": "web", "tier": "front"}
+    apply(world.cluster, made)
+    path = f"/api/v1/namespaces/{place}/pods"
+    for name, address in names.items():
+        phase = "Succeeded" if name == "done" else "Running"
+        status = {
+            "phase": phase,
+            "podIP": address,
+            "podIPs": [{"ip": address}, {"ip": f"fd00::{ord(name[0]):x}"}],
+            **node,
+        }
+        world.cluster.patch(f"{path}/{name}/status", {"status": status})
+    world.cluster.delete(f"{path}/ending")
+    try:
+        places = [found for found in list_places(world.cluster, {place}) if found.namespace == place]
+    finally:
+        world.cluster.patch(f"{path}/ending", {"metadata": {"finalizers": None}})
+    nodes, labels = frozenset({"10.0.0.4", "fd00::4"}), frozenset({("app", "web"), ("tier", "front")})
+    assert sorted(places, key=lambda found: found.workload) == [
+        PodPlace("", frozenset({"10.244.0.9", "fd00::65"}), nodes, place),
+        PodPlace(f"deployment {place}/web", frozenset({"10.244.0.7", "fd00::77"}), nodes, place, labels),
+    ]
+    for name, selector in {"pooler": {"app": "web"}, "other": {"app": "web", "tier": "back"}, "none": {}}.items():
+        spec = {"ports": [{"port": 5432}], **({"selector": selector} if selector else {})}
+        metadata = {"name": name, "namespace": place}
+        apply(world.cluster, [{"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": spec}])
+    assert find_selected(world.cluster, place, "pooler", places) == {"10.244.0.7", "fd00::77"}
+    assert find_selected(world.cluster, place, "other", places) == frozenset()
+    assert find_selected(world.cluster, place, "none", places) == frozenset()

@@ -192,7 +192,7 @@ def test_a_reader_is_unlisted_where_only_its_namesake_in_another_cluster_is_list
         return (Reader("Deployment", "dexter", "client", frozenset({Source("SecretProviderClass", own)})),)
 
     monkeypatch.setattr(discovery, "find_readers", find)
-    question = cast(Question, SimpleNamespace(access=access, credential=access.credential))
+    question = cast(Question, SimpleNamespace(access=access, credential=access.credential, works=False))
     found: list[Finding] = list(discovery.unlisted_consumers(question))
     assert [(type(finding.error), finding.error.code, finding.error.name) for finding in found] == [
         (Refused, Code.UNLISTED_CONSUMER, CLIENT.key)
