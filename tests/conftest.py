@@ -8,11 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 from xdist.scheduler import LoadFileScheduling
 
 from lab.control import lifecycle
 from testing.labs import RunningLab, make_state_folder
 
+settings.register_profile("busy", deadline=None)  # on a busy machine any example may take a second
+settings.load_profile("busy")
 gc.disable()  # while tests are imported, all of which stay; `pytest_runtestloop` enables it
 
 POLL_INTERVAL_SECONDS = 2.0

@@ -156,7 +156,7 @@ def run_fleet(world: World, dies_after: int, limits: Limits) -> Roster:
     return roster
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(1, 25), st.lists(st.integers(0, 6), max_size=6), st.integers(1, 5))
 def test_runs_that_die_anywhere_lose_nothing_and_start_nothing_twice(
     size: int, deaths: list[int], in_flight: int

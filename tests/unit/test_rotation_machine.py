@@ -123,7 +123,6 @@ class RotationMachine(RuleBasedStateMachine):
 RotationMachine.TestCase.settings = settings(
     max_examples=EXAMPLES,
     stateful_step_count=STEPS,
-    deadline=None,
     suppress_health_check=list(HealthCheck),
 )
 TestRotationMachine = RotationMachine.TestCase

@@ -129,7 +129,7 @@ def test_an_undisturbed_rotation_ends_rotated_and_proves_it(world: World, sync: 
 
 
 @given(world=worlds, kills=st.lists(st.tuples(st.integers(1, 45), syncs), max_size=6), data=st.data())
-@settings(max_examples=MANY, deadline=None)
+@settings(max_examples=MANY)
 def test_a_rotation_killed_anywhere_is_resumed_and_ends_rotated(
     world: World, kills: list[tuple[int, Sync]], data: st.DataObject
 ) -> None:
@@ -158,7 +158,7 @@ def test_a_rotation_killed_anywhere_is_resumed_and_ends_rotated(
         max_size=4,
     ),
 )
-@settings(max_examples=MANY, deadline=None)
+@settings(max_examples=MANY)
 def test_any_mixture_of_failures_and_kills_ends_rotated_or_rolled_back_once_the_cause_is_gone(
     world: World, sync: Sync, rounds: list[tuple[int, str, bool]]
 ) -> None:
@@ -181,7 +181,7 @@ def test_any_mixture_of_failures_and_kills_ends_rotated_or_rolled_back_once_the_
 
 
 @given(world=worlds, calls=st.integers(1, 45), name=st.sampled_from(["username", "password"]), sync=syncs)
-@settings(max_examples=MANY, deadline=None)
+@settings(max_examples=MANY)
 def test_a_version_that_a_person_writes_meanwhile_is_neither_overwritten_nor_disabled(
     world: World, calls: int, name: str, sync: Sync
 ) -> None:
@@ -204,7 +204,7 @@ def test_a_version_that_a_person_writes_meanwhile_is_neither_overwritten_nor_dis
     replicas=st.sampled_from([0, 1]),
     sync=syncs,
 )
-@settings(max_examples=MANY, deadline=None)
+@settings(max_examples=MANY)
 def test_a_person_who_scales_meanwhile_does_not_keep_the_rotation_from_ending(
     world: World, calls: int, replicas: int, sync: Sync
 ) -> None:
@@ -230,7 +230,6 @@ def test_a_person_who_scales_meanwhile_does_not_keep_the_rotation_from_ending(
 
 
 @given(calls=st.integers(1, 60), sync=syncs, given_id=st.sampled_from(["", "first", "second"]), world=worlds)
-@settings(deadline=None)
 def test_an_unfinished_rotation_is_resumed_whatever_id_is_given_and_no_other_one_begins(
     calls: int, sync: Sync, given_id: str, world: World
 ) -> None:
@@ -300,7 +299,7 @@ OTHERS = {
 
 
 @given(world=worlds, calls=st.integers(1, 60), sync=syncs)
-@settings(max_examples=SOME, deadline=None)
+@settings(max_examples=SOME)
 def test_an_unfinished_rotation_ends_with_the_strategy_that_it_began_with(world: World, calls: int, sync: Sync) -> None:
     began, other = world.strategy, OTHERS[world.strategy]
     killed = run(world, options_with(sync=sync), calls=calls) is None
@@ -345,7 +344,7 @@ def check_grace(world: World, previous: Pair) -> None:
 
 
 @given(world=graceful_worlds, kills=st.lists(st.tuples(st.integers(1, 45), syncs), max_size=4))
-@settings(max_examples=SOME, deadline=None)
+@settings(max_examples=SOME)
 def test_with_a_grace_a_rotation_ends_rotated_and_the_previous_login_works_on(
     world: World, kills: list[tuple[int, Sync]]
 ) -> None:
@@ -363,7 +362,7 @@ def test_with_a_grace_a_rotation_ends_rotated_and_the_previous_login_works_on(
 
 
 @given(world=graceful_worlds, kills=st.lists(st.integers(1, 60), max_size=5), sync=syncs)
-@settings(max_examples=SOME, deadline=None)
+@settings(max_examples=SOME)
 def test_the_next_rotation_finishes_a_grace_that_is_over_wherever_it_is_killed(
     world: World, kills: list[int], sync: Sync
 ) -> None:
