@@ -44,7 +44,7 @@ def unlisted(name: str) -> None:
 def _write() -> None:
     entries = {name: known.model_dump(mode="json", exclude={"name"}) for name, known in _known.items()}
     written = _folder() / "next.yaml"
-    written.write_text(yaml.safe_dump({"credentials": entries}), encoding="utf-8")
+    written.write_text(yaml.dump({"credentials": entries}, Dumper=yaml.CSafeDumper), encoding="utf-8")
     # Flows in other threads may be reading the inventory meanwhile: it is replaced in one step.
     os.environ["KEYTURN_CREDENTIALS"] = str(written.replace(_folder() / "credentials.yaml"))
 

@@ -94,7 +94,10 @@ class Azure:
 
     def client_options(self) -> dict[str, Any]:
         """Return what a client is made with: bounds, and a transport that leaves its connections to the next client."""
-        connection = self._connections.setdefault(threading.get_ident(), make_transport(**self._timeouts))
+        thread = threading.get_ident()
+        if thread not in self._connections:
+            self._connections[thread] = make_transport(**self._timeouts)
+        connection = self._connections[thread]
         connection.open()
         transport = RequestsTransport(session=connection.session, session_owner=False, **self._timeouts)
         return self._timeouts | {"transport": transport}

@@ -15,7 +15,7 @@ from infra.kubernetes.client import Cluster, Object
 
 _REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 _WHO = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
-_AT_ONCE = 8
+_AT_ONCE = 4
 _ACCOUNT = "system:serviceaccount:"
 
 

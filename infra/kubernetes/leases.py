@@ -136,6 +136,8 @@ class Lock:
         self._collection = f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases"
         self._namespace, self._name, self._duration = namespace, name, duration_seconds
         self._path = f"{self._collection}/{name}"
+        self._written: Object | None = None
+        """The lease as this holder wrote it last. Whoever wrote it since makes the next write a conflict."""
 
     def acquire(self, pause: Callable[[float], object] | None = None) -> None:
         """Take the lock; if its holder has stopped renewing it, wait until the lease expires.
@@ -169,13 +171,16 @@ class Lock:
         Raises:
             Conflict: somebody else took it, so nothing more may be written (code LockLost).
         """
+        if self._written and self._holds(self._written):
+            with suppress(_Raced):
+                return self._renew(self._written)
         while True:
             lease = self._cluster.find(self._path)
-            if lease is None or lease["spec"].get("holderIdentity") != self._holder.identity:
+            if lease is None or not self._holds(lease):
                 seen = (lease or {}).get("spec", {}).get("holderIdentity") or "no holder"
                 raise Conflict(Code.LOCK_LOST, name=f"lease {self._name} in {self._namespace}", seen=seen)
             with suppress(_Raced):
-                return self._write(lease, self._holder.identity, lease["spec"].get("acquireTime"))
+                return self._renew(lease)
 
     def keep(self, stopped: threading.Event) -> None:
         """Renew every third of the duration until `stopped` is set. Whether the lock is lost, `confirm` finds out."""
@@ -186,9 +191,12 @@ class Lock:
     def release(self) -> None:
         """Release the lock if this holder still has it."""
         lease = self._cluster.find(self._path)
-        if lease and lease["spec"].get("holderIdentity") == self._holder.identity:
+        if lease and self._holds(lease):
             with suppress(_Raced):
                 self._write(lease, "", None)
+
+    def _holds(self, lease: Object) -> bool:
+        return bool(lease["spec"].get("holderIdentity") == self._holder.identity)
 
     def _is_free(self, lease: Object) -> bool:
         identity = lease["spec"].get("holderIdentity") or ""
@@ -196,6 +204,9 @@ class Lock:
 
     def _take(self, lease: Object | None) -> None:
         self._write(lease, self._holder.identity, _now())
+
+    def _renew(self, lease: Object) -> None:
+        self._write(lease, self._holder.identity, lease["spec"].get("acquireTime"))
 
     def _write(self, lease: Object | None, identity: str, acquired: str | None) -> None:
         metadata: Object = {"name": self._name, "namespace": self._namespace}
@@ -212,12 +223,12 @@ class Lock:
         body: Object = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata, "spec": spec}
         try:
             if lease is None:
-                self._cluster.request("POST", self._collection, body=body)
+                self._written = self._cluster.request("POST", self._collection, body=body)
                 return
         except Conflict:
             raise _Raced from None
         try:
-            self._cluster.request("PUT", self._path, body=body)
+            self._written = self._cluster.request("PUT", self._path, body=body)
         except (Conflict, NotFound):
             raise _Raced from None
 

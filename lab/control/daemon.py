@@ -31,6 +31,9 @@ from lab.errors import LabError, ServiceFailed
 
 logger = logging.getLogger("lab.control.daemon")
 
+GARBAGE = 20_000
+"""How many objects are made before garbage is looked for: a request makes hundreds, and leaves next to none."""
+
 
 @dataclass(frozen=True)
 class Arguments:
@@ -124,6 +127,7 @@ async def _start_and_stay(arguments: Arguments, folder: StateFolder) -> None:
     async with _running(arguments, folder) as info:
         folder.write_info(info)
         gc.freeze()  # what is there stays, and is not to be looked through for garbage again and again
+        gc.set_threshold(GARBAGE)
         _report(arguments.report, {"ready": True})
         logger.info("ready, network %s.0.0/16", info.network)
         await asyncio.Event().wait()

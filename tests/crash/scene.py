@@ -36,7 +36,7 @@ from tests.crash.zygote import Zygote
 CLIENT = consumer_like(DATABASE, name="client", is_database=False)
 NAMESPACE = DATABASE.workload.namespace
 POLL_SECONDS, SECONDS, MOST_VERSIONS = 1.0, 40, 15
-WAITING = "trap 'exit 0' TERM; while :; do sleep 1 & wait $!; done"
+WAITING = "trap 'exit 0' TERM; while :; do sleep 3600 & wait $!; done"
 LEASES = "/apis/coordination.k8s.io/v1"
 READ_FILES = "cd -P /credential/..data && cat username && echo && cat password"
 """Reads both files of one state: the driver replaces the folder that the link names."""

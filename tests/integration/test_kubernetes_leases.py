@@ -116,22 +116,20 @@ def test_a_holder_takes_its_own_lock_again_and_another_one_of_the_same_process_d
     held.confirm()
 
 
-def after_a_look(act: Callable[[], object], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let something happen once, between the next look at the lease and what is done about it."""
-    look = Cluster.find
+def before_the_next_write(act: Callable[[], object], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let something happen once, between what is known of the lease and the next write of it."""
+    send = Cluster.request
 
-    def find(cluster: Cluster, path: str) -> Object | None:
-        seen = look(cluster, path)
-        monkeypatch.setattr(Cluster, "find", look)
-        act()
-        return seen
+    def request(cluster: Cluster, method: str, *args: Any, **kwargs: Any) -> Object:
+        if method == "PUT":
+            monkeypatch.setattr(Cluster, "request", send)
+            act()
+        return send(cluster, method, *args, **kwargs)
 
-    monkeypatch.setattr(Cluster, "find", find)
+    monkeypatch.setattr(Cluster, "request", request)
 
 
-def test_a_lock_that_is_stolen_between_look_and_write_is_lost(
-    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_lock_that_is_stolen_before_the_write_is_lost(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     ours, thief = lock_of(cluster, Holder.of_this_process("r1")), lock_of(cluster, ELSEWHERE)
     ours.acquire()
 
@@ -139,7 +137,7 @@ def test_a_lock_that_is_stolen_between_look_and_write_is_lost(
         cluster.delete(LEASE)
         thief.acquire()
 
-    after_a_look(steal, monkeypatch)
+    before_the_next_write(steal, monkeypatch)
     with pytest.raises(Conflict, match="Somebody else took the lock") as caught:
         ours.confirm()
     assert caught.value.code == "LockLost"
@@ -147,21 +145,17 @@ def test_a_lock_that_is_stolen_between_look_and_write_is_lost(
     thief.confirm()
 
 
-def test_a_lease_that_is_deleted_between_look_and_write_is_lost(
-    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_lease_that_is_deleted_before_the_write_is_lost(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     ours = lock_of(cluster, Holder.of_this_process("r1"))
     ours.acquire()
-    after_a_look(lambda: cluster.delete(LEASE), monkeypatch)
+    before_the_next_write(lambda: cluster.delete(LEASE), monkeypatch)
     with pytest.raises(Conflict) as caught:
         ours.confirm()
     assert (caught.value.code, caught.value.seen) == ("LockLost", "no holder")
     assert cluster.find(LEASE) is None
 
 
-def test_a_renewal_between_look_and_write_is_renewed_once_more(
-    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_renewal_before_the_write_is_renewed_once_more(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     ours = lock_of(cluster, Holder.of_this_process("r1"))
     ours.acquire()
     renewals: list[str] = []
@@ -170,9 +164,39 @@ def test_a_renewal_between_look_and_write_is_renewed_once_more(
         ours.confirm()
         renewals.append(cluster.get(LEASE)["metadata"]["resourceVersion"])
 
-    after_a_look(renew, monkeypatch)
+    before_the_next_write(renew, monkeypatch)
     ours.confirm()
     assert cluster.get(LEASE)["metadata"]["resourceVersion"] not in renewals
+
+
+def test_a_renewal_of_what_nobody_else_wrote_is_one_request(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    ours = lock_of(cluster, Holder.of_this_process("r1"))
+    ours.acquire()
+    acquired = cluster.get(LEASE)["spec"]
+    sent: list[str] = []
+    send = Cluster._send
+
+    def counted(cluster: Cluster, method: str, *args: Any) -> Any:
+        sent.append(method)
+        return send(cluster, method, *args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Cluster, "_send", counted)
+        ours.confirm()
+        ours.confirm()
+    assert sent == ["PUT", "PUT"]
+    renewed = cluster.get(LEASE)["spec"]
+    assert renewed["acquireTime"] == acquired["acquireTime"]
+    assert renewed["renewTime"] > acquired["renewTime"]
+
+
+def test_a_lease_that_somebody_else_annotated_is_renewed_all_the_same(cluster: Cluster) -> None:
+    ours = lock_of(cluster, Holder.of_this_process("r1"))
+    ours.acquire()
+    cluster.patch(LEASE, {"metadata": {"labels": {"seen": "yes"}}})
+    before = cluster.get(LEASE)["spec"]["renewTime"]
+    ours.confirm()
+    assert cluster.get(LEASE)["spec"]["renewTime"] > before
 
 
 def test_a_lock_that_was_broken_stops_its_holder_before_the_next_write(cluster: Cluster) -> None:

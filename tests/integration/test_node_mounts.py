@@ -278,6 +278,28 @@ async def test_the_old_driver_says_secret_rotation_complete_at_every_poll(world:
     assert (await world.client.list(api.EVENTS, NAMESPACE, **query))["items"] == []
 
 
+async def test_a_poll_that_finds_nothing_new_asks_the_api_server_for_the_secret_alone(
+    world: PodWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await apply_walkthrough(world)
+    await world.until(api.DEPLOYMENTS, DEPLOYMENT, lambda d: d["status"].get("readyReplicas") == 1)
+    pod = str((await the_pod(world))["metadata"]["name"])
+    first = await world.event(pod, "SecretRotationComplete")
+    asked: set[tuple[str, str]] = set()
+    send = api.Client.request
+
+    async def watched(client: api.Client, method: str, path: str, *args: Any, **options: Any) -> Object:
+        task = asyncio.current_task()
+        if task and task.get_name().startswith("rotation "):
+            asked.add((method, path))
+        return await send(client, method, path, *args, **options)
+
+    monkeypatch.setattr(api.Client, "request", watched)
+    name = first["metadata"]["name"]
+    await world.until(api.EVENTS, name, lambda event: event["count"] > first["count"] + 1)
+    assert asked == {("GET", api.SECRETS.path(NAMESPACE, SECRET))}
+
+
 def is_ready(pod: Object) -> bool:
     conditions = pod["status"].get("conditions") or []
     return any(entry["type"] == "Ready" and entry["status"] == "True" for entry in conditions)

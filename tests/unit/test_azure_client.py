@@ -4,9 +4,11 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import product
 from typing import Any
 
 import pytest
+import requests
 
 from infra.azure.client import Azure
 from infra.azure.kinds import KINDS
@@ -52,6 +54,64 @@ def test_every_client_is_bound_in_time_and_another_sign_in_has_connections_of_it
         first = session_of_client(azure)
     with Azure(SETTINGS) as azure:
         assert session_of_client(azure) is not first
+
+
+ENVIRONMENTS: list[dict[str, str]] = [
+    {},
+    {"HTTPS_PROXY": "http://proxy:3128"},
+    {"https_proxy": "http://lower:3128", "HTTPS_PROXY": "http://upper:3128"},
+    {"ALL_PROXY": "http://all:3128", "HTTP_PROXY": "http://plain:3128"},
+    {"HTTPS_PROXY": "http://proxy:3128", "NO_PROXY": "dexter.vault.azure.net,.azure.com"},
+    {"HTTPS_PROXY": "http://proxy:3128", "NO_PROXY": "10.0.0.0/8"},
+    {"HTTPS_PROXY": "http://proxy:3128", "no_proxy": "*"},
+    {"REQUESTS_CA_BUNDLE": "/authorities.pem", "CURL_CA_BUNDLE": "/others.pem"},
+    {"CURL_CA_BUNDLE": "/others.pem"},
+]
+URLS = (
+    "https://dexter.vault.azure.net/secrets/password?api-version=7.6",
+    "https://management.azure.com/subscriptions",
+    "https://10.1.2.3/secrets/password",
+    "http://169.254.169.254/metadata/identity",
+)
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_proxies_exceptions_and_authorities_are_those_of_the_environment(
+    environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    plain = requests.Session()
+    with Azure(SETTINGS) as azure:
+        session = session_of_client(azure)
+        for url, stream, verify in product(URLS * 2, (True, False), (True, False)):
+            given = (url, {}, stream, verify, None)
+            assert session.merge_environment_settings(*given) == plain.merge_environment_settings(*given)
+        given_proxy = {"https": "http://mine:3128"}
+        settings = session.merge_environment_settings(URLS[0], dict(given_proxy), True, True, None)
+        assert settings == plain.merge_environment_settings(URLS[0], dict(given_proxy), True, True, None)
+
+
+def test_the_environment_is_read_once_for_each_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy:3128")
+    read: list[str] = []
+    look = requests.sessions.get_environ_proxies
+
+    def counted(url: str, **options: Any) -> dict[str, str]:
+        read.append(url)
+        return look(url, **options)
+
+    monkeypatch.setattr(requests.sessions, "get_environ_proxies", counted)
+    with Azure(SETTINGS) as azure:
+        for number in range(3):
+            settings = session_of_client(azure).merge_environment_settings(f"{URLS[0]}&{number}", {}, True, True, None)
+            settings["proxies"].clear()
+        settings = session_of_client(azure).merge_environment_settings(URLS[1], {}, True, True, None)
+    assert len(read) == 2
+    assert settings["proxies"]["https"] == "http://proxy:3128"
 
 
 def test_tasks_of_a_block_share_its_sign_in_and_leave_it_open() -> None:

@@ -23,6 +23,7 @@ PINNED_FOR = "keyturn/pinned-for"
 UNPINNED_OBJECTS = "keyturn/unpinned-objects"
 """Annotation: the parameter `objects` as it was before the pin."""
 API = "/apis/secrets-store.csi.x-k8s.io/v1"
+_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 @dataclass(frozen=True)
@@ -176,10 +177,14 @@ def path_of(namespace: str, name: str) -> str:
 def parse_objects(objects: str) -> list[dict[str, Any]]:
     """Read the parameter `objects`: YAML that holds a list of YAML texts. What cannot be read is left out."""
     try:
-        entries = [yaml.safe_load(text) for text in (yaml.safe_load(objects) or {}).get("array") or []]
+        entries = [_load(text) for text in (_load(objects) or {}).get("array") or []]
     except (yaml.YAMLError, AttributeError):
         return []
     return [entry for entry in entries if isinstance(entry, dict) and entry.get("objectName")]
+
+
+def _load(text: str) -> Any:
+    return yaml.load(text, _Loader)  # noqa: S506 - a safe loader, in C where there is one
 
 
 def _read_versions(entries: list[dict[str, Any]]) -> dict[str, str]:

@@ -42,16 +42,7 @@ class Mounting:
         Raises:
             ProviderError: it is missing or incomplete; the text is the driver's.
         """
-        found = await self._client.find(PROVIDER_CLASSES, namespace, name)
-        if found is None:
-            text = f'SecretProviderClass.{GROUP} "{name}" not found'
-            raise ProviderError(f"failed to get secretproviderclass {namespace}/{name}, error: {text}")
-        spec = found.get("spec") or {}
-        if not spec.get("provider"):
-            raise ProviderError(f"provider not set in {namespace}/{name}")
-        if spec.get("parameters") is None:
-            raise ProviderError("parameters not set")
-        return found
+        return check_class(await self._client.find(PROVIDER_CLASSES, namespace, name), namespace, name)
 
     async def mount(self, provider_class: Object, tokens: str, target: Path, owner: tuple[int, int]) -> Mounted:
         """Let the provider fill `target`.
@@ -78,8 +69,18 @@ class Mounting:
         changed = AtomicWriter(target, owner).write(files)
         return Mounted({item.uid: item.version for item in fetched}, changed)
 
-    async def report(self, pod: Object, class_name: str, target: Path, versions: Mapping[str, str]) -> Object:
-        """Write the SecretProviderClassPodStatus of a pod and class."""
+    async def report(
+        self, pod: Object, class_name: str, target: Path, versions: Mapping[str, str], known: Object | None = None
+    ) -> Object:
+        """Write the SecretProviderClassPodStatus of a pod and class, unless it says so already.
+
+        Args:
+            pod: whose.
+            class_name: of which SecretProviderClass.
+            target: the volume.
+            versions: what is mounted.
+            known: the report as it is; None: it is asked for.
+        """
         meta = pod["metadata"]
         name = f"{meta['name']}-{meta['namespace']}-{class_name}"
         objects = [{"id": key, "version": value} for key, value in sorted(versions.items())]
@@ -103,13 +104,30 @@ class Mounting:
             "metadata": metadata,
             "status": status,
         }
-        found = await self._client.find(POD_STATUSES, meta["namespace"], name)
+        found = known or await self._client.find(POD_STATUSES, meta["namespace"], name)
         if found is None:
             return await self._client.create(POD_STATUSES, body)
         if found.get("status") == status and _owner_uid(found) == meta["uid"]:
             return found
         body["metadata"]["resourceVersion"] = found["metadata"]["resourceVersion"]
         return await self._client.replace(POD_STATUSES, body)
+
+
+def check_class(found: Object | None, namespace: str, name: str) -> Object:
+    """Return a SecretProviderClass that was found, checked as far as the driver looks into it.
+
+    Raises:
+        ProviderError: it is missing or incomplete; the text is the driver's.
+    """
+    if found is None:
+        text = f'SecretProviderClass.{GROUP} "{name}" not found'
+        raise ProviderError(f"failed to get secretproviderclass {namespace}/{name}, error: {text}")
+    spec = found.get("spec") or {}
+    if not spec.get("provider"):
+        raise ProviderError(f"provider not set in {namespace}/{name}")
+    if spec.get("parameters") is None:
+        raise ProviderError("parameters not set")
+    return found
 
 
 def _assertion(tokens: str) -> str:

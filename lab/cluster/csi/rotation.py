@@ -10,13 +10,14 @@ from pathlib import Path
 
 import aiohttp
 
-from lab.cluster.client import PODS, ApiError, Client, Object
+from lab.cluster.client import ApiError, Client, Object
+from lab.cluster.csi.caches import Caches
 from lab.cluster.csi.definitions import AUDIENCE
-from lab.cluster.csi.mounting import Mounting, read_files
+from lab.cluster.csi.mounting import Mounting, check_class, read_files
 from lab.cluster.csi.parameters import ProviderError
 from lab.cluster.csi.syncing import MissingFile, Syncing
 from lab.cluster.events import Recorder
-from lab.cluster.informer import Informer, Key, Queue, cancel, key_of
+from lab.cluster.informer import Key, Queue, cancel, key_of
 from lab.cluster.node.context import Switches
 from lab.cluster.node.tokens import Tokens
 
@@ -27,10 +28,10 @@ class Rotation:
     """Looks for new versions at every tick.
 
     Args:
-        client: the API server's client.
+        client: asks the API server for tokens.
         mounting: fills volumes and reports.
         syncing: writes Secrets.
-        reports: the cache of reports.
+        caches: pods, classes and reports.
         recorder: writes events as the driver.
         faults: "sync-paused" stops it.
     """
@@ -40,12 +41,12 @@ class Rotation:
         client: Client,
         mounting: Mounting,
         syncing: Syncing,
-        reports: Informer,
+        caches: Caches,
         recorder: Recorder,
         faults: Switches,
     ) -> None:
-        self._client, self._mounting, self._syncing = client, mounting, syncing
-        self._reports, self._recorder, self._faults = reports, recorder, faults
+        self._mounting, self._syncing = mounting, syncing
+        self._caches, self._recorder, self._faults = caches, recorder, faults
         self._tokens = Tokens(client)
         self._ticker: asyncio.Task[None] | None = None
         self.owners: dict[str, tuple[int, int]] = {}
@@ -68,15 +69,15 @@ class Rotation:
         while True:
             due += interval_seconds
             await asyncio.sleep(max(due - clock.time(), 0))
-            for report in self._reports:
+            for report in self._caches.reports:
                 self._queue.add(key_of(report))
 
     async def _attempt(self, key: Key) -> None:
         """Rotate one mount; what fails is tried again soon, not at the next tick."""
-        report = self._reports.get(*key)
+        report = self._caches.reports.get(*key)
         if report is None or self._faults.is_on("sync-paused"):
             return
-        pod = await self._client.find(PODS, key[0], report["status"]["podName"])
+        pod = await self._caches.find_pod(key[0], report["status"]["podName"])
         if pod is None or pod["metadata"].get("deletionTimestamp") or not _is_running(pod):
             return
         try:
@@ -88,7 +89,7 @@ class Rotation:
     async def _rotate(self, pod: Object, report: Object) -> None:
         status = report["status"]
         namespace, name = report["metadata"]["namespace"], status["secretProviderClassName"]
-        provider_class = await self._mounting.get_class(namespace, name)
+        provider_class = check_class(await self._caches.find_class(namespace, name), namespace, name)
         target = Path(status["targetPath"])
         if not target.is_dir():
             return
@@ -101,7 +102,7 @@ class Rotation:
         if mounted.changed:
             text = f"successfully rotated mounted contents for spc {namespace}/{name}"
             self._recorder.normal(pod, "MountRotationComplete", text)
-        await self._mounting.report(pod, name, target, mounted.versions)
+        self._caches.reports.take(await self._mounting.report(pod, name, target, mounted.versions, report))
         await self._sync(pod, provider_class, target)
 
     async def _sync(self, pod: Object, provider_class: Object, target: Path) -> None:

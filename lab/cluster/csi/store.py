@@ -6,7 +6,8 @@ from pathlib import Path
 
 import aiohttp
 
-from lab.cluster.client import POD_STATUSES, PODS, ApiError, Client
+from lab.cluster.client import PODS, ApiError, Client
+from lab.cluster.csi.caches import Caches
 from lab.cluster.csi.definitions import DRIVER, install, write_driver
 from lab.cluster.csi.mounting import Mounting
 from lab.cluster.csi.parameters import ProviderError
@@ -14,7 +15,6 @@ from lab.cluster.csi.rotation import Rotation
 from lab.cluster.csi.syncing import Syncing
 from lab.cluster.csi.vault import VaultReader
 from lab.cluster.events import Recorder
-from lab.cluster.informer import Informer
 from lab.cluster.node.context import DriverError, PublishRequest, Switches
 from lab.control.options import DriverGeneration
 
@@ -53,9 +53,9 @@ class SecretsStore:
         self._interval, self._rotates = poll_interval, rotation_enabled
         self._recorder = Recorder(client, "csi-secrets-store-controller")
         self._reader = VaultReader(https_proxy, ssl.create_default_context(cafile=str(ca_bundle)))
-        self._reports = Informer(client, POD_STATUSES)
+        self._caches = Caches(client)
         self._mounting = Mounting(client, self._reader)
-        self._syncing = Syncing(client, self._reports, self._recorder, generation)
+        self._syncing = Syncing(client, self._caches, self._recorder, generation)
         self._rotation = self._make_rotation()
         self._looked: dict[Path, float] = {}
 
@@ -63,7 +63,7 @@ class SecretsStore:
         """Install what the chart installs, and begin to work."""
         await install(self._client, self._republishes)
         self._recorder.start()
-        await self._reports.start()
+        await self._caches.start()
         self._scale()
         self._syncing.start()
         if self._ticks:
@@ -73,7 +73,7 @@ class SecretsStore:
         """Stop working; mounts and Secrets stay as they are."""
         await self._rotation.stop()
         await self._syncing.stop()
-        await self._reports.stop()
+        await self._caches.stop()
         await self._recorder.stop()
         await self._reader.close()
 
@@ -106,7 +106,7 @@ class SecretsStore:
         return self._rotates and self._generation is DriverGeneration.RECONCILER
 
     def _make_rotation(self) -> Rotation:
-        return Rotation(self._client, self._mounting, self._syncing, self._reports, self._recorder, self._faults)
+        return Rotation(self._client, self._mounting, self._syncing, self._caches, self._recorder, self._faults)
 
     def _scale(self) -> None:
         share = min(self._interval / USUAL_INTERVAL_SECONDS, 1.0)
@@ -148,7 +148,7 @@ class SecretsStore:
             raise ProviderError(text) from None
         self._rotation.owners[str(request.target)] = request.owner
         pod = await self._client.get(PODS, namespace, name)
-        self._reports.take(await self._mounting.report(pod, class_name, request.target, mounted.versions))
+        self._caches.reports.take(await self._mounting.report(pod, class_name, request.target, mounted.versions))
 
     async def unpublish(self, target: Path) -> None:
         """NodeUnpublishVolume: forget the volume; the kubelet removes its folder."""

@@ -9,10 +9,11 @@ import json
 import logging
 from pathlib import Path
 
-from lab.cluster.client import PODS, PROVIDER_CLASSES, SECRETS, ApiError, Client, Object
+from lab.cluster.client import SECRETS, ApiError, Client, Object
+from lab.cluster.csi.caches import Caches
 from lab.cluster.csi.mounting import read_files
 from lab.cluster.events import Recorder
-from lab.cluster.informer import Informer, Key, Queue, key_of
+from lab.cluster.informer import Key, Queue, key_of
 from lab.control.options import DriverGeneration
 
 log = logging.getLogger(__name__)
@@ -29,17 +30,17 @@ class Syncing:
 
     Args:
         client: the API server's client.
-        reports: the cache of SecretProviderClassPodStatuses.
+        caches: pods, classes and reports.
         recorder: writes events as the driver.
         generation: which driver this is.
     """
 
-    def __init__(self, client: Client, reports: Informer, recorder: Recorder, generation: DriverGeneration) -> None:
-        self._client, self._reports, self._recorder = client, reports, recorder
+    def __init__(self, client: Client, caches: Caches, recorder: Recorder, generation: DriverGeneration) -> None:
+        self._client, self._caches, self._recorder = client, caches, recorder
         self._refreshes = generation is DriverGeneration.REPUBLISH
         self.owner_seconds, self.recheck_seconds = 5.0, 300.0
         self.queue, self._owners = Queue("synced secrets", self._reconcile), Queue("secret owners", self._own)
-        reports.on_change(self._report_changed)
+        caches.reports.on_change(self._report_changed)
 
     def start(self) -> None:
         """Begin to work."""
@@ -56,11 +57,11 @@ class Syncing:
         self._owners.add_after(key_of(report), self.owner_seconds)
 
     async def _reconcile(self, key: Key) -> None:
-        report = self._reports.get(*key)
+        report = self._caches.reports.get(*key)
         if report is None:
             return
-        found = await self._client.find(PROVIDER_CLASSES, key[0], report["status"]["secretProviderClassName"])
-        pod = await self._client.find(PODS, key[0], report["status"]["podName"])
+        found = await self._caches.find_class(key[0], report["status"]["secretProviderClassName"])
+        pod = await self._caches.find_pod(key[0], report["status"]["podName"])
         if found is None or pod is None or pod["metadata"].get("deletionTimestamp"):
             return
         files = read_files(Path(report["status"]["targetPath"]))
@@ -90,11 +91,11 @@ class Syncing:
 
     async def _own(self, key: Key) -> None:
         """Give the Secrets of a mount the owners of its pod."""
-        report = self._reports.get(*key)
+        report = self._caches.reports.get(*key)
         if report is None:
             return
-        found = await self._client.find(PROVIDER_CLASSES, key[0], report["status"]["secretProviderClassName"])
-        pod = await self._client.find(PODS, key[0], report["status"]["podName"])
+        found = await self._caches.find_class(key[0], report["status"]["secretProviderClassName"])
+        pod = await self._caches.find_pod(key[0], report["status"]["podName"])
         if found is None or pod is None:
             return
         for wanted in found["spec"].get("secretObjects") or []:

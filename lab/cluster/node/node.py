@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import ssl
+from functools import partial
 from pathlib import Path
 
 import aiohttp
@@ -89,8 +90,8 @@ class Node:
         context.recorder.start()
         port = await self._kubelet.start()
         self._pods.on_change(self._pod_changed)
-        for cache in (context.secrets, context.config_maps):
-            cache.on_change(self._source_changed)
+        for kind, cache in (("secret", context.secrets), ("configMap", context.config_maps)):
+            cache.on_change(partial(self._source_changed, kind))
         await asyncio.gather(self._pods.start(), context.secrets.start(), context.config_maps.start())
         await register_drivers(context.client)
         node = await register(context.client, NAME, context.address, port)
@@ -127,11 +128,11 @@ class Node:
         for uid in [uid for uid, worker in self._workers.items() if worker.done]:
             del self._workers[uid]
 
-    def _source_changed(self, obj: Object) -> None:
-        namespace, _ = key_of(obj)
+    def _source_changed(self, kind: str, obj: Object) -> None:
+        namespace, name = key_of(obj)
         for worker in self._workers.values():
             if worker.pod["metadata"]["namespace"] == namespace:
-                worker.look_again()
+                worker.look_again(kind, name)
 
     async def _keep_lease(self, uid: str) -> None:
         while True:

@@ -71,7 +71,7 @@ class Projections:
             raise MountError(str(error)) from None
 
     async def _object(self, pod: Object, resource: Resource, body: Object, mode: int) -> Files:
-        name = body.get("secretName") or body.get("name") or ""
+        name = _name_of(body)
         kind = resource.plural.removesuffix("s")
         found = await self._client.find(resource, pod["metadata"]["namespace"], name)
         if found is None:
@@ -79,6 +79,16 @@ class Projections:
                 return {}
             raise MountError(f'{kind} "{name}" not found')
         return _select(_contents(found), body, mode, kind)
+
+
+def shows(volume: Object, kind: str, name: str) -> bool:
+    """Whether a volume shows what stands in a Secret or ConfigMap; `kind` is "secret" or "configMap"."""
+    sources = [volume, *((volume.get("projected") or {}).get("sources") or [])]
+    return any(_name_of(source[kind]) == name for source in sources if source.get(kind) is not None)
+
+
+def _name_of(body: Object) -> str:
+    return str(body.get("secretName") or body.get("name") or "")
 
 
 def _contents(obj: Object) -> dict[str, bytes]:

@@ -15,7 +15,7 @@ from lab.cluster.client import CLAIMS, CSI_DRIVERS, ApiError, Object
 from lab.cluster.informer import cancel
 from lab.cluster.node.atomic import AtomicWriter
 from lab.cluster.node.context import DriverError, NodeContext, PublishRequest
-from lab.cluster.node.projections import KINDS, MountError, Projections
+from lab.cluster.node.projections import KINDS, MountError, Projections, shows
 from lab.cluster.node.tokens import Tokens
 from lab.sandbox.sandboxes import Bind
 
@@ -44,10 +44,11 @@ class Volumes:
         self._paths: dict[str, Path] = {}
         self._published: list[tuple[str, Path]] = []
 
-    def look_again(self) -> None:
-        """Something that volumes may refer to has changed."""
-        self._changed.set()
-        self._changed = asyncio.Event()
+    def look_again(self, kind: str, name: str) -> None:
+        """A Secret or ConfigMap has changed, which volumes may show."""
+        if any(shows(volume, kind, name) for volume in self._pod["spec"].get("volumes") or []):
+            self._changed.set()
+            self._changed = asyncio.Event()
 
     async def set_up(self, volume: Object) -> None:
         """Set up one volume; doing it again is harmless.

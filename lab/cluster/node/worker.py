@@ -83,11 +83,11 @@ class PodWorker:
             self._deleted.set()
         self._changed.set()
 
-    def look_again(self) -> None:
-        """A Secret or ConfigMap of the namespace has changed."""
+    def look_again(self, kind: str, name: str) -> None:
+        """A Secret or ConfigMap of the namespace has changed; `kind` is "secret" or "configMap"."""
         self._look.set()
         self._look = asyncio.Event()
-        self._volumes.look_again()
+        self._volumes.look_again(kind, name)
         for container in (*self.inits, *self.containers):
             container.look_again()
 

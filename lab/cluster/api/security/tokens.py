@@ -7,7 +7,7 @@ import base64
 import hashlib
 import secrets
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -86,6 +86,8 @@ class ServiceAccountTokens:
         self._made = pool.submit(rsa.generate_private_key, 65537, _KEY_BITS)
         pool.shutdown(wait=False)
         self._read = lru_cache(_REMEMBERED)(self._check_signature)
+        self.is_ours: Callable[[str], bool] = lru_cache(_REMEMBERED)(self._names_this_issuer)
+        """Whether a token says that it comes from this issuer; that says nothing of its truth."""
 
     @cached_property
     def _key(self) -> rsa.RSAPrivateKey:
@@ -139,8 +141,7 @@ class ServiceAccountTokens:
         }
         return self.sign(claims), expires_at
 
-    def is_ours(self, token: str) -> bool:
-        """Whether a token says that it comes from this issuer; that says nothing of its truth."""
+    def _names_this_issuer(self, token: str) -> bool:
         try:
             claims = jwt.decode(token, options={"verify_signature": False})
         except jwt.InvalidTokenError:
