@@ -25,8 +25,9 @@ from testing.postgres_process import PASSWORD, PREFECT, USER, running_server
 
 STARTUP_SECONDS, END_SECONDS = 120, 30
 PORT_FILE = "postgres.port"
-UNUSED = ("CANCELLATION_CLEANUP", "FOREMAN", "LATE_RUNS", "PAUSE_EXPIRATIONS", "TRIGGERS")
-"""Services that no test needs; each asks the database every few seconds, or looks at every event."""
+SERVICES = ("CANCELLATION_CLEANUP", "CLEANUP_RECONCILER", "FOREMAN", "LATE_RUNS", "PAUSE_EXPIRATIONS", "TRIGGERS")
+"""Those that no test needs; each asks the database every few seconds, or looks at every event."""
+UNUSED = (*(f"SERVICES_{service}_ENABLED" for service in SERVICES), "DATABASE_MIGRATE_ON_START", "UI_ENABLED")
 
 
 @contextmanager
@@ -92,7 +93,7 @@ def kept_by_prefect(home: Path, named: str = "") -> Iterator[tuple[str, bytes]]:
 
 def _guard(home: Path, port: str) -> None:
     argv = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", port]
-    unused = {f"PREFECT_SERVER_SERVICES_{name}_ENABLED": "false" for name in UNUSED}
+    unused = {f"PREFECT_SERVER_{name}": "false" for name in UNUSED}
     with (
         running_server(content=PREFECT) as postgres,
         (home / "server.log").open("w") as log,
