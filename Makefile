@@ -57,7 +57,7 @@ ui: setup
 	  else PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT=false exec $(BIN)/prefect server start; fi
 
 test: setup
-	$(BIN)/python -m pytest -q -n 4 --dist loadfile --durations 15 -m "not slow"
+	$(BIN)/python -m pytest -q -n 3 --dist loadfile --durations 15 -m "not slow"
 
 # Beside those of `make test`: kills around every write, and whatever else takes long.
 test-slow: setup

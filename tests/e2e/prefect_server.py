@@ -21,12 +21,13 @@ import pytest
 from psycopg.sql import SQL, Identifier
 
 from testing.labs import ROOT
-from testing.postgres_process import PASSWORD, USER, running_server
+from testing.postgres_process import PASSWORD, PREFECT, USER, running_server
 
 STARTUP_SECONDS, END_SECONDS = 120, 30
 PORT_FILE = "postgres.port"
-UNUSED = ("CANCELLATION_CLEANUP", "FOREMAN", "LATE_RUNS", "PAUSE_EXPIRATIONS", "TRIGGERS")
-"""Services that no test needs; each asks the database every few seconds, or looks at every event."""
+SERVICES = ("CANCELLATION_CLEANUP", "CLEANUP_RECONCILER", "FOREMAN", "LATE_RUNS", "PAUSE_EXPIRATIONS", "TRIGGERS")
+"""Those that no test needs; each asks the database every few seconds, or looks at every event."""
+UNUSED = (*(f"SERVICES_{service}_ENABLED" for service in SERVICES), "DATABASE_MIGRATE_ON_START", "UI_ENABLED")
 
 
 @contextmanager
@@ -72,30 +73,34 @@ def wait_until_it_answers(url: str, guardian: subprocess.Popen[bytes]) -> None:
     pytest.fail(f"the Prefect server did not answer within {STARTUP_SECONDS} s")
 
 
-def kept_by_prefect(home: Path) -> Iterator[tuple[str, bytes]]:
-    """Yield the name and content of everything that the server and the flows keep: the database's rows, and files."""
+def kept_by_prefect(home: Path, named: str = "") -> Iterator[tuple[str, bytes]]:
+    """Yield the name and content of what the server and the flows keep: the database's rows, and files.
+
+    Args:
+        home: where Prefect writes.
+        named: what the names hold; everything by default.
+    """
     port = int((home / PORT_FILE).read_text())
     with psycopg.connect(host="127.0.0.1", port=port, user=USER, password=PASSWORD, dbname="postgres") as database:
         names = database.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()
-        for (name,) in names:
-            rows = database.execute(SQL("SELECT * FROM {}").format(Identifier(name)))
-            yield f"table {name}", repr(rows.fetchall()).encode()
+        for table in (name for (name,) in names if named in f"table {name}"):
+            rows = database.execute(SQL("SELECT * FROM {}").format(Identifier(table)))
+            yield f"table {table}", repr(rows.fetchall()).encode()
     for path in home.rglob("*"):
-        if path.is_file():
+        if named in path.name and path.is_file():
             yield path.name, path.read_bytes()
 
 
 def _guard(home: Path, port: str) -> None:
     argv = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", port]
-    unused = {f"PREFECT_SERVER_SERVICES_{name}_ENABLED": "false" for name in UNUSED}
+    unused = {f"PREFECT_SERVER_{name}": "false" for name in UNUSED}
     with (
-        running_server() as postgres,
+        running_server(content=PREFECT) as postgres,
         (home / "server.log").open("w") as log,
         (home / "users.lock").open("w") as users,
     ):
         (home / PORT_FILE).write_text(str(postgres.port))
-        url = f"postgresql+asyncpg://{USER}:{PASSWORD}@127.0.0.1:{postgres.port}/postgres"
-        env = {**os.environ, **unused, "PREFECT_SERVER_DATABASE_CONNECTION_URL": url}
+        env = {**os.environ, **unused, "PREFECT_SERVER_DATABASE_CONNECTION_URL": postgres.url_of_prefect}
         server = subprocess.Popen(argv, env=env, stdout=log, stderr=log)
         ended = threading.Thread(target=fcntl.flock, args=(users, fcntl.LOCK_EX), daemon=True)
         ended.start()

@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from lab.commands.run import command_environment
 from testing.labs import ROOT, RunningLab
 
 ROWS, COLUMNS = 200, 240
@@ -50,20 +51,22 @@ class Terminal:
     lab: RunningLab
     home: Path
 
-    def type(self, command: str, answers: Sequence[tuple[str, str]] = ()) -> Screen:
-        """Run a shell's line by `lab run` and return the screen.
+    def type(self, command: str, answers: Sequence[tuple[str, str]] = (), *, by_lab_run: bool = False) -> Screen:
+        """Run a shell's line and return the screen.
 
         Args:
             command: the line, as people type it.
             answers: prompt -> what is typed at it, in order.
+            by_lab_run: whether by `lab run`, which finds database servers by name, or in a shell with `lab env`.
         """
-        argv = [sys.executable, "-m", "lab", "run", "--state", str(self.lab.state_dir), "--", "/bin/sh", "-c"]
-        env = {**os.environ, "PYTHONPATH": str(ROOT), "HOME": str(self.home), "TERM": "dumb", "PSQL_PAGER": "cat"}
+        argv = [sys.executable, "-m", "lab", "run", "--state", str(self.lab.state_dir), "--"] if by_lab_run else []
+        base = {**os.environ, "PYTHONPATH": str(ROOT), "HOME": str(self.home), "TERM": "dumb", "PSQL_PAGER": "cat"}
+        env = command_environment(self.lab.info, base)
         ours, theirs = os.openpty()
         try:
             fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
             process = subprocess.Popen(
-                [sys.executable, "-c", OWN_TERMINAL, *argv, command],
+                [sys.executable, "-I", "-S", "-c", OWN_TERMINAL, *argv, "/bin/sh", "-c", command],
                 stdin=theirs,
                 stdout=theirs,
                 stderr=theirs,

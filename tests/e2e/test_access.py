@@ -111,9 +111,9 @@ def forget_tokens(world: World) -> None:
     [(AccessRows.ALL, ["S1", "S2", "S15"]), (MACHINE, ["S1", "S2"]), (POD, ["S15"])],
 )
 def test_the_rows_that_are_asked_for_are_proven(world: World, rows: AccessRows, proven: list[str]) -> None:
-    state = verify_access(STACK.name, rows, return_state=True)
+    state = verify_access(STACK.name, rows, return_state=True) if rows is AccessRows.ALL else run(rows)
     assert is_verified(state), state.message
-    proofs = state.result()
+    proofs = state.result() if rows is AccessRows.ALL else state.data
     assert all(isinstance(proof, Proof) for proof in proofs)
     assert [proof.row for proof in proofs] == proven
     seen = {proof.row: proof.seen for proof in proofs}

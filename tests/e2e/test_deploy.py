@@ -24,6 +24,7 @@ from infra.settings import Settings
 from tasks.provisioning.deployment import DatabaseAddress
 from tasks.rotation.lock import lease_name
 from testing import bare
+from testing.inventory import list_shipped_alone
 from testing.rotating import NAMESPACE, STACK, World, rotate
 from testing.walkthrough import DEXTER
 
@@ -37,8 +38,12 @@ def run(dry_run: bool = False) -> State[Any]:
     return deploy(STACK.name, dry_run, OPTIONS, return_state=True)
 
 
+def run_bare(dry_run: bool = False) -> State[Any]:
+    return bare.run(deploy, STACK.name, dry_run, OPTIONS)
+
+
 def refusal() -> KeyturnError:
-    found = bare.run(deploy, STACK.name, False, OPTIONS).data
+    found = run_bare().data
     assert isinstance(found, KeyturnError), found
     return found
 
@@ -67,18 +72,26 @@ def test_a_dry_run_says_what_would_be_made_and_makes_nothing(world: World, chang
     assert namespaces(world.cluster) == before
 
 
-def test_a_second_deployment_changes_nothing_and_says_so(world: World) -> None:
-    before = world.snapshot()
+@pytest.fixture(scope="module")
+def second(stack: World) -> State[Any]:
+    """A deployment of what is deployed, during which nothing changed."""
+    list_shipped_alone()
+    before = stack.snapshot()
     state = run()
+    assert stack.snapshot() == before
+    return state
+
+
+def test_a_second_deployment_changes_nothing_and_says_so(world: World, second: State[Any]) -> None:
+    state = second
     assert verdict(state) == "unchanged"
     deployed = state.result()
     assert deployed == Deployed("unchanged", 0, DatabaseAddress(world.database.address.host, 5432))
-    assert world.snapshot() == before
     assert {row["action"] for row in rows("deploy-applied", state)} == {"unchanged"}
 
 
-def test_the_reports_show_what_runs_and_no_value(world: World) -> None:
-    state = run()
+def test_the_reports_show_what_runs_and_no_value(world: World, second: State[Any]) -> None:
+    state = second
     [driver] = rows("csi-driver", state)
     assert driver["generation"] == str(world.lab.options.driver)
     accounts = {row["service account"]: row["client id"] for row in rows("service-accounts", state)}
@@ -161,8 +174,8 @@ def test_while_a_rotation_runs_nothing_is_deployed(world: World) -> None:
         assert (type(refused), refused.code) == (Conflict, Code.LOCKED)
         assert "held by elsewhere" in refused.seen
         assert world.cluster.get(DATABASE)["spec"]["replicas"] == 0
-        assert verdict(run(dry_run=True)) == "planned", "a dry run changes nothing and needs no lock"
-    assert verdict(run()) == "deployed"
+        assert verdict(run_bare(dry_run=True)) == "planned", "a dry run changes nothing and needs no lock"
+    assert verdict(run_bare()) == "deployed"
     assert world.cluster.get(DATABASE)["spec"]["replicas"] == 1
 
 
@@ -174,5 +187,5 @@ def test_what_an_unfinished_rotation_has_stopped_is_not_started_by_a_deployment(
     assert "Rotate the credential" in refused.fix
     assert world.cluster.get(DATABASE)["spec"]["replicas"] == 0
     assert rotate(sync="express").verdict is Verdict.ROTATED
-    assert verdict(run()) == "unchanged"
+    assert verdict(run_bare()) == "unchanged"
     world.assert_well()

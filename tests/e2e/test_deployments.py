@@ -31,7 +31,7 @@ from testing.walkthrough import DEXTER, change
 
 pytestmark = pytest.mark.owner
 
-SCHEDULED_SECONDS, RUN_SECONDS, END_SECONDS, LOOK_SECONDS = 60, 150, 30, 0.5
+SCHEDULED_SECONDS, RUN_SECONDS, END_SECONDS, LOOK_SECONDS = 60, 150, 30, 1
 QUICK_RUNS = {
     "rotate/rotate": "refused",
     "verify login/verify-login": "verified",

@@ -65,6 +65,7 @@ def test_a_rotation_killed_around_any_other_write_is_finished_too(world: World, 
     world.assert_well()
 
 
+@pytest.mark.slow
 def test_the_shells_command_is_killed_after_publishing_and_resumes(world: World) -> None:
     argv = [sys.executable, "-m", "flows.rotate", listed(DEXTER), "--no-dry-run", "--data-loss", CONSENT]
     process = subprocess.Popen(argv, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)

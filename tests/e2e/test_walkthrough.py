@@ -196,12 +196,14 @@ def test_psql_logs_in_through_the_load_balancer_and_lists_the_databases(desk: De
 
 
 def test_psql_logs_in_to_the_flexible_server_over_tls_and_lists_the_databases(desk: Desk) -> None:
-    if "namespaces are forbidden" in desk.type("true"):
+    terminal = desk.terminal
+    if "namespaces are not allowed" in terminal.type("true", by_lab_run=True).text:
         pytest.skip("psql finds the server by /etc/hosts: this needs user namespaces, or root with CAP_SYS_ADMIN")
     _, password = desk.world.values(SERVER)
     command = "psql -h sonarqube-postgresql3.postgres.database.azure.com -d postgres -U dexter --password"
 
-    screen = desk.type(command, ("Password:", password), ("postgres=> ", "\\l"), ("rows)", "\\q"))
+    answers = (("Password:", password), ("postgres=> ", "\\l"), ("rows)", "\\q"))
+    screen = terminal.type(command, answers, by_lab_run=True).text
 
     assert "SSL connection (protocol: TLSv1.3, cipher: TLS_AES_256_GCM_SHA384, " in screen
     assert listed(screen) == server_rows()

@@ -274,7 +274,8 @@ def perform(server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callabl
     def performed(step: Any, credential: Credential, administrator: Login | None = None) -> object:
         opened: Any = LocalAccess(credential, server.database(), administrator=administrator)
         monkeypatch.setattr(password_change, "opened_for", lambda _: nullcontext(opened))
-        monkeypatch.setattr(password_change, "read_both", lambda *_: (replace(APP, password=NEW), APP))
+        for reads in ("read_both", "read_restorable"):
+            monkeypatch.setattr(password_change, reads, lambda *_: (replace(APP, password=NEW), APP))
         options = RotationOptions(ready_timeout_seconds=5)
         with without_prefect():
             return step.fn(StepContext(credential, options, "r1", credential.name, "r1"))
