@@ -7,9 +7,11 @@ import pytest
 
 from flows.rotate import TaskExecutor
 from infra.credentials import Credential
+from infra.errors import Code
 from infra.kubernetes.deliveries.provider_classes import PINNED_FOR, get_provider_class, path_of
 from infra.kubernetes.leases import Holder, Lock
 from infra.postgres.owner_role import disable_login, find_owner_role
+from infra.rotation.candidate import name_candidate
 from infra.rotation.execution import Verdict
 from infra.rotation.options import Guards, Sync
 from infra.rotation.plan import Plan
@@ -103,6 +105,27 @@ def test_a_previous_login_that_a_person_disabled_already_is_no_blocker(migrated:
     with nothing_lost(scene, ALTERNATING) as before, between(disable, Action.DISABLE_PREVIOUS):
         assert rotate(ALTERNATING).verdict is Verdict.ROTATED
     scene.assert_well(ALTERNATING, before)
+
+
+def test_a_version_that_somebody_writes_after_the_proof_is_told_and_nothing_is_disabled(scene: Scene) -> None:
+    vault, (_, name) = scene.vault(IN_PLACE), IN_PLACE.secrets.names
+    theirs, enabled = list[str](), list[int]()
+
+    def count() -> int:
+        return sum(version.enabled for version in vault.list_versions(name))
+
+    def write_again() -> None:
+        theirs.append(vault.write(name, vault.read(name)).version)
+        enabled.append(count())
+
+    with nothing_lost(scene, IN_PLACE):
+        with between(write_again, Action.RETIRE):
+            ended = rotate(IN_PLACE)
+        assert (ended.verdict, ended.code) == (Verdict.NEEDS_OPERATOR, Code.NEWER_VERSION)
+        assert theirs[0] in ended.message
+        assert count() == enabled[0]
+    vault.delete(name_candidate(IN_PLACE.secret_names))
+    assert_resumes(scene, IN_PLACE, scene.newest(IN_PLACE))
 
 
 def test_a_class_that_somebody_unpins_does_not_stop_the_rotation(migrated: Scene) -> None:
