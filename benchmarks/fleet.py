@@ -17,6 +17,7 @@ from benchmarks.__main__ import between_markers, describe_machine
 from benchmarks.common import ROOT, Row, say
 from benchmarks.plots import draw_bars
 from benchmarks.processes import Traffic, cpu_seconds, find_child, forget_peak, peak_megabytes, traffic_counted
+from infra.memory import share_arenas
 from infra.rotation.options import Sync
 from testing.fleets import Fleet
 from testing.postgres_process import PASSWORD, USER, running_server
@@ -245,6 +246,7 @@ def main() -> None:
     parser.add_argument("--conditions", default="", help="a sentence about the machine, for the page")
     chosen = parser.parse_args()
     sizes = [int(size) for size in chosen.sizes.split(",")]
+    share_arenas()  # as the fleet does, but before this process makes its vaults
     with running_stack(120) as world, running_server() as postgres:
         url = f"postgresql+asyncpg://{USER}:{PASSWORD}@127.0.0.1:{postgres.port}/postgres"
         with prefect_server(url) as server:

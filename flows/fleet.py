@@ -30,6 +30,7 @@ from infra.errors import Code, KeyturnError, NeedsOperator, NotFound, as_own_err
 from infra.fleet.roster import Roster
 from infra.fleet.schedule import Attempt, Due, check_request, guard
 from infra.fleet.wave import Limits, Wave
+from infra.memory import share_arenas
 from infra.rotation.options import Guards, Sync
 from tasks.fleet import runs
 from tasks.fleet.scan import Scan, scan
@@ -143,6 +144,7 @@ def fleet(
         minutes: How long this run starts rotations; the next run goes on.
         limits: How many rotations run at once.
     """
+    share_arenas()
     inventory = get_inventory()
     credentials = dict(inventory.credentials)
     check_request([inventory.get(name) for name in requested])

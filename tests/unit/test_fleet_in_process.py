@@ -11,8 +11,11 @@ from prefect.context import TagsContext
 from prefect.states import Completed, Failed
 
 from flows import fleet
+from infra.credentials import Inventory
+from infra.errors import NotFound
 from infra.fleet.schedule import Attempt, Due, Why
 from infra.rotation.options import Sync
+from testing import bare
 from testing.walkthrough import DEXTER
 
 NOW = datetime.now(UTC)
@@ -50,3 +53,20 @@ def test_the_verdict_of_a_rotation_is_read_from_its_message(monkeypatch: pytest.
     collected, _ = rotate(monkeypatch, ENDINGS[verdict])
     assert collected[DEXTER.name].verdict == verdict
     assert collected[DEXTER.name].is_bad == (verdict != "rotated")
+
+
+def test_threads_share_the_memory_of_the_process_from_before_the_first_one_starts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    done = list[str]()
+
+    def get_inventory() -> Inventory:
+        done.append("inventory")
+        raise NotFound("There is no inventory", name="credentials.yaml")
+
+    monkeypatch.setattr(fleet, "share_arenas", lambda: done.append("arenas"))
+    monkeypatch.setattr(fleet, "get_inventory", get_inventory)
+
+    bare.run(fleet.fleet)
+
+    assert done == ["arenas", "inventory"]
