@@ -24,7 +24,7 @@ from infra.kubernetes.errors import Expired, make_error, translated
 from infra.kubernetes.kubeconfig import Context, load_kubeconfig
 from infra.kubernetes.plugins import run_plugin
 from infra.kubernetes.sign_in import GetToken, Issued, Renewed, SignIn, sign_in_by_context
-from infra.kubernetes.tls import MemoryFile, set_tls
+from infra.kubernetes.tls import MemoryFile, set_tls, share_context
 from infra.settings import Settings
 
 Object = dict[str, Any]
@@ -253,6 +253,8 @@ def connect_to(context: Context, settings: Settings, get_token: GetToken | None 
     files = set_tls(configuration, context, issued)
     _set_sign_in(configuration, sign_in)
     api = kubernetes.client.ApiClient(configuration)
+    if context.server.startswith("https://"):
+        share_context(api, context)
     cluster = Cluster(context, configuration, api, settings, sign_in, files)
     weakref.finalize(cluster, api.close)  # reference cycles keep its sockets open for long
     return cluster

@@ -5,9 +5,10 @@ file that has no name on any disk: it ends with the connection, however the proc
 """
 
 import os
-import ssl
 import weakref
 from typing import Any
+
+from urllib3.util.ssl_ import create_urllib3_context
 
 from infra.kubernetes.kubeconfig import Context, Section, unusable
 
@@ -41,9 +42,6 @@ def set_tls(configuration: Any, context: Context, issued: tuple[bytes, bytes] | 
 
     Returns:
         The files in memory, to be kept as long as the configuration.
-
-    Raises:
-        InvalidInput: a certificate or key cannot be used.
     """
     cluster, user = context.cluster, context.user
     if proxy := cluster.get("proxy-url"):
@@ -57,7 +55,6 @@ def set_tls(configuration: Any, context: Context, issued: tuple[bytes, bytes] | 
     certificate, key = map(MemoryFile, issued) if issued else (_find_source(context, user, name) for name in names)
     sources = (authority, certificate, key)
     configuration.ssl_ca_cert, configuration.cert_file, configuration.key_file = map(_path, sources)
-    _try(context, configuration)
     return tuple(source for source in sources if isinstance(source, MemoryFile))
 
 
@@ -73,11 +70,27 @@ def _path(source: Source) -> str | None:
     return source.path if isinstance(source, MemoryFile) else source
 
 
-def _try(context: Context, configuration: Any) -> None:
-    """Load them once: later they would look like a server that cannot be reached. Nobody is asked for a password."""
+def share_context(api: Any, context: Context) -> None:
+    """Load certificates and key once for all connections: by itself the client does so for each.
+
+    Later they would look like a server that cannot be reached. Nobody is asked for a password.
+
+    Args:
+        api: the official client.
+        context: whose they are.
+
+    Raises:
+        InvalidInput: a certificate or key cannot be used.
+    """
+    configuration, options = api.configuration, api.rest_client.pool_manager.connection_pool_kw
+    tls = create_urllib3_context(cert_reqs=options["cert_reqs"])
     try:
-        tls = ssl.create_default_context(cafile=configuration.ssl_ca_cert)
+        if configuration.ssl_ca_cert:
+            tls.load_verify_locations(configuration.ssl_ca_cert)
+        else:
+            tls.load_default_certs()
         if configuration.cert_file:
             tls.load_cert_chain(configuration.cert_file, configuration.key_file, password="")
     except (OSError, ValueError):
         raise unusable(context.origin, "a certificate, or the key of the client's, cannot be read") from None
+    options |= {"ssl_context": tls, "ca_certs": None, "cert_file": None, "key_file": None}
