@@ -187,7 +187,7 @@ class CsiSecretsStore(WithSecret):
             reporter.report(progress)
         what, fix = f"The new versions were not mounted within {timeout_seconds:.0f} s", SYNC_FIX
         if cause := self._find_failed_mount(pods.keys() - mounted.keys()):
-            seen, fix = f"{seen}; {cause}", f"{cause.fix}; then run again"
+            seen, fix = f"{seen}; {cause}", cause.fix
         raise SyncPending(what, name=self._label, seen=seen, fix=fix)
 
     def _find_failed_mount(self, unmounted: Collection[str]) -> Diagnosis | None:
