@@ -55,6 +55,9 @@ class Diagnosis:
     def __post_init__(self) -> None:
         object.__setattr__(self, "detail", _shorten(self.detail))
 
+    def __str__(self) -> str:
+        return f"{self.subject}: {self.summary}: {self.detail}"
+
 
 def diagnose(pods: Sequence[Object], events: Iterable[Object]) -> list[Diagnosis]:
     """Explain why pods are not ready.
@@ -143,7 +146,7 @@ def unhealthy(name: str, causes: Sequence[Diagnosis]) -> WorkloadUnhealthy:
     """Make the error that carries a diagnosis; its code and fix are those of the most serious cause."""
     unknown = Diagnosis(Level.INFO, "", "The pods are not ready", "no event and no container state", "Wait longer")
     first = causes[0] if causes else unknown
-    seen = "; ".join(dict.fromkeys(f"{cause.subject}: {cause.summary}: {cause.detail}" for cause in causes))
+    seen = "; ".join(dict.fromkeys(map(str, causes)))
     return WorkloadUnhealthy(first.summary, name=name, seen=seen or first.detail, fix=first.fix, code=first.code)
 
 

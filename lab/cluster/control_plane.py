@@ -182,6 +182,8 @@ class ControlPlane:
             *("--service-account-issuer", self.issuer, "--service-account-jwks-uri", f"{self.issuer}openid/v1/jwks"),
             *("--service-account-key-file", str(state / "sa.pub"), "--kubelet-preferred-address-types", "InternalIP"),
             *("--service-account-signing-key-file", str(state / "sa.key")),
+            # Otherwise it would speak SPDY to the kubelet; the lab's takes the caller's WebSocket as it is.
+            *("--feature-gates", "TranslateStreamCloseWebsocketRequests=false"),
         ]
 
     def _manager(self, port: int) -> list[str]:

@@ -41,7 +41,7 @@ class Lab:
         self.authority = Authority.create(folder.path)
         self._front_address = f"{options.network}.{network.FRONT}"
         self._front = TlsFront(
-            self._front_address,
+            (self._front_address, *(options.listen or ())[:1]),
             network.POSTGRES_PORT,
             self.authority.server_context,
             lambda: self.faults.is_on("database-down"),

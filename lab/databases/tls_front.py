@@ -6,13 +6,16 @@ PostgreSQL on a loopback address of its own.
 """
 
 import asyncio
+import errno
 import logging
+import os
 import ssl
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from lab.control.environment import SERVER_DOMAIN
+from lab.errors import Conflict
 
 logger = logging.getLogger(__name__)
 
@@ -51,19 +54,23 @@ def error_response(code: str, message: str, routine: str) -> bytes:
 
 
 class TlsFront:
-    """Listens at one address for all Flexible Servers of a lab.
+    """Listens at one address for all Flexible Servers of a lab, or at several.
 
     Args:
-        address: the loopback address.
+        addresses: the loopback address, and that of a machine whose nodes have a network of their own.
         port: the port; PostgreSQL's.
         context_for: makes a TLS context with the certificate of a host name.
         is_down: whether the servers are to look down just now.
     """
 
     def __init__(
-        self, address: str, port: int, context_for: ContextFactory, is_down: Callable[[], bool] = lambda: False
+        self,
+        addresses: Sequence[str],
+        port: int,
+        context_for: ContextFactory,
+        is_down: Callable[[], bool] = lambda: False,
     ) -> None:
-        self.address, self.port = address, port
+        self.addresses, self.port = addresses, port
         self._context_for, self._is_down = context_for, is_down
         self._entry = context_for(f"gateway.{SERVER_DOMAIN}")
         self._entry.sni_callback = self._choose
@@ -73,8 +80,20 @@ class TlsFront:
         self._connections: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
-        """Begin to listen."""
-        self._server = await asyncio.start_server(self._accept, self.address, self.port)
+        """Begin to listen.
+
+        Raises:
+            Conflict: one of the addresses cannot be listened at.
+        """
+        try:
+            self._server = await asyncio.start_server(self._accept, self.addresses, self.port)
+        except OSError as error:
+            raise Conflict(
+                "the lab cannot listen there for its database servers",
+                name=" and ".join(f"{address}:{self.port}" for address in self.addresses),
+                seen=os.strerror(error.errno or errno.EINVAL),
+                fix=f"give --listen an address of this machine whose port {self.port} is free",
+            ) from None
 
     async def stop(self) -> None:
         """Stop listening and end every connection."""

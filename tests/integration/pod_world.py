@@ -247,7 +247,7 @@ async def _start_node(
         world.store = SecretsStore(world.client, options.driver, interval, True, proxy, bundle, world.faults)
         await _enter(stack, world.store)
     if "node" in parts:
-        drivers = (world.store,) if world.store else ()
+        drivers, real = (world.store,) if world.store else (), world.server.real
         world.node = Node(
             world.client,
             options,
@@ -255,10 +255,11 @@ async def _start_node(
             world.faults,
             world.state_dir,
             world.network,
-            KUBELET_TOKEN,
+            "" if real else KUBELET_TOKEN,
             bundle,
             world.runtime,
             drivers,
+            tls=authority.server_context("127.0.0.1") if real else None,
         )
         await _enter(stack, world.node)
 

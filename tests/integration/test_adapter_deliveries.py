@@ -90,6 +90,31 @@ def test_a_pod_of_the_same_name_is_another_pod(world: World) -> None:
     assert caught.value.retryable
 
 
+def test_a_wait_for_a_pod_that_cannot_mount_ends_with_the_cause_that_its_events_name(world: World) -> None:
+    uid = world.pod("db-1")
+    refusal = (
+        'MountVolume.SetUp failed for volume "v" : rpc error: code = Unknown desc = failed to mount objects, error: '
+        "failed to get objectType:secret, objectName:username, objectVersion:: ERROR CODE: Forbidden ForbiddenByRbac"
+    )
+    world.event("FailedMount", refusal, "Pod", "db-1", uid)
+    with pytest.raises(SyncPending) as caught:
+        world.delivery().wait_until_current({uid: "db-1"}, NEW, LOGIN, 0.2)
+    assert caught.value.seen.startswith(
+        "db-1 has mounted nothing; pod db-1: The identity may not read the secret, or the vault has none of this name: "
+    )
+    assert caught.value.fix.startswith("Correct objectName in the SecretProviderClass, or give the identity the role")
+
+
+def test_an_earlier_failure_of_a_pod_that_has_mounted_is_no_cause(world: World) -> None:
+    uid = world.pod("db-1")
+    world.event("FailedMount", "a vault that did not answer", "Pod", "db-1", uid)
+    world.mount("db-1", uid, OLD)
+    with pytest.raises(SyncPending) as caught:
+        world.delivery().wait_until_current({uid: "db-1"}, NEW, LOGIN, 0.2)
+    assert caught.value.seen == "db-1 has 0 of 2 new versions, password at v1, username at v1"
+    assert "the add-on's rotation" in caught.value.fix
+
+
 def test_every_pod_must_have_the_versions(world: World) -> None:
     first, second = world.pod("db-1"), world.pod("db-2")
     world.mount("db-1", first, NEW)

@@ -1,16 +1,22 @@
 """The walkthrough's database on a node, from the vault to the login and through a rotation, in both generations."""
 
+import asyncio
 import base64
 import time
 from collections.abc import AsyncIterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
+import yaml
 from pod_world import NAMESPACE, VAULT, PodWorld, pod_world, real_cluster
 from walkthrough import CLASS, DEPLOYMENT, SECRET, apply_walkthrough, the_pod
 
+from infra.kubernetes.client import connect
+from infra.kubernetes.pods import CommandOutput, run_in_pod
+from infra.settings import Settings
 from lab.cluster import client as api
 from lab.cluster.client import Object
 from lab.control.options import DriverGeneration
@@ -50,6 +56,12 @@ async def login(address: str, user: str, password: str) -> str:
     return str(row[0])
 
 
+def run_by_api(world: PodWorld, pod: str, *command: str) -> CommandOutput:
+    """Run a command in a pod by the API server, as the product does."""
+    with closing(connect(yaml.safe_load(world.server.kubeconfig), Settings())) as cluster:
+        return run_in_pod(cluster, NAMESPACE, pod, command)
+
+
 async def test_a_rotation_reaches_files_secret_and_after_a_restart_the_database(world: PodWorld) -> None:
     assert world.cloud is not None
     await apply_walkthrough(world)
@@ -61,6 +73,8 @@ async def test_a_rotation_reaches_files_secret_and_after_a_restart_the_database(
     assert await login(address, "dexter", "Admin123") == "dexter"
     pod = await the_pod(world)
     assert await world.exec(pod["metadata"]["name"], "cat", "/mederma/username") == "dexter"
+    printed = await asyncio.to_thread(run_by_api, world, pod["metadata"]["name"], "cat", "/mederma/username")
+    assert (printed.stdout, printed.code) == ("dexter", 0), "the API server's exec gets to the node"
 
     vault = world.cloud.vaults.find(VAULT)
     assert vault is not None

@@ -26,6 +26,7 @@ from infra.postgres.database import Database
 from infra.settings import Settings
 from lab.control.certificates import Authority
 from lab.databases.tls_front import Backend, TlsFront
+from lab.errors import Conflict
 from testing.postgres_process import ADMIN, PASSWORD, USER, Server, free_port, running_server
 
 SERVER = "sonarqube-postgresql3"
@@ -41,21 +42,26 @@ def server() -> Iterator[Server]:
 
 @dataclass(frozen=True)
 class Front:
-    """The server behind TLS, under a Flexible Server's name."""
+    """The server behind TLS, under a Flexible Server's name, at two addresses."""
 
     database: Database
+    elsewhere: Database
     authority: Authority
 
 
 @pytest.fixture
 async def front(server: Server, tmp_path: Path) -> AsyncIterator[Front]:
     authority, port = Authority.create(tmp_path), free_port()
-    gateway = TlsFront("127.0.0.1", port, authority.server_context)
+    gateway = TlsFront(("127.0.0.1", "127.0.0.2"), port, authority.server_context)
     gateway.add(SERVER, Backend("127.0.0.1", server.port))
     await gateway.start()
-    resolve = f"*.postgres.database.azure.com:5432:127.0.0.1:{port}"
-    settings = Settings(resolve=resolve, postgres_ca_file=authority.pem_path, connect_timeout_seconds=5)
-    yield Front(Database(Address(HOST), settings), authority)
+
+    def at(address: str) -> Database:
+        resolve = f"*.postgres.database.azure.com:5432:{address}:{port}"
+        settings = Settings(resolve=resolve, postgres_ca_file=authority.pem_path, connect_timeout_seconds=5)
+        return Database(Address(HOST), settings)
+
+    yield Front(at("127.0.0.1"), at("127.0.0.2"), authority)
     await gateway.stop()
 
 
@@ -189,6 +195,20 @@ async def test_tls_is_verified_for_the_name_although_the_address_is_another(fron
     assert seen.tls.verified_name == HOST
     assert "Keyturn lab" in seen.tls.issuer
     assert seen.tls.expires_at > datetime.now(UTC) + timedelta(hours=1)
+
+
+async def test_a_server_answers_at_each_address_that_its_gateway_listens_at(front: Front) -> None:
+    seen = await asyncio.to_thread(front.elsewhere.inspect, ADMIN)
+    assert seen.tls is not None
+    assert seen.tls.verified_name == HOST
+
+
+async def test_an_address_that_is_taken_is_named_when_the_gateway_starts(front: Front, tmp_path: Path) -> None:
+    _, _, taken, port = front.database.settings.resolve.rsplit(":", 3)
+    second = TlsFront((taken,), int(port), Authority.create(tmp_path / "second").server_context)
+    with pytest.raises(Conflict) as caught:
+        await second.start()
+    assert (caught.value.name, caught.value.seen) == (f"{taken}:{port}", "Address already in use")
 
 
 async def test_a_refused_login_over_tls_has_the_same_code(front: Front) -> None:

@@ -24,6 +24,8 @@ from infra.kubernetes.deliveries.provider_classes import (
     unpin_versions,
 )
 from infra.kubernetes.deliveries.synced_secrets import SYNC_FIX, SyncedSecret, WithSecret
+from infra.kubernetes.diagnosis import Diagnosis, diagnose
+from infra.kubernetes.mount_failures import Level
 from infra.kubernetes.pods import Files
 from infra.kubernetes.waiting import Clock, OnProgress, Progress, Reporter, follow, ignore
 from infra.kubernetes.workloads import Workload
@@ -175,7 +177,7 @@ class CsiSecretsStore(WithSecret):
             SyncPending: it timed out; says what was mounted last.
         """
         wanted = {name: versions[name] for name in sorted(self.uses(versions))}
-        reporter, seen = Reporter(on_progress, clock), "nothing"
+        reporter, seen, mounted = Reporter(on_progress, clock), "nothing", dict[str, dict[str, str]]()
         for statuses, left in follow(self._cluster, self._statuses, {}, timeout_seconds, clock):
             mounted = self._read_versions(statuses.values(), versions)
             seen = "; ".join(_describe_mount(pod, mounted.get(uid), wanted) for uid, pod in sorted(pods.items()))
@@ -183,8 +185,18 @@ class CsiSecretsStore(WithSecret):
             if all(uid in mounted and wanted.items() <= mounted[uid].items() for uid in pods):
                 return progress
             reporter.report(progress)
-        what = f"The new versions were not mounted within {timeout_seconds:.0f} s"
-        raise SyncPending(what, name=self._label, seen=seen, fix=SYNC_FIX)
+        what, fix = f"The new versions were not mounted within {timeout_seconds:.0f} s", SYNC_FIX
+        if cause := self._find_failed_mount(pods.keys() - mounted.keys()):
+            seen, fix = f"{seen}; {cause}", cause.fix
+        raise SyncPending(what, name=self._label, seen=seen, fix=fix)
+
+    def _find_failed_mount(self, unmounted: Collection[str]) -> Diagnosis | None:
+        """Find why pods have no mount at all, if their events say it; what cannot be read says nothing."""
+        path, causes = f"/api/v1/namespaces/{self._namespace}", list[Diagnosis]()
+        with suppress(KeyturnError):
+            pods = [pod for pod in self._cluster.get(f"{path}/pods")["items"] if pod["metadata"]["uid"] in unmounted]
+            causes = diagnose(pods, self._cluster.get(f"{path}/events")["items"]) if pods else []
+        return next((cause for cause in causes if cause.level is not Level.INFO), None)
 
     def wait_for_first_mounts(
         self,
