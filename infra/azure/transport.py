@@ -67,6 +67,8 @@ class _Prompt(HTTPAdapter):
     def _find_context(self, authorities: str) -> SSLContext:
         if authorities not in self._contexts:
             context, is_folder = create_urllib3_context(), Path(authorities).is_dir()
+            if not Path(authorities).exists():
+                raise FileNotFoundError(f"there are no authorities at {authorities}: see REQUESTS_CA_BUNDLE")
             context.load_verify_locations(None if is_folder else authorities, authorities if is_folder else None)
             self._contexts[authorities] = context
         return self._contexts[authorities]

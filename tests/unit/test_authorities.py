@@ -104,6 +104,13 @@ def test_the_connections_to_a_cluster_share_the_authorities(url: str, authority:
 
 
 @pytest.mark.usefixtures("authority")
+def test_authorities_that_are_missing_are_named(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nonexistent/ca.pem")
+    with make_transport() as transport, pytest.raises(FileNotFoundError, match=r"/nonexistent/ca\.pem"):
+        transport.session.get(url)
+
+
+@pytest.mark.usefixtures("authority")
 def test_another_server_is_not_taken_for_azure(other_url: str) -> None:
     with make_transport() as transport, pytest.raises(requests.exceptions.SSLError):
         transport.session.get(other_url)
