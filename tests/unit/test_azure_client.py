@@ -75,15 +75,20 @@ URLS = (
 )
 
 
-@pytest.mark.parametrize("environment", ENVIRONMENTS)
-def test_proxies_exceptions_and_authorities_are_those_of_the_environment(
-    environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def set_environment(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let these be the only proxies, exceptions to them and authorities, whatever the tests run in."""
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_proxies_exceptions_and_authorities_are_those_of_the_environment(
+    environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_environment(environment, monkeypatch)
     plain = requests.Session()
     with Azure(SETTINGS) as azure:
         session = session_of_client(azure)
@@ -96,7 +101,7 @@ def test_proxies_exceptions_and_authorities_are_those_of_the_environment(
 
 
 def test_the_environment_is_read_once_for_each_host(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HTTPS_PROXY", "http://proxy:3128")
+    set_environment({"HTTPS_PROXY": "http://proxy:3128"}, monkeypatch)
     read: list[str] = []
     look = requests.sessions.get_environ_proxies
 

@@ -35,7 +35,7 @@ def settings(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
 def test_only_a_run_that_may_change_something_sends_heartbeats(
     settings: list[Settings], dry_run: bool, seconds: int | None
 ) -> None:
-    with pytest.raises(SystemExit) as ended:
+    with settings_changed(flows={"heartbeat_frequency": 180}), pytest.raises(SystemExit) as ended:
         console.run(history, {"dry_run": dry_run})
     assert ended.value.code == 0
     assert settings[0].flows.heartbeat_frequency == seconds
