@@ -3,8 +3,6 @@
 import os
 import subprocess
 import sys
-import threading
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -19,6 +17,7 @@ from prefect.events import Event
 
 from tasks.reports import endings, events
 from testing.labs import ROOT
+from testing.waiting import eventually
 
 pytestmark = pytest.mark.usefixtures("prefect_api")
 EVENT_SECONDS, FOLDER = 30, ROOT / "tests" / "e2e"
@@ -73,14 +72,13 @@ def test_the_verdict_of_an_earlier_attempt_does_not_stay() -> None:
 def events_of(run_id: Any) -> list[Event]:
     """Wait for Keyturn's events of a run."""
     wanted = {"event": {"prefix": ["keyturn."]}, "related": {"id": [f"prefect.flow-run.{run_id}"]}}
-    deadline, pause = time.monotonic() + EVENT_SECONDS, threading.Event()
-    while time.monotonic() < deadline:
+
+    def look() -> list[Event]:
         with get_client(sync_client=True) as client:
-            found = client.request("POST", "/events/filter", json={"filter": wanted}).json()["events"]
-        if found:
-            return [Event.model_validate(event) for event in found]
-        pause.wait(0.5)
-    return []
+            answer = client.request("POST", "/events/filter", json={"filter": wanted}).json()["events"]
+        return [Event.model_validate(event) for event in answer]
+
+    return eventually(look, "the events of the run", EVENT_SECONDS, every=0.5)
 
 
 def test_each_ending_is_an_event_of_its_credential() -> None:

@@ -1,7 +1,5 @@
 """The fleet against a lab: what is due rotates once, one page shows it, and the next run finds nothing to do."""
 
-import threading
-import time
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -21,6 +19,7 @@ from infra.fleet import schedule
 from infra.rotation.options import Sync
 from testing.inventory import listed, unlisted
 from testing.rotating import World
+from testing.waiting import eventually
 from testing.walkthrough import DEXTER, SERVER, change
 
 EVENT_SECONDS = 30
@@ -38,14 +37,15 @@ def row_of(credential: str, state: State[Any]) -> dict[str, str]:
 def events_of(credential: str, rotation_id: str) -> list[Event]:
     """Wait for the end of a rotation, and return its events in order."""
     wanted = {"resource": {"id": [f"keyturn.credential.{credential}"]}}
-    deadline, pause, found = time.monotonic() + EVENT_SECONDS, threading.Event(), list[Event]()
-    while time.monotonic() < deadline and "keyturn.credential.rotated" not in [event.event for event in found]:
+
+    def look() -> list[Event] | None:
         with get_client(sync_client=True) as client:
             answer = client.request("POST", "/events/filter", json={"filter": wanted}).json()["events"]
         events = sorted(map(Event.model_validate, answer), key=lambda event: event.occurred)
         found = [event for event in events if event.payload.get("rotation_id") == rotation_id]
-        pause.wait(0.5)
-    return found
+        return found if "keyturn.credential.rotated" in [event.event for event in found] else None
+
+    return eventually(look, "the event of the rotation's end", EVENT_SECONDS, every=0.5)
 
 
 @pytest.fixture

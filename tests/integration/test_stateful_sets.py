@@ -82,8 +82,9 @@ def test_pods_that_the_restart_made_stay_although_they_are_not_ready(sets: Sets)
     sets.handle.wait_for_ready(30, lambda _: sets.probe("r1"))
     sets.probe("a later one")
     before = {pod["metadata"]["uid"] for pod in sets.pods()}
-    with pytest.raises(WorkloadUnhealthy):
+    with pytest.raises(WorkloadUnhealthy) as caught:
         sets.handle.wait_for_ready(2)
+    assert "db" in caught.value.name
     assert {pod["metadata"]["uid"] for pod in sets.pods()} == before
 
 
@@ -91,6 +92,7 @@ def test_no_pod_is_deleted_where_nobody_asked_for_a_restart(sets: Sets) -> None:
     sets.make()
     sets.probe("nobody")
     before = {pod["metadata"]["uid"] for pod in sets.pods()}
-    with pytest.raises(WorkloadUnhealthy):
+    with pytest.raises(WorkloadUnhealthy) as caught:
         sets.handle.wait_for_ready(2)
+    assert "db" in caught.value.name
     assert {pod["metadata"]["uid"] for pod in sets.pods()} == before
