@@ -1,9 +1,9 @@
 """Whose the login's open sessions are, as far as their addresses tell. Pure.
 
 An address tells much or little. That of a pod names the workload, listed or not. A node's address may be that of its
-pods, of whoever comes through a Service, or of both. Any other is outside the clusters: a stranger's, or that of a NAT
-gateway or pooler that listed clients come through. So a stranger blocks a rotation only if no client that is listed
-can be behind its address: each is seen at an address of its own, and no pooler stands between.
+pods, of whoever comes through a Service, or of both. Any other is outside the clusters: of somebody unlisted, or of a
+NAT gateway or pooler that listed clients come through. So it blocks a rotation only if no client that is listed can be
+behind it: each is seen at an address of its own, and no pooler stands between.
 
     for finding in judge_sessions(credential, sessions, own={"10.0.0.9"}, pods=pods):
         print(finding)      # blocking: Sessions of the login come from where no listed consumer is ...

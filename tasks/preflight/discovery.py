@@ -7,7 +7,7 @@ from infra.errors import Code, Refused
 from infra.kubernetes.discovery import Reader, find_readers, list_sources
 from infra.rotation.preflight import Finding
 from tasks.preflight.registry import Question, check
-from tasks.preflight.sessions import find_strangers
+from tasks.preflight.sessions import find_unknown_sessions
 
 
 @check
@@ -18,7 +18,7 @@ def unlisted_consumers(question: Question) -> Iterator[Finding]:
         for finding in _find_in(question, place):
             told.add(finding.error.name)
             yield finding
-    yield from find_strangers(question, told)
+    yield from find_unknown_sessions(question, told)
 
 
 def _find_in(question: Question, place: ClusterRef) -> Iterator[Finding]:

@@ -11,7 +11,7 @@ from infra.rotation.sessions import PodPlace, Session, find_unexplained, judge_s
 from tasks.preflight.registry import Question
 
 
-def find_strangers(question: Question, told: Collection[str]) -> Iterator[Finding]:
+def find_unknown_sessions(question: Question, told: Collection[str]) -> Iterator[Finding]:
     """Find sessions of somebody whom the credential does not list.
 
     The cluster's pods are listed only if there are sessions from elsewhere than where Keyturn and the server are.

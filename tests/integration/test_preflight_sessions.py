@@ -30,7 +30,7 @@ SET_UP = (
 CLIENT = consumer_like(DATABASE, name="client", is_database=False)
 IN_PLACE = change(DEXTER, strategy=Strategy.IN_PLACE, consumers=(DATABASE, CLIENT))
 ALTERNATING = change(IN_PLACE, strategy=Strategy.ALTERNATING)
-OWN, CLIENTS, STRANGER = "127.0.0.1", "127.0.77.7", "127.0.77.8"
+OWN, CLIENTS, UNKNOWN = "127.0.0.1", "127.0.77.7", "127.0.77.8"
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def find(
     opened: Any = LocalAccess(credential, server.database(), administrator)
     seen, plan = Observation((), None, Logins(LoginState.WORKS), ()), None
     question = Question(opened, RotationOptions(), seen, plan)  # type: ignore[arg-type]
-    findings = list(sessions.find_strangers(question, told))
+    findings = list(sessions.find_unknown_sessions(question, told))
     assert {type(finding.error) for finding in findings} <= {Refused}
     return findings
 
@@ -94,19 +94,21 @@ def test_a_session_from_an_address_of_nobody_is_found_and_told(
 ) -> None:
     with logged_in(server, FIRST, CLIENTS, "client"):
         assert find(server, credential) == []
-        with logged_in(server, FIRST, STRANGER, "nightly report"), logged_in(server, FIRST, STRANGER):
+        with logged_in(server, FIRST, UNKNOWN, "nightly report"), logged_in(server, FIRST, UNKNOWN):
             (finding,) = find(server, credential)
     assert (finding.is_blocking, finding.error.code, finding.error.name) == (
         True,
         "UnknownSessions",
         str(credential.endpoint),
     )
-    assert finding.error.seen.startswith(f"2 sessions from {STRANGER} (nightly report) since 20")
+    assert finding.error.seen.startswith(f"2 sessions from {UNKNOWN} (nightly report) since 20")
     assert len(listings) == 2
 
 
-def test_while_the_listed_client_is_not_seen_a_stranger_is_a_warning(server: Server, listings: list[object]) -> None:
-    with logged_in(server, FIRST, STRANGER):
+def test_while_the_listed_client_is_not_seen_an_unknown_address_is_a_warning(
+    server: Server, listings: list[object]
+) -> None:
+    with logged_in(server, FIRST, UNKNOWN):
         (finding,) = find(server)
     assert (finding.is_blocking, finding.error.code) == (False, "UnknownSessions")
     assert f"maybe those of {CLIENT.key}" in finding.error.seen
@@ -119,8 +121,8 @@ def test_sessions_from_where_keyturn_is_need_no_look_at_the_cluster(server: Serv
 
 
 def test_sessions_from_the_poolers_host_are_the_poolers(server: Server, listings: list[object]) -> None:
-    with logged_in(server, FIRST, STRANGER):
-        assert find(server, change(IN_PLACE, pooler=HostEndpoint(kind="host", host=STRANGER))) == []
+    with logged_in(server, FIRST, UNKNOWN):
+        assert find(server, change(IN_PLACE, pooler=HostEndpoint(kind="host", host=UNKNOWN))) == []
         (finding,) = find(server, change(IN_PLACE, pooler=HostEndpoint(kind="host", host="127.0.77.9")))
     assert (finding.is_blocking, finding.error.code) == (False, "UnknownSessions")
 
@@ -128,8 +130,8 @@ def test_sessions_from_the_poolers_host_are_the_poolers(server: Server, listings
 def test_a_workload_that_was_found_to_read_the_credential_is_told_once(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sessions, "list_places", lambda *_: (PodPlace("deployment a/b", frozenset({STRANGER})),))
-    with logged_in(server, FIRST, STRANGER):
+    monkeypatch.setattr(sessions, "list_places", lambda *_: (PodPlace("deployment a/b", frozenset({UNKNOWN})),))
+    with logged_in(server, FIRST, UNKNOWN):
         assert [finding.error.name for finding in find(server)] == ["deployment a/b"]
         assert find(server, told=["deployment a/b"]) == []
 
@@ -137,16 +139,16 @@ def test_a_workload_that_was_found_to_read_the_credential_is_told_once(
 def test_the_other_logins_sessions_are_shown_to_an_administrator_and_counted_by_the_login(
     server: Server, listings: list[object]
 ) -> None:
-    with logged_in(server, FIRST, CLIENTS), logged_in(server, SECOND, STRANGER, "report"):
+    with logged_in(server, FIRST, CLIENTS), logged_in(server, SECOND, UNKNOWN, "report"):
         assert find(server, IN_PLACE) == [], "in place, another login is none of the credential's"
         (hidden,) = find(server, ALTERNATING)
         (found,) = find(server, ALTERNATING, ADMIN)
     assert (hidden.is_blocking, hidden.error.code, hidden.error.seen) == (False, "SessionsHidden", "1 session")
     assert (found.is_blocking, found.error.code) == (True, "UnknownSessions")
-    assert found.error.seen.startswith(f"1 session from {STRANGER} (report) since")
+    assert found.error.seen.startswith(f"1 session from {UNKNOWN} (report) since")
 
 
 def test_with_a_login_that_does_not_work_nothing_is_looked_at(server: Server, listings: list[object]) -> None:
     opened: Any = None
     refused: Any = Observation((), None, Logins(LoginState.REFUSED), ())
-    assert list(sessions.find_strangers(Question(opened, RotationOptions(), refused, opened), ())) == []
+    assert list(sessions.find_unknown_sessions(Question(opened, RotationOptions(), refused, opened), ())) == []

@@ -1,4 +1,4 @@
-"""Whose open sessions are: what their addresses tell, and when a stranger's block a rotation."""
+"""Whose open sessions are: what their addresses tell, and when those of somebody unlisted block a rotation."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -16,7 +16,7 @@ T0 = datetime(2026, 11, 27, 10, 32, tzinfo=UTC)
 CLIENT = consumer_like(DATABASE, name="client", is_database=False)
 WORKER = consumer_like(CLIENT, name="worker")
 LISTED = change(DEXTER, strategy=Strategy.IN_PLACE, consumers=(DATABASE, CLIENT))
-KEYTURN, NODE, OTHER_NODE, CLIENTS, STRANGER, GATEWAY = (
+KEYTURN, NODE, OTHER_NODE, CLIENTS, UNKNOWN, GATEWAY = (
     *("10.0.0.9", "10.0.0.4", "10.0.0.5"),
     *("10.244.0.7", "198.51.100.8", "203.0.113.7"),
 )
@@ -61,23 +61,23 @@ def from_(address: str) -> str:
 
 
 @pytest.mark.parametrize("address", ["", "127.0.0.1", "::1", "127.0.0.6", "::6", KEYTURN, CLIENTS, "10.244.0.2"])
-def test_who_is_listed_is_no_stranger_nor_is_whoever_sits_beside_keyturn_or_the_server(address: str) -> None:
+def test_who_is_listed_is_known_and_so_is_whoever_sits_beside_keyturn_or_the_server(address: str) -> None:
     assert judge(CLIENTS, address) == []
 
 
 def test_an_address_of_nobody_blocks_once_every_listed_client_is_seen_at_its_own() -> None:
-    (finding,) = judge_full(CLIENTS, STRANGER)
+    (finding,) = judge_full(CLIENTS, UNKNOWN)
     assert (finding.error.code, finding.error.name, finding.is_blocking) == (
         Code.UNKNOWN_SESSIONS,
         str(LISTED.endpoint),
         True,
     )
-    assert finding.error.seen == from_(STRANGER)
+    assert finding.error.seen == from_(UNKNOWN)
     assert "client_addresses" in finding.error.fix
 
 
 def test_it_blocks_too_where_no_listed_client_has_a_pod() -> None:
-    assert judge(STRANGER, pods=PODS[:1]) == [(Code.UNKNOWN_SESSIONS, from_(STRANGER), True)]
+    assert judge(UNKNOWN, pods=PODS[:1]) == [(Code.UNKNOWN_SESSIONS, from_(UNKNOWN), True)]
 
 
 def test_it_is_a_warning_while_a_listed_client_may_be_behind_it() -> None:
@@ -94,8 +94,8 @@ def test_an_address_that_the_credential_names_is_the_clients_and_what_is_left_bl
     named = change(LISTED, client_addresses=("203.0.113.0/24", "2001:db8::1"))
     assert judge(GATEWAY, credential=named) == []
     assert judge("2001:db8::1", credential=named) == []
-    assert judge(GATEWAY, STRANGER, credential=named) == [(Code.UNKNOWN_SESSIONS, from_(STRANGER), True)]
-    ((_, seen, is_blocking),) = judge(STRANGER, credential=named)
+    assert judge(GATEWAY, UNKNOWN, credential=named) == [(Code.UNKNOWN_SESSIONS, from_(UNKNOWN), True)]
+    ((_, seen, is_blocking),) = judge(UNKNOWN, credential=named)
     assert CLIENT.key in seen
     assert not is_blocking
 
@@ -133,33 +133,33 @@ def test_a_nodes_address_is_a_warning_where_no_listed_client_may_be_behind_it() 
 def test_a_listed_client_on_the_nodes_network_is_seen_at_its_nodes_address() -> None:
     pods = (*PODS[:1], pod(CLIENT.key, NODE))
     assert judge(NODE, pods=pods) == []
-    assert judge(NODE, STRANGER, pods=pods) == [(Code.UNKNOWN_SESSIONS, from_(STRANGER), True)]
+    assert judge(NODE, UNKNOWN, pods=pods) == [(Code.UNKNOWN_SESSIONS, from_(UNKNOWN), True)]
 
 
-def test_a_credential_without_consumers_is_read_from_the_vault_alone_so_nobody_is_a_stranger_for_sure() -> None:
-    assert judge(STRANGER, credential=change(LISTED, consumers=())) == [(Code.UNKNOWN_SESSIONS, from_(STRANGER), False)]
+def test_a_credential_without_consumers_is_read_from_the_vault_alone_so_nobody_is_unlisted_for_sure() -> None:
+    assert judge(UNKNOWN, credential=change(LISTED, consumers=())) == [(Code.UNKNOWN_SESSIONS, from_(UNKNOWN), False)]
 
 
 def test_behind_a_pooler_anybody_may_be() -> None:
     pooled = change(LISTED, pooler=HostEndpoint(kind="host", host="pooler.example"))
-    behind = f"{from_(STRANGER)}; maybe those of the pooler pooler.example:5432"
-    assert judge(CLIENTS, STRANGER, credential=pooled) == [(Code.UNKNOWN_SESSIONS, behind, False)]
+    behind = f"{from_(UNKNOWN)}; maybe those of the pooler pooler.example:5432"
+    assert judge(CLIENTS, UNKNOWN, credential=pooled) == [(Code.UNKNOWN_SESSIONS, behind, False)]
     named = change(pooled, client_addresses=(GATEWAY,))
-    assert judge(GATEWAY, STRANGER, credential=named) == [(Code.UNKNOWN_SESSIONS, from_(STRANGER), True)]
+    assert judge(GATEWAY, UNKNOWN, credential=named) == [(Code.UNKNOWN_SESSIONS, from_(UNKNOWN), True)]
 
 
 def test_an_external_consumer_explains_its_addresses_and_any_while_it_has_none() -> None:
     outside = change(LISTED, strategy=Strategy.ALTERNATING, grace="24h", external_consumers=(BILLING,))
-    behind = f"{from_(STRANGER)}; maybe those of billing company, whose addresses are not named"
-    assert judge(CLIENTS, STRANGER, credential=outside) == [(Code.UNKNOWN_SESSIONS, behind, False)]
-    named = BILLING.model_copy(update={"addresses": (STRANGER,)})
-    assert judge(CLIENTS, STRANGER, credential=change(outside, external_consumers=(named,))) == []
+    behind = f"{from_(UNKNOWN)}; maybe those of billing company, whose addresses are not named"
+    assert judge(CLIENTS, UNKNOWN, credential=outside) == [(Code.UNKNOWN_SESSIONS, behind, False)]
+    named = BILLING.model_copy(update={"addresses": (UNKNOWN,)})
+    assert judge(CLIENTS, UNKNOWN, credential=change(outside, external_consumers=(named,))) == []
     assert judge(CLIENTS, GATEWAY, credential=change(outside, external_consumers=(named,))) == [
         (Code.UNKNOWN_SESSIONS, from_(GATEWAY), True)
     ]
 
 
-@pytest.mark.parametrize("addresses", [(CLIENTS, STRANGER), (CLIENTS, "10.244.0.20")])
+@pytest.mark.parametrize("addresses", [(CLIENTS, UNKNOWN), (CLIENTS, "10.244.0.20")])
 def test_who_accepts_unlisted_consumers_is_warned(addresses: tuple[str, ...]) -> None:
     ((_, _, is_blocking),) = judge(*addresses, credential=change(LISTED, unlisted_consumers="warn"))
     assert not is_blocking
