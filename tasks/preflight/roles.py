@@ -9,7 +9,6 @@ from infra.postgres import acting_role
 from infra.postgres.database import RoleChange
 from infra.postgres.login_parts import extend_validity, get_valid_until
 from infra.postgres.owner_role import find_owner_role, list_own_rights
-from infra.rotation.observation import LoginState
 from infra.rotation.preflight import Finding
 from infra.rotation.strategies import STRATEGIES
 from tasks.preflight.registry import Question, check
@@ -75,8 +74,7 @@ def check_alternate_login(question: Question) -> Iterator[Finding]:
 @check
 def check_password_change(question: Question) -> Iterable[Finding]:
     """Rehearse the new password of a login that keeps its name; what the database refuses is raised."""
-    works = question.observation.logins.current is LoginState.WORKS
-    if works and question.credential.strategy is Strategy.IN_PLACE:
+    if question.works and question.credential.strategy is Strategy.IN_PLACE:
         rehearse_change(_step(question), question.access, question.current)
     return ()
 

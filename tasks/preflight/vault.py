@@ -6,7 +6,7 @@ from infra.credentials import Credential, Login
 from infra.errors import Code, Refused
 from infra.postgres.addresses import Address
 from infra.rotation.attributes import MOST_TAGS
-from infra.rotation.observation import OWN_TAGS, LoginState
+from infra.rotation.observation import OWN_TAGS
 from infra.rotation.preflight import Finding
 from infra.rotation.steps import Action
 from tasks.preflight.registry import Question, check
@@ -27,7 +27,7 @@ def tags(question: Question) -> Iterator[Finding]:
 def derived_secrets(question: Question) -> Iterator[Finding]:
     """Find derived secrets of which more than the login would change: the template or the value is not right."""
     access, credential = question.access, question.credential
-    if credential.derived and question.plan.is_beginning and question.observation.logins.current is LoginState.WORKS:
+    if credential.derived and question.plan.is_beginning and question.works:
         values = {derived.secret: access.vault.read(derived.secret) for derived in credential.derived}
         yield from find_differing(credential, question.current, access.clients_address, values)
 
