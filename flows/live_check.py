@@ -8,7 +8,6 @@ from prefect.states import Completed, Failed
 
 from flows.cli import keep_imports
 from flows.console import run
-from flows.rotate import TaskExecutor
 from infra.credentials import Credential, load_inventory
 from infra.errors import KeyturnError
 from infra.rotation.options import RotationOptions
@@ -17,6 +16,7 @@ from infra.rotation.preflight import Finding
 from infra.settings import Settings
 from tasks.context import connections_shared
 from tasks.inventory import list_problems
+from tasks.preflight import denials_explained, observe_and_check
 from tasks.reports.artifacts import report_markdown
 from tasks.rotation import name_rotation
 
@@ -74,14 +74,14 @@ def check(credential: str = "") -> Any:
 
 def look(credential: Credential) -> Looked:
     """Observe a credential, plan a rotation, and try what that would need."""
-    executor = TaskExecutor(credential, OPTIONS)
+    rotation_id = name_rotation()
     try:
-        observation = executor.observe()
-        plan = make_plan(credential, OPTIONS, observation, name_rotation())
-        refused = (Finding(plan.refusal),) if plan.refusal else ()
-        found = executor.preflight(plan) if plan.is_beginning else ()
+        with denials_explained(credential):
+            observation, found = observe_and_check(credential, OPTIONS, rotation_id)
     except KeyturnError as error:
         return Looked(credential.name, (Finding(error),))
+    plan = make_plan(credential, OPTIONS, observation, rotation_id)
+    refused = (Finding(plan.refusal),) if plan.refusal else ()
     return Looked(credential.name, (*refused, *found), plan.notes)
 
 

@@ -21,7 +21,7 @@ from infra.rotation.steps import Action, Step
 from tasks.context import connections_shared
 from tasks.fleet.slots import slots_held
 from tasks.inventory import get_credential
-from tasks.preflight import denials_explained, run_preflight
+from tasks.preflight import denials_explained, observe_and_check
 from tasks.reports.endings import end, ends_with_own_errors
 from tasks.reports.events import Trail
 from tasks.reports.history import Journey
@@ -59,31 +59,50 @@ class Rotation:
 
 
 class TaskExecutor:
-    """Executes a plan by Prefect tasks, and keeps the time of each."""
+    """Executes a plan by Prefect tasks, and keeps the time of each.
 
-    def __init__(self, credential: Credential, options: RotationOptions) -> None:
-        self.credential, self.options = credential, options
+    Args:
+        credential: what is rotated.
+        options: how the rotation goes.
+        fresh_id: what a new rotation would be called.
+    """
+
+    def __init__(self, credential: Credential, options: RotationOptions, fresh_id: str) -> None:
+        self.credential, self.options, self.fresh_id = credential, options, fresh_id
         self.timeline, self.plans = Timeline(), list[Plan]()
         self.approved: Question | None = None
         self.trail = Trail(credential.name)
         self._observation: Observation | None = None
         self._before: Observation | None = None
+        self._findings: tuple[Finding, ...] = ()
         self.approval = ""
 
     def observe(self) -> Observation:
-        """Look at everything afresh."""
+        """Look at everything afresh, and try what a rotation will need that begins now."""
         with self.timeline.span("observe"), denials_explained(self.credential):
-            self._observation = observe(self.credential)
-        self._before = self._before or self._observation
-        return self._observation
+            observation, self._findings = observe_and_check(self.credential, self.options, self.wanted_id)
+        return self._keep(observation)
+
+    def look(self) -> Observation:
+        """Look at everything afresh, and try nothing."""
+        with self.timeline.span("observe"), denials_explained(self.credential):
+            return self._keep(observe(self.credential))
+
+    def _keep(self, observation: Observation) -> Observation:
+        self._observation, self._before = observation, self._before or observation
+        return observation
 
     def preflight(self, plan: Plan) -> tuple[Finding, ...]:
-        """Try what the plan will need, without effect. A plan that is not the approved one is refused."""
+        """Return what was found when the plan's needs were tried. A plan that is not the approved one is refused."""
         observation = self._observation or self.observe()
         if self.approved and (change := self.approved.find_change(Question.about(plan, observation))):
             return (Finding(change),)
-        with self.timeline.span("preflight"):
-            return run_preflight(self.credential, self.options, observation, plan)
+        return self._findings
+
+    @property
+    def wanted_id(self) -> str:
+        """The rotation that is asked for: one to resume, or a new one."""
+        return self.options.rotation_id or self.fresh_id
 
     def show(self, plan: Plan) -> None:
         """Make the plan's table."""
@@ -122,9 +141,9 @@ class TaskExecutor:
                 return observe(self.credential)
         return self._observation
 
-    def plan(self, observation: Observation, fresh_id: str) -> Plan:
-        """Work out what is left to do, and try what a rotation that begins will need."""
-        plan = make_plan(self.credential, self.options, observation, self.options.rotation_id or fresh_id)
+    def plan(self, observation: Observation) -> Plan:
+        """Work out what is left to do, and what is in the way of a rotation that begins."""
+        plan = make_plan(self.credential, self.options, observation, self.wanted_id)
         return plan.with_findings(self.preflight(plan), self.credential.name) if plan.is_beginning else plan
 
     def finish(self, candidate: CandidateFacts) -> None:
@@ -160,31 +179,31 @@ def rotate(
     asked = find_question()
     fresh_id = asked.rotation_id if asked else name_rotation()
     options = RotationOptions(**advanced.model_dump(), sync=sync, data_loss=data_loss)
-    executor = TaskExecutor(get_credential(credential), options)
+    executor = TaskExecutor(get_credential(credential), options, fresh_id)
     try:
         if dry_run:
             with connections_shared():
-                return _plan(executor, guards, fresh_id)
-        if guards != Guards() and (ended := _check_guards(executor, guards, fresh_id)):
+                return _plan(executor, guards)
+        if guards != Guards() and (ended := _check_guards(executor, guards)):
             return ended
         with (
             slots_held(executor.credential) as has_waited,
             denials_explained(executor.credential),
-            rotation_locked(executor.credential, executor.options.rotation_id or fresh_id),
+            rotation_locked(executor.credential, executor.wanted_id),
         ):
             if has_waited and guards != Guards() and (ended := _check_again(executor, guards)):
                 return ended
-            ending = execute(executor, executor.credential, executor.options, fresh_id)
+            ending = execute(executor, executor.credential, executor.options, executor.fresh_id)
     except KeyturnError as error:
         ending = Ending(Verdict.REFUSED, options.rotation_id or fresh_id, error=error)
     executor.report(ending)
     return _end(executor, ending)
 
 
-def _plan(executor: TaskExecutor, guards: Guards, fresh_id: str) -> Any:
+def _plan(executor: TaskExecutor, guards: Guards) -> Any:
     """Show what would be done, and what would keep it from starting now."""
     observation = executor.observe()
-    plan = executor.plan(observation, fresh_id)
+    plan = executor.plan(observation)
     notes = plan.notes
     if blocker := check_guards(guards, observation, datetime.now(UTC)):
         notes = (*notes, f"Not now: {blocker.reason}")
@@ -197,9 +216,9 @@ def _plan(executor: TaskExecutor, guards: Guards, fresh_id: str) -> Any:
     return end(verdict, executor.credential.name, told, error=plan.refusal, data=ending, event=event)
 
 
-def _check_guards(executor: TaskExecutor, guards: Guards, fresh_id: str) -> Any:
+def _check_guards(executor: TaskExecutor, guards: Guards) -> Any:
     """Return the state of a run that does not start, or None. What is unfinished, or refused anyway, continues."""
-    observation = executor.observe()
+    observation = executor.look()
     candidate = observation.candidate
     if candidate and candidate.phase.is_live and candidate.phase is not Phase.GRACE:
         return executor.finish(candidate) if candidate.grace else None
@@ -212,19 +231,19 @@ def _check_guards(executor: TaskExecutor, guards: Guards, fresh_id: str) -> Any:
         if candidate and candidate.grace and candidate.grace.is_over and blocker.verdict is Verdict.TOO_YOUNG:
             return executor.finish(candidate)
         if asked and blocker.verdict is Verdict.OUTSIDE_WINDOW and await_window(guards):
-            return _check_guards(executor, guards, fresh_id)
+            return _check_guards(executor, guards)
         return end(blocker.verdict, executor.credential.name, blocker.reason)
     executor.approved = asked
-    if asked is None and delay(guards):
-        observation = executor.observe()
-    if asked is None and guards.approval:
-        _ask(executor, guards, observation, fresh_id)
+    if asked is None:
+        delay(guards)
+        if guards.approval:
+            _ask(executor, guards)
     return None
 
 
 def _check_again(executor: TaskExecutor, guards: Guards) -> Any:
     """Return the state of a run that waited too long for its slots, or None if it may still begin."""
-    observation = executor.observe()
+    observation = executor.look()
     candidate = observation.candidate
     if candidate and candidate.grace and executor.options.rotation_id == candidate.rotation_id:
         return None  # a grace is ended at any time
@@ -233,18 +252,19 @@ def _check_again(executor: TaskExecutor, guards: Guards) -> Any:
     return None
 
 
-def _ask(executor: TaskExecutor, guards: Guards, observation: Observation, fresh_id: str) -> None:
+def _ask(executor: TaskExecutor, guards: Guards) -> None:
     """Suspend the run until its plan is approved, if there is one that may be executed.
 
     Where a grace is finished first, the approval is of that and of the rotation that follows.
     """
-    plans = [executor.plan(observation, fresh_id)]
+    observation = executor.observe()
+    plans = [executor.plan(observation)]
     if plans[0].refusal or not plans[0].steps:
         return
     executor.show(plans[0])
     if not plans[0].is_beginning and not executor.options.rotation_id:
         after = observation.without_candidate
-        plans.append(make_plan(executor.credential, executor.options, after, fresh_id))
+        plans.append(make_plan(executor.credential, executor.options, after, executor.fresh_id))
     executor.trail.emit("approval_requested", {"rotation_id": plans[-1].rotation_id})
     ask_for_approval(Question.about(plans[-1], observation), plans, guards)
 

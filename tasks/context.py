@@ -7,7 +7,7 @@ use those of the tasks before them, for as long as the block lasts:
         access.database.prove(access.read_newest())
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -130,6 +130,15 @@ class Access:
         layout = self.credential.secrets
         return layout.parse(self._read_newest(layout.names)[0])
 
+    def read_login(self, versions: Mapping[str, str]) -> Login:
+        """Read the login of some versions from the vault.
+
+        Args:
+            versions: secret -> version, of all that hold the login.
+        """
+        layout = self.credential.secrets
+        return layout.parse({name: self.vault.read(name, versions[name]) for name in layout.names})
+
     def read_newest_values(self) -> dict[str, str]:
         """Read the newest versions from the vault: secret -> value."""
         return self.read_newest_with_versions()[0]
@@ -142,8 +151,9 @@ class Access:
         versions = {name: self.vault.get_latest(name).version for name in names}
         return {name: self.vault.read(name, version) for name, version in versions.items()}, versions
 
-    def read_administrator(self) -> Login | None:
-        """Read the login that may create roles, if the credential names one."""
+    @cached_property
+    def administrator(self) -> Login | None:
+        """The login that may create roles, if the credential names one, read once a task."""
         layout = self.credential.administrator
         return layout.parse({name: self.vault.read(name) for name in layout.names}) if layout else None
 

@@ -16,7 +16,7 @@ from tasks.context import Access, opened
 from tasks.reports.artifacts import report_table
 from tasks.reports.progress import log_errors
 from tasks.retries import task_with_retries
-from tasks.rotation.staged import Candidate, find_candidate, read_base, read_candidate
+from tasks.rotation.staged import Candidate, find_candidate, read_candidate
 
 _DISABLED = "disabled: nobody can read it"
 _FOREVER = datetime.max.replace(tzinfo=UTC)
@@ -107,7 +107,7 @@ def _read_explained(access: Access, unfinished: Candidate | None) -> list[Login]
     if unfinished:
         version, facts = unfinished
         readers.append(lambda: read_candidate(access.vault, version))
-        readers.append(lambda: read_base(access.vault, access.credential, facts))
+        readers.append(lambda: access.read_login(facts.base))
     logins = list[Login]()
     for read in readers:
         with suppress(NotFound, SecretUnusable):

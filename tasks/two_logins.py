@@ -52,7 +52,7 @@ def get_facts(access: Access) -> LoginFacts:
     current = access.read_newest()
     with _refusing_md5(access):
         databases = acting_role.look_at_databases(access.database, current, name_owner_role(current.username))
-        with access.database.connected(access.read_administrator() or current) as admin_session:
+        with access.database.connected(access.administrator or current) as admin_session:
             return get_login_facts(admin_session, current.username, databases)
 
 
@@ -139,7 +139,7 @@ def migrate(credential: Credential, rotation_id: str) -> bool:
 
 @contextmanager
 def _changing(access: Access, database: Database, *, is_rehearsal: bool = False) -> Iterator[Connection]:
-    administrator = access.read_administrator() or access.read_newest()
+    administrator = access.administrator or access.read_newest()
     with database.changing(administrator, MAKE_OWNER_ROLE, is_rehearsal=is_rehearsal) as admin_session:
         yield admin_session
 

@@ -68,6 +68,11 @@ class Layout(Model):
         """Whether the vault has the username, so that a rotation can change it."""
         return True
 
+    @property
+    def is_login_alone(self) -> bool:
+        """Whether the secrets hold the parts of a login as they are, and nothing else."""
+        return False
+
     @abstractmethod
     def secrets_of(self, parts: Collection[Part]) -> tuple[str, ...]:
         """Return the secrets that change when these parts do, in the order in which they are published."""
@@ -149,6 +154,11 @@ class SecretPair(Layout):
         """The username's, then the password's."""
         return self.username, self.password
 
+    @property
+    def is_login_alone(self) -> bool:
+        """They do, unless they are encoded: there is more than one way to write that."""
+        return not self.encodings
+
     def secrets_of(self, parts: Collection[Part]) -> tuple[str, ...]:
         """Return the secret of each part."""
         by_part = {Part.USERNAME: self.username, Part.PASSWORD: self.password}
@@ -179,6 +189,11 @@ class PasswordAlone(Layout):
     def keeps_username(self) -> bool:
         """It does not."""
         return False
+
+    @property
+    def is_login_alone(self) -> bool:
+        """They do, unless they are encoded: there is more than one way to write that."""
+        return not self.encodings
 
     def secrets_of(self, parts: Collection[Part]) -> tuple[str, ...]:
         """Return the password's, if that changes."""

@@ -21,7 +21,6 @@ class Action(StrEnum):
     UNPIN = "unpin {subject}"
     AWAIT_SYNC = "wait until {subject} has the new versions"
     SET_PASSWORD = "set the new password of {subject} in the database"  # noqa: S105
-    PROVE_CANDIDATE = "prove that the new login of {subject} works"
     STOP = "scale {subject} to 0"
     REFRESH_SECRET = "refresh the synced Secret {subject} if it is stale"  # noqa: S105
     START = "scale {subject} up again"

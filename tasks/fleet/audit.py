@@ -10,15 +10,16 @@ from infra.fleet.audit import Leftovers, check_schedule, check_state
 from infra.fleet.schedule import Due, Facts, find_due
 from infra.kubernetes.leases import find_lease
 from infra.postgres.owner_role import find_owner_role, list_enabled
-from infra.rotation.observation import LoginState, Observation
+from infra.rotation.observation import Observation
 from infra.rotation.options import RotationOptions
 from infra.rotation.plan import make_plan
 from infra.rotation.preflight import Finding
 from tasks.context import Access, opened
-from tasks.preflight import denials_explained, run_preflight
+from tasks.preflight import Question, denials_explained, make_checks
 from tasks.retries import task_with_retries
-from tasks.rotation import name_rotation, observe
+from tasks.rotation import name_rotation
 from tasks.rotation.lock import lease_name
+from tasks.rotation.observe import look_at_everything
 
 
 @dataclass
@@ -62,9 +63,10 @@ def audit_credential(credential: Credential, facts: Facts | None, error: Keyturn
         audited.due = find_due(credential, facts, now)
         found += check_schedule(credential, facts, audited.due, now)
         try:
-            with denials_explained(credential):
-                audited.observation = observe.fn(credential)
-            found += _look(audited.observation, credential, now)
+            with opened(credential) as access:
+                with denials_explained(credential):
+                    audited.observation = look_at_everything(access)
+                found += _look(access, audited.observation, now)
         except Exception as exception:
             found.append(Finding(as_own_error(exception, credential.name)))
     unique = {str(finding.error): finding for finding in found}
@@ -72,25 +74,24 @@ def audit_credential(credential: Credential, facts: Facts | None, error: Keyturn
     return audited
 
 
-def _look(observation: Observation, credential: Credential, now: datetime) -> Iterator[Finding]:
-    with opened(credential) as access:
-        leftovers = _find_leftovers(access, observation)
-    yield from check_state(credential, observation, leftovers, now)
+def _look(access: Access, observation: Observation, now: datetime) -> Iterator[Finding]:
+    credential = access.credential
     options = RotationOptions(data_loss="I accept data loss")  # nothing is executed: consent is no finding
     plan = make_plan(credential, options, observation, name_rotation())
+    question = Question(access, options, observation, plan)
+    yield from check_state(credential, observation, _find_leftovers(question), now)
     if plan.refusal:
         yield Finding(plan.refusal)
     if plan.is_beginning:
-        yield from run_preflight.fn(credential, options, observation, plan)
+        yield from make_checks(question)
 
 
-def _find_leftovers(access: Access, observation: Observation) -> Leftovers:
-    credential = access.credential
+def _find_leftovers(question: Question) -> Leftovers:
+    access, credential = question.access, question.credential
     lease = find_lease(access.cluster, credential.lock_namespace, lease_name(credential))
     enabled: tuple[str, ...] = ()
-    if credential.strategy is Strategy.ALTERNATING and observation.logins.current is LoginState.WORKS:
-        login = access.read_newest()
-        with access.database.accepting_md5.connected(login) as connection:
-            owner = find_owner_role(connection, login.username)
+    if credential.strategy is Strategy.ALTERNATING and question.works:
+        with access.database.accepting_md5.connected(question.current) as connection:
+            owner = find_owner_role(connection, question.current.username)
             enabled = list_enabled(connection, owner.logins) if owner else ()
     return Leftovers(lease.holder if lease else "", lease.renewed_at if lease else None, enabled)

@@ -4,7 +4,7 @@ A check is a function that yields what it finds; its module is imported below, w
 """
 
 from tasks.preflight import consumers, database, discovery, rights, roles, vault
-from tasks.preflight.registry import Question, check, run_preflight
+from tasks.preflight.registry import Question, check, make_checks, observe_and_check
 from tasks.preflight.rights import denials_explained
 
 __all__ = [
@@ -14,8 +14,9 @@ __all__ = [
     "database",
     "denials_explained",
     "discovery",
+    "make_checks",
+    "observe_and_check",
     "rights",
     "roles",
-    "run_preflight",
     "vault",
 ]

@@ -1,4 +1,4 @@
-"""The checks of the preflight, and the task that makes them all.
+"""The checks of the preflight, and the task that observes a credential and makes them all.
 
     @check
     def paused(question: Question) -> Iterator[Finding]:
@@ -19,11 +19,12 @@ from infra.errors import KeyturnError
 from infra.postgres.glimpse import Glimpse, look_around
 from infra.rotation.observation import LoginState, Observation
 from infra.rotation.options import RotationOptions
-from infra.rotation.plan import Plan
+from infra.rotation.plan import Plan, make_plan
 from infra.rotation.preflight import Finding
 from tasks.context import Access, opened
 from tasks.reports.logs import run_logger
 from tasks.retries import task_with_retries
+from tasks.rotation.observe import look_at_everything
 
 
 @dataclass(frozen=True)
@@ -49,13 +50,13 @@ class Question:
 
     @cached_property
     def current(self) -> Login:
-        """The current login, read once for all checks."""
-        return self.access.read_newest()
+        """The current login: of the versions that were observed."""
+        return self.access.read_login({secret.name: secret.newest.version for secret in self.observation.secrets})
 
-    @cached_property
+    @property
     def administrator(self) -> Login | None:
-        """The login that may create roles, if the credential names one, read once for all checks."""
-        return self.access.read_administrator()
+        """The login that may create roles, if the credential names one."""
+        return self.access.administrator
 
     @property
     def works(self) -> bool:
@@ -89,17 +90,33 @@ def check(function: Check) -> Check:
     return function
 
 
-@task_with_retries(name="Preflight", run_name="{credential.name}: preflight of rotation {plan.rotation_id}", retries=0)
-def run_preflight(
-    credential: Credential, options: RotationOptions, observation: Observation, plan: Plan
-) -> tuple[Finding, ...]:
+@task_with_retries(name="Observe", run_name="{credential.name}: observe vault, consumers and database")
+def observe_and_check(
+    credential: Credential, options: RotationOptions, rotation_id: str
+) -> tuple[Observation, tuple[Finding, ...]]:
+    """Observe a credential, and make every check if a rotation would begin: by one look at the vault's values.
+
+    Args:
+        credential: what would be rotated.
+        options: how the rotation would go.
+        rotation_id: what it would be called.
+
+    Raises:
+        NotFound, SecretUnusable, Conflict, AccessDenied, AuthenticationFailed, ServiceFailed: as `observe`.
+    """
+    with opened(credential) as access:
+        observation = look_at_everything(access)
+        plan = make_plan(credential, options, observation, rotation_id)
+        question = Question(access, options, observation, plan)
+        return observation, make_checks(question) if plan.is_beginning else ()
+
+
+def make_checks(question: Question) -> tuple[Finding, ...]:
     """Make every check, and return what was found: each finding once."""
     findings: dict[str, Finding] = {}
-    with opened(credential) as access:
-        question = Question(access, options, observation, plan)
-        for make in CHECKS:
-            for finding in _make(make, question):
-                findings.setdefault(str(finding.error), finding)
+    for make in CHECKS:
+        for finding in _make(make, question):
+            findings.setdefault(str(finding.error), finding)
     for finding in findings.values():
         run_logger().warning("%s", finding)
     return tuple(findings.values())

@@ -48,7 +48,7 @@ def _will_extend(question: Question, now: datetime) -> bool:
         return False
     if strategy is Strategy.ALTERNATING:
         return True
-    by = access.read_administrator() or question.current
+    by = access.administrator or question.current
     with access.database.accepting_md5.changing(by, EXTEND, is_rehearsal=True) as connection:
         connection.execute("SET LOCAL ROLE NONE")
         return extend_validity(connection, question.current.username, LEAST_VALIDITY)

@@ -3,7 +3,6 @@
 from tasks.rotation import (
     alternate_logins,
     delivery,
-    logins,
     password_change,
     restarts,
     server_administrator,
@@ -20,7 +19,6 @@ __all__ = [
     "alternate_logins",
     "begin_rollback",
     "delivery",
-    "logins",
     "name_rotation",
     "observe",
     "password_change",

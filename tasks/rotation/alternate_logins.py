@@ -41,11 +41,11 @@ def rehearse_turn(context: StepContext, access: Access, current: Login) -> None:
 
 @performs(Action.ENABLE_ALTERNATE, retries=0)
 def enable_alternate(context: StepContext) -> bool:
-    """Let the candidate log in beside the current login. Returns whether anything was changed.
+    """Let the candidate log in beside the current login, and log in with it. Returns whether anything was changed.
 
     Raises:
         Refused: the database does not allow it.
-        LoginRefused: it refuses the current login.
+        LoginRefused: it refuses the current login, or the new one all the same.
         Conflict: the current login has no owner role any more.
         Unverified: sessions of the new login do not act as the owner role.
     """
@@ -61,6 +61,7 @@ def enable_alternate(context: StepContext) -> bool:
             get_run_logger().info(
                 "the new password is valid %s", f"until {until:%Y-%m-%d %H:%M} UTC" if until else "for ever"
             )
+            patient(context, access).prove(new)
         _prove_acts_as_owner(context, access, new)
         return not is_enabled
 

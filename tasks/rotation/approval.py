@@ -113,13 +113,10 @@ def _wait(seconds: float) -> None:
         pause.wait(min(left, max(REPORT_SECONDS, left / 10)))
 
 
-def delay(guards: Guards) -> bool:
-    """Wait for the random delay if one is asked for. Returns whether it waited."""
-    longest = longest_delay(guards, datetime.now(UTC))
-    if longest <= 0:
-        return False
-    wait_random_delay(longest)
-    return True
+def delay(guards: Guards) -> None:
+    """Wait for the random delay if one is asked for."""
+    if (longest := longest_delay(guards, datetime.now(UTC))) > 0:
+        wait_random_delay(longest)
 
 
 def await_window(guards: Guards) -> bool:

@@ -13,7 +13,7 @@ from tasks.context import Access
 from tasks.reports.progress import log_progress, show_sync
 from tasks.rotation.registry import StepContext, opened_for, performs
 from tasks.rotation.restarts import find_newest, note_newest
-from tasks.rotation.staged import recall_candidate
+from tasks.rotation.staged import read_newest, recall_candidate
 
 OUTCOMES = {
     SecretState.NONE: "does not exist: its pods have files alone",
@@ -72,7 +72,7 @@ def await_sync(context: StepContext) -> None:
     consumer = context.consumer
     with opened_for(context) as access:
         delivery = open_delivery(access.cluster_of(consumer), consumer)
-        values, newest = access.read_newest_with_versions()
+        values, newest = read_newest(access, context.rotation_id)
         versions = {name: newest[name] for name in delivery.uses(newest)}
         pods = open_workload(access.cluster_of(consumer), consumer.placed).get().live_pods
         left = deadline - time.monotonic()
@@ -94,7 +94,7 @@ def refresh_secret(context: StepContext) -> bool:
         delivery, known = open_delivery(access.cluster_of(consumer), consumer), find_newest(access, consumer)
         before = SecretState.CURRENT
         if not (known and delivery.version_that_holds(known)):
-            values = access.read_newest_values()
+            values, _ = read_newest(access, context.rotation_id)
             before = delivery.refresh(values)
             note_newest(access, consumer, delivery.seal(values))
     get_run_logger().info("the Secret %s %s", context.subject, OUTCOMES[before])

@@ -20,23 +20,10 @@ from infra.postgres.database import Database, RoleChange
 from infra.postgres.handshake import Connection
 from infra.postgres.owner_role import OwnerRole
 from infra.rotation.new_logins import check_username, choose_login, derive_username
-from infra.rotation.steps import Action, UsernamePolicy
+from infra.rotation.steps import UsernamePolicy
 from infra.rotation.strategies import STRATEGIES
 from tasks.context import Access
-from tasks.rotation.registry import StepContext, opened_for, performs
-from tasks.rotation.staged import get_candidate, read_candidate
-
-
-@performs(Action.PROVE_CANDIDATE, retries=0)
-def prove_candidate(context: StepContext) -> None:
-    """Log in with the candidate.
-
-    Raises:
-        LoginRefused: the database refuses it.
-    """
-    with opened_for(context) as access:
-        candidate, _ = get_candidate(access.vault, context.credential, context.rotation_id)
-        patient(context, access).prove(read_candidate(access.vault, candidate))
+from tasks.rotation.registry import StepContext
 
 
 def patient(context: StepContext, access: Access) -> Database:
@@ -60,7 +47,7 @@ def admin_session(
 
     A rehearsal is not patient: what is full then may be full later, too.
     """
-    administrator = access.read_administrator() or login
+    administrator = access.administrator or login
     database = (access.database if is_rehearsal else patient(context, access)).accepting_md5
     try:
         with database.changing(administrator, change, is_rehearsal=is_rehearsal) as connection:

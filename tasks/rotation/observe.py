@@ -38,7 +38,7 @@ from infra.rotation.observation import (
 from infra.rotation.strategies import STRATEGIES
 from tasks.context import Access, opened
 from tasks.retries import task_with_retries
-from tasks.rotation.staged import Candidate, find_candidate, is_candidate_absent, read_base, read_candidate
+from tasks.rotation.staged import Candidate, find_candidate, is_candidate_absent, read_candidate
 
 SYNCED = {
     SecretState.NONE: Synced.NONE,
@@ -50,7 +50,13 @@ SYNCED = {
 
 @task_with_retries(name="Observe", run_name="{credential.name}: observe vault, consumers and database")
 def observe(credential: Credential) -> Observation:
-    """Look at vault, consumers and database.
+    """Look at vault, consumers and database. Returns and raises what `look_at_everything` does."""
+    with opened(credential) as access:
+        return look_at_everything(access)
+
+
+def look_at_everything(access: Access) -> Observation:
+    """Look at a credential's vault, consumers and database.
 
     Returns:
         Names, version ids and states; no value.
@@ -61,8 +67,7 @@ def observe(credential: Credential) -> Observation:
         Conflict: a delivery does not bring the credential's secrets to its consumer.
         AccessDenied, AuthenticationFailed, ServiceFailed: something may not, or cannot, be looked at.
     """
-    with opened(credential) as access:
-        seen = _observe(access)
+    seen = _observe(access)
     phase = seen.candidate.phase if seen.candidate else "absent"
     get_run_logger().info("current login %s, candidate %s", seen.logins.current, phase)
     for facts in seen.consumers:
@@ -181,7 +186,7 @@ def _try_logins(
     tries: list[tuple[Database, Login | None]] = [(existing, newest), (database, None), (existing, None)]
     if candidate and candidate[1].phase.is_live:
         tries[1] = database, read_candidate(access.vault, candidate[0])
-        tries[2] = existing, _read_or_none(lambda: read_base(access.vault, access.credential, candidate[1]))
+        tries[2] = existing, _read_or_none(lambda: access.read_login(candidate[1].base))
     with ThreadPoolExecutor(len(tries)) as pool:
         (current, failure), (staged, _), (base, _) = pool.map(lambda each: _try(*each), tries)
     failure = _explain_private(access, failure)
@@ -214,9 +219,8 @@ def _read_or_none(read: Callable[[], Login]) -> Login | None:
 
 def _read_before(access: Access, secrets: tuple[SecretFacts, ...]) -> Login:
     """Read the enabled versions before the newest."""
-    layout = access.credential.secrets
     before = {secret.name: (secret.older_enabled[:1] or (secret.newest,))[0].version for secret in secrets}
-    return layout.parse({name: access.vault.read(name, before[name]) for name in layout.names})
+    return access.read_login(before)
 
 
 def _try(database: Database, login: Login | None) -> tuple[LoginState, KeyturnError | None]:

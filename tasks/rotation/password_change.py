@@ -35,19 +35,21 @@ def rehearse_change(context: StepContext, access: Access, current: Login) -> Non
 
 @performs(Action.SET_PASSWORD, retries=0)
 def set_password(context: StepContext) -> bool:
-    """Set the candidate's password, once the previous one has logged in. Returns whether it was changed.
+    """Set the candidate's password, once the previous one has logged in, and log in with it.
+
+    Returns whether it was changed.
 
     Raises:
-        LoginRefused: the database refuses both.
+        LoginRefused: the database refuses both, or the new one all the same.
         Refused: it does not let the password be changed.
     """
     with opened_for(context) as access:
         new, previous = read_both(access, context.rotation_id)
         if has_already(patient(context, access), new):
             return False
-        return _change_password(
-            context, access, previous, new, lambda: find_valid_for(access, previous, context.rotation_id)
-        )
+        _change_password(context, access, previous, new, lambda: find_valid_for(access, previous, context.rotation_id))
+        patient(context, access).prove(new)
+        return True
 
 
 @performs(Action.RESTORE_PASSWORD, retries=0)
@@ -60,8 +62,10 @@ def restore_password(context: StepContext) -> bool:
     """
     with opened_for(context) as access:
         new, previous = read_restorable(access, context.rotation_id)
-        database = patient(context, access).accepting_md5
-        return not has_already(database, previous) and _change_password(context, access, new, previous)
+        if has_already(patient(context, access).accepting_md5, previous):
+            return False
+        _change_password(context, access, new, previous)
+        return True
 
 
 def _set_password(
@@ -91,7 +95,7 @@ def _change_password(
     current: Login,
     wanted: Login,
     find_length: Callable[[], timedelta | None] = lambda: None,
-) -> bool:
+) -> None:
     """Change the password from one that works to the other."""
     database = patient(context, access).accepting_md5
     try:
@@ -106,4 +110,3 @@ def _change_password(
         ) from None
     _set_password(context, access, current, wanted.password, find_length())
     get_run_logger().info("%s has the password; no statement contained it", database)
-    return True

@@ -16,6 +16,7 @@ from tasks.context import Access
 from tasks.reports.progress import log_progress
 from tasks.rotation.lock import confirm_lock
 from tasks.rotation.registry import StepContext, opened_for, performs
+from tasks.rotation.staged import read_newest
 
 MOST_RESTARTS = 2
 """How often a workload is restarted once more because its Secret was written while it started."""
@@ -51,7 +52,7 @@ def start(context: StepContext) -> int:
     """Scale a workload to what it had before, so that it starts with the vault's values. Returns its number of pods."""
     with opened_for(context) as access:
         delivery = _open_delivery(context, access)
-        version = _refresh(access, context.consumer, delivery)
+        version = _refresh(context, access, delivery)
         replicas = _open_workload(context, access).start(context.mark, version)
     get_run_logger().info("%s is scaled to %d", context.subject, replicas)
     return replicas
@@ -168,12 +169,13 @@ class _HeldValues:
         began = _open_workload(context, access).get().restart
         self.version = began.secret_version if began.restarted_for == context.mark else ""
         self._delivery = _open_delivery(context, access)
-        self._access, self._consumer = access, context.consumer
+        self._access, self._consumer, self._rotation_id = access, context.consumer, context.rotation_id
 
     @cached_property
     def _sealed(self) -> Sealed:
         """What it must hold: read only once it has another version than the one that the workload was started with."""
-        return find_newest(self._access, self._consumer) or self._delivery.seal(self._access.read_newest_values())
+        known = find_newest(self._access, self._consumer)
+        return known or self._delivery.seal(read_newest(self._access, self._rotation_id)[0])
 
     def were_others(self) -> bool:
         """Whether it held other values since the last look; not known of an absent Secret, or without a start."""
@@ -188,19 +190,20 @@ class _HeldValues:
 
 def _restart(context: StepContext, access: Access) -> None:
     delivery = _open_delivery(context, access)
-    version = _refresh(access, context.consumer, delivery)
+    version = _refresh(context, access, delivery)
     confirm_lock(access.cluster, context.credential, context.rotation_id)
     _open_workload(context, access).restart(context.mark, version)
 
 
-def _refresh(access: Access, consumer: Consumer, delivery: DeliveryHandle) -> str:
+def _refresh(context: StepContext, access: Access, delivery: DeliveryHandle) -> str:
     """Write the newest values into the synced Secret if it has others; return its version, empty if it is absent.
 
     The vault is read only if the Secret does not hold what this run knows of the newest values.
     """
+    consumer = context.consumer
     if (known := find_newest(access, consumer)) and (version := delivery.version_that_holds(known)):
         return version
-    values = access.read_newest_values()
+    values, _ = read_newest(access, context.rotation_id)
     sealed = delivery.seal(values)
     version = delivery.version_that_holds(sealed)
     if not version and delivery.refresh(values) is SecretState.OTHER:

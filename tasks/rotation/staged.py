@@ -1,5 +1,7 @@
 """The candidate in the vault: the secret that holds a rotation's new login, and in its tags how far the rotation is."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 from infra.azure.secrets import KeyVault
@@ -11,6 +13,7 @@ from infra.rotation.observation import (
     BASE_VERSIONS,
     GRACE_UNTIL,
     PHASE,
+    RESTORES,
     ROTATION_ID,
     STRATEGY,
     CandidateFacts,
@@ -106,16 +109,19 @@ def read_candidate(vault: KeyVault, candidate: SecretVersion) -> Login:
 
 
 def _read_staged(vault: KeyVault, candidate: SecretVersion) -> Staged:
-    return parse_candidate(vault.read(candidate.name, candidate.version), f"{vault.name}/{candidate.name}")
+    with _candidate_needed(vault, candidate):
+        return parse_candidate(vault.read(candidate.name, candidate.version), f"{vault.name}/{candidate.name}")
 
 
-def read_base(vault: KeyVault, credential: Credential, candidate: CandidateFacts) -> Login:
-    """Read the login that was current when the candidate was staged.
-
-    Raises:
-        SecretUnusable: one of its versions is disabled.
-    """
-    return credential.secrets.parse({name: vault.read(name, candidate.base[name]) for name in credential.secrets.names})
+@contextmanager
+def _candidate_needed(vault: KeyVault, candidate: SecretVersion) -> Iterator[None]:
+    """Say that a rotation's candidate is lost where a block does not find it."""
+    try:
+        yield
+    except NotFound as error:
+        if error.code != "SecretNotFound":
+            raise
+        raise Conflict(Code.CANDIDATE_LOST, name=f"{vault.name}/{candidate.name}", seen=_GONE) from None
 
 
 def read_both(access: Access, rotation_id: str) -> tuple[Login, Login]:
@@ -125,9 +131,9 @@ def read_both(access: Access, rotation_id: str) -> tuple[Login, Login]:
         Conflict: the candidate is gone.
         SecretUnusable: it does not have the previous login, and a previous version is disabled.
     """
-    candidate, facts = get_candidate(access.vault, access.credential, rotation_id)
+    candidate, facts = recall_candidate(access.vault, access.credential, rotation_id)
     staged = _read_staged(access.vault, candidate)
-    return staged.new, staged.previous or read_base(access.vault, access.credential, facts)
+    return staged.new, staged.previous or access.read_login(facts.base)
 
 
 def read_restorable(access: Access, rotation_id: str) -> tuple[Login, Login]:
@@ -138,7 +144,34 @@ def read_restorable(access: Access, rotation_id: str) -> tuple[Login, Login]:
         SecretUnusable: a previous version is disabled, so nothing may be set back to it.
     """
     candidate, facts = get_candidate(access.vault, access.credential, rotation_id)
-    return read_candidate(access.vault, candidate), read_base(access.vault, access.credential, facts)
+    return read_candidate(access.vault, candidate), access.read_login(facts.base)
+
+
+def read_newest(access: Access, rotation_id: str) -> tuple[dict[str, str], dict[str, str]]:
+    """Read what the newest versions hold: secret -> value, and secret -> version.
+
+    Secrets that hold nothing but a login cost one request together: the candidate has both logins, and the versions
+    that this run saw or wrote last say which of the two each of them holds.
+
+    Raises:
+        Conflict: the candidate is gone.
+    """
+    credential, vault = access.credential, access.vault
+    _, facts = recall_candidate(vault, credential, rotation_id)
+    latest = {name: vault.find_last_seen(name) or vault.get_latest(name) for name in credential.secret_names}
+    has_new = {name: _has_new_login(found, facts) for name, found in latest.items()}
+    if credential.derived or not credential.secrets.is_login_alone or None in has_new.values():
+        return access.read_newest_with_versions()
+    new, previous = map(credential.secrets.render, read_both(access, rotation_id))
+    values = {name: (new if is_new else previous)[name] for name, is_new in has_new.items()}
+    return values, {name: found.version for name, found in latest.items()}
+
+
+def _has_new_login(found: SecretVersion, facts: CandidateFacts) -> bool | None:
+    """Return whether a version has the candidate's login, or the one before it; None if somebody else wrote it."""
+    if found.version == facts.base[found.name]:
+        return False
+    return RESTORES not in found.tags if found.tags.get(ROTATION_ID) == facts.rotation_id else None
 
 
 def set_phase(vault: KeyVault, candidate: SecretVersion, phase: Phase, **tags: str) -> None:
@@ -147,12 +180,8 @@ def set_phase(vault: KeyVault, candidate: SecretVersion, phase: Phase, **tags: s
     Raises:
         Conflict: it is gone.
     """
-    try:
+    with _candidate_needed(vault, candidate):
         vault.set_tags(candidate.name, candidate.version, {**candidate.tags, **tags, PHASE: phase.value})
-    except NotFound as error:
-        if error.code != "SecretNotFound":
-            raise
-        raise Conflict(Code.CANDIDATE_LOST, name=f"{vault.name}/{candidate.name}", seen=_GONE) from None
 
 
 def begin_grace(vault: KeyVault, candidate: SecretVersion, period: timedelta | None) -> Grace:

@@ -12,7 +12,7 @@ from infra.credentials import Login, Part, ValidUntil
 from infra.postgres.login_parts import get_valid_until
 from infra.rotation.observation import RESTORES
 from tasks.context import Access
-from tasks.rotation.staged import get_candidate
+from tasks.rotation.staged import recall_candidate
 
 
 def find_set_at(access: Access, version: str = "") -> datetime:
@@ -45,7 +45,7 @@ def find_valid_for(access: Access, current: Login, rotation_id: str = "") -> tim
         until, _ = get_valid_until(connection, current.username)
     if until is None:
         return None
-    base = get_candidate(access.vault, access.credential, rotation_id)[1].base if rotation_id else {}
+    base = recall_candidate(access.vault, access.credential, rotation_id)[1].base if rotation_id else {}
     return until - find_set_at(access, base.get(_password_secret(access), ""))
 
 

@@ -24,7 +24,7 @@ from infra.kubernetes.client import Cluster, described
 from infra.postgres import handshake
 
 LOCK, UNLOCK = "acquire the lock", "release the lock"
-OBSERVE, PREFLIGHT, BEGIN_ROLLBACK = "observe", "preflight", "begin the rollback"
+OBSERVE, BEGIN_ROLLBACK = "observe", "begin the rollback"
 LEASE_THREAD = "lease "
 CHANGES = ("ALTER", "COMMIT", "CREATE", "DROP", "GRANT", "REASSIGN", "REVOKE")
 
@@ -158,11 +158,7 @@ class Guillotine:
 def install(guillotine: Guillotine) -> ExitStack:
     """Wrap everything that leaves the process; the stack unwraps it."""
     stack = ExitStack()
-    observe, preflight, begin_rollback = (
-        TaskExecutor.observe,
-        TaskExecutor.preflight,
-        TaskExecutor.begin_rollback,
-    )
+    observe, begin_rollback = TaskExecutor.observe, TaskExecutor.begin_rollback
     for owner, name, guarded in (
         (RequestsTransport, "send", _azure(guillotine)),
         (Cluster, "_send", _cluster(guillotine)),
@@ -170,7 +166,6 @@ def install(guillotine: Guillotine) -> ExitStack:
         (psycopg.Connection, "execute", _statement(guillotine)),
         (psycopg.Connection, "_exec_command", _transaction(guillotine)),
         (TaskExecutor, "observe", _stage(guillotine, OBSERVE, observe)),
-        (TaskExecutor, "preflight", _stage(guillotine, PREFLIGHT, preflight)),
         (TaskExecutor, "begin_rollback", _stage(guillotine, BEGIN_ROLLBACK, begin_rollback)),
         (TaskExecutor, "execute", _step(guillotine)),
     ):

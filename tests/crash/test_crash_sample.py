@@ -29,7 +29,6 @@ SAMPLE: dict[tuple[Strategy, Sync], tuple[Action, ...]] = {
     (Strategy.MANAGED, Sync.WAIT): (
         A.STAGE,
         A.SET_ADMINISTRATOR,
-        A.PROVE_CANDIDATE,
         A.RETIRE,
         A.FINISH,
     ),

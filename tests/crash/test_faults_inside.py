@@ -3,7 +3,7 @@
 import json
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 from unittest.mock import patch
 
@@ -15,6 +15,7 @@ from infra.postgres import addresses
 from infra.rotation.execution import Verdict
 from infra.rotation.options import Sync
 from infra.rotation.steps import Action
+from tasks.rotation import password_change
 from testing import bare
 from testing.walkthrough import DATABASE, change
 from tests.crash.cases import OPTIONS, RECREATE
@@ -118,12 +119,29 @@ def test_pods_that_start_neither_with_the_new_values_nor_with_the_previous_ones_
     assert_resumes(scene, RECREATE, before)
 
 
-@pytest.mark.parametrize("action", [Action.SET_PASSWORD, Action.PROVE_CANDIDATE])
+@contextmanager
+def after_the_change(call: Callable[[], object]) -> Iterator[None]:
+    """Call something when the database has the new password, which is not yet proven, for a block."""
+    change = password_change._change_password
+
+    def changed(*args: Any) -> None:
+        change(*args)
+        call()
+
+    with patch.object(password_change, "_change_password", changed):
+        yield
+
+
+def before_the_change(call: Callable[[], object]) -> AbstractContextManager[None]:
+    return between(call, Action.SET_PASSWORD)
+
+
+@pytest.mark.parametrize("around", [before_the_change, after_the_change])
 def test_a_database_that_goes_down_before_or_after_it_is_changed_gets_its_previous_password_back(
-    scene: Scene, action: Action
+    scene: Scene, around: Callable[[Callable[[], object]], AbstractContextManager[None]]
 ) -> None:
     with nothing_lost(scene, IN_PLACE) as before:
-        with between(lambda: scene.lab.faults.switch("database-down"), action):
+        with around(lambda: scene.lab.faults.switch("database-down")):
             ended = rotate(IN_PLACE)
         assert ended.verdict is Verdict.NEEDS_OPERATOR
         assert type(ended.error) is NeedsOperator

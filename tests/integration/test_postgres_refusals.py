@@ -181,7 +181,7 @@ def test_a_migration_for_which_a_password_is_kept_as_md5_is_refused_and_says_wha
     azure: Any = None
     monkeypatch.setattr(Access, "database", server.database())
     monkeypatch.setattr(Access, "read_newest", lambda self: current)
-    monkeypatch.setattr(Access, "read_administrator", lambda self: administrator)
+    monkeypatch.setattr(Access, "administrator", administrator)
     error = failure(lambda: get_facts(Access(DEXTER, azure, Settings())))
     assert (type(error), error.code) == (Refused, "Md5Password")
     assert "set password_encryption to scram-sha-256" in error.fix

@@ -3,7 +3,7 @@
 Where the vault would be are two logins; all else is as in a rotation.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
@@ -55,11 +55,8 @@ class LocalAccess:
     administrator: Login | None = None
     cluster: None = None
 
-    def read_newest(self) -> Login:
+    def read_login(self, _: Mapping[str, str]) -> Login:
         return self.newest
-
-    def read_administrator(self) -> Login | None:
-        return self.administrator
 
 
 @pytest.fixture(scope="module", params=["", "wheel"], ids=["system", "wheel"])

@@ -1,6 +1,6 @@
 """Sessions of a credential's login in a real PostgreSQL, from several loopback addresses: whose they are is found."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
@@ -41,11 +41,8 @@ class LocalAccess:
     database: Database
     administrator: Login | None = None
 
-    def read_newest(self) -> Login:
+    def read_login(self, _: Mapping[str, str]) -> Login:
         return FIRST
-
-    def read_administrator(self) -> Login | None:
-        return self.administrator
 
     def cluster_at(self, place: ClusterRef) -> None:
         return None

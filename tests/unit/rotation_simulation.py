@@ -165,6 +165,7 @@ class Simulation:
             raise LoginRefused("neither works", name="db")
         self.world.database = wanted
         yield
+        self._require_login("db", wanted)
 
     _set_administrator, _restore_administrator = _set_password, _restore_password
 
@@ -175,6 +176,7 @@ class Simulation:
         self._require_login(subject, world.base(), candidate)
         world.alternate = candidate
         yield
+        self._require_login(subject, candidate)
 
     def _disable_previous(self, plan: Plan, subject: Subject) -> Iterator[None]:
         world = self.world
@@ -221,12 +223,6 @@ class Simulation:
         yield
         self.world.pins.pop(str(subject), None)
         yield
-
-    def _prove_candidate(self, plan: Plan, subject: Subject) -> Iterator[None]:
-        candidate = self.world.staged[1]
-        yield
-        if self.world.log_in(candidate) is not LoginState.WORKS:
-            raise LoginRefused("refused", name=str(subject))
 
     def _publish(self, plan: Plan, subject: Subject) -> Iterator[None]:
         secret = str(subject)

@@ -61,7 +61,6 @@ def test_the_alternate_login_is_enabled_before_publishing_and_the_previous_one_d
         Action.STAGE,
         Action.PIN,
         Action.ENABLE_ALTERNATE,
-        Action.PROVE_CANDIDATE,
         Action.PUBLISH,
         Action.PUBLISH,
         Action.UNPIN,
@@ -167,7 +166,6 @@ def test_the_administrators_new_password_is_proven_before_it_is_published() -> N
     assert actions(plan_for(MANAGED, WITHOUT_CONSUMERS).steps) == [
         Action.STAGE,
         Action.SET_ADMINISTRATOR,
-        Action.PROVE_CANDIDATE,
         Action.PUBLISH,
         Action.VERIFY,
         Action.RETIRE,
@@ -234,7 +232,6 @@ def test_one_secret_is_published_atomically_so_nothing_is_pinned_or_unpinned() -
     assert actions(plan.steps) == [
         Action.STAGE,
         Action.ENABLE_ALTERNATE,
-        Action.PROVE_CANDIDATE,
         Action.PUBLISH,
         Action.AWAIT_SYNC,
         Action.REFRESH_SECRET,

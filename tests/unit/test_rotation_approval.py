@@ -37,7 +37,7 @@ class Executor(TaskExecutor):
     """Rotates in a simulated world."""
 
     def __init__(self, world: World) -> None:
-        super().__init__(world.credential, OPTIONS)
+        super().__init__(world.credential, OPTIONS, FIRST_ID)
         self.simulation = Simulation(world, OPTIONS)
 
     @property
@@ -47,6 +47,8 @@ class Executor(TaskExecutor):
     def observe(self) -> Observation:
         self._observation = self.simulation.observe()
         return self._observation
+
+    look = observe
 
     def show(self, plan: Plan) -> None:
         self.plans.append(plan)
@@ -91,7 +93,6 @@ def person(monkeypatch: pytest.MonkeyPatch) -> Iterator[Person]:
     monkeypatch.setattr(approval, "wait_for_window", made.wait)
     monkeypatch.setattr(approval.deployment, "id", "d1", raising=False)
     monkeypatch.setattr(flow_module, "find_question", made.find_question)
-    monkeypatch.setattr(flow_module, "run_preflight", lambda *_: ())
     for module in (approval, flow_module):
         monkeypatch.setattr(module, "datetime", Clock)
     with disable_run_logger():
@@ -106,8 +107,9 @@ def executor() -> Executor:
 def attempt(executor: Executor, guards: Guards, fresh_id: str = FIRST_ID) -> str:
     """Run the guards as an attempt of a run does; return how it ended: a verdict's words, "suspended" or "begins"."""
     asked = flow_module.find_question()
+    executor.fresh_id = asked.rotation_id if asked else fresh_id
     try:
-        state = _check_guards(executor, guards, asked.rotation_id if asked else fresh_id)
+        state = _check_guards(executor, guards)
     except Suspended:
         return "suspended"
     return "begins" if state is None else str(state.message).partition(": ")[2].partition(".")[0]

@@ -63,7 +63,6 @@ def test_the_password_is_published_before_the_database_changes_and_clients_resta
         Action.AWAIT_SYNC,
         Action.AWAIT_SYNC,
         Action.SET_PASSWORD,
-        Action.PROVE_CANDIDATE,
         Action.REFRESH_SECRET,
         Action.RESTART,
         Action.AWAIT_READY,
@@ -214,7 +213,6 @@ def test_rolling_back_restarts_only_clients_that_may_have_started_with_the_new_p
         (Action.SET_PASSWORD, LoginRefused("x", name="y")),
         (Action.SET_PASSWORD, Refused("x", name="y")),
         (Action.SET_PASSWORD, DatabaseUnreachable("x", name="y")),
-        (Action.PROVE_CANDIDATE, LoginRefused("x", name="y")),
         (Action.AWAIT_READY, WorkloadUnhealthy("x", name="y")),
     ],
 )

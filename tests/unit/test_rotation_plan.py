@@ -424,7 +424,6 @@ FORWARD = {
         (Action.PUBLISH, _STOP),
         (Action.AWAIT_SYNC, _ROLL_BACK),
         (Action.SET_PASSWORD, _ROLL_BACK),
-        (Action.PROVE_CANDIDATE, _ROLL_BACK),
         (Action.REFRESH_SECRET, _ROLL_BACK),
         *_CLIENTS,
         *_END,
@@ -433,7 +432,6 @@ FORWARD = {
         (Action.STAGE, _REFUSE),
         (Action.PIN, _STOP),
         (Action.ENABLE_ALTERNATE, _ROLL_BACK),
-        (Action.PROVE_CANDIDATE, _ROLL_BACK),
         (Action.PUBLISH, _STOP),
         (Action.PUBLISH, _ALWAYS),
         (Action.UNPIN, _STOP),
@@ -447,7 +445,6 @@ FORWARD = {
     Strategy.MANAGED: [
         (Action.STAGE, _REFUSE),
         (Action.SET_ADMINISTRATOR, _ROLL_BACK),
-        (Action.PROVE_CANDIDATE, _ROLL_BACK),
         (Action.PUBLISH, _ALWAYS),
         (Action.AWAIT_SYNC, _PENDING),
         (Action.REFRESH_SECRET, _ROLL_BACK),

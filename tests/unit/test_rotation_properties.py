@@ -316,8 +316,13 @@ def test_an_unfinished_rotation_ends_with_the_strategy_that_it_began_with(world:
 @pytest.mark.parametrize("strategy", [Strategy.ALTERNATING, Strategy.MANAGED])
 def test_a_candidate_that_fails_before_it_is_published_is_rolled_back(strategy: Strategy) -> None:
     class Failing(Simulation):
-        def _prove_candidate(self, plan: Plan, subject: Subject) -> Iterator[None]:
-            yield
+        def _alter(self, current: Pair | None, wanted: Pair | None) -> Iterator[None]:
+            yield from super()._alter(current, wanted)
+            if wanted == self.world.staged[1]:
+                raise LoginRefused("refused", name="db")
+
+        def _enable_alternate(self, plan: Plan, subject: Subject) -> Iterator[None]:
+            yield from super()._enable_alternate(plan, subject)
             raise LoginRefused("refused", name=str(subject))
 
     world = World.healthy(strategy=strategy)
@@ -328,7 +333,7 @@ def test_a_candidate_that_fails_before_it_is_published_is_rolled_back(strategy: 
     assert type(ending.error.cause) is LoginRefused
     assert "Cause: refused" in str(ending.error)
     assert ending.failed is not None
-    assert ending.failed.action is Action.PROVE_CANDIDATE
+    assert ending.failed.action in (Action.ENABLE_ALTERNATE, Action.SET_ADMINISTRATOR)
     assert (world.open_logins, world.newest_versions) == ({before}, versions), "nothing was published"
     assert world.candidate is None
 

@@ -21,17 +21,8 @@ def stage() -> Rules:
 
 
 def change(action: Action, reason: str) -> Rules:
-    """Let the database accept the candidate by `action`, and prove that it does."""
-    return (
-        Rule(action, the_credential, conditions.is_accepted, reason, OnFailure.ROLL_BACK),
-        Rule(
-            Action.PROVE_CANDIDATE,
-            the_credential,
-            conditions.is_accepted,
-            "Nobody gets a login that fails.",
-            OnFailure.ROLL_BACK,
-        ),
-    )
+    """Let the database accept the candidate by `action`, which ends with the proof that it does."""
+    return (Rule(action, the_credential, conditions.is_accepted, reason, OnFailure.ROLL_BACK),)
 
 
 def publish(
