@@ -215,7 +215,7 @@ def verify_values(stack: Stack, workload: Workload, timeout_seconds: float) -> l
     cluster = open_cluster(stack.database.cluster)
     delivery = open_delivery(cluster, consumer)
     tell = log_progress(consumer.secret_key)
-    delivery.wait_until_current(workload.live_pods, versions, values, timeout_seconds, tell)
+    delivery.wait_until_current(workload.live_pods, versions, delivery.seal(values), timeout_seconds, tell)
     files = delivery.files(workload, values)
     verify_files(cluster, consumer.workload.namespace, workload.live_pods.values(), files)
     return [f"Secret {consumer.secret_key}", *sorted(files.values)]

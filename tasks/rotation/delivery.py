@@ -12,8 +12,8 @@ from infra.rotation.steps import Action
 from tasks.context import Access
 from tasks.reports.progress import log_progress, show_sync
 from tasks.rotation.registry import StepContext, opened_for, performs
-from tasks.rotation.restarts import find_newest, note_newest
-from tasks.rotation.staged import read_newest, recall_candidate
+from tasks.rotation.restarts import find_newest, note_newest, seal_newest
+from tasks.rotation.staged import read_newest, recall_candidate, recall_newest
 
 OUTCOMES = {
     SecretState.NONE: "does not exist: its pods have files alone",
@@ -72,13 +72,12 @@ def await_sync(context: StepContext) -> None:
     consumer = context.consumer
     with opened_for(context) as access:
         delivery = open_delivery(access.cluster_of(consumer), consumer)
-        values, newest = read_newest(access, context.rotation_id)
-        versions = {name: newest[name] for name in delivery.uses(newest)}
+        newest, sealed = recall_newest(access), seal_newest(access, consumer, context.rotation_id)
+        versions = {name: newest[name].version for name in delivery.uses(newest)}
         pods = open_workload(access.cluster_of(consumer), consumer.placed).get().live_pods
         left = deadline - time.monotonic()
         show = show_sync(context.credential.name, context.subject, consumer.secret_key, pods)
-        delivery.wait_until_current(pods, versions, values, left, show)
-        note_newest(access, consumer, delivery.seal(values))
+        delivery.wait_until_current(pods, versions, sealed, left, show)
     get_run_logger().info("%s has the new versions", context.subject)
 
 

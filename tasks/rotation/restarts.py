@@ -174,8 +174,7 @@ class _HeldValues:
     @cached_property
     def _sealed(self) -> Sealed:
         """What it must hold: read only once it has another version than the one that the workload was started with."""
-        known = find_newest(self._access, self._consumer)
-        return known or self._delivery.seal(read_newest(self._access, self._rotation_id)[0])
+        return seal_newest(self._access, self._consumer, self._rotation_id)
 
     def were_others(self) -> bool:
         """Whether it held other values since the last look; not known of an absent Secret, or without a start."""
@@ -215,6 +214,18 @@ def _refresh(context: StepContext, access: Access, delivery: DeliveryHandle) -> 
 def find_newest(access: Access, consumer: Consumer) -> Sealed | None:
     """Return what a synced Secret must hold to have the newest values; None if this run has not read them for it."""
     return access.memory.find_copy(_place(consumer), access.credential.secret_names)
+
+
+def seal_newest(access: Access, consumer: Consumer, rotation_id: str) -> Sealed:
+    """Return what a synced Secret must hold to have the newest values; they are read once for each."""
+    if not consumer.secret_key:
+        return ()
+    if (known := find_newest(access, consumer)) is not None:
+        return known
+    values, _ = read_newest(access, rotation_id)
+    sealed = open_delivery(access.cluster_of(consumer), consumer).seal(values)
+    note_newest(access, consumer, sealed)
+    return sealed
 
 
 def note_newest(access: Access, consumer: Consumer, sealed: Sealed) -> None:

@@ -156,15 +156,20 @@ def read_newest(access: Access, rotation_id: str) -> tuple[dict[str, str], dict[
     Raises:
         Conflict: the candidate is gone.
     """
-    credential, vault = access.credential, access.vault
-    _, facts = recall_candidate(vault, credential, rotation_id)
-    latest = {name: vault.find_last_seen(name) or vault.get_latest(name) for name in credential.secret_names}
+    credential, latest = access.credential, recall_newest(access)
+    _, facts = recall_candidate(access.vault, credential, rotation_id)
     has_new = {name: _has_new_login(found, facts) for name, found in latest.items()}
     if credential.derived or not credential.secrets.is_login_alone or None in has_new.values():
         return access.read_newest_with_versions()
     new, previous = map(credential.secrets.render, read_both(access, rotation_id))
     values = {name: (new if is_new else previous)[name] for name, is_new in has_new.items()}
     return values, {name: found.version for name, found in latest.items()}
+
+
+def recall_newest(access: Access) -> dict[str, SecretVersion]:
+    """Return secret -> newest version as this run saw or wrote it last."""
+    vault = access.vault
+    return {name: vault.find_last_seen(name) or vault.get_latest(name) for name in access.credential.secret_names}
 
 
 def _has_new_login(found: SecretVersion, facts: CandidateFacts) -> bool | None:

@@ -126,7 +126,7 @@ def _verify_consumer(
     if not pods and not consumer.is_database:
         return
     used = {name: versions[name] for name in delivery.uses(versions)}
-    delivery.wait_until_current(pods, used, values, timeout, log_progress(consumer.key))
+    delivery.wait_until_current(pods, used, delivery.seal(values), timeout, log_progress(consumer.key))
     if consumer.is_database or not consumer.secret_key:
         verify_files(cluster, consumer.workload.namespace, pods.values(), delivery.files(workload, values))
 

@@ -8,7 +8,7 @@ from typing import Any
 from infra.credentials import Credential, CsiDelivery, Login, Strategy
 from infra.errors import KeyturnError
 from infra.kubernetes.deliveries.provider_classes import path_of
-from infra.kubernetes.deliveries.synced_secrets import SyncedSecret
+from infra.kubernetes.deliveries.synced_secrets import SyncedSecret, seal
 from infra.kubernetes.pods import run_in_pod
 from infra.kubernetes.workloads import open_workload
 from infra.postgres.database import make_verifier
@@ -107,7 +107,7 @@ class LayoutCase(Case):
         values = {name: vault.read(name) for name in credential.secret_names}
         texts = values | {name: code.read(values[name]) for name, code in credential.secrets.encodings.items()}
         expected = {key_of(name): text for name, text in texts.items()}
-        SyncedSecret(scene.cluster, NAMESPACE, _NAME).wait_for(expected, SECONDS)
+        SyncedSecret(scene.cluster, NAMESPACE, _NAME).wait_for(seal(expected), SECONDS)
         assert self._find_environments(scene) == [newest]
         assert scene.has_data(credential)
 

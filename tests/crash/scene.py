@@ -179,7 +179,7 @@ class Scene:
         delivery, pods = open_delivery(self.cluster, consumer), {pod.uid: pod.name for pod in workload.pods}
         assert delivery.uses(names) == set(names)
         assert not delivery.observe(names, None).pinned_for, f"{consumer.key} is pinned"
-        delivery.wait_until_current(pods, versions, credential.secrets.render(newest), SECONDS)
+        delivery.wait_until_current(pods, versions, delivery.seal(credential.secrets.render(newest)), SECONDS)
 
     def put_data(self, credential: Credential) -> None:
         """Make a table that must outlive rotations."""

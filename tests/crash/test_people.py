@@ -84,7 +84,7 @@ def test_a_role_that_a_person_drops_after_it_was_enabled_is_enabled_by_the_next_
             connection.execute(f'DROP ROLE "{staged.username}"')
 
     with nothing_lost(scene, ALTERNATING) as before:
-        with between(drop, Action.UNPIN):
+        with between(drop, Action.PUBLISH):
             ended = rotate(ALTERNATING)
         assert ended.verdict is Verdict.ROLLED_BACK, ended.message
         assert scene.logs_in(ALTERNATING, before)

@@ -112,4 +112,5 @@ def wait_for_sync(world: World, consumer: Consumer) -> None:
     """Wait until a consumer that is not restarted has the newest versions by the driver's poll."""
     pods = open_workload(world.cluster, consumer.workload).get().live_pods
     values = dict(zip(DEXTER.secrets.names, world.values(), strict=True))
-    open_delivery(world.cluster, consumer).wait_until_current(pods, world.newest_versions(), values, SECONDS)
+    delivery = open_delivery(world.cluster, consumer)
+    delivery.wait_until_current(pods, world.newest_versions(), delivery.seal(values), SECONDS)

@@ -60,7 +60,7 @@ def test_the_operator_signs_in_by_the_service_account_and_syncs_when_it_is_told(
     world.vault.write("password", "another-value", {})
     after = {**before, "password": "another-value"}
     with pytest.raises(SyncPending):
-        opened.wait_until_current({}, {}, after, 1)
+        opened.wait_until_current({}, {}, opened.seal(after), 1)
     assert opened.refresh(after) is SecretState.OTHER
     assert opened.observe(("username", "password"), after).secret is SecretState.CURRENT
     world.vault.write("password", before["password"], {})

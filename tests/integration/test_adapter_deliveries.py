@@ -10,7 +10,7 @@ from infra.kubernetes.client import Cluster
 from infra.kubernetes.deliveries import SecretState, SyncProgress
 from infra.kubernetes.deliveries.csi import get_driver
 from infra.kubernetes.deliveries.provider_classes import get_provider_class, path_of
-from infra.kubernetes.deliveries.synced_secrets import SyncedSecret
+from infra.kubernetes.deliveries.synced_secrets import SyncedSecret, seal
 from infra.kubernetes.manifests import apply
 from testing.cluster_world import CLASS, Then, World, driver
 from testing.manifest_values import VALUES
@@ -72,7 +72,7 @@ def test_the_wait_for_mounts_ends_at_once_when_both_versions_are_there(world: Wo
         evidence.append(time.monotonic())
 
     then = Then(torn, whole)
-    delivery.wait_until_current({uid: "db-1"}, NEW, LOGIN, 10, then)
+    delivery.wait_until_current({uid: "db-1"}, NEW, delivery.seal(LOGIN), 10, then)
     assert time.monotonic() - evidence[0] < ALLOWED_SECONDS
     assert then.heard == [
         "db-1 has 0 of 2 new versions, password at v1, username at v1",
@@ -85,7 +85,7 @@ def test_the_wait_for_mounts_ends_at_once_when_both_versions_are_there(world: Wo
 def test_a_pod_of_the_same_name_is_another_pod(world: World) -> None:
     world.mount("db-1", world.pod("db-1"), NEW)
     with pytest.raises(SyncPending) as caught:
-        world.delivery().wait_until_current({"another-uid": "db-1"}, NEW, LOGIN, 0.2)
+        world.delivery().wait_until_current({"another-uid": "db-1"}, NEW, world.delivery().seal(LOGIN), 0.2)
     assert caught.value.seen == "db-1 has mounted nothing"
     assert caught.value.retryable
 
@@ -98,7 +98,7 @@ def test_a_wait_for_a_pod_that_cannot_mount_ends_with_the_cause_that_its_events_
     )
     world.event("FailedMount", refusal, "Pod", "db-1", uid)
     with pytest.raises(SyncPending) as caught:
-        world.delivery().wait_until_current({uid: "db-1"}, NEW, LOGIN, 0.2)
+        world.delivery().wait_until_current({uid: "db-1"}, NEW, world.delivery().seal(LOGIN), 0.2)
     assert caught.value.seen.startswith(
         "db-1 has mounted nothing; pod db-1: The identity may not read the secret, or the vault has none of this name: "
     )
@@ -110,7 +110,7 @@ def test_an_earlier_failure_of_a_pod_that_has_mounted_is_no_cause(world: World) 
     world.event("FailedMount", "a vault that did not answer", "Pod", "db-1", uid)
     world.mount("db-1", uid, OLD)
     with pytest.raises(SyncPending) as caught:
-        world.delivery().wait_until_current({uid: "db-1"}, NEW, LOGIN, 0.2)
+        world.delivery().wait_until_current({uid: "db-1"}, NEW, world.delivery().seal(LOGIN), 0.2)
     assert caught.value.seen == "db-1 has 0 of 2 new versions, password at v1, username at v1"
     assert "the add-on's rotation" in caught.value.fix
 
@@ -120,7 +120,7 @@ def test_every_pod_must_have_the_versions(world: World) -> None:
     world.mount("db-1", first, NEW)
     world.secret(DATA)
     then = Then(lambda: world.mount("db-2", second, NEW))
-    world.delivery().wait_until_current({first: "db-1", second: "db-2"}, NEW, LOGIN, 10, then)
+    world.delivery().wait_until_current({first: "db-1", second: "db-2"}, NEW, world.delivery().seal(LOGIN), 10, then)
     assert len(then.heard) == 3
 
 
@@ -134,7 +134,7 @@ def test_a_sync_is_first_every_mount_and_then_the_secret(world: World) -> None:
         heard.append(progress)
         deeds.pop(0)()
 
-    delivery.wait_until_current({uid: "db-1"}, NEW, LOGIN, 10, hear)
+    delivery.wait_until_current({uid: "db-1"}, NEW, delivery.seal(LOGIN), 10, hear)
     assert [(progress.subject, progress.versions[uid], progress.secret_is_current) for progress in heard] == [
         ("db", OLD, False),
         ("db", NEW, False),
@@ -268,14 +268,14 @@ def test_the_wait_for_the_secret_ends_at_once_and_shows_no_value(world: World) -
         evidence.append(time.monotonic())
 
     then = Then(lambda: world.secret({"USERNAME": "canary-2"}), whole)
-    userpass(world).wait_for(DATA, 10, then)
+    userpass(world).wait_for(seal(DATA), 10, then)
     assert time.monotonic() - evidence[0] < ALLOWED_SECONDS
     assert then.heard == ["still the old values: PASSWORD, USERNAME", "still the old values: PASSWORD"]
 
 
 def test_a_secret_that_never_comes_is_reported_without_values(world: World) -> None:
     with pytest.raises(SyncPending) as caught:
-        userpass(world).wait_for({"PASSWORD": "canary"}, 0.2)
+        userpass(world).wait_for(seal({"PASSWORD": "canary"}), 0.2)
     assert caught.value.seen == "the Secret does not exist"
     assert "canary" not in f"{caught.value} {caught.value!r}"
 

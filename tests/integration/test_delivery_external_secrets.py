@@ -113,12 +113,12 @@ def test_a_store_of_another_vault_and_a_database_that_lacks_a_secret_are_mismatc
 def test_the_wait_ends_with_the_secrets_data_and_says_what_the_operator_says(operated: Operated) -> None:
     operated.world.secret(STALE)
     then = Then(lambda: operated.world.secret(DATA))
-    operated.delivery().wait_until_current({"uid": "db-1"}, {}, LOGIN, 10, then)
+    operated.delivery().wait_until_current({"uid": "db-1"}, {}, operated.delivery().seal(LOGIN), 10, then)
     assert then.heard == ["still the old values: PASSWORD, USERNAME", "the new values"]
     operated.world.secret(STALE)
     operated.report(ready=False)
     with pytest.raises(SyncPending) as caught:
-        operated.delivery().wait_until_current({}, {}, LOGIN, 0.1)
+        operated.delivery().wait_until_current({}, {}, operated.delivery().seal(LOGIN), 0.1)
     assert caught.value.seen == "still the old values: PASSWORD, USERNAME; SecretSyncedError: Forbidden"
     assert "canary" not in str(caught.value)
 

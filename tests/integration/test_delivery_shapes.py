@@ -75,7 +75,7 @@ def test_files_alone_are_current_once_every_pod_has_mounted_them(one_class: Worl
         heard.append(progress)
         world.mount("db-1", uid, NEW)
 
-    delivery.wait_until_current({uid: "db-1"}, NEW, LOGIN, 10, hear)
+    delivery.wait_until_current({uid: "db-1"}, NEW, delivery.seal(LOGIN), 10, hear)
     assert [progress.secret_is_current for progress in heard] == [False, True]
     assert (delivery.refresh(LOGIN), delivery.version_that_holds(delivery.seal(LOGIN))) == (SecretState.NONE, "")
     assert (delivery.held_others_since(delivery.seal(LOGIN), ""), delivery.secret_version()) == (False, "")
@@ -85,7 +85,7 @@ def test_files_alone_that_are_not_mounted_are_not_current(one_class: World) -> N
     uid = one_class.pod("db-1")
     one_class.mount("db-1", uid, OLD)
     with pytest.raises(SyncPending) as caught:
-        open_all(one_class, FILES).wait_until_current({uid: "db-1"}, NEW, LOGIN, 0.2)
+        open_all(one_class, FILES).wait_until_current({uid: "db-1"}, NEW, open_all(one_class, FILES).seal(LOGIN), 0.2)
     assert caught.value.seen == "db-1 has 0 of 2 new versions, password at v1, username at v1"
 
 
@@ -97,7 +97,7 @@ def test_a_secret_that_others_keep_is_waited_for_by_its_data_alone(one_class: Wo
     assert (observed.uses, observed.unmounted) == (frozenset(LOGIN), frozenset(LOGIN))
     assert (observed.secret, observed.versions) == (SecretState.OTHER, {})
     then = Then(lambda: None, lambda: world.secret(DATA))
-    delivery.wait_until_current({"another-uid": "reader-1"}, NEW, LOGIN, 10, then)
+    delivery.wait_until_current({"another-uid": "reader-1"}, NEW, delivery.seal(LOGIN), 10, then)
     assert then.heard[1:] == ["still the old values: PASSWORD, USERNAME", "the new values"]
     delivery.wait_for_first_mounts(lambda: {"another-uid": "reader-1"}, clock=lambda: 0.0)
 
@@ -147,13 +147,13 @@ def test_two_classes_are_current_only_together(two_classes: World) -> None:
     assert (observed.uses, observed.secret) == (frozenset(LOGIN), SecretState.OTHER)
     assert observed.versions == {uid: {"username": "v2", "password": "v1"}}
     with pytest.raises(SyncPending) as caught:
-        delivery.wait_until_current({uid: "db-1"}, NEW, LOGIN, 0.2)
+        delivery.wait_until_current({uid: "db-1"}, NEW, delivery.seal(LOGIN), 0.2)
     assert caught.value.seen == "db-1 has 0 of 1 new versions, password at v1"
     assert delivery.version_that_holds(delivery.seal(LOGIN)) == ""
     world.mount("db-1", uid, {"password": "v2"}, "only-password")
     assert delivery.refresh(LOGIN) is SecretState.OTHER
     heard = list[SyncProgress]()
-    delivery.wait_until_current({uid: "db-1"}, NEW, LOGIN, 10, heard.append)
+    delivery.wait_until_current({uid: "db-1"}, NEW, delivery.seal(LOGIN), 10, heard.append)
     assert [progress.secret_is_current for progress in heard][-1:] == [True]
     assert sum(progress.secret_is_current for progress in heard) == 1
 

@@ -15,7 +15,7 @@ from typing import Literal
 from infra.credentials import Consumer, in_cluster
 from infra.errors import Code, Conflict, KeyturnError, NotFound, Refused, SyncPending
 from infra.kubernetes.client import Cluster, Object
-from infra.kubernetes.deliveries.port import DeliveryFacts, OnSync, SyncProgress
+from infra.kubernetes.deliveries.port import DeliveryFacts, OnSync, Sealed, SyncProgress
 from infra.kubernetes.deliveries.provider_classes import (
     API,
     ProviderClass,
@@ -132,23 +132,23 @@ class CsiSecretsStore(WithSecret):
         self,
         pods: Mapping[str, str],
         versions: Mapping[str, str],
-        values: Mapping[str, str],
+        sealed: Sealed,
         timeout_seconds: float,
         on_progress: OnSync = ignore,
         clock: Clock = time.monotonic,
     ) -> None:
         """Wait until every pod has mounted the versions, then until the synced Secret holds the values."""
-        deadline, expected = clock() + timeout_seconds, self._expect(values)
+        deadline = clock() + timeout_seconds
         mounted = self.wait_for_mounts(pods, versions, timeout_seconds, on_progress, clock)
         seen, left = "every pod has mounted the new versions", max(0.0, deadline - clock())
         on_progress(replace(mounted, seen=seen, left_seconds=left, secret_is_current=self._synced is None))
         if self._synced:
-            self._wait_for_secret(self._synced, expected, mounted, deadline, on_progress, clock)
+            self._wait_for_secret(self._synced, sealed[0], mounted, deadline, on_progress, clock)
 
     def _wait_for_secret(
         self,
         synced: SyncedSecret,
-        expected: Mapping[str, str],
+        digests: Mapping[str, bytes],
         mounted: SyncProgress,
         deadline: float,
         on_progress: OnSync,
@@ -157,7 +157,7 @@ class CsiSecretsStore(WithSecret):
         def report(progress: Progress) -> None:
             on_progress(replace(mounted, subject=self._secret, **vars(progress)))
 
-        synced.wait_for(expected, max(1.0, deadline - clock()), report, clock)
+        synced.wait_for(digests, max(1.0, deadline - clock()), report, clock)
         left = max(0.0, deadline - clock())
         on_progress(
             replace(mounted, seen="the new values", left_seconds=left, subject=self._secret, secret_is_current=True)

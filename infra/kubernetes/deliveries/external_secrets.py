@@ -24,7 +24,7 @@ from infra.kubernetes.deliveries.operator_objects import (
     refs_of,
     with_versions,
 )
-from infra.kubernetes.deliveries.port import DeliveryFacts, OnSync, SecretState, SyncProgress
+from infra.kubernetes.deliveries.port import DeliveryFacts, OnSync, Sealed, SecretState, SyncProgress
 from infra.kubernetes.deliveries.provider_classes import PINNED_FOR
 from infra.kubernetes.deliveries.synced_secrets import SyncedSecret, WithSecret
 from infra.kubernetes.pods import Files
@@ -130,7 +130,7 @@ class ExternalSecrets(WithSecret):
         self,
         pods: Mapping[str, str],
         versions: Mapping[str, str],
-        values: Mapping[str, str],
+        sealed: Sealed,
         timeout_seconds: float,
         on_progress: OnSync = ignore,
         clock: Clock = time.monotonic,
@@ -142,7 +142,7 @@ class ExternalSecrets(WithSecret):
         def report(seen: Progress) -> None:
             on_progress(replace(progress, **vars(seen)))
 
-        self._wait_for_secret(values, timeout_seconds, report, clock)
+        self._wait_for_secret(sealed, timeout_seconds, report, clock)
         on_progress(replace(progress, left_seconds=max(0.0, deadline - clock()), secret_is_current=True))
 
     def wait_for_first_mounts(
@@ -179,7 +179,7 @@ class ExternalSecrets(WithSecret):
             mark = f"keyturn-{metadata['resourceVersion']}"
             self._cluster.patch(self._path, {"metadata": {"annotations": {FORCE_SYNC: mark}}})
             if not isinstance(self._cluster, Rehearsal):
-                self._wait_for_secret(values, SYNC_SECONDS)
+                self._wait_for_secret(self.seal(values), SYNC_SECONDS)
         return state
 
     def pin(self, versions: Mapping[str, str], rotation_id: str) -> None:
@@ -247,13 +247,13 @@ class ExternalSecrets(WithSecret):
 
     def _wait_for_secret(
         self,
-        values: Mapping[str, str],
+        sealed: Sealed,
         timeout_seconds: float,
         on_progress: OnProgress = ignore,
         clock: Clock = time.monotonic,
     ) -> None:
         try:
-            self._synced.wait_for(self._expect(values), max(1.0, timeout_seconds), on_progress, clock)
+            self._synced.wait_for(sealed[0], max(1.0, timeout_seconds), on_progress, clock)
         except SyncPending as error:
             seen = "; ".join(filter(None, (error.seen, self.get().complaint)))
             raise SyncPending(error.what, name=error.name, seen=seen, fix=_FIX) from None

@@ -118,7 +118,7 @@ class DeliveryHandle(Protocol):
         self,
         pods: Mapping[str, str],
         versions: Mapping[str, str],
-        values: Mapping[str, str],
+        sealed: Sealed,
         timeout_seconds: float,
         on_progress: OnSync = ignore,
         clock: Clock = time.monotonic,
@@ -128,7 +128,7 @@ class DeliveryHandle(Protocol):
         Args:
             pods: uid -> name: a later pod of the same name is another pod.
             versions: secret -> version.
-            values: secret -> value.
+            sealed: what the Secret must hold.
             timeout_seconds: bound on the whole wait; the Secret has at least a second of it.
             on_progress: called on each change, every few seconds without one, and when each of the two is current.
             clock: measures the timeout.

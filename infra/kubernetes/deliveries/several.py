@@ -65,7 +65,7 @@ class SeveralDeliveries:
         self,
         pods: Mapping[str, str],
         versions: Mapping[str, str],
-        values: Mapping[str, str],
+        sealed: Sealed,
         timeout_seconds: float,
         on_progress: OnSync = ignore,
         clock: Clock = time.monotonic,
@@ -76,10 +76,12 @@ class SeveralDeliveries:
         def report(progress: SyncProgress) -> None:
             on_progress(replace(progress, secret_is_current=False))
 
+        own = iter(sealed)
         for part in self._parts:
             is_last = part is self._parts[-1]
             left = max(1.0, deadline - clock())
-            part.wait_until_current(pods, versions, values, left, on_progress if is_last else report, clock)
+            digests = (next(own),) if part in self._with_secret else ()
+            part.wait_until_current(pods, versions, digests, left, on_progress if is_last else report, clock)
 
     def wait_for_first_mounts(
         self,

@@ -1,9 +1,9 @@
 """Kubernetes Secrets that a delivery keeps: compared, waited for and written, without a value leaving this process.
 
-`expected` is key -> value, and `digests` are key -> keyed digest, which are compared alike and may be remembered. Only
-data counts as evidence: events and resourceVersions prove nothing, since the CSI driver rewrites unchanged Secrets.
+`expected` is key -> value, and `digests` are key -> keyed digest, which may be remembered. Data alone counts as
+evidence: events and resourceVersions prove nothing, since the CSI driver rewrites unchanged Secrets.
 
-    SyncedSecret(cluster, "dexter", "userpass").wait_for({"USERNAME": "...", "PASSWORD": "..."}, timeout_seconds=60)
+    SyncedSecret(cluster, "dexter", "userpass").wait_for(seal({"PASSWORD": "..."}), timeout_seconds=60)
 
 https://secrets-store-csi-driver.sigs.k8s.io/topics/secret-auto-rotation
 """
@@ -117,7 +117,7 @@ class SyncedSecret:
 
     def wait_for(
         self,
-        expected: Mapping[str, str],
+        digests: Mapping[str, bytes],
         timeout_seconds: float,
         on_progress: OnProgress = ignore,
         clock: Clock = time.monotonic,
@@ -127,7 +127,7 @@ class SyncedSecret:
         Raises:
             SyncPending: it timed out; says which keys differed, never how.
         """
-        reporter, seen, digests = Reporter(on_progress, clock), "nothing", seal(expected)
+        reporter, seen = Reporter(on_progress, clock), "nothing"
         for found, left in follow(self._cluster, self._collection, self._query, timeout_seconds, clock):
             secret = next(iter(found.values()), None)
             differing = _list_differing(secret, digests) if secret else sorted(digests)
