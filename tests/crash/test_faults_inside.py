@@ -9,7 +9,9 @@ from unittest.mock import patch
 
 import pytest
 
-from infra.errors import NeedsOperator, RolledBack, SyncPending
+from flows.rotate import TaskExecutor
+from infra.credentials import Credential
+from infra.errors import LoginRefused, NeedsOperator, RolledBack, SyncPending
 from infra.kubernetes.workloads import WorkloadHandle, open_workload
 from infra.postgres import addresses
 from infra.rotation.execution import Verdict
@@ -152,6 +154,38 @@ def test_a_database_that_goes_down_before_or_after_it_is_changed_gets_its_previo
         assert ended.message.count("\nCause: ") == 2
         scene.lab.faults.clear_faults()
     assert_resumes(scene, IN_PLACE, before, Verdict.ROLLED_BACK)
+
+
+@pytest.mark.parametrize(
+    ("credential", "change", "action", "next_action"),
+    [
+        pytest.param(IN_PLACE, "tasks.rotation.password_change._set_password", Action.SET_PASSWORD, Action.RESTORE),
+        pytest.param(ALTERNATING, "infra.postgres.owner_role.enable_login", Action.ENABLE_ALTERNATE, Action.UNPIN),
+    ],
+    ids=["in-place", "alternating"],
+)
+def test_a_change_without_effect_is_noticed_by_the_step_itself(
+    scene: Scene, credential: Credential, change: str, action: Action, next_action: Action
+) -> None:
+    execute, executed = TaskExecutor.execute, list[Action]()
+
+    def noted(self: TaskExecutor, plan: Any, step: Any) -> None:
+        executed.append(step.action)
+        execute(self, plan, step)
+
+    if credential is ALTERNATING:
+        bare.make_owner_role(ALTERNATING)
+    with nothing_lost(scene, credential) as before:
+        with patch(change, return_value=None), patch.object(TaskExecutor, "execute", noted):
+            ended = rotate(credential)
+        assert ended.verdict is Verdict.ROLLED_BACK, ended.message
+        assert ended.error is not None
+        assert type(ended.error.cause) is LoginRefused
+        assert executed[executed.index(action) + 1] is next_action, "the rollback follows at once"
+        assert scene.logs_in(credential, before)
+    assert_resumes(scene, credential, before)
+    if credential is ALTERNATING:
+        assert rotate(RECREATE).verdict is Verdict.ROTATED, "the database starts anew, without an owner role"
 
 
 @contextmanager
