@@ -1,20 +1,24 @@
 """A client of the database in the lab: a Deployment that mounts the credential and has it in its environment."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
+
+import pytest
 
 from infra.credentials import Consumer, Strategy
 from infra.kubernetes.deliveries import open_delivery
 from infra.kubernetes.pods import run_in_pod
+from infra.kubernetes.waiting import follow
 from infra.kubernetes.workloads import WorkloadHandle, open_workload
-from testing.rotating import KEYS, Pair, World
+from testing.rotating import KEYS, NAMESPACE, Pair, World
 from testing.walkthrough import DATABASE, DEXTER, change, consumer_like
 
 CLIENT = consumer_like(DATABASE, name="client", is_database=False)
 READER = consumer_like(CLIENT, needs_restart=False)
 """The same workload, which re-reads its files."""
+PODS = f"/api/v1/namespaces/{NAMESPACE}/pods"
 DEPLOYMENTS = f"/apis/apps/v1/namespaces/{CLIENT.workload.namespace}/deployments"
 IN_PLACE = change(DEXTER, strategy=Strategy.IN_PLACE)
 WITH_CLIENT = change(IN_PLACE, consumers=(DATABASE, CLIENT))
@@ -23,6 +27,15 @@ WAITING = "trap 'exit 0' TERM; while :; do sleep 1 & wait $!; done"
 LINGERING = "trap '' TERM; while :; do sleep 1; done"
 """It keeps working until its grace period is over."""
 SECONDS = 40
+
+
+def wait_for_no_pods(world: World, name: str) -> None:
+    """Wait until the pods of a workload have ended."""
+    left: Mapping[str, Any] = {}
+    for left, _ in follow(world.cluster, PODS, {"labelSelector": f"app={name}"}, SECONDS):
+        if not left:
+            return
+    pytest.fail(f"after {SECONDS} s there are still {', '.join(pod['metadata']['name'] for pod in left.values())}")
 
 
 def ready_only_with(password: str) -> list[str]:

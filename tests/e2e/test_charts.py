@@ -5,12 +5,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from clients import wait_for_no_pods
 
 from flows.import_credentials import main
 from infra.credentials import Credential, Login, load_inventory
 from infra.kubernetes.deliveries.provider_classes import API, path_of
 from infra.kubernetes.manifests import apply
-from infra.kubernetes.waiting import follow
 from infra.kubernetes.workloads import open_workload
 from infra.postgres.database import make_verifier
 from infra.rotation.execution import Verdict
@@ -66,14 +66,6 @@ def installed(world: World, chart: Chart) -> Iterator[None]:
             world.vault.purge(name)
         with world.session() as administrator:
             administrator.execute(f"DROP ROLE {USERNAME}")
-
-
-def wait_for_no_pods(world: World, name: str) -> None:
-    """Wait until the pods of a workload have ended."""
-    pods = f"/api/v1/namespaces/{NAMESPACE}/pods"
-    for left, _ in follow(world.cluster, pods, {"labelSelector": f"app={name}"}, SECONDS):
-        if not left:
-            return
 
 
 def newest(credential: Credential) -> Login:

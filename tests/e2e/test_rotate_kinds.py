@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from clients import SECONDS, WAITING, manifest
+from clients import PODS, SECONDS, WAITING, manifest, wait_for_no_pods
 
 from infra.credentials import Consumer, CsiDelivery, Reload, WorkloadKind
 from infra.kubernetes.deliveries.provider_classes import path_of
@@ -27,7 +27,6 @@ READ = ("sh", "-c", "cp /credential/password /loaded/password")
 POOLER = consumer_like(DATABASE, name="pooler", is_database=False, reload=Reload(container="client", command=READ))
 """It keeps the password that it has read until it is told to read it again."""
 CREDENTIAL = change(DEXTER, strategy="in-place", consumers=(DATABASE, QUEUE, AGENT, REPORT, POOLER))
-PODS = f"/api/v1/namespaces/{NAMESPACE}/pods"
 APPS, BATCH = f"/apis/apps/v1/namespaces/{NAMESPACE}", f"/apis/batch/v1/namespaces/{NAMESPACE}"
 
 
@@ -71,9 +70,7 @@ def created(world: World, path: str, item: dict[str, Any]) -> Iterator[None]:
     finally:
         name = item["metadata"]["name"]
         world.cluster.delete(f"{path}/{name}")
-        for left, _ in follow(world.cluster, PODS, {"labelSelector": f"app={name}"}, SECONDS):
-            if not left:
-                break
+        wait_for_no_pods(world, name)
 
 
 @pytest.fixture
