@@ -12,7 +12,7 @@ from contextlib import closing
 from benchmarks.common import Result, Row, quantile, run_alone
 from infra.kubernetes.client import connect
 from infra.kubernetes.deliveries.csi import CsiSecretsStore
-from infra.kubernetes.deliveries.synced_secrets import SyncedSecret
+from infra.kubernetes.deliveries.synced_secrets import SyncedSecret, seal
 from infra.kubernetes.manifests import apply
 from infra.settings import Settings
 from testing.cluster_world import DEFINITIONS, World
@@ -63,7 +63,7 @@ def measure(quick: bool) -> Result:
             )
             secrets.append(
                 measure_once(
-                    lambda tell, keys=keys: secret.wait_for(keys, 10, tell),
+                    lambda tell, keys=keys: secret.wait_for(seal(keys), 10, tell),
                     lambda keys=keys: world.secret(keys),
                 )
             )

@@ -17,7 +17,7 @@ from infra.errors import (
     SyncPending,
 )
 from infra.kubernetes.client import connect
-from infra.kubernetes.deliveries.synced_secrets import SyncedSecret
+from infra.kubernetes.deliveries.synced_secrets import SyncedSecret, seal
 from infra.kubernetes.waiting import follow
 from infra.settings import Settings
 
@@ -135,14 +135,14 @@ def test_a_context_that_is_not_in_the_kubeconfig_is_refused() -> None:
 def test_a_watch_that_has_expired_lists_again() -> None:
     gone = Answer(events=[change("ERROR", status(410, "Expired"))])
     with scripted_api(listing("1", secret("1")), gone, listing("9", secret("9", "bmV3"))) as api:
-        userpass(api).wait_for({"USERNAME": "new"}, 5)
+        userpass(api).wait_for(seal({"USERNAME": "new"}), 5)
     assert ["watch" in query for _, query in api.asked] == [False, True, False]
 
 
 def test_a_watch_refused_with_410_lists_again() -> None:
     gone = Answer(410, status(410, "Expired"))
     with scripted_api(listing("1", secret("1")), gone, listing("9", secret("9", "bmV3"))) as api:
-        userpass(api).wait_for({"USERNAME": "new"}, 5)
+        userpass(api).wait_for(seal({"USERNAME": "new"}), 5)
     assert ["watch" in query for _, query in api.asked] == [False, True, False]
 
 
@@ -150,42 +150,42 @@ def test_a_watch_that_is_cut_off_resumes_from_the_last_version_seen() -> None:
     cut = Answer(events=[change("MODIFIED", secret("5")), change("BOOKMARK", secret("7"))], cut=True)
     rest = Answer(events=[change("MODIFIED", secret("8", "bmV3"))])
     with scripted_api(listing("1", secret("1")), cut, rest) as api:
-        userpass(api).wait_for({"USERNAME": "new"}, 5)
+        userpass(api).wait_for(seal({"USERNAME": "new"}), 5)
     assert [query.get("resourceVersion") for _, query in api.asked] == [None, "1", "7"]
 
 
 def test_a_server_that_is_away_for_a_while_is_waited_for() -> None:
     away = [Answer(503, status(503, "ServiceUnavailable")), Answer(503, "starting"), Answer(0)]
     with scripted_api(listing("1", secret("1")), *away, listing("9", secret("9", "bmV3"))) as api:
-        userpass(api).wait_for({"USERNAME": "new"}, 10)
+        userpass(api).wait_for(seal({"USERNAME": "new"}), 10)
     assert len(api.asked) == 5
 
 
 def test_a_server_that_is_away_when_a_wait_begins_is_waited_for() -> None:
     away = [Answer(0)] * 9  # urllib3 tries each request four times
     with scripted_api(*away, listing("9", secret("9", "bmV3"))) as api:
-        userpass(api).wait_for({"USERNAME": "new"}, 10)
+        userpass(api).wait_for(seal({"USERNAME": "new"}), 10)
     assert len(api.asked) == 10
 
 
 def test_a_server_that_stays_away_ends_a_wait_at_its_bound() -> None:
     moments = iter([0.0, 0.0])
     with scripted_api(Answer(0)) as api, pytest.raises(ServiceFailed) as caught:
-        userpass(api).wait_for({"USERNAME": "new"}, 40, clock=lambda: next(moments, 99.0))
+        userpass(api).wait_for(seal({"USERNAME": "new"}), 40, clock=lambda: next(moments, 99.0))
     assert (caught.value.name, caught.value.code) == (api.url, "Unreachable")
 
 
 def test_a_token_that_expires_during_a_wait_ends_it() -> None:
     refused = Answer(401, status(401, "Unauthorized"))
     with scripted_api(listing("1", secret("1")), refused) as api, pytest.raises(AuthenticationFailed):
-        userpass(api).wait_for({"USERNAME": "new"}, 30)
+        userpass(api).wait_for(seal({"USERNAME": "new"}), 30)
 
 
 def test_a_wait_ends_at_its_bound_by_the_given_clock() -> None:
     moments = iter([0.0, 0.0, 0.0, 50.0, 99.0])
     events = Answer(events=[change("MODIFIED", secret("2"))] * 3)
     with scripted_api(listing("1", secret("1")), events) as api, pytest.raises(SyncPending) as caught:
-        userpass(api).wait_for({"USERNAME": "new"}, 40, clock=lambda: next(moments, 99.0))
+        userpass(api).wait_for(seal({"USERNAME": "new"}), 40, clock=lambda: next(moments, 99.0))
     assert caught.value.seen == "still the old values: USERNAME"
     assert len(api.asked) == 2
 
