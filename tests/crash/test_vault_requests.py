@@ -54,10 +54,11 @@ def count(scene: Scene) -> int:
 
 def fill(vault: KeyVault, name: str, versions: int) -> None:
     """Give a secret a history of disabled versions before its newest one."""
-    value = vault.read(name)
+    value, before = vault.read(name), vault.get_latest(name).version
     for _ in range(versions - len(vault.list_versions(name))):
         vault.set_enabled(name, vault.write(name, value).version, False)
     vault.write(name, value, attributes=Attributes())
+    vault.set_enabled(name, before, False)
 
 
 def rotate_and_count(scene: Scene, case: Case) -> int:
