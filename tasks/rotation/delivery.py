@@ -13,7 +13,7 @@ from tasks.context import Access
 from tasks.reports.progress import log_progress, show_sync
 from tasks.rotation.registry import StepContext, opened_for, performs
 from tasks.rotation.restarts import find_newest, note_newest, seal_newest
-from tasks.rotation.staged import read_newest, recall_candidate, recall_newest
+from tasks.rotation.staged import recall_candidate, recall_newest, recall_values
 
 OUTCOMES = {
     SecretState.NONE: "does not exist: its pods have files alone",
@@ -93,7 +93,7 @@ def refresh_secret(context: StepContext) -> bool:
         delivery, known = open_delivery(access.cluster_of(consumer), consumer), find_newest(access, consumer)
         before = SecretState.CURRENT
         if not (known and delivery.version_that_holds(known)):
-            values, _ = read_newest(access, context.rotation_id)
+            values, _ = recall_values(access, context.rotation_id)
             before = delivery.refresh(values)
             note_newest(access, consumer, delivery.seal(values))
     get_run_logger().info("the Secret %s %s", context.subject, OUTCOMES[before])

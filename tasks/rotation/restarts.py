@@ -16,7 +16,7 @@ from tasks.context import Access
 from tasks.reports.progress import log_progress
 from tasks.rotation.lock import confirm_lock
 from tasks.rotation.registry import StepContext, opened_for, performs
-from tasks.rotation.staged import read_newest
+from tasks.rotation.staged import recall_values
 
 MOST_RESTARTS = 2
 """How often a workload is restarted once more because its Secret was written while it started."""
@@ -202,7 +202,7 @@ def _refresh(context: StepContext, access: Access, delivery: DeliveryHandle) -> 
     consumer = context.consumer
     if (known := find_newest(access, consumer)) and (version := delivery.version_that_holds(known)):
         return version
-    values, _ = read_newest(access, context.rotation_id)
+    values, _ = recall_values(access, context.rotation_id)
     sealed = delivery.seal(values)
     version = delivery.version_that_holds(sealed)
     if not version and delivery.refresh(values) is SecretState.OTHER:
@@ -222,7 +222,7 @@ def seal_newest(access: Access, consumer: Consumer, rotation_id: str) -> Sealed:
         return ()
     if (known := find_newest(access, consumer)) is not None:
         return known
-    values, _ = read_newest(access, rotation_id)
+    values, _ = recall_values(access, rotation_id)
     sealed = open_delivery(access.cluster_of(consumer), consumer).seal(values)
     note_newest(access, consumer, sealed)
     return sealed

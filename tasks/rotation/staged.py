@@ -147,7 +147,7 @@ def read_restorable(access: Access, rotation_id: str) -> tuple[Login, Login]:
     return read_candidate(access.vault, candidate), access.read_login(facts.base)
 
 
-def read_newest(access: Access, rotation_id: str) -> tuple[dict[str, str], dict[str, str]]:
+def recall_values(access: Access, rotation_id: str) -> tuple[dict[str, str], dict[str, str]]:
     """Read what the newest versions hold: secret -> value, and secret -> version.
 
     Secrets that hold nothing but a login cost one request together: the candidate has both logins, and the versions

@@ -20,7 +20,7 @@ from tasks.context import Access
 from tasks.reports.progress import log_errors, log_progress
 from tasks.rotation.lock import confirm_lock
 from tasks.rotation.registry import StepContext, opened_for, performs
-from tasks.rotation.staged import begin_grace, read_both, read_newest, recall_candidate, set_phase
+from tasks.rotation.staged import begin_grace, read_both, recall_candidate, recall_values, set_phase
 
 
 @performs(Action.VERIFY, retries=0)
@@ -36,7 +36,7 @@ def verify(context: StepContext) -> None:
     """
     with opened_for(context) as access:
         candidate, facts = recall_candidate(access.vault, context.credential, context.rotation_id)
-        _verify_new_login(context, access, facts.strategy, *read_newest(access, context.rotation_id))
+        _verify_new_login(context, access, facts.strategy, *recall_values(access, context.rotation_id))
         _, previous = read_both(access, context.rotation_id)
         verify_refused(access.database.accepting_md5, previous)
         get_run_logger().info("the previous login is refused")
@@ -52,7 +52,7 @@ def verify_and_begin_grace(context: StepContext) -> None:
     """
     with opened_for(context) as access:
         candidate, facts = recall_candidate(access.vault, context.credential, context.rotation_id)
-        _verify_new_login(context, access, facts.strategy, *read_newest(access, context.rotation_id))
+        _verify_new_login(context, access, facts.strategy, *recall_values(access, context.rotation_id))
         confirm_lock(access.cluster, context.credential, context.rotation_id)
         grace = begin_grace(access.vault, candidate, context.credential.grace_period)
         get_run_logger().info("the previous login works %s", grace)
