@@ -13,7 +13,7 @@ export PREFECT_SERVER_ANALYTICS_ENABLED := false
 # Many processes start here: none of them is to compile the libraries anew, which takes half of its start.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup lock schema demo ui test test-slow test-az lab-coverage crash-test mutants lint peers bench bench-fleet soak down clean
+.PHONY: setup lock schema demo ui test test-faults test-lab test-slow test-az lab-coverage crash-test mutants lint peers bench bench-fleet soak down clean
 
 setup: $(VENV)/.ready
 	@mkdir -p $(PREFECT_HOME)
@@ -56,17 +56,27 @@ ui: setup
 	  if [ -n "$$url" ]; then echo "Look at the runs:   $$url"; \
 	  else PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT=false exec $(BIN)/prefect server start; fi
 
-test: setup
-	$(BIN)/python -m pytest -q -n 3 --dist loadfile --durations 15 -m "not slow"
+PYTEST := $(BIN)/python -m pytest -q --dist loadfile --durations 15
 
-# Beside those of `make test`: kills around every write, and whatever else takes long.
+test: setup
+	$(PYTEST) -n 3 -m "not slow" tests/unit tests/integration tests/e2e
+
+# Rotations that are killed, cut off and disturbed in the middle, then run again.
+test-faults: setup
+	$(PYTEST) -n 2 -m "not slow" tests/crash
+
+# The lab's own: that it answers as Azure and Kubernetes do, and each of its parts.
+test-lab: setup
+	$(PYTEST) -n 3 -m "not slow" tests/lab
+
+# Beside all of those: kills around every write, and whatever else takes long.
 test-slow: setup
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile --durations 15 -m slow
+	$(PYTEST) -n 2 -m slow
 
 # The real az against the lab, in a virtual environment of its own: 400 MB that nothing else needs.
 AZ := $(HERE)/az
 test-az: setup $(AZ)/.ready
-	KEYTURN_TEST_AZ=$(AZ)/bin $(BIN)/python -m pytest -q -n 0 --timeout 600 tests/integration/test_az.py
+	KEYTURN_TEST_AZ=$(AZ)/bin $(BIN)/python -m pytest -q -n 0 --timeout 600 tests/lab/integration/test_az.py
 
 $(AZ)/.ready:
 	$(PYTHON) -m venv $(AZ)
@@ -75,7 +85,7 @@ $(AZ)/.ready:
 
 # Writes the page that tells what the lab serves.
 lab-coverage: setup
-	$(BIN)/python -m pytest -q -n 0 tests/contract -k "arm or azure or vault" --lab-coverage docs/lab-coverage.md
+	$(BIN)/python -m pytest -q -n 0 tests/lab/contract -k "arm or azure or vault" --lab-coverage docs/lab-coverage.md
 
 # A rotation of every strategy killed at every step and around every call, and run again; writes the table. It takes
 # an hour or two on two quiet cores; MINUTES=30 bounds it, and the next run goes on from there.

@@ -19,7 +19,7 @@ settings.load_profile("busy")
 gc.disable()  # while tests are imported, all of which stay; `pytest_runtestloop` enables it
 
 POLL_INTERVAL_SECONDS = 2.0
-ORDER = ("crash", "e2e/test_deployments.py", "integration", "e2e", "contract", "unit")
+ORDER = ("crash", "e2e/test_deployments.py", "integration", "e2e", "lab", "unit")
 """The order in which workers take tests, so that none is left alone with a long one at the end.
 
 One worker begins with a file that needs the Prefect server, so that the others don't wait for its start.

@@ -34,8 +34,8 @@ step by step: after a write, at the step's end, before a write.
 
 Vault, cluster and database are the lab's, with a real PostgreSQL and real HTTP. Prefect's engine is left out, and two
 things differ from an ordinary run to save time: the token is requested once, before, and the kubeconfig comes from a
-file. `make test` has a sample of this, one rotation killed in one step after the other, and the same for rotations that
-are rolled back (`tests/crash/test_crash_*.py`).
+file. `make test-faults` has a sample of this, one rotation killed in one step after the other, and the same for
+rotations that are rolled back (`tests/crash/test_crash_*.py`).
 """
 
 

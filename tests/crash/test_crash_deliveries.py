@@ -21,7 +21,7 @@ KILLED_IN: dict[Strategy, tuple[Action, ...]] = {
     Strategy.MANAGED: (A.SET_ADMINISTRATOR, A.PUBLISH),
 }
 CHEAP = find_case(Strategy.IN_PLACE, Sync.EXPRESS, "a Secret that others keep")
-"""What is also a part of `make test`."""
+"""What is also a part of `make test-faults`."""
 OTHERS = [case for case in CASES if case.delivery and case is not CHEAP]
 
 

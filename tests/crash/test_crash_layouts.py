@@ -16,7 +16,7 @@ from tests.crash.scene import Scene
 A = Action
 ALTERNATING, IN_PLACE = (A.STAGE, A.ENABLE_ALTERNATE, A.PUBLISH, A.RESTART), (A.STAGE, A.PUBLISH, A.SET_PASSWORD)
 CHEAP = "JSON"
-"""The one that `make test` kills; the others are slow tests."""
+"""The one that `make test-faults` kills; the others are slow tests."""
 MARKED = [
     pytest.param(case, id=case.name, marks=() if case.name == CHEAP else pytest.mark.slow) for case in LAYOUT_CASES
 ]

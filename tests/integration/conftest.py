@@ -11,21 +11,14 @@ import pytest
 from infra.kubernetes.client import Cluster, connect
 from infra.kubernetes.manifests import apply
 from infra.settings import Settings
-from lab.commands.tools import get_cache_dir
 from testing.cluster_world import DEFINITIONS, World, driver
 from testing.clusters import SmallCluster, small_cluster
 
-sys.path.append(str(Path(__file__).parents[1] / "contract"))
+sys.path.append(str(Path(__file__).parents[1] / "lab" / "contract"))
 from kubernetes_world import pytest_runtest_makereport
 from real_cluster import real_cluster, why_not
 
 __all__ = ["pytest_runtest_makereport"]
-
-
-@pytest.fixture(scope="session")
-def postgres_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the lab keeps PostgreSQL's template, so that it is made once."""
-    return get_cache_dir(tmp_path_factory.mktemp("state"))
 
 
 @pytest.fixture(scope="session")

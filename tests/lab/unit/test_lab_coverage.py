@@ -11,7 +11,7 @@ from lab.control.certificates import Authority
 from lab.control.faults import Faults
 from lab.control.options import LabOptions
 
-PAGE = Path(__file__).parents[2] / "docs" / "lab-coverage.md"
+PAGE = Path(__file__).parents[3] / "docs" / "lab-coverage.md"
 HOW = "write the page anew: make lab-coverage"
 
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import ssl
-import sys
 import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -11,7 +10,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
+import real_cluster
 import yaml
+from arm_world import make_signing_key
 
 from lab.azure.backends import Backends, Origin, Proxies
 from lab.azure.cloud import AzureCloud
@@ -29,9 +30,6 @@ from lab.control.faults import Faults
 from lab.control.network import reserve
 from lab.control.options import TENANT_ID, DriverGeneration, LabOptions
 from lab.control.runtime import Runtime
-
-sys.path.append(str(Path(__file__).parents[1] / "contract"))
-import real_cluster
 
 ISSUER = f"https://eastus2.oic.prod-aks.azure.com/{TENANT_ID}/6a4d4a5e-0000-4000-8000-0123456789ab/"
 KUBELET_TOKEN = "kubelet-token-of-a-test"
@@ -266,7 +264,7 @@ async def _start_node(
 
 async def _start_azure(stack: AsyncExitStack, world: PodWorld, options: LabOptions, authority: Authority) -> Proxies:
     """A vault with the walkthrough's credential, and the identity that may read it."""
-    cloud = AzureCloud(options, cast(Backends, None), authority, world.faults)
+    cloud = AzureCloud(options, cast(Backends, None), authority, world.faults, signing_key=make_signing_key())
     await _enter(stack, cloud)
     issuer, jwks = world.server.issuer, world.server.jwks
     cloud.set_issuer(issuer, lambda: {"issuer": issuer, "jwks_uri": f"{issuer}openid/v1/jwks"}, lambda: jwks)

@@ -15,6 +15,7 @@ from typing import Any, TypeVar, cast
 import jwt
 import pytest
 import requests
+from arm_world import make_signing_key
 from azure.core.credentials import TokenCredential
 from azure.identity import DefaultAzureCredential, ManagedIdentityCredential, WorkloadIdentityCredential
 from azure.keyvault.secrets import SecretClient
@@ -183,17 +184,17 @@ def make_azure(
 
 
 @cache
-def _keys() -> tuple[rsa.RSAPrivateKey, rsa.RSAPrivateKey]:
-    """Keys for all worlds of a run: making them takes longer than a test."""
-    return ClusterIssuer().key, ClusterIssuer().key
+def _make_cluster_key() -> rsa.RSAPrivateKey:
+    """Make the key of every world's cluster."""
+    return ClusterIssuer().key
 
 
 def _start(options: LabOptions, loop: asyncio.AbstractEventLoop, monkeypatch: pytest.MonkeyPatch) -> AzureWorld:
-    authority, faults, clock, keys = Authority.create(options.state_dir), Faults(), Clock(), _keys()
-    issuer = ClusterIssuer(keys[1])
+    authority, faults, clock = Authority.create(options.state_dir), Faults(), Clock()
+    issuer = ClusterIssuer(_make_cluster_key())
 
     async def start() -> tuple[AzureCloud, str]:
-        cloud = AzureCloud(options, cast(Backends, None), authority, faults, clock, keys[0])
+        cloud = AzureCloud(options, cast(Backends, None), authority, faults, clock, make_signing_key())
         await cloud.start()
         return cloud, await cloud.gateway.open(Origin("operator"))
 

@@ -5,12 +5,14 @@ import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Future
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
 from azure.core.credentials import AccessToken
+from cryptography.hazmat.primitives.asymmetric import rsa
 from lab_coverage import Recorder
 
 from lab.azure.backends import ClusterSpec, CommandResult, Origin
@@ -25,6 +27,12 @@ SCOPE = f"/subscriptions/{SUBSCRIPTION_ID}"
 GROUP = "integrateakskv-rg"
 LOCATION = "eastus2"
 OPERATION_SECONDS = 0.02
+
+
+@cache
+def make_signing_key() -> rsa.RSAPrivateKey:
+    """Make the key that signs the tokens of every local Azure of a run: it takes longer than most tests."""
+    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
 
 class FakeCluster:
@@ -196,7 +204,7 @@ class World:
 
     async def _start(self) -> str:
         self.backends = FakeBackends()
-        self.cloud = AzureCloud(self.options, self.backends, self.authority, Faults())
+        self.cloud = AzureCloud(self.options, self.backends, self.authority, Faults(), signing_key=make_signing_key())
         await self.cloud.start()
         return await self.cloud.gateway.open(Origin("operator"))
 

@@ -1,6 +1,6 @@
 """Writes docs/lab-coverage.md: which operations the local Azure serves, and which contract tests ask for them.
 
-python -m pytest -n 0 tests/contract -k "arm or azure or vault" --lab-coverage docs/lab-coverage.md
+python -m pytest -n 0 tests/lab/contract -k "arm or azure or vault" --lab-coverage docs/lab-coverage.md
 """
 
 import json

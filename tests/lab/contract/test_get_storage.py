@@ -18,7 +18,7 @@ from lab.azure.backends import Origin
 from lab.azure.directory import Principal
 from lab.control.options import TENANT_ID
 
-PROGRAM = Path(__file__).parents[2] / "manifests" / "walkthrough" / "get-storage" / "app.py"
+PROGRAM = Path(__file__).parents[3] / "manifests" / "walkthrough" / "get-storage" / "app.py"
 DEMO = b"This is a Demo File."
 READER = "Storage Blob Data Reader"
 
