@@ -59,7 +59,7 @@ ui: setup
 PYTEST := $(BIN)/python -m pytest -q --dist loadfile --durations 15
 
 test: setup
-	$(PYTEST) -n 3 -m "not slow" tests/unit tests/integration tests/e2e
+	$(PYTEST) -n 4 -m "not slow" tests/unit tests/integration tests/e2e
 
 # Rotations that are killed, cut off and disturbed in the middle, then run again.
 test-faults: setup

@@ -1,6 +1,10 @@
 """Fixtures that all tests share: a lab of their own for each worker, gone when the tests are over."""
 
 import gc
+import os
+import shutil
+import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import cache
@@ -13,6 +17,27 @@ from xdist.scheduler import LoadFileScheduling
 
 from lab.control import lifecycle
 from testing.labs import RunningLab, make_state_folder
+
+MEMORY, MEMORY_BYTES = Path("/dev/shm"), 2 << 30  # noqa: S108
+
+
+def _has_room(folder: Path) -> bool:
+    """Whether a folder takes what the tests write, programs included."""
+    if not os.access(folder, os.W_OK) or shutil.disk_usage(folder).free < MEMORY_BYTES:
+        return False
+    with tempfile.TemporaryDirectory(dir=folder) as made:
+        program = Path(made, "program")
+        program.write_text("#!/bin/sh\n")
+        program.chmod(0o700)
+        try:
+            return subprocess.run([program], check=False).returncode == 0
+        except PermissionError:
+            return False
+
+
+if "TMPDIR" not in os.environ and _has_room(MEMORY):
+    os.environ["TMPDIR"] = str(MEMORY)  # a twelfth of the tests' time goes to the files of databases and pods
+    tempfile.tempdir = None
 
 settings.register_profile("busy", deadline=None)  # on a busy machine any example may take a second
 settings.load_profile("busy")

@@ -47,6 +47,7 @@ def prefect_api(prefect_home: Path, small_bundle: Path) -> Iterator[str]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PREFECT_HOME", str(prefect_home))
         patch.setenv("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+        patch.setenv("PREFECT_API_SSL_CERT_FILE", str(small_bundle))
         with shared_server(prefect_home) as url:
             patch.setenv("PREFECT_API_URL", url)
             with temporary_settings(
