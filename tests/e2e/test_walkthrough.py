@@ -65,8 +65,9 @@ class Desk:
         return cells(self.type("kubectl get svc -n dexter"))[1][3]
 
     def read(self, name: str) -> str:
-        """A mounted file."""
-        return self.type(f"kubectl exec -it {self.pod('postgres-pod-kv')} bash -n dexter -- cat /mederma/{name}")
+        """A mounted file. kubectl may tell of a window's size that it sent once the command had ended."""
+        shown = self.type(f"kubectl exec -it {self.pod('postgres-pod-kv')} bash -n dexter -- cat /mederma/{name}")
+        return re.sub(r'E\d{4} [^\n]*"websocket: close sent"\n', "", shown)
 
     def log_in(self, user: str, password: str) -> str:
         """The screen of psql, in which `\\l` is typed."""
