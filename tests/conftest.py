@@ -18,7 +18,7 @@ from xdist.scheduler import LoadFileScheduling
 from lab.control import lifecycle
 from testing.labs import RunningLab, make_state_folder
 
-MEMORY, MEMORY_BYTES = Path("/dev/shm"), 2 << 30  # noqa: S108
+MEMORY, MEMORY_BYTES = Path("/dev/shm"), 2 << 30
 
 
 def _has_room(folder: Path) -> bool:
