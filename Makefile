@@ -58,15 +58,20 @@ ui: setup
 
 PYTEST := $(BIN)/python -m pytest -q --dist loadfile --durations 15
 
-test: setup
+# Compiles the tests, and what they import, once and not once a worker.
+$(VENV)/.collected: $(VENV)/.ready
+	$(BIN)/python -m pytest -q --collect-only > /dev/null
+	touch $@
+
+test: setup $(VENV)/.collected
 	$(PYTEST) -n 4 -m "not slow" tests/unit tests/integration tests/e2e
 
 # Rotations that are killed, cut off and disturbed in the middle, then run again.
-test-faults: setup
+test-faults: setup $(VENV)/.collected
 	$(PYTEST) -n 2 -m "not slow" tests/crash
 
 # The lab's own: that it answers as Azure and Kubernetes do, and each of its parts.
-test-lab: setup
+test-lab: setup $(VENV)/.collected
 	$(PYTEST) -n 3 -m "not slow" tests/lab
 
 # Beside all of those: kills around every write, and whatever else takes long.
